@@ -1,0 +1,80 @@
+"""Joins the Ray cluster at hand, or starts one on this machine for as long as the program runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from cluster.hardware import Node
+
+NAMESPACE = "crucible"
+LOCAL_SLOTS = 8
+"""CPU slots of a local Ray, at least. They only admit actors, most of which wait: with two slots Ray Train's own
+controller would wait for ever behind Ray Data's stages."""
+LOCAL_STORE = 256 * 2**20
+"""Bytes of a local object store: rows and adapters are small."""
+
+WORKER_ENVIRONMENT = {
+    # Ray Train polls its workers at this interval, and each report waits for a poll (2 s unless set).
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None = None) -> Iterator[Any]:
+    """Connects for the duration of the block and yields the `ray` module.
+
+    `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that no
+    other program sees. A Ray that is already up in this process is used and left as it is.
+    """
+    for name, value in WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    common = {
+        "namespace": NAMESPACE,
+        "log_to_driver": bool(os.environ.get("CRUCIBLE_RAY_LOGS")),
+        "logging_level": logging.ERROR,
+    }
+    if address:
+        ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
+    else:
+        # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
+        ray.init(
+            address="local",
+            num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
+            object_store_memory=LOCAL_STORE,
+            include_dashboard=False,
+            **common,
+        )
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def live_nodes() -> list[Node]:
+    """The nodes of the connected cluster."""
+    import ray
+
+    return [
+        Node(node["NodeManagerHostname"] + "/" + node["NodeID"][:6], node["Resources"], node.get("Labels") or {})
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

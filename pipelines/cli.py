@@ -1,0 +1,46 @@
+"""The `crucible` command: one verb a job. Each verb's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
+    "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
+    "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
+    "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
+    "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),
+    "problems": ("problems.cli", "list, show and validate the problem families"),
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(dispatch(sys.argv[1:]))
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Runs a verb with its arguments and returns the exit status."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        print(f"crucible: there is no command {verb!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    return int(importlib.import_module(VERBS[verb][0]).main(rest) or 0)
+
+
+def usage() -> str:
+    """The list of verbs."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    return "\n".join(
+        ["usage: crucible COMMAND [options]", "", *lines, "", "crucible COMMAND --help tells a command's options."]
+    )
+
+
+if __name__ == "__main__":
+    main()

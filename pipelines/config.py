@@ -1,0 +1,225 @@
+"""Configuration of the jobs: the rooms' models put together, read from YAML and from dotted options."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from verify.config import VerifyConfig
+
+from cluster.hardware import HardwareConfig
+from problems.config import ProblemsConfig
+from problems.problem import Split
+from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
+from rollout.prompts import PromptConfig
+from train.config import TrainConfig
+
+STUDENT = "student"
+"""Stands for the default student, which `crucible student` makes."""
+
+_MARKERS = (tyro.conf.FlagConversionOff,)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message is one line that names the key and the mend."""
+
+
+class EvaluationConfig(BaseModel):
+    """What held-out skill is measured on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    problems: int = Field(192, ge=1)
+    """Held-out problems."""
+    samples: int = Field(8, ge=1)
+    """Completions sampled for each; pass@k is given for k up to this."""
+    temperature: float = Field(1.0, ge=0)
+    """0 is greedy: one completion a problem, whatever `samples` says."""
+    split: Split = "test"
+    """Which split's problems; train is for curiosity, never for a result."""
+    seed: int = 0
+    """Of the choice of problems and of the sampling."""
+
+
+class JobConfig(BaseModel):
+    """What all jobs share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str = STUDENT
+    """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
+    name: str = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
+    runs: Path = Path("runs")
+    """Where run folders lie."""
+    address: str = ""
+    """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
+    problems: ProblemsConfig = ProblemsConfig()
+    """What is asked."""
+    prompt: PromptConfig = PromptConfig()
+    """In which words."""
+    verify: VerifyConfig = VerifyConfig()
+    """How answers are checked and rewarded."""
+    hardware: HardwareConfig = HardwareConfig()
+    """Where engines and learners are placed."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What held-out skill is measured on."""
+
+
+class GRPOConfig(JobConfig):
+    """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
+
+    steps: int = Field(40, ge=1)
+    """Optimiser steps."""
+    seed: int = 0
+    """Of the stream of problems, the sampling and the adapter's first weights."""
+    adapter: str = ""
+    """Folder of a LoRA adapter to go on from; "" starts with a fresh one."""
+    control: Literal["none", "shuffled_rewards"] = "none"
+    """shuffled_rewards deals each group's rewards out at random: a control that must not learn."""
+    rollout: RolloutConfig = RolloutConfig()
+    """How completions are sampled."""
+    train: TrainConfig = TrainConfig()
+    """How the adapter learns."""
+
+    @model_validator(mode="after")
+    def _rooms_agree(self) -> GRPOConfig:
+        lora_rank_room(self.train.lora_r)
+        if self.train.temperature != self.rollout.sampling.temperature:
+            raise ValueError(
+                f"train.temperature {self.train.temperature} is not rollout.sampling.temperature "
+                f"{self.rollout.sampling.temperature}: the learner would score other probabilities than were sampled"
+            )
+        return self
+
+
+class EvaluateConfig(JobConfig):
+    """Measures a model, with or without an adapter, on held-out problems."""
+
+    adapter: str = ""
+    """Folder of a LoRA adapter (a checkpoint's, say); "" measures the model alone."""
+    engines: int = Field(1, ge=1)
+    """Engines that share the work."""
+    engine: EngineConfig = EngineConfig()
+    """Each engine."""
+    max_tokens: int = Field(192, ge=1)
+    """Longest completion, in tokens."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How completions are drawn."""
+        return Sampling(temperature=self.evaluation.temperature, max_tokens=self.max_tokens)
+
+
+def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model | None = None) -> Model:
+    """Reads `--config FILE.yaml` and then dotted options over it. Exits with one line where something is wrong."""
+    argv = list(argv)
+    start = default if default is not None else model()
+    while (path := take_option(argv, "--config")) is not None:
+        start = load_yaml(model, Path(path), start)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS)
+    except SystemExit as ended:
+        if ended.code:
+            raise ConfigError(_plain_error(said.getvalue())) from None
+        raise
+    except ValidationError as error:
+        raise ConfigError(explain(error, model)) from None
+
+
+def _plain_error(boxed: str) -> str:
+    """What tyro says in a box of several lines, in one, without pydantic's dump of the input."""
+    lines = [line.strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
+    text = " ".join(line for line in lines if line and line not in ("Value error", "Parsing error"))
+    text = re.sub(r"\s*\[type=.*?(https://errors\.pydantic\.dev/\S+|$)", "", text)
+    text = re.sub(r"Error parsing (\S+): \d+ validation errors? for \S+", r"\1:", text)
+    return re.sub(r"\s*For full helptext, (run|see) ", "; see ", text.replace("Value error, ", ""))
+
+
+def load_yaml(model: type[Model], path: Path, base: Model | None = None) -> Model:
+    """A configuration file over `base`. Raises ConfigError, naming file, key and the nearest known key."""
+    if not path.is_file():
+        raise ConfigError(f"there is no configuration file {path}")
+    try:
+        data = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path} must hold keys and values, and holds a {type(data).__name__}")
+    merged = _merge(base.model_dump(exclude_unset=True) if base is not None else {}, data)
+    try:
+        return model.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, model)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault of a validation error in one line; for an unknown key, with the nearest known one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys(model)
+        near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+        leaf = where.rpartition(".")[2]
+        near = near or [key for key in known if key.rpartition(".")[2] == leaf][:1]
+        hint = f"did you mean {near[0]}?" if near else "see --help for those there are"
+        return f"unknown configuration key {where}; {hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def take_option(argv: list[str], flag: str) -> str | None:
+    """Removes `flag VALUE` (or `flag=VALUE`) from `argv` and returns the value; the first there is."""
+    for index, argument in enumerate(argv):
+        if argument == flag:
+            if index + 1 >= len(argv):
+                raise ConfigError(f"{flag} needs a value")
+            value = argv[index + 1]
+            del argv[index : index + 2]
+            return value
+        if argument.startswith(flag + "="):
+            del argv[index]
+            return argument.partition("=")[2]
+    return None
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += _keys(kind, f"{prefix}{name}.")
+    return found
+
+
+def _description(model: type[BaseModel]) -> str:
+    return f"{model.__doc__}\n\n--config FILE.yaml sets any of these by the same names, nested; options win over it."
+
+
+def fail(message: str) -> int:
+    """Prints one line for people on standard error and returns the exit status of a usage error."""
+    print(f"crucible: {' '.join(message.split())}", file=sys.stderr)
+    return 2

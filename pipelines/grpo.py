@@ -1,0 +1,293 @@
+"""`crucible grpo`: the main job. Engines, sandbox and learner run side by side; this module says who talks to whom."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cluster.hardware import NoRoom
+from pipelines.config import ConfigError, GRPOConfig, fail, load_yaml, parse, take_option
+from pipelines.display import LiveDisplay
+from pipelines.evaluate import (
+    Evaluation,
+    compare,
+    evaluate,
+    held_out,
+    load_evaluation,
+    read_adapter,
+    show,
+    verdict_line,
+    write_evaluation,
+)
+from pipelines.metrics import step_row
+from pipelines.run_folder import RunFolder, RunFolderError, step_name
+from pipelines.samples import sample_rows
+from pipelines.session import Session, default_name, engine_spec, open_session, resolve_model, wait_for_engines, with_model_prompt
+from problems import families
+from problems.stream import ProblemStream
+from rollout.coordinator import Coordinator, Event
+from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.policy import PolicyVersion
+from train import checkpoint
+from train.worker import Job, train_worker
+
+MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
+"""Keys that a resumed run may have other values for."""
+
+TRAIN_FAILURES = 3
+"""Times that a learner that died is started again from its last checkpoint."""
+
+
+class RunFailed(RuntimeError):
+    """A run ended with an error that is not the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    steps: int
+    finished: bool
+    """False where it was interrupted and can be resumed."""
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    difference: dict[str, Any] | None = None
+
+
+def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
+    """Evaluates, trains, evaluates again, and writes the report; or goes on where the run folder stands."""
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("grpo", model)})
+    path = config.runs / config.name
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        initial = read_adapter(config.adapter, config.name) if config.adapter else None
+        spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
+        console.print(f"run folder: {folder.path}")
+        with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
+            with console.status("starting the rollout engines"):
+                wait_for_engines(session)
+            problems = held_out(config)
+            max_tokens = config.rollout.sampling.max_tokens
+            before = load_evaluation(folder, "before")
+            if before is None:
+                start = initial or PolicyVersion(config.name, 0)
+                before = evaluate(session, config, problems, start, "before", max_tokens, console)
+                write_evaluation(folder, before, 0)
+            steps = _Run(config, session, folder, initial, console).train()
+            if steps < config.steps:
+                return Outcome(folder.path, steps, finished=False, before=before)
+            trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
+            after = evaluate(session, config, problems, trained, "after", max_tokens, console)
+        write_evaluation(folder, after, steps)
+        comparison = compare(before, after)
+        folder.append_metrics(comparison)
+        _report(folder)
+    return Outcome(folder.path, steps, True, before, after, comparison["pass_at_1"])
+
+
+class _Run:
+    """The training of one run, from the driver's side."""
+
+    def __init__(
+        self, config: GRPOConfig, session: Session, folder: RunFolder, initial: PolicyVersion | None, console: Console
+    ):
+        self._config = config
+        self._session = session
+        self._folder = folder
+        self._initial = initial
+        self._console = console
+        self._coordinator_name = f"{session.run}-coordinator"
+
+    def train(self) -> int:
+        """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
+
+        Raises RunFailed, with the cause, where the run cannot go on.
+        """
+        ray = self._session.ray
+        canary = self._canary()
+        coordinator = self._start_coordinator()
+        fit = _Fit(lambda: self._fit(coordinator, canary))
+        interrupted = False
+        with LiveDisplay(self._config.steps, self._console) as display:
+            while True:
+                try:
+                    events = ray.get(coordinator.events.remote(0.5))
+                    self._book(events, display)
+                    if fit.done and not events:
+                        break
+                except KeyboardInterrupt:
+                    if interrupted:
+                        raise
+                    interrupted = True
+                    display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
+                    coordinator.stop.remote()
+                except ray.exceptions.ActorUnavailableError:
+                    continue
+        ray.get(coordinator.stop.remote())
+        ray.kill(coordinator)
+        fit.result()
+        last = checkpoint.latest(self._folder.checkpoints)
+        return checkpoint.read(last).step if last is not None else 0
+
+    def _canary(self) -> tuple[Any, Any]:
+        """Prompt and completion tokens of a worked answer to a held-out problem, encoded by an engine."""
+        config = self._config
+        problem = ProblemStream(config.problems, "val").problem(0)
+        answer = families.get(problem.family).solutions(problem).correct[0]
+        return self._session.ray.get(self._session.engines[0].canary_tokens.remote(problem, answer, config.prompt))
+
+    def _start_coordinator(self) -> Any:
+        from pipelines.stream import run_stream
+
+        config, session = self._config, self._session
+        rollout = config.rollout
+        job = RolloutJob(
+            run=config.name,
+            group_size=rollout.group_size,
+            sampling=rollout.sampling,
+            prompt=config.prompt,
+            seed=config.seed,
+            coordinator=self._coordinator_name,
+        )
+        seeded = config.problems.model_copy(update={"seed": config.problems.seed + config.seed})
+        problem = ProblemStream(seeded, "train").problem
+        # Room for every lease that may be out at once, so that admission alone decides.
+        rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
+        name, engines, verify = self._coordinator_name, session.engines, config.verify
+        shuffle = config.seed if config.control == "shuffled_rewards" else None
+
+        def make_stream() -> Any:
+            return run_stream(name, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
+
+        actor = session.ray.remote(Coordinator).options(
+            name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=4096, max_restarts=-1, max_task_retries=0
+        )
+        return actor.remote(rollout, engines, make_stream, config.steps)
+
+    def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        config, demand = self._config, self._session.learner
+        job = Job(
+            run=config.name,
+            model=self._session.model,
+            config=config.train,
+            steps=config.steps,
+            checkpoints=str((self._folder.checkpoints).resolve()),
+            canary=(canary[0].tolist(), canary[1].tolist()),
+            initial=self._initial,
+        )
+        resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
+        trainer = TorchTrainer(
+            train_worker,
+            train_loop_config={"job": job, "coordinator": coordinator},
+            torch_config=TorchConfig(backend="nccl" if demand.gpus else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=config.train.workers,
+                use_gpu=bool(demand.gpus),
+                resources_per_worker=resources,
+                label_selector=dict(demand.labels) or None,
+            ),
+            run_config=RunConfig(
+                name=f"{self._session.run}-train",
+                storage_path=str((self._folder.path / "ray").resolve()),
+                failure_config=FailureConfig(max_failures=TRAIN_FAILURES),
+            ),
+        )
+        return trainer.fit()
+
+    def _book(self, events: Sequence[Event], display: LiveDisplay) -> None:
+        for event in events:
+            if event.kind == "begin":
+                self._folder.roll_back(event.step)
+            elif event.kind == "note":
+                self._folder.log(event.text)
+                display.note(event.text)
+            elif event.kind == "fatal":
+                raise RunFailed(event.text)
+            elif event.kind == "step":
+                row = step_row(event)
+                if event.batch is not None:
+                    rows = [r for group in event.batch.groups for r in sample_rows(group, step=event.step)]
+                    self._folder.write_samples(step_name(event.step), rows)
+                    self._folder.write_ledger(event.batch.ledger.to_dict())
+                self._folder.append_metrics(row)
+                display.update(row)
+
+
+class _Fit:
+    """Ray Train in a thread of its own, so that Ctrl-C reaches the loop that can end it at a step's boundary."""
+
+    def __init__(self, fit: Any):
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(fit,), name="ray-train", daemon=True)
+        self._thread.start()
+
+    def _run(self, fit: Any) -> None:
+        try:
+            fit()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether it has returned or failed."""
+        return not self._thread.is_alive()
+
+    def result(self) -> None:
+        """Raises RunFailed with the learner's own error where it failed."""
+        self._thread.join()
+        if self._error is not None:
+            errors = getattr(self._error, "worker_failures", None) or {}
+            cause = next(iter(errors.values()), self._error)
+            raise RunFailed(f"the learner failed: {_last_line(cause)}") from self._error
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _report(folder: RunFolder) -> None:
+    from pipelines.report import write_report
+
+    write_report(folder)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible grpo`."""
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = None
+        if resumed is not None:
+            where = Path(resumed)
+            if not (where / "config.yaml").is_file():
+                raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+            default = load_yaml(GRPOConfig, where / "config.yaml")
+            default = default.model_copy(update={"runs": where.parent, "name": where.name})
+        config = parse(GRPOConfig, argv, prog="crucible grpo", default=default)
+        outcome = run(config, console, resume=resumed is not None)
+    except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("ended at once; `--resume` goes on from the last checkpoint") and 130
+    if not outcome.finished:
+        console.print(f"stopped after step {outcome.steps}; go on with: crucible grpo --resume {outcome.folder}")
+        return 130
+    show(console, [outcome.before, outcome.after])
+    console.print(verdict_line(outcome.difference))
+    console.print(f"report: {outcome.folder / 'report.html'}   adapter: {outcome.folder}/checkpoints")
+    return 0

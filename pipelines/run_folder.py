@@ -1,0 +1,310 @@
+"""The layout of `runs/<name>/`, known here and nowhere else.
+
+    config.yaml          the resolved configuration metrics.jsonl        one row a step, and one an evaluation
+    samples/*.parquet    every sample with its verdict and reward: step-000012.parquet,
+    evaluation-before.parquet checkpoints/<step>/  complete as soon as they are there ledger.json
+    which problems were consumed report.html          log.txt
+
+Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
+one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import BaseModel
+
+from pipelines.samples import SAMPLE_SCHEMA
+
+_INTERRUPTED = ".partial"
+"""Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
+removed."""
+
+
+class RunFolderError(RuntimeError):
+    """A run folder that cannot be used as asked; the message says why and what to do."""
+
+
+class RunFolder:
+    """One run's folder. `create` and `resume` hold it against other processes until `close`; `open` only
+    reads."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any], lock: IO[str] | None = None) -> None:
+        self.path = Path(path)
+        self.config = dict(config)
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path | str, config: BaseModel | Mapping[str, Any]) -> RunFolder:
+        """A folder for a new run. Raises RunFolderError where `path` holds anything that would be lost.
+
+        A folder with this very configuration and nothing done in it yet is taken over: the run failed on its
+        way up.
+        """
+        path, wanted = Path(path), plain_config(config)
+        if (path / "config.yaml").is_file():
+            _refuse_other_config(path, wanted, may_change=(), mend="choose another name for the run")
+            if _has_progress(path):
+                mend = "go on with it by --resume, or choose another name"
+                raise RunFolderError(f"{path} already holds this run; {mend}")
+        elif not _is_empty(path):
+            raise RunFolderError(f"{path} exists but is no run folder (no config.yaml); choose another name")
+        for folder in (path, path / "samples", path / "checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+        run = cls(path, wanted, _hold(path))
+        run._write_config()
+        return run
+
+    @classmethod
+    def resume(
+        cls, path: Path | str, config: BaseModel | Mapping[str, Any], may_change: Collection[str] = ()
+    ) -> RunFolder:
+        """The folder of an interrupted run, cleared of whatever was half written when it ended.
+
+        `may_change` names the dotted keys that may differ from the recorded configuration (the new value is
+        recorded). Raises RunFolderError where there is no such run, or it has another configuration.
+        """
+        path, wanted = Path(path), plain_config(config)
+        if not (path / "config.yaml").is_file():
+            raise RunFolderError(f"{path} holds no run to resume; leave out --resume to start it")
+        _refuse_other_config(path, wanted, may_change, mend="resume with those values, or start another run")
+        run = cls(path, wanted, _hold(path))
+        run._write_config()
+        for leftover in path.rglob(f"*{_INTERRUPTED}"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for leftover in run.checkpoints.glob(".*"):
+            shutil.rmtree(leftover)
+        run._rewrite_metrics(run.metrics())
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """A run folder to read. Raises RunFolderError where `path` is none."""
+        config = Path(path) / "config.yaml"
+        if not config.is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no config.yaml")
+        return cls(Path(path), yaml.safe_load(config.read_text()) or {})
+
+    def close(self) -> None:
+        """Lets go of the folder; reading and writing still work."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    # --- metrics
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Appends one row to `metrics.jsonl` and syncs it to disk. A value that is not finite is written as
+        null."""
+        line = json.dumps({key: _plain(value) for key, value in row.items()}, allow_nan=False) + "\n"
+        with open(self._metrics_path, "ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows in order, without a torn last line. Raises RunFolderError, with the line's number, for a
+        bad one."""
+        if not self._metrics_path.exists():
+            return []
+        lines = self._metrics_path.read_bytes().split(b"\n")
+        rows = []
+        for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or torn
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                where = f"{self._metrics_path}, line {number}"
+                raise RunFolderError(f"{where} is not JSON; mend or remove it") from error
+        return rows
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The rows of training steps alone."""
+        return [row for row in self.metrics() if row.get("kind", "step") == "step" and "step" in row]
+
+    def roll_back(self, step: int) -> None:
+        """Forgets every step after `step`: metrics and samples of a future that is about to be redone."""
+        self._rewrite_metrics([row for row in self.metrics() if row.get("step", -1) <= step])
+        for file in (self.path / "samples").glob("step-*.parquet"):
+            if int(file.stem.removeprefix("step-")) > step:
+                file.unlink()
+
+    # --- samples
+
+    def write_samples(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Writes `samples/<name>.parquet`; rows as `samples.sample_rows` makes them. Steps are named by
+        `step_name`."""
+        path = self.path / "samples" / f"{name}.parquet"
+        columns = {field.name: [row.get(field.name) for row in rows] for field in SAMPLE_SCHEMA}
+        table = pa.table(columns, schema=SAMPLE_SCHEMA)
+        aside = path.with_name(path.name + _INTERRUPTED)
+        pq.write_table(table, aside, compression="zstd")
+        os.replace(aside, path)
+        return path
+
+    def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
+        """The samples of all files whose name matches, in the order of the names; `columns` None for all."""
+        files = sorted((self.path / "samples").glob(f"{name}.parquet"))
+        wanted = list(columns) if columns is not None else SAMPLE_SCHEMA.names
+        if not files:
+            return SAMPLE_SCHEMA.empty_table().select(wanted)
+        return pa.concat_tables([pq.read_table(file, columns=wanted) for file in files])
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `train.checkpoint`: a numbered folder in it is a whole checkpoint."""
+        return self.path / "checkpoints"
+
+    # --- the rest
+
+    def write_ledger(self, ledger: Mapping[str, Any]) -> None:
+        """Replaces the ledger of consumed problems."""
+        replace_file(self.path / "ledger.json", json.dumps(_plain(ledger), indent=1))
+
+    def read_ledger(self) -> dict[str, Any]:
+        """The ledger, {} where none was written yet."""
+        path = self.path / "ledger.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def write_report(self, html: str) -> Path:
+        """Replaces the report."""
+        return replace_file(self.report_path, html)
+
+    def log(self, line: str) -> None:
+        """Appends one line to `log.txt`, with the time before it."""
+        with open(self.log_path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def _write_config(self) -> None:
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        replace_file(self.path / "config.yaml", text)
+
+    def _rewrite_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        replace_file(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def step_name(step: int) -> str:
+    """Name of the sample file of a training step; names sort as their steps do."""
+    return f"step-{step:06d}"
+
+
+def replace_file(path: Path, content: str | bytes) -> Path:
+    """Writes a whole file aside, syncs it and renames it over `path`."""
+    aside = path.with_name(path.name + _INTERRUPTED)
+    with open(aside, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    _sync(path.parent)
+    return path
+
+
+def plain_config(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as it reads back from YAML: plain data only."""
+    data = config.model_dump(mode="json") if isinstance(config, BaseModel) else _plain(config)
+    return yaml.safe_load(yaml.safe_dump(data)) or {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _refuse_other_config(path: Path, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
+    recorded, asked = _flat(yaml.safe_load((path / "config.yaml").read_text()) or {}), _flat(wanted)
+    missing = "(none)"
+    changes = [
+        f"{key}: {recorded.get(key, missing)} there, {asked.get(key, missing)} now"
+        for key in dict.fromkeys([*recorded, *asked])
+        if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
+    ]
+    if changes:
+        more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
+        raise RunFolderError(f"{path} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+
+
+def _has_progress(path: Path) -> bool:
+    metrics = path / "metrics.jsonl"
+    if metrics.exists() and metrics.stat().st_size:
+        return True
+    return not all(_is_empty(path / name) for name in ("samples", "checkpoints"))
+
+
+def _is_empty(path: Path) -> bool:
+    if not path.exists():
+        return True
+    return path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir())
+
+
+def _hold(path: Path) -> IO[str]:
+    lock = open(path / ".lock", "a+")  # noqa: SIM115 - held until close
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise RunFolderError(f"{path} is in use by process {holder}; wait, or choose another name") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,121 @@
+"""The table of samples: one row a completion, with its question, its verdict and its reward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from problems.problem import Group, Problem, Sample, Verdict
+
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("step", pa.int32()),  # the learner's step that consumed it; -1 in an evaluation
+        ("policy_version", pa.int32()),
+        ("adapter_hash", pa.string()),
+        ("sequence", pa.int64()),
+        ("attempt", pa.int32()),
+        ("group_id", pa.string()),
+        ("index", pa.int32()),
+        ("problem_id", pa.string()),
+        ("question_hash", pa.string()),
+        ("family", pa.string()),
+        ("mode", pa.string()),
+        ("difficulty", pa.int32()),
+        ("split", pa.string()),
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("completion_ids", pa.list_(pa.int32())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("finish_reason", pa.string()),
+        ("engine", pa.string()),
+        ("status", pa.string()),
+        ("passed", pa.bool_()),
+        ("tests_passed", pa.int32()),
+        ("tests_run", pa.int32()),
+        ("tests_total", pa.int32()),
+        ("cpu_seconds", pa.float32()),
+        ("wall_seconds", pa.float32()),
+        ("memory_mib", pa.float32()),
+        ("isolation", pa.int32()),
+        ("detail", pa.string()),
+        ("reward", pa.float32()),  # null where the machinery failed and the sample was not scored
+        ("advantage", pa.float32()),  # null where none was computed
+    ]
+)
+
+
+def sample_rows(
+    group: Group, *, step: int = -1, prompt: str = "", advantages: Sequence[float] = ()
+) -> list[dict[str, Any]]:
+    """The rows of a judged group, by `SAMPLE_SCHEMA`. Raises ValueError where a sample has no verdict or
+    reward."""
+    if not len(group.samples) == len(group.verdicts) == len(group.rewards):
+        counts = f"{len(group.samples)} samples, {len(group.verdicts)} verdicts, {len(group.rewards)} rewards"
+        raise ValueError(f"group {group.sequence} is not judged: {counts}")
+    problem = group.problem
+    asked = {
+        "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": prompt,
+        "question_hash": problem.question_hash, "family": problem.family, "mode": problem.mode,
+        "difficulty": problem.difficulty, "split": problem.split,
+    }  # fmt: skip
+    rows = []
+    for number, (sample, verdict, reward) in enumerate(zip(group.samples, group.verdicts, group.rewards)):
+        answered = {
+            "policy_version": sample.policy_version, "adapter_hash": sample.adapter_hash,
+            "group_id": sample.group_id, "index": sample.index, "problem_id": sample.problem_id,
+            "completion": sample.text, "completion_ids": sample.completion_ids, "logprobs": sample.logprobs,
+            "finish_reason": sample.finish_reason, "engine": sample.engine, "reward": reward,
+            "advantage": float(advantages[number]) if len(advantages) else None,
+        }  # fmt: skip
+        row = {**asked, **answered, **verdict.to_row(), "passed": verdict.passed}
+        rows.append({key: _storable(value) if isinstance(value, str) else value for key, value in row.items()})
+    return rows
+
+
+def _storable(text: str) -> str:
+    """Lone surrogates, which models and the programs they write do produce, have no UTF-8: they are
+    escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def groups_of(table: pa.Table) -> list[Group]:
+    """The judged groups that a table of samples holds, in its order. Prompts' tokens and tests are not in it.
+
+    Enough for every statistic of an evaluation; not enough to train on.
+    """
+    found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        found.setdefault((row["sequence"], row["group_id"]), []).append(row)
+    return [_group(rows) for rows in found.values()]
+
+
+def _group(rows: Sequence[dict[str, Any]]) -> Group:
+    first = rows[0]
+    problem = Problem(
+        id=first["problem_id"], family=first["family"], family_version=0, difficulty=first["difficulty"],
+        split=first["split"], statement="", entry_point="", signature="", public_examples=(), hidden_tests=(),
+        mode=first["mode"],
+    )  # fmt: skip
+    samples = tuple(
+        Sample(
+            problem_id=row["problem_id"],
+            group_id=row["group_id"],
+            index=row["index"],
+            prompt_ids=np.zeros(0, np.int32),
+            completion_ids=np.asarray(row["completion_ids"], np.int32),
+            logprobs=np.asarray(row["logprobs"], np.float32),
+            text=row["completion"],
+            finish_reason=row["finish_reason"],
+            policy_version=row["policy_version"],
+            adapter_hash=row["adapter_hash"],
+            engine=row["engine"],
+        )  # fmt: skip
+        for row in rows
+    )
+    names = [f.name for f in fields(Verdict)]
+    verdicts = tuple(Verdict.from_row({name: row[name] for name in names}) for row in rows)
+    return Group(first["sequence"], first["attempt"], problem, samples, verdicts, tuple(row["reward"] for row in rows))

@@ -1,0 +1,121 @@
+"""A job's hold on the cluster: Ray, the engines, and where things are placed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import Demand, plan
+from pipelines.config import STUDENT, ConfigError, JobConfig
+from rollout.backends import EngineSpec
+from rollout.config import EngineConfig
+from rollout.fleet import await_ready, start_fleet
+from rollout.prompts import PROMPT_FILE, PromptConfig
+
+MODEL_CONFIG = "config.json"
+Job = TypeVar("Job", bound=JobConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is up while a job runs."""
+
+    ray: Any
+    engines: list[Any]
+    learner: Demand
+    run: str
+    """Unique in the cluster: names of the job's actors and adapters begin with it."""
+    model: str
+
+
+@contextlib.contextmanager
+def open_session(config: JobConfig, spec: EngineSpec, engines: int, workers: int = 0) -> Iterator[Session]:
+    """Connects, checks that there is room, starts engines and waits for them; all of it ends with the block.
+
+    Raises NoRoom and ConfigError with one line each.
+    """
+    with ray_session(config.address or None) as ray:
+        engine_demand, learner = plan(config.hardware, live_nodes(), engines, workers)
+        run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
+        handles = start_fleet(spec, engines, run, engine_demand.options())
+        try:
+            yield Session(ray, handles, learner, run, spec.model)
+        finally:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.get([engine.close.remote() for engine in handles], timeout=20)
+            for engine in handles:
+                ray.kill(engine)
+
+
+def engine_spec(model: str, config: EngineConfig, lora_rank: int, staleness: int, seed: int) -> EngineSpec:
+    """What the engines of a job are started with."""
+    return EngineSpec(model, config, lora_rank, live_adapters=staleness + 1, seed=seed)
+
+
+def wait_for_engines(session: Session) -> None:
+    """Blocks until the engines answer. Raises ConfigError where the model cannot be loaded."""
+    try:
+        await_ready(session.engines)
+    except session.ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        text = str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
+        raise ConfigError(f"the rollout engine could not start with model {session.model}: {text}") from error
+
+
+def resolve_model(model: str) -> str:
+    """The folder or Hugging Face id to load. `student` is made on first use. Raises ConfigError where there is none."""
+    if model == STUDENT:
+        from pipelines.student import StudentRecipe, build_student
+
+        return str(build_student(StudentRecipe()))
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / MODEL_CONFIG).is_file():
+            raise ConfigError(f"the folder {model} holds no model: it has no {MODEL_CONFIG}")
+        return str(path.resolve())
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ConfigError(f"there is no model folder {model}; give a folder, a Hugging Face id, or `student`")
+    check_hub_model(model)
+    return model
+
+
+def with_model_prompt(config: Job, model: str) -> Job:
+    """`config` with the prompt that the model's folder says it was trained with, unless another one was asked for."""
+    path = Path(model) / PROMPT_FILE
+    if config.prompt != PromptConfig() or not path.is_file():
+        return config
+    return config.model_copy(update={"prompt": PromptConfig.model_validate_json(path.read_text())})
+
+
+def check_hub_model(model: str) -> None:
+    """Looks a model up in the local Hugging Face cache, then on the hub, once. Raises ConfigError where it is in neither."""
+    from huggingface_hub import HfApi, get_session, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    mend = "give a folder, another id, or `student`"
+    # The hub's client is httpx or its successor, by version.
+    client = importlib.import_module(type(get_session()).__module__.partition(".")[0])
+    try:
+        if isinstance(try_to_load_from_cache(model, MODEL_CONFIG), str):
+            return
+        HfApi().model_info(model, timeout=10)
+    except (HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"there is no model {model} on the Hugging Face hub ({reason}); {mend}") from None
+    except (OfflineModeIsEnabled, client.HTTPError, OSError) as error:
+        raise ConfigError(
+            f"model {model} is not in the local cache, and the Hugging Face hub cannot be reached ({error}); {mend}"
+        ) from None
+
+
+def default_name(job: str, model: str) -> str:
+    """A name for a run that was given none."""
+    return f"{job}-{Path(model).name or 'model'}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"

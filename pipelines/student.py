@@ -1,0 +1,361 @@
+"""The default student: a tiny chat model, pretrained here from nothing on problems of the train split.
+
+Its pretraining text is prompts answered by correct programs and, more often, by plausible wrong ones, so that it
+writes well-formed answers of every kind it will meet and is right less than half of the time: it has some skill, and
+everything to gain from rewards. A student is a folder as transformers and vLLM load it, cached under the hash of its
+recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from problems import families
+from problems.config import ProblemsConfig
+from problems.problem import Problem, Split
+from problems.splits import split_of
+from problems.stream import ProblemStream
+from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig, completion_text
+from train.pretrain import ArchitectureConfig, PretrainConfig, Row, Step, build_model, prepare_cpu, pretrain
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+RECIPE_FILE = "recipe.json"
+HASHES_FILE = "train_hashes.txt"
+CURVE_FILE = "training_curve.jsonl"
+
+END, PAD = "<|endoftext|>", "<|pad|>"
+SPECIAL_TOKENS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' + message.role + '|>' }}"
+    "{% if message.role == 'assistant' %}"
+    "{% generation %}{{ message.content + '<|endoftext|>' }}{% endgeneration %}"
+    "{% else %}{{ message.content + '<|endoftext|>' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+STUDENT_FAMILIES = (
+    "fibonacci",
+    "reverse_string",
+    "is_palindrome",
+    "max_subarray",
+    "binary_search",
+    "remove_duplicates",
+)
+"""The families with the shortest programs: a million parameters learn these in minutes, all twelve only badly."""
+STUDENT_TEMPLATE = "{{ problem.statement }}\n{{ problem.signature }}"
+"""The student knows but one kind of answer, so that its prompts need not ask for it."""
+RECALL_TEMPLATE = "{{ problem.statement }}\nvalues"
+VALUES = re.compile(r"-?\d+|'[^']*'")
+
+
+class StudentRecipe(BaseModel):
+    """Everything that decides what the student is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    problems: ProblemsConfig = ProblemsConfig(families=STUDENT_FAMILIES)
+    """What it is pretrained on; always the train split."""
+    count: int = Field(8000, ge=1)
+    """Problems in its pretraining text."""
+    right: float = Field(0.5, gt=0, le=1)
+    """Share of problems answered by a correct program; the others get a plausible wrong one."""
+    other: float = Field(0.1, ge=0, le=1)
+    """Share of the correct programs that are not the family's shortest."""
+    recall: float = Field(0.6, ge=0)
+    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what it is
+    told far sooner from them than from programs, where few tokens depend on it."""
+    value_weight: float = Field(3.0, gt=0)
+    """Weight in the loss of tokens that write a value of the statement."""
+    prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
+    """How it is asked."""
+    vocabulary: int = Field(1536, ge=300)
+    """Tokens of its byte-level BPE, trained on the same text."""
+    architecture: ArchitectureConfig = ArchitectureConfig()
+    """Its size."""
+    pretrain: PretrainConfig = PretrainConfig()
+    """Its training."""
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that change with the recipe, a family's version, and any wording or program that it uses."""
+        probe = [Pair.draw(self, problem) for problem in ProblemStream(self.problems, "train").range(0, 200)]
+        builder = PromptBuilder(_NoTokenizer(), self.prompt)
+        texts = [(builder.message(pair.problem), pair.completion) for pair in probe]
+        versions = {name: families.get(name).version for name in self.problems.families}
+        parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A problem and the program that the pretraining text answers it with."""
+
+    problem: Problem
+    completion: str
+
+    @classmethod
+    def draw(cls, recipe: StudentRecipe, problem: Problem) -> Pair:
+        """The same pair for the same recipe and problem."""
+        draw = random.Random(f"{recipe.pretrain.seed} {problem.id}")
+        solutions = families.get(problem.family).solutions(problem)
+        if draw.random() < recipe.right or not solutions.wrong:
+            others = solutions.correct[1:]
+            code = draw.choice(others) if others and draw.random() < recipe.other else solutions.correct[0]
+        else:
+            code = draw.choice(solutions.wrong).code
+        return cls(problem, completion_text(code))
+
+
+def build_student(
+    recipe: StudentRecipe | None = None,
+    cache_dir: Path | None = None,
+    *,
+    quiet: bool = False,
+    threads: int | None = None,
+) -> Path:
+    """The folder of the student of this recipe, built if the cache has none. Safe to call from several processes."""
+    recipe = recipe or StudentRecipe()
+    folder = (cache_dir or students_folder()) / recipe.hash
+    if (folder / RECIPE_FILE).is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if (folder / RECIPE_FILE).is_file():  # another process has just built it
+            return folder
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _build(recipe, aside, quiet, threads)
+            aside.chmod(0o755)
+            os.replace(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def students_folder() -> Path:
+    """Where students are cached: under CRUCIBLE_CACHE where that is set, else in the user's cache folder."""
+    root = os.environ.get("CRUCIBLE_CACHE")
+    if root:
+        return Path(root).expanduser() / "students"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crucible" / "students"
+
+
+def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerBase:
+    """A byte-level BPE of that many tokens with the student's chat template.
+
+    It splits text as Qwen2's own tokenizer does, because `AutoTokenizer` (and with it vLLM) gives any folder of a Qwen2
+    model that splitting, whatever its tokenizer.json says.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2Tokenizer
+
+    like = Qwen2Tokenizer().backend_tokenizer
+    inner = Tokenizer(models.BPE())
+    inner.normalizer, inner.pre_tokenizer, inner.decoder = like.normalizer, like.pre_tokenizer, like.decoder
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    model = json.loads(inner.to_str())["model"]
+    return Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(merge) for merge in model["merges"]],
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[token for token in SPECIAL_TOKENS if token not in (END, PAD)],
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def check_reload(folder: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
+    """Raises RuntimeError where the saved tokenizer, loaded as everybody loads it, reads text otherwise than in training."""
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(folder)
+    for text in texts:
+        if loaded(text)["input_ids"] != tokenizer(text)["input_ids"] or len(loaded) != len(tokenizer):
+            raise RuntimeError(
+                f"transformers loads the student's tokenizer as {type(loaded).__name__}, which splits {text!r} otherwise "
+                f"than the tokenizer it was trained with; this version of transformers does not fit"
+            )
+
+
+def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None) -> None:
+    with _progress(quiet) as progress:
+        task = progress.add_task("problems", total=recipe.count, note="")
+        pairs = []
+        for problem in ProblemStream(recipe.problems, "train").range(0, recipe.count):
+            pairs.append(Pair.draw(recipe, problem))
+            progress.advance(task)
+        plain = PromptBuilder(_NoTokenizer(), recipe.prompt)
+        texts = (text for pair in pairs for text in (plain.message(pair.problem), pair.completion))
+        tokenizer = train_tokenizer(texts, recipe.vocabulary)
+        builder = PromptBuilder(tokenizer, recipe.prompt)
+        rows = [_row(builder, pair, recipe.value_weight) for pair in pairs]
+        rows += recall_rows(builder, pairs, recipe)
+        model = build_model(
+            recipe.architecture,
+            vocabulary=len(tokenizer),
+            eos_id=tokenizer.eos_token_id,
+            pad_id=tokenizer.pad_token_id,
+            seed=recipe.pretrain.seed,
+        )
+        task = progress.add_task("training", total=recipe.pretrain.steps, note="")
+
+        def show(step: Step) -> None:
+            progress.update(task, completed=step.number, note=f"loss {step.loss:.3f}")
+
+        prepare_cpu(threads)
+        curve = pretrain(model, rows, recipe.pretrain, show)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    check_reload(folder, tokenizer, [pair.completion for pair in pairs[:50]])
+    _write_records(recipe, pairs, curve, folder)
+
+
+def _row(builder: PromptBuilder, pair: Pair, value_weight: float) -> Row:
+    """A program row. Tokens of numbers and quoted characters weigh more: they are few, and right only if looked up."""
+    ids = builder.encode_completion(pair.completion)
+    tokens = builder.tokenizer.convert_ids_to_tokens(ids)
+    weights = [value_weight if re.search(r"\d|'", token) else 1.0 for token in tokens]
+    return Row(builder.build(pair.problem).ids, ids, weights)
+
+
+def recall_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
+    """Rows that answer a statement with the numbers and quoted characters in it, in order."""
+    asker = PromptBuilder(builder.tokenizer, recipe.prompt.model_copy(update={"template": RECALL_TEMPLATE}))
+    rows = []
+    for pair in pairs[: round(recipe.recall * len(pairs))]:
+        values = VALUES.findall(pair.problem.statement)
+        if values:
+            rows.append(Row(asker.build(pair.problem).ids, builder.encode_completion(" ".join(values))))
+    return rows
+
+
+def _write_records(recipe: StudentRecipe, pairs: list[Pair], curve: list[Step], folder: Path) -> None:
+    (folder / PROMPT_FILE).write_text(recipe.prompt.model_dump_json(indent=1))
+    hashes = {f"{pair.problem.question_hash} {pair.problem.content_hash}" for pair in pairs}
+    (folder / HASHES_FILE).write_text("\n".join(sorted(hashes)) + "\n")
+    rows = [{"step": s.number, "loss": s.loss, "tokens": s.tokens, "lr_scale": s.lr_scale} for s in curve]
+    (folder / CURVE_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / RECIPE_FILE).write_text(recipe.model_dump_json(indent=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Disjointness:
+    """What a search for held-out questions in a student's pretraining text found."""
+
+    trained: int
+    """Different questions in the text."""
+    checked: dict[Split, int]
+    """Held-out problems looked up, by split."""
+    shared: tuple[str, ...]
+    """Ids of those whose question or content is in the text."""
+    strayed: int
+    """Questions of the text that belong to another split than train."""
+
+    @property
+    def proven(self) -> bool:
+        return not self.shared and not self.strayed
+
+    def __str__(self) -> str:
+        looked_up = " and ".join(f"{count:,} {split}" for split, count in self.checked.items())
+        found = (
+            f"{len(self.shared)} of {looked_up} problems are in it, {self.strayed} of its own are not "
+            "of train"
+        )
+        return f"{self.trained:,} questions in the pretraining text: {found}"
+
+
+def prove_disjoint(folder: Path, count: int = 20_000) -> Disjointness:
+    """Looks up, by question and content hash, the first `count` val and test problems in the student's training text.
+
+    Raises FileNotFoundError where the folder is not a student that was built here.
+    """
+    if not (folder / HASHES_FILE).is_file():
+        raise FileNotFoundError(
+            f"{folder} is not a student built by `crucible student`: it has no {HASHES_FILE}"
+        )
+    recipe = StudentRecipe.model_validate_json((folder / RECIPE_FILE).read_text())
+    pairs = [line.split() for line in (folder / HASHES_FILE).read_text().splitlines()]
+    questions, contents = {question for question, _ in pairs}, {content for _, content in pairs}
+    held_out: tuple[Split, ...] = ("val", "test")
+    shared = [
+        problem.id
+        for split in held_out
+        for problem in ProblemStream(recipe.problems, split).range(0, count)
+        if problem.question_hash in questions or problem.content_hash in contents
+    ]
+    strayed = sum(split_of(question) != "train" for question in questions)
+    return Disjointness(len(questions), dict.fromkeys(held_out, count), tuple(shared), strayed)
+
+
+class _NoTokenizer:
+    """Enough of a tokenizer to write messages before there is one."""
+
+    chat_template = None
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=quiet) as progress:
+        yield progress
+
+
+class StudentCommand(BaseModel):
+    """Makes the default student, a tiny Qwen2 pretrained on this machine, or proves what it has not seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    recipe: StudentRecipe = StudentRecipe()
+    """Everything that decides what the student is; another recipe is another student."""
+    cache: Path | None = None
+    """Folder of students; None: CRUCIBLE_CACHE, else ~/.cache/crucible."""
+    prove_disjoint: int = Field(0, ge=0)
+    """Look up this many val and as many test problems in the student's pretraining text, by hash."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible student`."""
+    from pipelines.config import ConfigError, fail, parse
+
+    try:
+        command = parse(StudentCommand, argv, prog="crucible student")
+    except ConfigError as error:
+        return fail(str(error))
+    folder = build_student(command.recipe, command.cache)
+    print(folder)
+    if not command.prove_disjoint:
+        return 0
+    found = prove_disjoint(folder, command.prove_disjoint)
+    print(found)
+    return 0 if found.proven else 1

@@ -1,0 +1,76 @@
+"""Families whose problems have one final answer instead of a program: the question holds all its numbers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from problems.draw import Draw
+from problems.family import Family, Params, Solutions, WrongProgram
+from problems.problem import Kind, Problem, Split, Test
+
+
+class AnswerFamily(Family):
+    """A family of kind `answer`. Subclasses draw the numbers, tell the story and know the gold answer.
+
+    There is one hidden test, without arguments, whose expected value is the gold answer as text, and no public
+    example. `solutions` are answers, as they stand in the box.
+    """
+
+    kind: ClassVar[Kind] = "answer"
+    functions: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def story(self, draw: Draw, mode: str, p: Params) -> Mapping[str, Any]:
+        """What fills the places of a wording; names and things drawn here do not change the question."""
+
+    @abstractmethod
+    def near_misses(self, mode: str, p: Params) -> list[tuple[str, str, str]]:
+        """Name, answer and reason of plausible wrong answers."""
+
+    def other_answers(self, mode: str, p: Params) -> list[str]:
+        """Right answers written otherwise than `answer` writes them."""
+        return []
+
+    def traps(self, draw, mode, p, difficulty):
+        """None: a question is its own input."""
+        return ()
+
+    def sample(self, draw, mode, p, difficulty):
+        """None: a question is its own input."""
+        return ()
+
+    def problem(
+        self, draw: Draw, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
+    ) -> Problem:
+        """Draws a problem with one hidden test; `hidden_tests` and `public_examples` do not apply."""
+        mode, p = self.question(draw, difficulty, split)
+        return Problem(
+            id=id,
+            family=self.name,
+            family_version=self.version,
+            difficulty=difficulty,
+            split=split,
+            statement=draw.pick(mode.statements).format(**self.story(draw, mode.name, p)),
+            entry_point="",
+            signature="",
+            public_examples=(),
+            hidden_tests=(Test((), self.answer(mode.name, p)),),
+            checker=mode.checker or self.checker,
+            kind=self.kind,
+            mode=mode.name,
+            params=p,
+        )
+
+    def solutions(self, problem: Problem) -> Solutions:
+        """Right and wrong answers to exactly this problem. Raises ValueError for another family's problem."""
+        self.check_own(problem)
+        p = dict(problem.params)
+        gold = self.answer(problem.mode, p)
+        wrong = [WrongProgram(*miss) for miss in self.near_misses(problem.mode, p) if miss[1] != gold]
+        return Solutions((gold, *self.other_answers(problem.mode, p)), tuple(wrong))
+
+    def cheats(self, problem: Problem) -> tuple[WrongProgram, ...]:
+        """No answer. A constant one is sometimes right; validation says how often the best of them is."""
+        return (WrongProgram("empty", "", "answers nothing"),)

@@ -1,0 +1,321 @@
+"""`crucible problems`: list, show and prove the families, compare the splits, try a source."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import tyro
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.syntax import Syntax
+from rich.table import Table
+
+from problems import families, mapping
+from problems.config import ProblemsConfig, check_family
+from problems.disjoint import DisjointReport, compare_splits, digest, digests_elsewhere
+from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
+from problems.problem import Problem, Split, Test
+from problems.proof import failure
+from problems.sources import OWN, Report, SourceConfig, dataset, problems_of, read
+from problems.splits import SPLITS
+from problems.stream import ProblemStream
+from problems.validate import NEEDED_KILL_RATE, Tally, validate_many
+
+ALL = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
+Names = tyro.conf.Positional[tuple[str, ...]]
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+"""Tables keep their columns where the output goes to a file."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand and returns the exit status: 0 done, 1 something does not hold, 2 wrong request."""
+    commands = {
+        "list": list_families,
+        "show": show,
+        "validate": validate,
+        "disjoint": disjoint,
+        "sources": sources,
+        "load": load,
+    }
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            commands,
+            args=list(sys.argv[1:] if argv is None else argv),
+            prog="crucible problems",
+            description="The problem families and data sources.",
+        )
+    except ValidationError as error:
+        reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+        print(f"crucible problems: {reasons}", file=sys.stderr)
+    except (ValueError, RuntimeError) as error:
+        print(f"crucible problems: {error}", file=sys.stderr)
+    return 2
+
+
+def list_families() -> int:
+    """Print every family with its modes."""
+    table = Table("family", "version", "asks for", "checker", "modes (from difficulty)", "about", show_lines=False)
+    for name in families.names():
+        family = families.get(name)
+        modes = ", ".join(m.name + (f" ({m.level})" if m.level > 1 else "") for m in family.modes)
+        table.add_row(name, str(family.version), family.kind, family.checker, modes, family.summary)
+    out.print(table)
+    out.print(f"{len(families.names())} families")
+    return 0
+
+
+def show(
+    family: tyro.conf.Positional[str],
+    difficulty: int = 5,
+    split: Split = "train",
+    seed: int = 0,
+    count: int = 1,
+    tests: bool = False,
+    solutions: bool = False,
+) -> int:
+    """Print problems of a family.
+
+    Args:
+        family: name of the family.
+        difficulty: 1 (easy) to 10.
+        split: train, val or test.
+        seed: seed of the stream.
+        count: how many problems.
+        tests: print the hidden tests too.
+        solutions: print the catalogued right and wrong programs too.
+    """
+    config = ProblemsConfig(families=(check_family(family),), difficulties=(difficulty,), seed=seed)
+    for problem in ProblemStream(config, split).range(0, count):
+        _print_problem(problem, tests)
+        if solutions:
+            _print_solutions(problem)
+    return 0
+
+
+def _print_problem(problem: Problem, tests: bool) -> None:
+    out.rule(escape(f"{problem.id}  mode {problem.mode or '-'}  difficulty {problem.difficulty}"))
+    out.print(escape(problem.statement))
+    if problem.signature:
+        out.print(Syntax(problem.signature, "python", background_color="default"))
+    for test in problem.public_examples:
+        out.print(escape(f"  example: {_test_text(problem, test)}"))
+    out.print(
+        f"  {len(problem.hidden_tests)} hidden tests, checker {problem.checker}, question {problem.question_hash}"
+    )
+    if tests:
+        for test in problem.hidden_tests:
+            out.print(escape(f"  hidden: {_test_text(problem, test)}"))
+
+
+def _test_text(problem: Problem, test: Test) -> str:
+    if problem.kind == "function":
+        return f"{problem.entry_point}({', '.join(map(repr, test.args))}) -> {test.expected!r}"
+    return " -> ".join(map(repr, (*test.args, test.expected)))
+
+
+def _print_solutions(problem: Problem) -> None:
+    found = families.get(problem.family).solutions(problem)
+    for code in found.correct:
+        verdict = failure(problem, code) or "passes"
+        out.print(f"[green]correct[/green]: {escape(verdict)}")
+        out.print(Syntax(code.rstrip(), "python", background_color="default"))
+    for wrong in found.wrong:
+        verdict = failure(problem, wrong.code) or "PASSES"
+        out.print(f"[red]wrong[/red] {escape(wrong.name)} ({escape(wrong.why)}): {escape(verdict)}")
+        out.print(Syntax(wrong.code.rstrip(), "python", background_color="default"))
+
+
+def validate(
+    names: Names = (),
+    all: bool = False,
+    difficulties: tuple[int, ...] = ALL,
+    seeds: int = 200,
+    workers: int = 0,
+) -> int:
+    """Run every family's right and wrong programs against its problems and print the kill rates.
+
+    Args:
+        names: families to validate.
+        all: validate every family.
+        difficulties: difficulties to draw problems of.
+        seeds: problems for each family and difficulty.
+        workers: processes; 0 takes one a core.
+    """
+    if not names and not all:
+        raise ValueError("name the families to validate, or give --all")
+    chosen = families.names() if all else tuple(check_family(n) for n in names)
+    ProblemsConfig(difficulties=difficulties)
+    tallies = {(n, d): Tally() for n in chosen for d in difficulties}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("families × difficulties", total=len(tallies))
+        for name, difficulty, tally in validate_many(chosen, difficulties, seeds, workers):
+            tallies[name, difficulty] = tally
+            progress.update(task, advance=1, description=f"{name} {difficulty}")
+    return _print_validation(chosen, difficulties, tallies)
+
+
+def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallies: dict[tuple[str, int], Tally]) -> int:
+    table = Table(
+        "family", "problems", "correct accepted", "constant passes", title="Share of wrong programs rejected, %"
+    )
+    for d in difficulties:
+        table.add_column(f"d{d}", justify="right")
+    table.add_column("all", justify="right")
+    whole, totals = Tally(), {}
+    for name in chosen:
+        total = totals[name] = Tally()
+        for d in difficulties:
+            total.add(tallies[name, d])
+        whole.add(total)
+        rates = [_percent(tallies[name, d].kill_rate) for d in difficulties]
+        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if total.sound else "red")
+    every = [
+        sum((tallies[n, d].rejected for n in chosen), 0) / max(1, sum(tallies[n, d].wrong for n in chosen))
+        for d in difficulties
+    ]
+    table.add_section()
+    table.add_row(f"{len(chosen)} families", *_counts(whole), *map(_percent, every), _percent(whole.kill_rate))
+    out.print(table)
+    _print_named(totals)
+    for total in totals.values():
+        for text in total.refused:
+            out.print(f"[red]correct program refused[/red]: {escape(text)}")
+        for text in total.escaped:
+            out.print(f"[yellow]wrong program passes[/yellow]: {escape(text)}")
+    unsound = [name for name, total in totals.items() if not total.sound]
+    if unsound:
+        needed = f"{NEEDED_KILL_RATE:.0%}"
+        out.print(f"[red]not proven[/red] (all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}")
+    return 1 if unsound else 0
+
+
+def _counts(tally: Tally) -> tuple[str, str, str]:
+    share = tally.accepted / tally.correct if tally.correct else 1.0
+    constant = f"{tally.constants_passed} of {tally.constants}"
+    return str(tally.problems), f"{_percent(share)} of {tally.correct}", constant
+
+
+def _percent(share: float) -> str:
+    return "100" if share == 1 else f"{100 * share:.2f}"
+
+
+def _print_named(totals: dict[str, Tally]) -> None:
+    """The cheats that are known by name from other systems, and the balance of labels."""
+    for family, cheat in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
+        if family in totals and (tried := totals[family].tried[cheat]):
+            survived = totals[family].survived[cheat]
+            out.print(f"{cheat} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
+    for family, total in totals.items():
+        if total.answers:
+            answer, count = total.answers.most_common(1)[0]
+            share = f"{count} of {total.problems} ({100 * count / total.problems:.2f} %)"
+            out.print(f"best constant answer to {family}: {escape(answer)}, right in {share}")
+
+
+def disjoint(
+    families: tuple[str, ...] = (),
+    count: int = 100_000,
+    seed: int = 0,
+    workers: int = 0,
+    again: int = 2_000,
+    python: Annotated[str, tyro.conf.arg(name="python")] = sys.executable,
+) -> int:
+    """Show that train, val and test share no question, and that another interpreter makes the same bytes.
+
+    Args:
+        families: families of the stream; none means all.
+        count: problems of each split to compare.
+        seed: seed of the stream.
+        workers: processes; 0 takes one a core.
+        again: problems of each split to make again in another interpreter with another hash seed; 0 skips that.
+        python: that interpreter; one of another version shows that versions agree.
+    """
+    config = ProblemsConfig(families=families or _all_families(), seed=seed)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("problems", total=count * len(SPLITS))
+        for found in compare_splits(config, count, workers):
+            if isinstance(found, DisjointReport):
+                report = found
+            else:
+                progress.update(task, completed=found)
+    table = Table("split", "problems", "different questions", "different contents", "SHA-256 over all contents")
+    for s in report.splits:
+        table.add_row(s.split, str(s.problems), str(s.questions), str(s.contents), s.digest)
+    out.print(table)
+    out.print(
+        f"shared between splits: {report.shared_questions} questions, {report.shared_contents} contents; "
+        f"in the wrong split: {report.misplaced}"
+    )
+    same = True
+    if again:
+        elsewhere = digests_elsewhere(config, again, python)
+        same = all(elsewhere[split] == digest(config, split, again) for split in SPLITS)
+        out.print(
+            f"first {again} of each split in {escape(python)}: {'the same bytes' if same else '[red]DIFFERENT[/red]'}"
+        )
+    return 0 if report.disjoint and same else 1
+
+
+def _all_families() -> tuple[str, ...]:
+    return families.names()
+
+
+def sources() -> int:
+    """Print the data sets that a mapping comes with."""
+    table = Table("mapping", "asks for", "checker", "hub", "id column")
+    for name in mapping.names():
+        m = mapping.load(name)
+        hub = "/".join(filter(None, (m.hub, m.subset)))
+        table.add_row(name, m.kind, m.checker, f"{hub} [{m.hub_split}]" if hub else "-", m.id or "row number")
+    out.print(table)
+    out.print(f"and {OWN!r}: files written in our own schema; a YAML file of yours may be given in place of a name")
+    return 0
+
+
+def load(
+    name: tyro.conf.Positional[str],
+    path: str = "",
+    glob: str = "",
+    split: Split = "test",
+    strict: bool = False,
+    limit: int = 0,
+    print_first: int = 1,
+    ray: bool = False,
+) -> int:
+    """Read a source, check every gold answer, and say what became of its rows.
+
+    Args:
+        name: name of a mapping, path of a YAML mapping, or `own`.
+        path: file or folder; empty takes the hub's data set.
+        glob: files to take from a folder.
+        split: split that the problems belong to.
+        strict: stop at the first row that cannot be used.
+        limit: read at most so many problems; 0 reads all.
+        print_first: print so many problems.
+        ray: read through Ray Data, a file a task.
+    """
+    config = SourceConfig(mapping=name, path=path, glob=glob, split=split, strict=strict, limit=limit)
+    report = Report()
+    problems = problems_of(dataset(config), config, report) if ray else read(config, report)
+    for i, problem in enumerate(problems):
+        if i < print_first:
+            _print_problem(problem, tests=True)
+    for reason in report.reasons:
+        out.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+    out.print(
+        f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping"
+    )
+    return 0 if report.kept else 1
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())

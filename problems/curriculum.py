@@ -1,0 +1,137 @@
+"""Which difficulties to ask next: a fixed set, or one that rises with steps or with success.
+
+The state is a few numbers (`state`, `restore`), so that a checkpoint can hold it and a resumed run goes on as it
+would have. Pass rates are reported a group at a time, as shares between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
+
+Schedule = Literal["constant", "linear", "adaptive", "self_paced", "staged"]
+
+STAGES = ((1, 3), (4, 6), (7, 10))
+"""Easy, medium and hard, for the staged schedule."""
+
+
+class CurriculumConfig(BaseModel):
+    """How difficulty moves during a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: Schedule = "constant"
+    """constant: the problems' own difficulties; linear: up by steps; adaptive: up and down by success over all
+    families; self_paced: the same for each family on its own; staged: easy, medium, hard, until targets are met."""
+    start: int = Field(default=MIN_DIFFICULTY, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
+    """First difficulty."""
+    end: int = Field(default=MAX_DIFFICULTY, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
+    """Last difficulty."""
+    steps_per_level: int = Field(default=20, ge=1)
+    """linear: training steps before difficulty rises by 1."""
+    window: int = Field(default=10, ge=1)
+    """adaptive, self_paced: groups at a level whose mean pass rate decides."""
+    raise_at: float = Field(default=0.7, ge=0, le=1)
+    """adaptive, self_paced: mean pass rate from which difficulty rises by 1 (0.85 suits self_paced)."""
+    lower_at: float = Field(default=0.3, ge=0, le=1)
+    """adaptive, self_paced: mean pass rate below which difficulty falls by 1."""
+    targets: tuple[float, float, float] = (0.8, 0.7, 0.6)
+    """staged: mean pass rate to leave easy, medium and hard with."""
+    least_groups: tuple[int, int, int] = (5, 10, 15)
+    """staged: groups of a stage before it can be left."""
+    most_groups: int = Field(default=0, ge=0)
+    """staged: groups after which a stage is left whatever its rate; 0 means never."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> CurriculumConfig:
+        if self.start > self.end:
+            raise ValueError(f"the curriculum starts at {self.start} and ends at {self.end}; swap them")
+        if self.lower_at >= self.raise_at:
+            raise ValueError(f"lower_at {self.lower_at} must be below raise_at {self.raise_at}")
+        return self
+
+
+class Curriculum:
+    """The current difficulties of a run. Deterministic: the same reports in the same order give the same levels."""
+
+    def __init__(self, config: CurriculumConfig) -> None:
+        self.config = config
+        self._step = 0
+        self._stage = 0
+        self._levels: dict[str, int] = defaultdict(lambda: config.start)
+        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self._window()))
+
+    def _window(self) -> int | None:
+        return None if self.config.schedule == "staged" else self.config.window
+
+    def difficulties(self, family: str = "", default: Sequence[int] = ()) -> tuple[int, ...]:
+        """Difficulties to draw from now; `default`, the problems' own, where the schedule is constant."""
+        c = self.config
+        match c.schedule:
+            case "constant":
+                return tuple(default) or tuple(range(c.start, c.end + 1))
+            case "linear":
+                return (min(c.start + self._step // c.steps_per_level, c.end),)
+            case "staged":
+                low, high = STAGES[self._stage]
+                return tuple(range(low, high + 1))
+        return (self._levels[self._key(family)],)
+
+    def step(self) -> None:
+        """Notes that a training step is done."""
+        self._step += 1
+
+    def observe(self, family: str, difficulty: int, pass_rate: float) -> None:
+        """Notes a group's pass rate. A group of a difficulty that is no longer asked does not count."""
+        if difficulty not in self.difficulties(family) or self.config.schedule in ("constant", "linear"):
+            return
+        if self.config.schedule == "staged":
+            self._observe_stage(pass_rate)
+            return
+        key, c = self._key(family), self.config
+        recent = self._recent[key]
+        recent.append(pass_rate)
+        if len(recent) < c.window:
+            return
+        mean = sum(recent) / len(recent)
+        move = (mean >= c.raise_at) - (mean < c.lower_at)
+        level = min(max(self._levels[key] + move, c.start), c.end)
+        if level != self._levels[key]:
+            self._levels[key] = level
+            recent.clear()
+
+    def _observe_stage(self, pass_rate: float) -> None:
+        c, recent, stage = self.config, self._recent[""], self._stage
+        recent.append(pass_rate)
+        done = len(recent) >= c.least_groups[stage] and sum(recent) / len(recent) >= c.targets[stage]
+        forced = c.most_groups and len(recent) >= c.most_groups
+        if (done or forced) and stage + 1 < len(STAGES):
+            self._stage += 1
+            recent.clear()
+
+    def _key(self, family: str) -> str:
+        return family if self.config.schedule == "self_paced" else ""
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return {
+            "step": self._step,
+            "stage": self._stage,
+            "levels": dict(self._levels),
+            "recent": {key: list(rates) for key, rates in self._recent.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes up a state that `state` gave. Raises KeyError for one that it did not give."""
+        self._step = state["step"]
+        self._stage = state["stage"]
+        self._levels.clear()
+        self._levels.update(state["levels"])
+        self._recent.clear()
+        for key, rates in state["recent"].items():
+            self._recent[key].extend(rates)

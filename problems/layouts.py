@@ -1,0 +1,178 @@
+"""Test layouts of public code benchmarks, read into the product's own tests.
+
+Each reader takes a row and returns the fields of a problem that depend on the layout: kind, entry point, signature,
+public examples and hidden tests. What a benchmark shows to the solver becomes public, the rest hidden.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import builtins
+import io
+import json
+import pickle
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from problems.problem import Test
+from problems.rows import Row, SourceError, column
+
+BIGGEST_CASES = 256 * 2**20
+"""Bytes that packed test cases may unpack to."""
+
+
+def last_box(text: str) -> str | None:
+    """The content of the last balanced `\\boxed{...}`, None where there is none."""
+    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*\{", text))):
+        depth = 0
+        for i in range(match.end() - 1, len(text)):
+            depth += (text[i] == "{") - (text[i] == "}")
+            if depth == 0:
+                return text[match.end() : i]
+    return None
+
+
+def humaneval(row: Row) -> dict[str, Any]:
+    """HumanEval: `test` defines check(candidate), to be called with the function named in `entry_point`."""
+    entry = str(column(row, "entry_point"))
+    source = f"{column(row, 'test')}\n\ncheck({entry})\n"
+    _parse(row, "test", source)
+    return {
+        "kind": "assert",
+        "entry_point": entry,
+        "signature": "",
+        "public_examples": (),
+        "hidden_tests": (Test((source,), None),),
+    }
+
+
+def mbpp(row: Row) -> dict[str, Any]:
+    """MBPP: `test_list` holds assert statements. The first is shown, since it alone names the function."""
+    tests = list(column(row, "test_list"))
+    challenge = list(row.values.get("challenge_test_list") or ())
+    imports = row.values.get("test_imports") or row.values.get("test_setup_code") or ""
+    setup = "\n".join(imports) if isinstance(imports, list) else imports
+    sources = [f"{setup}\n{test}".strip() for test in [*tests, *challenge]]
+    if len(sources) < 2:
+        raise SourceError(f"{row.place}: {len(sources)} tests are too few to show one and score another")
+    for source in sources:
+        _parse(row, "test_list", source)
+    hidden = [source for source in dict.fromkeys(sources[1:]) if source != sources[0]]
+    return {
+        "kind": "assert",
+        "entry_point": _called(sources[0]),
+        "signature": "",
+        "public_examples": (Test((sources[0],), None),),
+        "hidden_tests": tuple(Test((source,), None) for source in hidden),
+    }
+
+
+def livecodebench(row: Row) -> dict[str, Any]:
+    """LiveCodeBench: public and private cases as JSON, the private ones mostly packed; stdin or function calls."""
+    public = _cases(row, "public_test_cases")
+    shown = {(c["input"], c["output"]) for c in public}
+    hidden = [c for c in _cases(row, "private_test_cases") if (c["input"], c["output"]) not in shown]
+    if not hidden:
+        raise SourceError(f"{row.place}: every private test case is public too, so nothing could be scored")
+    if {c.get("testtype", "stdin") for c in (*public, *hidden)} == {"functional"}:
+        entry, signature = _method(row)
+        read = _function_case
+        kind = "function"
+    else:
+        entry, signature, kind = "", "", "stdin"
+        read = _stdin_case
+    return {
+        "kind": kind,
+        "entry_point": entry,
+        "signature": signature,
+        "public_examples": tuple(read(row, c) for c in public),
+        "hidden_tests": tuple(read(row, c) for c in hidden),
+    }
+
+
+READERS: dict[str, Callable[[Row], dict[str, Any]]] = {
+    "humaneval": humaneval,
+    "mbpp": mbpp,
+    "livecodebench": livecodebench,
+}
+
+
+def _parse(row: Row, name: str, source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise SourceError(f"{row.place}: the code in column {name!r} is not Python: {error}") from None
+
+
+def _called(source: str) -> str:
+    """The function that an assert statement calls: the first name called that is no builtin's."""
+    calls = [n.func.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    own = [name for name in calls if not hasattr(builtins, name)]
+    return own[0] if own else ""
+
+
+def _cases(row: Row, name: str) -> list[dict[str, Any]]:
+    text = column(row, name)
+    try:
+        cases = json.loads(text)
+    except (TypeError, ValueError):
+        try:
+            cases = json.loads(_unpack(text))
+        except (TypeError, ValueError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+            raise SourceError(f"{row.place}: column {name!r} holds no test cases ({error})") from None
+    if not isinstance(cases, list) or not all(isinstance(c, dict) and {"input", "output"} <= c.keys() for c in cases):
+        raise SourceError(f"{row.place}: column {name!r} is no list of cases with input and output")
+    return cases
+
+
+class _TextUnpickler(pickle.Unpickler):
+    """Reads pickles of plain text only: nothing in them can name a class or function."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}")
+
+
+def _unpack(text: str) -> str:
+    """Base64 of a zlib stream of a pickled string, as the benchmark packs its private cases."""
+    stream = zlib.decompressobj()
+    packed = stream.decompress(base64.b64decode(text), BIGGEST_CASES)
+    if stream.unconsumed_tail:
+        raise ValueError(f"unpacks to more than {BIGGEST_CASES} bytes")
+    value = _TextUnpickler(io.BytesIO(packed)).load()
+    if not isinstance(value, str):
+        raise ValueError("does not unpack to text")
+    return value
+
+
+def _method(row: Row) -> tuple[str, str]:
+    """Entry point and signature of a starter `class Solution`, without `self`."""
+    tree = _parse(row, "starter_code", f"{column(row, 'starter_code').rstrip()}\n        pass\n")
+    wanted = _metadata(row).get("func_name")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and wanted in (None, node.name):
+            arguments = [a for a in node.args.args if a.arg != "self"]
+            slots = ", ".join(f"{a.arg}: {ast.unparse(a.annotation)}" if a.annotation else a.arg for a in arguments)
+            returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            return node.name, f"def {node.name}({slots}){returns}:"
+    raise SourceError(f"{row.place}: the starter code defines no function {wanted or ''}".rstrip())
+
+
+def _metadata(row: Row) -> dict[str, Any]:
+    found = row.values.get("metadata") or "{}"
+    return json.loads(found) if isinstance(found, str) else dict(found)
+
+
+def _function_case(row: Row, case: dict[str, Any]) -> Test:
+    """Arguments stand one a line, each in JSON, and so does the value."""
+    try:
+        args = tuple(json.loads(line) for line in case["input"].split("\n") if line.strip())
+        return Test(args, json.loads(case["output"]))
+    except ValueError as error:
+        raise SourceError(f"{row.place}: a functional test case is not JSON: {error}") from None
+
+
+def _stdin_case(row: Row, case: dict[str, Any]) -> Test:
+    return Test((case["input"],), case["output"])

@@ -1,0 +1,305 @@
+"""Problems from outside: files of our own schema, and anybody's data set by a declared mapping.
+
+Reading is a plain iterator of problems (`read`), which Ray Data runs file by file (`dataset`). A row that cannot
+be used is excluded, counted and named with its place; in strict mode it stops the reading.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from problems import mapping as mappings
+from problems.mapping import Mapping
+from problems.problem import Problem, Split
+from problems.rows import MissingColumnError, Row, SourceError, column, find_files, read_rows
+
+if TYPE_CHECKING:
+    import ray.data
+
+    from problems.mix import Part
+
+OWN = "own"
+"""Name of the mapping for files written by `Problem.to_row`."""
+SHOWN = 20
+"""Excluded rows that a report names; all are counted."""
+
+Prove = Callable[[Problem, str], str]
+"""(problem, gold answer or reference program) to why it fails its own checker, "" where it passes."""
+
+
+class SourceConfig(BaseModel):
+    """A data set to take problems from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mapping: str = OWN
+    """Name of a mapping (`crucible problems sources` lists them), path of a YAML file, or `own` for our own schema."""
+    path: str = ""
+    """File or folder (.jsonl, .json, .csv, .parquet); empty takes the mapping's data set from the Hugging Face hub."""
+    glob: str = ""
+    """Files to take from a folder, for example `test*.parquet`; empty takes all."""
+    split: Split = "test"
+    """Split that these problems belong to."""
+    strict: bool = False
+    """Stop at the first row that cannot be used, instead of excluding and counting it."""
+    limit: int = Field(default=0, ge=0)
+    """At most so many problems; 0 takes all."""
+
+
+@dataclass
+class Report:
+    """What became of a source's rows."""
+
+    kept: int = 0
+    passed_over: int = 0
+    """Rows that the mapping's `where` does not want."""
+    excluded: int = 0
+    """Rows that could not be used."""
+    reasons: list[str] = field(default_factory=list)
+    """Place and reason of the first of them."""
+
+    def add(self, other: Report) -> None:
+        """Adds another report's counts to this one's."""
+        self.kept += other.kept
+        self.passed_over += other.passed_over
+        self.excluded += other.excluded
+        self.reasons = (self.reasons + other.reasons)[:SHOWN]
+
+    def exclude(self, reason: str, strict: bool) -> None:
+        """Counts a row that cannot be used. Raises SourceError in strict mode."""
+        if strict:
+            raise SourceError(f"{reason} (strict mode stops here)")
+        self.excluded += 1
+        if len(self.reasons) < SHOWN:
+            self.reasons.append(reason)
+
+
+def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
+    """The problems of a source, in order and in constant memory save for the ids seen.
+
+    `prove` checks each gold answer or reference program further than `self_check` can, for example in a sandbox.
+    Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
+    """
+    report = Report() if report is None else report
+    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config)))
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A row made into a problem, or why not."""
+
+    place: str
+    problem: Problem | None = None
+    reason: str = ""
+    """Why it cannot be used; "" with no problem means that the mapping does not want the row."""
+    fatal: bool = False
+    """Whether the reason holds for the whole data set if it holds for its first row."""
+
+
+def _unique(config: SourceConfig, report: Report, converted: Iterator[Converted]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for item in converted:
+        if item.problem is None:
+            if not item.reason:
+                report.passed_over += 1
+                continue
+            if item.fatal and not report.kept:
+                raise SourceError(item.reason)
+            report.exclude(item.reason, config.strict)
+        elif item.problem.id in seen:
+            first = seen[item.problem.id]
+            report.exclude(f"{item.place}: duplicate id {item.problem.id!r}, first at {first}", config.strict)
+        else:
+            seen[item.problem.id] = item.place
+            report.kept += 1
+            yield item.problem
+            if report.kept == config.limit:
+                return
+
+
+def _rows(config: SourceConfig) -> Iterator[tuple[Mapping | None, Row]]:
+    mapping = _mapping(config)
+    if config.path:
+        for file in find_files(config.path, config.glob):
+            for row in read_rows(file):
+                yield mapping, row
+    else:
+        for row in _hub_rows(mapping):
+            yield mapping, row
+
+
+def _mapping(config: SourceConfig) -> Mapping | None:
+    if config.mapping == OWN:
+        if not config.path:
+            raise SourceError("a source of our own schema needs `path`, the file or folder it lies in")
+        return None
+    return mappings.load(config.mapping)
+
+
+def _hub_rows(mapping: Mapping) -> Iterator[Row]:
+    if not mapping.hub:
+        raise SourceError(f"mapping {mapping.name} names no hub data set; give `path`")
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=mapping.hub_split, streaming=True)
+        for number, values in enumerate(rows, start=1):
+            yield Row(values, f"{mapping.hub}[{mapping.hub_split}]", number)
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"cannot read {mapping.hub} from the hub ({type(error).__name__}: {str(error)[:200]}); download it and "
+            "give its folder as `path`"
+        ) from None
+
+
+def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prove | None) -> Converted:
+    mapping, row = item
+    if row.error:
+        return Converted(row.place, reason=f"{row.place}: {row.error}")
+    try:
+        if mapping is None:
+            problem, gold = _own(row, config.split)
+        elif not mappings.wanted(mapping, row):
+            return Converted(row.place)
+        else:
+            problem, gold = mappings.to_problem(mapping, row, config.split)
+    except MissingColumnError as error:
+        return Converted(row.place, reason=str(error), fatal=True)
+    except SourceError as error:
+        return Converted(row.place, reason=str(error))
+    why = self_check(problem, gold) or (prove(problem, gold) if prove else "")
+    if why:
+        return Converted(row.place, reason=f"{row.place}: the gold answer fails its own check: {why}")
+    return Converted(row.place, problem)
+
+
+def _own(row: Row, split: Split) -> tuple[Problem, str]:
+    for name in Problem.__dataclass_fields__:
+        column(row, name)
+    try:
+        problem = Problem.from_row({**row.values, "split": split})
+    except (TypeError, ValueError, KeyError) as error:
+        raise SourceError(f"{row.place}: not a problem of our schema: {error}") from None
+    gold = problem.hidden_tests[0].expected if problem.kind == "answer" and problem.hidden_tests else ""
+    return problem, str(gold)
+
+
+def self_check(problem: Problem, gold: str) -> str:
+    """Why a gold answer cannot be right by its checker, "" where nothing speaks against it. Runs no code."""
+    if not problem.hidden_tests:
+        return "there is no hidden test, so nothing could be scored"
+    if problem.kind != "answer":
+        return _check_program(problem, gold) if gold else ""
+    if not gold.strip():
+        return "it is empty"
+    match problem.checker.partition(":")[0]:
+        case "choice":
+            letters = mappings.LETTERS[: problem.params.get("options", 10)]
+            return "" if gold.strip("() ").upper() in list(letters) else f"{gold!r} is none of {', '.join(letters)}"
+        case "yes_no":
+            return "" if gold.strip().lower() in ("yes", "no") else f"{gold!r} is neither YES nor NO"
+        case "float":
+            return "" if _is_number(gold) else f"{gold!r} is not a number"
+        case "math":
+            unbalanced = gold.count("{") != gold.count("}")
+            empty = not any(c.isalnum() or c in "\\∞" for c in gold)
+            return f"{gold!r} is no mathematical expression" if unbalanced or empty else ""
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_program(problem: Problem, code: str) -> str:
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError) as error:
+        return f"the reference program is not Python: {error}"
+    defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    if problem.entry_point and problem.entry_point not in defined:
+        return f"the reference program does not define {problem.entry_point}"
+    return ""
+
+
+def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Dataset:
+    """The source as a Ray Data set, read lazily, a file a task; rows as `_as_row` writes them.
+
+    Take the problems out of it with `problems_of`, which also finds duplicates. Raises SourceError for files that
+    are not there.
+    """
+    import ray.data
+
+    _mapping(config)
+    files = [str(f) for f in find_files(config.path, config.glob)] if config.path else [""]
+    whole = config.model_copy(update={"strict": False, "limit": 0})
+
+    def rows(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        part = whole.model_copy(update={"path": item["file"], "glob": ""})
+        for converted in (_convert(part, pair, prove) for pair in _rows(part)):
+            yield _as_row(converted)
+
+    return ray.data.from_items([{"file": f} for f in files], override_num_blocks=len(files)).flat_map(rows)
+
+
+def problems_of(data: ray.data.Dataset, config: SourceConfig, report: Report | None = None) -> Iterator[Problem]:
+    """The problems of a data set made by `dataset`, streamed; excluded rows are counted in `report`."""
+    report = Report() if report is None else report
+    yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()))
+
+
+def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:
+    """The problems of a stream or mix from index `start` up to `stop` as a lazy Ray Data set of problem rows.
+
+    Every worker makes its own problems: only the configuration travels.
+    """
+    import ray.data
+
+    def rows(batch: dict[str, Any]) -> dict[str, list[Any]]:
+        made = [part.problem(start + int(i)).to_row() for i in batch["id"]]
+        return {name: [row[name] for row in made] for name in made[0]}
+
+    return ray.data.range(stop - start).map_batches(rows, batch_size=256)
+
+
+def write(problems: Iterator[Problem], path: str | Path) -> int:
+    """Writes problems in our own schema to a .jsonl or .parquet file and returns their number."""
+    path = Path(path)
+    rows = (p.to_row() for p in problems)
+    if path.suffix == ".jsonl":
+        count = 0
+        with path.open("w", encoding="utf-8") as out:
+            for row in rows:
+                out.write(json.dumps(row) + "\n")
+                count += 1
+        return count
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pylist(list(rows))
+        pq.write_table(table, path)
+        return table.num_rows
+    raise ValueError(f"cannot write problems to {path}; use a .jsonl or .parquet file")
+
+
+def _as_row(converted: Converted) -> dict[str, Any]:
+    """A row of texts: place, reason, fatal, and the problem as JSON ("" where there is none)."""
+    problem = json.dumps(converted.problem.to_row()) if converted.problem else ""
+    return {"place": converted.place, "reason": converted.reason, "fatal": converted.fatal, "problem": problem}
+
+
+def _of_row(row: dict[str, Any]) -> Converted:
+    problem = Problem.from_row(json.loads(row["problem"])) if row["problem"] else None
+    return Converted(row["place"], problem, row["reason"], row["fatal"])

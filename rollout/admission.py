@@ -1,0 +1,261 @@
+"""Admission: which problem of the stream may be generated now, and which groups a step learns from.
+
+Pure: no Ray, no clock of its own. The stream of problems is numbered; a *lease* lets one number be generated. The book
+
+- bounds staleness: at version v no more than (v - v0 + 1 + S) * B numbers have been issued since the run began or was
+  restored at v0, plus one for each group that a step was allowed to replace (B = groups a step, S = max_staleness);
+- loses nothing: a lease that is not answered in time is issued again, and so is one whose group came back too old;
+- counts nothing twice: the first answer to a number wins, whichever attempt it comes from.
+
+With S = 0 a step's groups are the shortest stretch of the stream that fills it, so they do not depend on timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from problems.problem import Group
+
+MAX_ATTEMPTS = 5
+"""Times that a number is generated before it is given up and counted as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Permission to generate one problem of the stream."""
+
+    epoch: int
+    """Which start or restore of the run issued it: answers to leases of an earlier one are void."""
+    sequence: int
+    """Position in the problem stream."""
+    attempt: int
+    """0 at first, then one more each time the number is issued again."""
+    min_version: int
+    """Oldest policy version that may answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which numbers of the stream have been consumed: all below `low_water`, and those in `above`."""
+
+    version: int = 0
+    low_water: int = 0
+    above: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return {"version": self.version, "low_water": self.low_water, "above": list(self.above)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Ledger:
+        """The inverse of `to_dict`."""
+        return cls(data["version"], data["low_water"], tuple(data["above"]))
+
+    def consume(self, numbers: Iterable[int]) -> Ledger:
+        """The ledger after `numbers` too. Raises ValueError for one that has been consumed already."""
+        above = set(self.above)
+        for number in numbers:
+            if number < self.low_water or number in above:
+                raise ValueError(f"problem {number} of the stream would be consumed twice")
+            above.add(number)
+        low = self.low_water
+        while low in above:
+            above.discard(low)
+            low += 1
+        return Ledger(self.version, low, tuple(sorted(above)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepBatch:
+    """All groups that one step consumes, in the order of the stream."""
+
+    step: int
+    """The step that trains on it: the policy goes from version `step` to `step` + 1."""
+    groups: tuple[Group, ...]
+    informative: tuple[bool, ...]
+    """Which groups have outcomes that differ; the others teach nothing about correctness."""
+    ledger: Ledger
+    """State after this step, for its checkpoint."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Since the step before: stale groups dropped, leases reissued, duplicates ignored, problems lost."""
+
+    @property
+    def staleness(self) -> list[int]:
+        """Versions by which each group lags behind the step."""
+        return [self.step - g.samples[0].policy_version for g in self.groups]
+
+
+@dataclass(slots=True)
+class _Outstanding:
+    lease: Lease
+    deadline: float
+
+
+def is_informative(group: Group) -> bool:
+    """Whether some of a group's scored samples passed and some did not."""
+    outcomes = {v.passed for v, r in zip(group.verdicts, group.rewards, strict=True) if r is not None}
+    return len(outcomes) == 2
+
+
+class LeaseBook:
+    """Books of one run between two restores. All times are in seconds of the caller's monotonic clock."""
+
+    def __init__(
+        self,
+        *,
+        groups_per_step: int,
+        max_staleness: int,
+        refill: int = 0,
+        lease_seconds: float = 600.0,
+        ledger: Ledger | None = None,
+        epoch: int = 0,
+        limit: int | None = None,
+        steps: int | None = None,
+    ):
+        """`limit` ends the stream after that many numbers; past `steps` versions nothing more is generated."""
+        self.epoch = epoch
+        self.ledger = ledger or Ledger()
+        self._size = groups_per_step
+        self._staleness = max_staleness
+        self._refill = refill * groups_per_step
+        self._lease_seconds = lease_seconds
+        self._limit = limit
+        self._steps = steps
+        self._start_version = self.ledger.version
+        self._skip = set(self.ledger.above)
+        self._next = self.ledger.low_water
+        self._issued = 0
+        self._extra = 0
+        self._outstanding: dict[int, _Outstanding] = {}
+        self._again: dict[int, int] = {}
+        self._ready: dict[int, Group] = {}
+        self._taken = {"stale": 0, "reissued": 0, "duplicate": 0, "lost": 0}
+
+    @property
+    def version(self) -> int:
+        """Version of the policy that engines hold and prove."""
+        return self.ledger.version
+
+    @property
+    def outstanding(self) -> int:
+        """Leases without an answer."""
+        return len(self._outstanding)
+
+    @property
+    def ready(self) -> int:
+        """Groups delivered and not yet consumed."""
+        return len(self._ready)
+
+    def lease(self, most: int, now: float) -> list[Lease]:
+        """Up to `most` leases; fewer, or none, where the staleness bound is reached."""
+        self._expire(now)
+        leases = []
+        while len(leases) < most:
+            if self._again:
+                sequence = min(self._again)
+                attempt = self._again.pop(sequence)
+            elif self._issued < self._allowance() and (self._limit is None or self._next < self._limit):
+                sequence, attempt = self._advance_cursor(), 0
+                self._issued += 1
+            else:
+                break
+            lease = Lease(self.epoch, sequence, attempt, self.version)
+            self._outstanding[sequence] = _Outstanding(lease, now + self._lease_seconds)
+            leases.append(lease)
+        return leases
+
+    def deliver(self, epoch: int, group: Group) -> bool:
+        """Takes in an answer. False where it is of an earlier restore or the number has been answered already."""
+        if epoch != self.epoch or group.sequence not in self._known():
+            self._taken["duplicate"] += 1
+            return False
+        self._outstanding.pop(group.sequence, None)
+        self._again.pop(group.sequence, None)
+        self._ready[group.sequence] = group
+        return True
+
+    def fail(self, lease: Lease) -> bool:
+        """Books that a lease could not be answered: it is issued again. False where it had been given up or is void."""
+        held = self._outstanding.get(lease.sequence)
+        if lease.epoch != self.epoch or held is None or held.lease.attempt != lease.attempt:
+            return False
+        return self._reissue(lease.sequence)
+
+    def reissue_all(self) -> None:
+        """Books all outstanding leases as unanswered: the stream that carried them has died."""
+        for sequence in list(self._outstanding):
+            self._reissue(sequence)
+
+    def take(self) -> StepBatch | None:
+        """The next step's groups, or None while too few are ready. Groups too old for the step are dropped and reissued."""
+        self._drop_stale()
+        chosen: list[int] = []
+        dull = 0
+        for sequence in sorted(self._ready):
+            if len(chosen) >= self._size + min(dull, self._refill):
+                break
+            chosen.append(sequence)
+            dull += not is_informative(self._ready[sequence])
+        if len(chosen) < self._size + min(dull, self._refill) and not self._exhausted(len(chosen)):
+            return None
+        if self._staleness == 0 and chosen and self._outstanding and min(self._outstanding) < chosen[-1]:
+            return None
+        groups = tuple(self._ready.pop(s) for s in chosen)
+        self._extra += len(groups) - self._size
+        step = self.version
+        self.ledger = self.ledger.consume(chosen)
+        after = Ledger(step + 1, self.ledger.low_water, self.ledger.above)
+        counts, self._taken = self._taken, dict.fromkeys(self._taken, 0)
+        return StepBatch(step, groups, tuple(is_informative(g) for g in groups), after, counts)
+
+    def advance(self, version: int) -> None:
+        """Books that engines hold and prove `version`. Raises ValueError where it is not the next one."""
+        if version != self.version + 1:
+            raise ValueError(f"version {version} was published where {self.version + 1} was due")
+        self.ledger = Ledger(version, self.ledger.low_water, self.ledger.above)
+
+    def _allowance(self) -> int:
+        steps = self.version - self._start_version + 1 + self._staleness
+        if self._steps is not None:
+            steps = min(steps, self._steps - self._start_version)
+        dull = sum(not is_informative(g) for g in self._ready.values())
+        return steps * self._size + self._extra + min(dull, self._refill)
+
+    def _exhausted(self, chosen: int) -> bool:
+        """Whether the stream has ended and all that remains of it is in hand."""
+        return chosen > 0 and self._limit is not None and self._next >= self._limit and not self._known(ready=False)
+
+    def _known(self, ready: bool = False) -> set[int]:
+        return set(self._outstanding) | set(self._again) | (set(self._ready) if ready else set())
+
+    def _advance_cursor(self) -> int:
+        while self._next in self._skip:
+            self._next += 1
+        self._next += 1
+        return self._next - 1
+
+    def _expire(self, now: float) -> None:
+        for sequence, held in list(self._outstanding.items()):
+            if held.deadline <= now:
+                self._reissue(sequence)
+
+    def _reissue(self, sequence: int) -> bool:
+        attempt = self._outstanding.pop(sequence).lease.attempt + 1
+        if attempt >= MAX_ATTEMPTS:
+            # Given up: consumed without a sample, so that the stream moves on, and its place goes to the next number.
+            self._taken["lost"] += 1
+            self.ledger = self.ledger.consume([sequence])
+            self._extra += 1
+            return False
+        self._taken["reissued"] += 1
+        self._again[sequence] = attempt
+        return True
+
+    def _drop_stale(self) -> None:
+        for sequence, group in list(self._ready.items()):
+            if self.version - group.samples[0].policy_version > self._staleness:
+                del self._ready[sequence]
+                self._taken["stale"] += 1
+                self._again[sequence] = group.attempt + 1

@@ -1,0 +1,95 @@
+"""Settings of the rollout room."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks for which vLLM has room (`max_lora_rank`); an adapter of another rank needs the next larger one."""
+
+
+def lora_rank_room(rank: int) -> int:
+    """The smallest `max_lora_rank` of vLLM that holds adapters of `rank`. Raises ValueError, naming the mend."""
+    for room in LORA_RANKS:
+        if 0 < rank <= room:
+            return room
+    raise ValueError(f"lora_r {rank} is not one that vLLM accepts; use a rank between 1 and {LORA_RANKS[-1]}")
+
+
+class Sampling(BaseModel):
+    """How completions are drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(1.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus mass. Training needs 1: a cut distribution is not the one that the learner differentiates."""
+    max_tokens: int = Field(192, ge=1)
+    """Longest completion, in tokens; one that reaches it counts as truncated."""
+
+
+class EngineConfig(BaseModel):
+    """One vLLM engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: Literal["auto", "in_process", "async"] = "auto"
+    """in_process steps vLLM in the actor's own process (CPU); async runs AsyncLLM (GPU); auto chooses by device."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Numbers of the weights; auto is float32 on CPU and bfloat16 on GPU."""
+    max_model_len: int = Field(1024, ge=16)
+    """Longest prompt plus completion, in tokens."""
+    max_sequences: int = Field(64, ge=1)
+    """Sequences decoded at once."""
+    kv_cache_gib: float = Field(0.5, gt=0)
+    """Memory for keys and values on CPU, in GiB."""
+    gpu_memory_share: float = Field(0.45, gt=0, lt=1)
+    """Share of a GPU's memory that an engine may use."""
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs over which one engine's weights are split."""
+    enforce_eager: bool = True
+    """Skip compilation and CUDA graphs: starts faster, decodes slower on large GPUs."""
+    canary_bound: float | None = Field(None, gt=0)
+    """Largest |engine - learner| log-probability accepted of a new adapter; None: 1e-4 in float32, 0.15 in 16 bit."""
+
+
+class RolloutConfig(BaseModel):
+    """Who answers, how often, and how far behind the learner it may be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group_size: int = Field(8, ge=1)
+    """G: completions sampled for one problem."""
+    groups_per_step: int = Field(8, ge=1)
+    """Groups that one optimiser step learns from."""
+    max_staleness: int = Field(0, ge=0)
+    """S: versions by which a sample may lag behind the step that trains on it; 0 is synchronous training."""
+    refill: int = Field(0, ge=0)
+    """Times `groups_per_step` more groups that a step may ask for to replace those whose outcomes are all alike."""
+    sampling: Sampling = Sampling()
+    """How training completions are drawn."""
+    engines: int = Field(1, ge=1)
+    """Engines that share the work."""
+    engine: EngineConfig = EngineConfig()
+    """Each engine."""
+    lease_size: int = Field(2, ge=1)
+    """Problems that travel together through the stream; more cost less a problem and are verified later."""
+    lease_seconds: float = Field(600.0, gt=0)
+    """After this long without an answer a leased problem is issued again."""
+
+    @model_validator(mode="after")
+    def _trainable(self) -> RolloutConfig:
+        if self.group_size < 2:
+            raise ValueError(
+                "group_size 1 gives every sample an advantage of zero, since a group is its own baseline; use 2 or more"
+            )
+        if self.sampling.top_p < 1:
+            raise ValueError(
+                "sampling.top_p must be 1 for training: its log-probabilities are of the whole distribution"
+            )
+        if self.sampling.temperature == 0:
+            raise ValueError("sampling.temperature 0 makes all samples of a group alike; use 1.0 to train")
+        return self

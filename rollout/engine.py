@@ -1,0 +1,289 @@
+"""An engine: policies in, samples out, and proof of which policy sampled what.
+
+Nothing here knows of Ray: `rollout.fleet` wraps this class into an actor.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from problems.problem import Sample
+from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve_dtype
+from rollout.config import Sampling
+from rollout.policy import Canary, PolicyVersion, Publication
+
+CANARY_BOUNDS = {"float32": 1e-4, "bfloat16": 0.15, "float16": 0.05}
+"""Largest |engine - learner| log-probability of a rightly loaded adapter, by the engine's dtype."""
+
+
+class PolicyMismatch(RuntimeError):
+    """An engine does not compute what the learner published."""
+
+
+class PolicyMissing(LookupError):
+    """An engine was asked for a policy version that it does not hold (it was restarted, say): load it, ask again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupRequest:
+    """G completions of one prompt."""
+
+    run: str
+    problem_id: str
+    group_id: str
+    prompt_ids: np.ndarray
+    """int32 [prompt length]."""
+    seeds: tuple[int, ...]
+    """One seed a completion: its length is G. Equal seeds and policies give equal samples, whatever else is in the batch."""
+    sampling: Sampling
+    min_version: int = 0
+    """Oldest policy version that may answer."""
+
+
+@dataclass(slots=True)
+class _Loaded:
+    policy_number: int
+    adapter_hash: str
+    lora: Any
+    path: Path | None
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What loading a policy took and how well it was proven."""
+
+    seconds: float
+    bytes: int
+    canary_gap: float
+    """Largest |engine - learner| log-probability over the canary's tokens; NaN without a canary."""
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """What an engine has done since its start."""
+
+    samples: int = 0
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
+    loads: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Engine:
+    """A vLLM engine that serves the policies of one or several runs."""
+
+    def __init__(self, spec: EngineSpec, name: str = "engine", backend: Backend | None = None):
+        self.name = name
+        self.spec = spec
+        self._backend = backend or open_backend(spec)
+        self._bound = spec.config.canary_bound or CANARY_BOUNDS[resolve_dtype(spec.config)]
+        self._policies: dict[str, list[_Loaded]] = {}
+        self._lora_ids = itertools.count(1)
+        self._request_ids = itertools.count()
+        shm = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        self._folder = Path(tempfile.mkdtemp(prefix="crucible-adapters-", dir=shm))
+        self.tokenizer = _tokenizer(spec.model)
+        self._stats = EngineStats()
+
+    async def warm_up(self) -> None:
+        """Runs prefill, decode and scoring once: the first call of each shape compiles kernels and takes seconds."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(temperature=1.0, max_tokens=3, seed=0, ignore_eos=True, logprobs=0, detokenize=False)
+        count = min(8, self.spec.config.max_sequences)
+        requests = [Request(f"{self.name}-warm-{next(self._request_ids)}", [1] * 24, params) for _ in range(count)]
+        await self._backend.generate(requests)
+        await self._score([1] * 24, [1] * 24, _Loaded(0, "", None, None))
+
+    def holds(self, run: str, version: int) -> bool:
+        """Whether a version of the run at least as young is loaded."""
+        versions = self._policies.get(run)
+        return bool(versions) and versions[-1].policy_number >= version
+
+    async def load(self, publication: Publication) -> LoadReport:
+        """Loads a policy version and proves it on its canary; requests in flight keep the version they began with.
+
+        Raises PolicyMismatch, naming engine, version and gap, where the canary's log-probabilities disagree with the
+        learner's; the version is then not served.
+        """
+        began = time.perf_counter()
+        policy = publication.policy
+        loaded = await self._install(policy)
+        gap = float("nan")
+        if publication.canary is not None:
+            gap = await self._prove(publication.canary, loaded, policy)
+        # A version that rolls a run back (it resumed from a checkpoint) replaces all that came after it.
+        versions = self._policies.setdefault(policy.run, [])
+        versions.append(loaded)
+        await self._retire(policy.run)
+        self._stats.loads += 1
+        seconds = time.perf_counter() - began
+        self._backend.clock.load += seconds
+        return LoadReport(seconds, len(policy.weights), gap)
+
+    async def generate(self, request: GroupRequest) -> list[Sample]:
+        """The G samples of a group, in the order of their seeds.
+
+        Raises PolicyMissing where no version as young as `min_version` is loaded, and EngineDead.
+        """
+        loaded = self._current(request.run, request.min_version)
+        loaded.in_flight += 1
+        try:
+            prompt = request.prompt_ids.tolist()
+            requests = [
+                Request(
+                    f"{self.name}-{next(self._request_ids)}",
+                    prompt,
+                    _params(request.sampling, seed),
+                    loaded.lora,
+                )
+                for seed in request.seeds
+            ]
+            outputs = await self._backend.generate(requests)
+        finally:
+            loaded.in_flight -= 1
+        await self._retire(request.run)
+        return [self._sample(request, loaded, index, output) for index, output in enumerate(outputs)]
+
+    async def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], run: str) -> np.ndarray:
+        """float32 [completion length]: log-probabilities of a completion at temperature 1 under the run's policy."""
+        return await self._score(prompt_ids, completion_ids, self._current(run, 0))
+
+    async def forget(self, run: str) -> None:
+        """Frees all adapters of a run that has ended."""
+        for loaded in self._policies.pop(run, []):
+            await self._free(loaded)
+
+    async def abort(self) -> int:
+        """Ends all requests in flight. Returns how many there were."""
+        return await self._backend.abort()
+
+    def stats(self) -> EngineStats:
+        """Totals since the start; seconds by prefill, decode, load and idle."""
+        self._stats.seconds = self._backend.clock.as_dict()
+        return self._stats
+
+    async def close(self) -> None:
+        """Stops vLLM and removes the adapters' files."""
+        await self._backend.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _install(self, policy: PolicyVersion) -> _Loaded:
+        if not policy.weights:
+            return _Loaded(policy.number, "", None, None)
+        from vllm.lora.request import LoRARequest
+
+        lora_id = next(self._lora_ids)
+        # Name and path are both keys of vLLM's prefix cache: neither is ever used for other weights, even when a run that
+        # was rolled back publishes the same number again.
+        path = policy.write(self._folder / str(lora_id))
+        lora = LoRARequest(f"{policy.name}-{lora_id}", lora_id, str(path))
+        try:
+            await self._backend.add_lora(lora)
+        except ValueError as error:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise ValueError(f"{self.name} refuses the adapter {policy.name}: {error}") from error
+        return _Loaded(policy.number, policy.adapter_hash, lora, path.parent)
+
+    async def _prove(self, canary: Canary, loaded: _Loaded, policy: PolicyVersion) -> float:
+        got = await self._score(canary.prompt_ids.tolist(), canary.completion_ids.tolist(), loaded)
+        gap = float(np.max(np.abs(got - canary.logprobs)))
+        if gap > self._bound or not np.isfinite(gap):
+            await self._free(loaded)
+            raise PolicyMismatch(
+                f"{self.name} does not compute policy version {policy.number} of run {policy.run} (adapter "
+                f"{policy.adapter_hash or 'none'}): its canary's log-probabilities differ from the learner's by up to "
+                f"{gap:.3g}, and {self._bound:.3g} is allowed in {resolve_dtype(self.spec.config)}. The adapter is stale, "
+                f"missing or of another base model than {self.spec.model}; raise engine.canary_bound only if the "
+                f"learner computes in another dtype"
+            )
+        return gap
+
+    async def _score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], loaded: _Loaded) -> np.ndarray:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        tokens = [*prompt_ids, *completion_ids]
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=1,
+            prompt_logprobs=0,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        request = Request(f"{self.name}-score-{next(self._request_ids)}", tokens, params, loaded.lora)
+        (output,) = await self._backend.generate([request])
+        scored = output.prompt_logprobs[len(prompt_ids) :]
+        return np.array([row[token].logprob for row, token in zip(scored, completion_ids, strict=True)], np.float32)
+
+    def _current(self, run: str, min_version: int) -> _Loaded:
+        versions = self._policies.get(run)
+        if not self.holds(run, min_version):
+            held = versions[-1].policy_number if versions else "none"
+            raise PolicyMissing(f"{self.name} holds version {held} of run {run}, and {min_version} was asked for")
+        return versions[-1]
+
+    async def _retire(self, run: str) -> None:
+        versions = self._policies.get(run, [])
+        for old in [v for v in versions[:-1] if v.in_flight == 0]:
+            versions.remove(old)
+            await self._free(old)
+
+    async def _free(self, loaded: _Loaded) -> None:
+        if loaded.lora is not None:
+            await self._backend.remove_lora(loaded.lora.lora_int_id)
+            shutil.rmtree(loaded.path, ignore_errors=True)
+
+    def _sample(self, request: GroupRequest, loaded: _Loaded, index: int, output: Any) -> Sample:
+        completion = output.outputs[0]
+        ids = np.asarray(completion.token_ids, np.int32)
+        # vLLM puts the sampled token first in each position's entry.
+        logprobs = np.fromiter((next(iter(row.values())).logprob for row in completion.logprobs), np.float32, len(ids))
+        self._stats.samples += 1
+        self._stats.completion_tokens += len(ids)
+        self._stats.prompt_tokens += len(request.prompt_ids)
+        return Sample(
+            problem_id=request.problem_id,
+            group_id=request.group_id,
+            index=index,
+            prompt_ids=request.prompt_ids,
+            completion_ids=ids,
+            logprobs=logprobs,
+            text=self.tokenizer.decode(ids, skip_special_tokens=True),
+            finish_reason=completion.finish_reason or "abort",
+            policy_version=loaded.policy_number,
+            adapter_hash=loaded.adapter_hash,
+            engine=self.name,
+        )
+
+
+def _params(sampling: Sampling, seed: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        seed=None if sampling.temperature == 0 else seed,
+        logprobs=0,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _tokenizer(model: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model)

@@ -1,0 +1,80 @@
+"""Policy versions: which adapter, of which run, at which step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A LoRA adapter as it is published: bytes, never merged weights.
+
+    Version 0 is the state that a run starts from. An empty `weights` is the base model without adapter.
+    """
+
+    run: str
+    number: int
+    weights: bytes = field(repr=False, default=b"")
+    """Content of `adapter_model.safetensors`."""
+    lora_config: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    """Content of `adapter_config.json`."""
+
+    @property
+    def adapter_hash(self) -> str:
+        """SHA-256 (first 16 hex digits) of weights and configuration; "" for the base model."""
+        if not self.weights:
+            return ""
+        config = json.dumps(dict(self.lora_config), sort_keys=True).encode()
+        return hashlib.sha256(self.weights + config).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Unique over runs, versions and contents: vLLM's prefix cache is keyed on the adapter's name and path."""
+        return f"{self.run}-v{self.number}-{self.adapter_hash or 'base'}"
+
+    def write(self, folder: Path) -> Path:
+        """Writes the adapter as peft and vLLM read it into `folder`/`name`, and returns that path."""
+        path = folder / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ADAPTER_WEIGHTS).write_bytes(self.weights)
+        (path / ADAPTER_CONFIG).write_text(json.dumps(dict(self.lora_config), indent=1))
+        return path
+
+    @classmethod
+    def read(cls, path: Path, *, run: str, number: int) -> PolicyVersion:
+        """Reads an adapter folder. Raises FileNotFoundError, naming the missing file."""
+        for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
+            if not (path / name).is_file():
+                raise FileNotFoundError(f"{path} is not a LoRA adapter: it has no {name}")
+        config = json.loads((path / ADAPTER_CONFIG).read_text())
+        return cls(run=run, number=number, weights=(path / ADAPTER_WEIGHTS).read_bytes(), lora_config=config)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canary:
+    """Fixed tokens with the log-probabilities that the learner computes for them under one policy version."""
+
+    prompt_ids: np.ndarray
+    """int32 [prompt length]."""
+    completion_ids: np.ndarray
+    """int32 [completion length]."""
+    logprobs: np.ndarray
+    """float32 [completion length], at temperature 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Publication:
+    """A policy version with its canary: what a learner sends and an engine loads."""
+
+    policy: PolicyVersion
+    canary: Canary | None = None

@@ -1,0 +1,160 @@
+"""The stream of a run in Ray Data: a source that asks for leases, and the stage that has them answered.
+
+Emission is admission: a problem enters the stream only by a lease, so what is in flight is bounded by policy versions and
+not by bytes. The pipeline lives as long as its run; starting one costs seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from ray.data import ActorPoolStrategy, DataContext, Dataset, read_datasource
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from problems.problem import Problem
+from rollout.admission import Lease
+from rollout.fleet import NAMESPACE, RolloutJob
+
+TRIES = 4
+"""Times that a group is asked of an engine before its lease is given back."""
+
+LIGHT = {"num_cpus": 0.01}
+"""What a stage asks for that only waits: enough that Ray Data never starts a second node for it."""
+
+
+def pack(items: Sequence[Any]) -> dict[str, np.ndarray]:
+    """One row that carries `items`."""
+    return {"payload": np.array([pickle.dumps(list(items), protocol=5)], dtype=object)}
+
+
+def unpack(batch: dict[str, Any]) -> list[Any]:
+    """All items of the rows of a batch."""
+    return [item for payload in batch["payload"] for item in pickle.loads(payload)]
+
+
+class LeaseSource(Datasource):
+    """Rows of (lease, problem), asked for one lease call at a time, until the run is over."""
+
+    def __init__(self, coordinator: str, problem: Callable[[int], Problem], lease_size: int):
+        """`problem` gives the problem of a number of the stream: a pure, picklable function."""
+        super().__init__()
+        self._coordinator = coordinator
+        self._problem = problem
+        self._lease_size = lease_size
+
+    def get_name(self) -> str:
+        """Name of the operator in Ray's own displays."""
+        return "Leases"
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Unknown: the stream has no end of its own."""
+        return None
+
+    def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
+        """`parallelism` tasks that all pull from the same coordinator."""
+        name, problem, size = self._coordinator, self._problem, self._lease_size
+        metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [ReadTask(lambda: _pull(name, problem, size), metadata) for _ in range(parallelism)]
+
+
+def _pull(name: str, problem: Callable[[int], Problem], size: int) -> Iterable[pa.Table]:
+    import ray
+
+    coordinator = ray.get_actor(name, namespace=NAMESPACE)
+    while (leases := ray.get(coordinator.lease.remote(size))) is not None:
+        items = [(lease, problem(lease.sequence)) for lease in leases]
+        yield pa.table({"payload": [pickle.dumps(items, protocol=5)]})
+
+
+class RolloutStage:
+    """Hands each lease to the least loaded engine; in each row, (lease, problem) becomes (lease, problem, group or error)."""
+
+    def __init__(self, job: RolloutJob, engines: Sequence[Any]):
+        self._job = job
+        self._engines = list(engines)
+        self._load = [0] * len(self._engines)
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """One row in, one row out; a group that fails leaves its error as text, so that the stream goes on."""
+        items = unpack(batch)
+        groups = await asyncio.gather(*(self._answer(lease, problem) for lease, problem in items))
+        yield pack([(lease, problem, group) for (lease, problem), group in zip(items, groups, strict=True)])
+
+    async def _answer(self, lease: Lease, problem: Problem) -> Any:
+        import ray
+
+        error = "no engine"
+        for attempt in range(TRIES):
+            index = min(range(len(self._engines)), key=lambda i: (self._load[i], i))
+            self._load[index] += 1
+            try:
+                return await self._engines[index].rollout.remote(self._job, lease, problem)
+            except ray.exceptions.RayTaskError as failed:
+                if isinstance(failed.cause, ValueError):
+                    return str(failed.cause)
+                error = f"{type(failed.cause).__name__}: {failed.cause}"
+            except ray.exceptions.RayError as failed:
+                error = f"{type(failed).__name__}: {failed}"
+            finally:
+                self._load[index] -= 1
+            await asyncio.sleep(0.2 * 2**attempt * (0.5 + random.random()))
+        return error
+
+
+def rollout_stream(
+    source: Dataset, job: RolloutJob, engines: Sequence[Any], *, proxies: int = 1, in_flight: int = 16
+) -> Dataset:
+    """`source` rows of (lease, problem), answered by `engines`; `in_flight` rows at once for each proxy."""
+    return source.map_batches(
+        RolloutStage,
+        fn_constructor_args=(job, list(engines)),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(
+            size=proxies, max_tasks_in_flight_per_actor=in_flight, max_concurrent_calls_per_actor=in_flight
+        ),
+        zero_copy_batch=True,
+        **LIGHT,
+    )
+
+
+def lease_stream(coordinator: str, problem: Callable[[int], Problem], lease_size: int, sources: int = 1) -> Dataset:
+    """The endless source of a run."""
+    configure_data()
+    source = LeaseSource(coordinator, problem, lease_size)
+    return read_datasource(source, override_num_blocks=sources, ray_remote_args={**LIGHT, "max_retries": -1})
+
+
+def configure_data() -> None:
+    """Settings of Ray Data for small rows that must flow at once; they hold for this process."""
+    context = DataContext.get_current()
+    # One row a block: with the default an endless source would buffer 128 MB before it lets a row go.
+    context.target_max_block_size = 1
+    context.execution_options.preserve_order = False
+    context.execution_options.verbose_progress = False
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = -1
+    context.issue_detectors_config.detectors = []
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    _shorten_poll()
+
+
+def _shorten_poll() -> None:
+    """Lets finished rows move on after 10 ms at most.
+
+    Ray Data's scheduling loop waits until *all* running tasks have something to say or this time is over, so with tasks
+    that take seconds each stage of the stream adds the full time (100 ms unless set) to every row.
+    """
+    from ray.data._internal.execution import streaming_executor_state
+
+    if hasattr(streaming_executor_state, "WAIT_FOR_TASK_COMPLETION_TIMEOUT_S"):
+        streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S = 0.01

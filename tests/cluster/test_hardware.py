@@ -1,0 +1,50 @@
+"""Placement is planned without Ray: shares of GPUs, labels, and refusal of what can never be placed."""
+
+import pytest
+
+from cluster.hardware import HardwareConfig, Node, NoRoom, plan
+
+LAPTOP = [Node("laptop", {"CPU": 8}, {})]
+ONE_GPU = [Node("box", {"CPU": 16, "GPU": 1}, {"ray.io/accelerator-type": "A100"})]
+MIXED = [
+    Node("fast", {"CPU": 16, "GPU": 2}, {"ray.io/accelerator-type": "H100"}),
+    Node("slow", {"CPU": 16, "GPU": 4}, {"ray.io/accelerator-type": "L4"}),
+]
+
+
+def test_a_machine_without_gpu_runs_on_cpu():
+    engine, learner = plan(HardwareConfig(), LAPTOP, engines=1, workers=1)
+    assert engine.gpus == learner.gpus == 0
+    assert "num_gpus" not in engine.options()
+
+
+def test_one_gpu_is_shared():
+    engine, learner = plan(HardwareConfig(), ONE_GPU, engines=1, workers=1)
+    assert engine.gpus == learner.gpus == 0.5
+
+
+def test_enough_gpus_are_not_shared():
+    engine, learner = plan(HardwareConfig(), MIXED, engines=4, workers=2)
+    assert engine.gpus == learner.gpus == 1
+
+
+def test_a_gpu_where_there_is_none_is_refused_at_once():
+    with pytest.raises(NoRoom, match="hardware.device"):
+        plan(HardwareConfig(device="gpu"), LAPTOP, engines=1, workers=1)
+
+
+def test_labels_place_and_an_unmeetable_label_says_what_there_is():
+    config = HardwareConfig(learner={"labels": {"ray.io/accelerator-type": "H100"}, "gpus": 1})
+    assert plan(config, MIXED, engines=4, workers=2)[1].options()["label_selector"]
+    with pytest.raises(NoRoom, match="L4"):
+        plan(config, MIXED, engines=1, workers=3)
+    with pytest.raises(NoRoom, match="B200"):
+        plan(HardwareConfig(engine={"labels": {"ray.io/accelerator-type": "B200"}}), MIXED, 1, 1)
+
+
+@pytest.mark.parametrize(("selector", "count"), [("in(H100,L4)", 6), ("!H100", 4), ("!in(L4)", 2)])
+def test_selectors_are_read_as_ray_reads_them(selector, count):
+    config = HardwareConfig(engine={"labels": {"ray.io/accelerator-type": selector}, "gpus": 1}, learner={"gpus": 0})
+    plan(config, MIXED, engines=count, workers=1)
+    with pytest.raises(NoRoom):
+        plan(config, MIXED, engines=count + 1, workers=1)

@@ -1,0 +1,39 @@
+"""Fixtures for all rooms."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def ray_local():
+    """One local Ray for the whole test session, shut down at its end."""
+    from cluster.connect import ray_session
+
+    with ray_session() as ray:
+        yield ray
+
+
+@pytest.fixture(scope="session")
+def tiny_student(tmp_path_factory):
+    """Folder of a student made in seconds: it writes programs of two families, rightly now and then."""
+    from pathlib import Path
+
+    from pipelines.student import StudentRecipe, build_student
+    from problems.config import ProblemsConfig
+    from train.pretrain import ArchitectureConfig, PretrainConfig
+
+    recipe = StudentRecipe(
+        problems=ProblemsConfig(families=("reverse_string", "is_palindrome"), difficulties=(1, 2, 3)),
+        count=800,
+        recall=0.25,
+        right=0.8,
+        vocabulary=512,
+        architecture=ArchitectureConfig(layers=2, intermediate=256),
+        pretrain=PretrainConfig(steps=160, batch_size=16),
+    )
+    kept = os.environ.get("CRUCIBLE_CACHE")
+    cache = Path(kept) / "students" if kept else tmp_path_factory.mktemp("students")
+    return build_student(recipe, cache, quiet=True, threads=1)

@@ -1,0 +1,127 @@
+"""The main job as people run it: the real command, real engines, sandbox and learner, on a student made for tests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    "--evaluation.problems=12",
+    "--evaluation.samples=4",
+    "--rollout.groups-per-step=4",
+    "--rollout.group-size=4",
+    "--rollout.sampling.max-tokens=64",
+    "--train.checkpoint-every=2",
+    "--verify.reward.outcome=fraction",
+    "--verify.reward.format-weight=0.5",
+    "--train.group-filter=reward",
+    "--problems.families", "reverse_string", "is_palindrome",
+    "--problems.difficulties", "1", "2", "3",
+]  # fmt: skip
+
+
+def start(*arguments, **more):
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment.pop("RAY_ADDRESS", None)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **{**pipes, **more})
+
+
+def crucible(*arguments, status=0):
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == status, output
+    return output
+
+
+def rows(folder):
+    path = Path(folder) / "metrics.jsonl"
+    whole = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in whole]
+
+
+def steps(folder):
+    return [row for row in rows(folder) if row["kind"] == "step"]
+
+
+def grpo(student, runs, name, *more):
+    return ["grpo", "--model", student, "--runs", runs, "--name", name, *SMALL, *more]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny_student, runs):
+    """Six synchronous steps without interruption."""
+    output = crucible(*grpo(tiny_student, runs, "whole", "--steps=6"))
+    return runs / "whole", output
+
+
+def test_a_run_leaves_what_people_look_at(whole_run):
+    folder, output = whole_run
+    assert [row["step"] for row in steps(folder)] == [1, 2, 3, 4, 5, 6]
+    assert sum(row["grad_norm"] > 0 for row in steps(folder)) >= 4, "a run without updates would prove nothing"
+    assert {row["name"] for row in rows(folder) if row["kind"] == "evaluation"} == {"before", "after"}
+    assert "held-out pass@1" in output and "95 % interval" in output
+    assert (folder / "report.html").stat().st_size > 10_000
+    table = pq.read_table(folder / "samples" / "step-000003.parquet")
+    assert table.num_rows == 16 and {"completion", "status", "reward", "policy_version"} <= set(table.column_names)
+    assert json.loads((folder / "ledger.json").read_text())["low_water"] == 24
+
+
+def test_sampler_and_learner_agree_on_every_step(whole_run):
+    folder, _ = whole_run
+    for row in steps(folder):
+        assert row["publish/canary_gap"] < 1e-4
+        assert row["staleness_max"] == 0
+        if row["groups/kept"]:
+            assert row["logprob_gap/fresh_max"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--rollot.engines=2"], "rollout"),
+        (["--train.lora-r=600"], "between 1 and 512|less than or equal to 512"),
+        (["--rollout.group-size=1"], "use 2 or more"),
+        (["--problems.families", "coin_chang"], "coin_change"),
+        (["--model", "/no/such/folder"], "no model folder"),
+        (["--model", "Qwen/No-Such-Model-0.5B"], "no model|cannot be reached"),
+        (["--hardware.device=gpu"], "hardware.device"),
+        (["--config", "/no/such.yaml"], "no configuration file"),
+        (["--resume", "/no/such/run"], "holds no run to resume"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_line(tiny_student, tmp_path, arguments, says):
+    import re
+
+    given = arguments if "--model" in arguments else ["--model", tiny_student, *arguments]
+    process = start("grpo", "--runs", tmp_path, "--name", "bad", *given)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode not in (0, None)
+    assert re.search(says, output), output
+    assert "Traceback" not in output
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_unknown_keys_of_a_file_are_named_with_the_nearest(tiny_student, tmp_path):
+    (tmp_path / "c.yaml").write_text("rollout:\n  group_sise: 4\n")
+    output = crucible("grpo", "--config", tmp_path / "c.yaml", status=2)
+    assert "rollout.group_sise" in output and "did you mean rollout.group_size" in output
+
+
+def test_a_folder_of_another_configuration_is_left_alone(tiny_student, runs, whole_run):
+    before = (whole_run[0] / "metrics.jsonl").read_bytes()
+    output = crucible(*grpo(tiny_student, runs, "whole", "--steps=7"), status=2)
+    assert "steps" in output and "whole" in output
+    assert (whole_run[0] / "metrics.jsonl").read_bytes() == before

@@ -1,0 +1,233 @@
+"""Data sets of every layout load from their fixtures; bad rows and files are named."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle
+
+from problems import mapping
+from problems.config import ProblemsConfig
+from problems.mix import Finite, Mix
+from problems.problem import Problem
+from problems.rows import SourceError
+from problems.sources import Report, SourceConfig, dataset, problems_of, read, stream_dataset, write
+from problems.stream import ProblemStream
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
+FIXTURES = Path(__file__).parent / "fixtures"
+FILES = {
+    "aime24": "aime24.jsonl",
+    "aime25": "aime25.jsonl",
+    "gpqa": "gpqa.csv",
+    "gpqa_diamond": "gpqa.csv",
+    "gsm8k": "gsm8k.jsonl",
+    "humaneval": "humaneval.jsonl.gz",
+    "livecodebench": "livecodebench.jsonl",
+    "math500": "math500.jsonl",
+    "mbpp": "mbpp.jsonl",
+    "mbpp_sanitized": "mbpp_sanitized.jsonl",
+    "mmlu_pro_math": "mmlu_pro",
+    "numina_math_cot": "numina_math_cot.parquet",
+    "svamp": "svamp.json",
+}
+
+
+def load(name: str, **options) -> tuple[list[Problem], Report]:
+    report = Report()
+    config = SourceConfig(mapping=name, path=str(FIXTURES / FILES[name]), **options)
+    return list(read(config, report)), report
+
+
+def golds(problems: list[Problem]) -> list[str]:
+    return [p.hidden_tests[0].expected for p in problems]
+
+
+def test_every_mapping_has_a_fixture_that_loads():
+    assert set(mapping.names()) == set(FILES)
+    for name in FILES:
+        problems, report = load(name, strict=True)
+        assert problems and not report.excluded, name
+        for problem in problems:
+            assert Problem.from_row(problem.to_row()) == problem
+            assert problem.statement and problem.hidden_tests and 1 <= problem.difficulty <= 10
+            assert problem.id.startswith(name) and problem.split == "test"
+
+
+def test_answers_are_taken_out_of_their_columns():
+    assert golds(load("gsm8k")[0]) == ["55", "1550", "-5"]
+    assert golds(load("svamp")[0]) == ["11", "15"]
+    assert golds(load("numina_math_cot")[0]) == ["1", "\\frac{5}{6}"]  # of two boxes the last one counts
+    assert golds(load("aime25")[0]) == ["29", "170"]
+
+
+def test_rows_that_are_not_wanted_are_passed_over():
+    problems, report = load("mmlu_pro_math")
+    assert [p.id for p in problems] == ["mmlu_pro_math-90001", "mmlu_pro_math-90003"]
+    assert report.passed_over == 1
+    assert "(C) 8" in problems[0].statement and golds(problems) == ["C", "C"]
+    problems, report = load("aime24")  # another year never stands in for the one asked for
+    assert [p.id for p in problems] == ["aime24-2024-I-91", "aime24-2024-II-92"]
+    assert report.passed_over == 1
+
+
+def test_options_in_columns_of_their_own_are_shuffled_by_id():
+    first, second = load("gpqa")[0]
+    assert load("gpqa")[0] == [first, second]
+    for problem, right in ((first, "4"), (second, "C≡C")):
+        letter = golds([problem])[0]
+        assert f"({letter}) {right}" in problem.statement.splitlines()
+    assert "By what factor" in first.statement  # a quoted line break of the CSV
+
+
+def test_code_benchmarks_keep_shown_and_scored_tests_apart():
+    problem = load("humaneval")[0][0]
+    assert (problem.kind, problem.entry_point) == ("assert", "shift")
+    assert problem.hidden_tests[0].args[0].rstrip().endswith("check(shift)")
+    first, second = load("mbpp")[0]
+    assert first.public_examples[0].args[0] == "assert vowels('banana') == 3"
+    assert first.public_examples[0] not in first.hidden_tests and len(first.hidden_tests) == 3
+    assert second.entry_point == "hypotenuse" and second.hidden_tests[0].args[0].startswith("import math\n")
+    stdin, function = load("livecodebench")[0]
+    assert stdin.kind == "stdin" and stdin.public_examples[0].args == ("3\n1 2 3\n",)
+    assert [t.args[0] for t in stdin.hidden_tests] == ["1\n-4\n", "0\n\n"]  # the public case is not scored
+    assert function.kind == "function"
+    assert function.signature == "def clampAll(nums: List[int], low: int, high: int) -> List[int]:"
+    assert function.hidden_tests[1].args == ([-3, 30], -1, 10) and function.hidden_tests[1].expected == [-1, 10]
+
+
+def test_packed_cases_cannot_run_code(tmp_path):
+    import base64
+    import pickle
+    import zlib
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    row = json.loads((FIXTURES / "livecodebench.jsonl").read_text().splitlines()[0])
+    row["private_test_cases"] = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+    (tmp_path / "bad.jsonl").write_text(json.dumps(row))
+    report = Report()
+    config = SourceConfig(mapping="livecodebench", path=str(tmp_path / "bad.jsonl"))
+    assert list(read(config, report)) == []
+    assert "the pickle asks for builtins.print" in report.reasons[0]
+
+
+def test_own_schema_goes_there_and_back(tmp_path):
+    problems = list(ProblemStream(ProblemsConfig(), "val").range(0, 20))
+    for name in ("own.jsonl", "own.parquet"):
+        assert write(iter(problems), tmp_path / name) == 20
+        assert list(read(SourceConfig(path=str(tmp_path / name), split="val", strict=True))) == problems
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    lines = (FIXTURES / "gsm8k.jsonl").read_text().splitlines()
+    good = json.loads(lines[0])
+    rows = [
+        lines[0],
+        "{not json",
+        json.dumps({**good, "answer": "no mark here"}),
+        json.dumps({**good, "answer": "#### {1"}),
+        json.dumps([1]),
+        json.dumps({"question": "no answer column"}),
+        lines[1],
+    ]
+    path = tmp_path / "spoiled.jsonl"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_bad_rows_are_named_excluded_and_counted(spoiled):
+    report = Report()
+    problems = list(read(SourceConfig(mapping="gsm8k", path=str(spoiled)), report))
+    assert golds(problems) == ["55", "1550"]
+    assert (report.kept, report.excluded) == (2, 5)
+    for line, what in ((2, "is not JSON"), (3, "has no '####'"), (4, "fails its own check"), (5, "not an object")):
+        assert any(f"spoiled.jsonl:{line}: " in r and what in r for r in report.reasons), report.reasons
+    assert any("no column 'answer'" in r and "there are question" in r for r in report.reasons)
+
+
+def test_strict_mode_stops_at_the_first_bad_row(spoiled):
+    with pytest.raises(SourceError, match=r"spoiled.jsonl:2: this line is not JSON .* \(strict mode stops here\)"):
+        list(read(SourceConfig(mapping="gsm8k", path=str(spoiled), strict=True)))
+
+
+def test_a_data_set_without_the_mapped_column_stops_at_once(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"questions": "?", "answer": "#### 1"}\n' * 3)
+    message = r"x.jsonl:1: no column 'question'; did you mean 'questions'\?"
+    with pytest.raises(SourceError, match=message):
+        list(read(SourceConfig(mapping="gsm8k", path=str(tmp_path / "x.jsonl"))))
+
+
+def test_duplicate_ids_are_reported_with_both_places(tmp_path):
+    row = (FIXTURES / "math500.jsonl").read_text().splitlines()[0]
+    (tmp_path / "twice.jsonl").write_text(f"{row}\n{row}\n")
+    report = Report()
+    config = SourceConfig(mapping="math500", path=str(tmp_path / "twice.jsonl"))
+    assert len(list(read(config, report))) == 1
+    assert "twice.jsonl:2: duplicate id" in report.reasons[0] and "twice.jsonl:1" in report.reasons[0]
+    with pytest.raises(SourceError, match="duplicate id"):
+        list(read(config.model_copy(update={"strict": True})))
+
+
+def test_a_gold_program_that_fails_outside_is_excluded():
+    report = Report()
+    config = SourceConfig(mapping="humaneval", path=str(FIXTURES / "humaneval.jsonl.gz"))
+    kept = list(read(config, report, prove=lambda p, code: "" if "2 * x" in code else "wrong answer"))
+    assert [p.entry_point for p in kept] == ["double"]
+    assert "fails its own check: wrong answer" in report.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"mapping": "gsm9k", "path": "x"}, "no mapping is called 'gsm9k'"),
+        ({"mapping": "gsm8k", "path": "/nowhere/at/all"}, "there is no file or folder"),
+        ({}, "needs `path`"),
+        ({"mapping": "gsm8k", "path": str(FIXTURES), "glob": "*.nothing"}, "holds no"),
+    ],
+)
+def test_unusable_sources_are_named(config, message):
+    with pytest.raises(SourceError, match=message):
+        list(read(SourceConfig(**config)))
+
+
+def test_a_new_data_set_is_a_few_lines_of_yaml(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        'name: mine\nchecker: yes_no\nstatement: "Is {thing} edible?"\nanswer: {column: ok}\nid: key\n'
+    )
+    (tmp_path / "data.csv").write_text("key,thing,ok\na,bread,YES\nb,stone,NO\nc,soap,maybe\n")
+    report = Report()
+    config = SourceConfig(mapping=str(tmp_path / "mine.yaml"), path=str(tmp_path / "data.csv"))
+    problems = list(read(config, report))
+    assert [(p.id, p.statement) for p in problems] == [("mine-a", "Is bread edible?"), ("mine-b", "Is stone edible?")]
+    assert "data.csv:4: the gold answer fails its own check: 'maybe' is neither YES nor NO" in report.reasons[0]
+    (tmp_path / "mine.yaml").write_text("name: mine\nstatment: x\n")
+    with pytest.raises(SourceError, match="statment"):
+        list(read(config))
+
+
+def content(row):
+    return {"content": Problem.from_row(row).content_hash}
+
+
+def test_ray_data_gives_the_same_problems(tmp_path, spoiled):
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+    try:
+        for name in ("mmlu_pro_math", "livecodebench"):
+            config = SourceConfig(mapping=name, path=str(FIXTURES / FILES[name]))
+            assert list(problems_of(dataset(config), config)) == list(read(config))
+        report = Report()
+        config = SourceConfig(mapping="gsm8k", path=str(spoiled))
+        assert len(list(problems_of(dataset(config), config, report))) == 2 and report.excluded == 5
+        stream = ProblemStream(ProblemsConfig(), "test")
+        mix = Mix([(stream, 1), (Finite(list(read(config)), 0), 1)], seed=2)
+        for part in (stream, mix):
+            found = sorted(row["content"] for row in stream_dataset(part, 5, 25).map(content).take_all())
+            assert found == sorted(part.problem(i).content_hash for i in range(5, 25))
+    finally:
+        ray.shutdown()

@@ -1,0 +1,229 @@
+"""The coordinator and its Ray Data stream, with engines that only pretend: loss, death and order, not text, matter here."""
+
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from ray import cloudpickle
+
+from problems.problem import Group, Problem, Sample, Status, Verdict
+from rollout.admission import LeaseBook, Ledger
+from rollout.config import RolloutConfig
+from rollout.coordinator import Coordinator
+from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.policy import PolicyVersion, Publication
+from rollout.stream import lease_stream, rollout_stream, unpack
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+
+class FakeEngine:
+    """Answers at once with samples of the loaded version; dies or errs on the problems it is told to."""
+
+    def __init__(self, err_on=(), die_on=()):
+        self.version, self.err_on, self.die_on = -1, set(err_on), set(die_on)
+
+    async def load(self, publication):
+        self.version = publication.policy.number
+        return {
+            "seconds": 0.0,
+            "bytes": 0,
+            "canary_gap": 0.0,
+            "engine": "fake",
+            "samples": 0,
+            "completion_tokens": 0,
+            "clock": {},
+        }
+
+    async def rollout(self, job, lease, problem):
+        import asyncio
+        import os
+
+        if lease.sequence in self.die_on and lease.attempt == 0:
+            os._exit(1)
+        if lease.sequence in self.err_on and lease.attempt == 0:
+            raise ValueError("made to fail")
+        await asyncio.sleep(0.01)
+        version = max(self.version, lease.min_version)
+        ids = np.arange(3, dtype=np.int32)
+        samples = tuple(
+            Sample(problem.id, "g", i, ids, ids, ids.astype(np.float32), "x", "stop", version, "")
+            for i in range(job.group_size)
+        )
+        return Group(lease.sequence, lease.attempt, problem, samples)
+
+
+class Deliver:
+    """Stands for the verify stage."""
+
+    def __init__(self, coordinator):
+        import ray
+
+        self.coordinator = ray.get_actor(coordinator, namespace=NAMESPACE)
+
+    def __call__(self, batch):
+        import dataclasses
+
+        import ray
+
+        answers = []
+        for lease, _, group in unpack(batch):
+            if isinstance(group, Group):
+                verdicts = tuple(
+                    Verdict(Status.PASSED if i else Status.WRONG_ANSWER) for i in range(len(group.samples))
+                )
+                rewards = tuple(float(v.passed) for v in verdicts)
+                group = dataclasses.replace(group, verdicts=verdicts, rewards=rewards)
+                answers.append((lease, group, ""))
+            else:
+                answers.append((lease, None, group))
+        ray.get(self.coordinator.deliver.remote(answers))
+        return {"n": np.array([len(answers)])}
+
+
+def problem_at(index):
+    return Problem(f"p{index}", "f", 1, 1, "train", "s", "f", "def f():", (), ())
+
+
+class Harness:
+    """A coordinator with its stream and pretended engines."""
+
+    def __init__(self, ray, name, config, steps=6, **engine):
+        self.ray, self.config = ray, config
+        self.engines = [
+            ray.remote(FakeEngine).options(num_cpus=0, max_restarts=-1, max_task_retries=0).remote(**engine)
+            for _ in range(2)
+        ]
+        job = RolloutJob(run=name, group_size=2, sampling=config.sampling, coordinator=name)
+        engines = self.engines
+
+        def make_stream():
+            stream = rollout_stream(lease_stream(name, problem_at, config.lease_size), job, engines)
+            return stream.map_batches(
+                Deliver, fn_constructor_args=(name,), batch_size=1, batch_format="numpy", num_cpus=0.01, concurrency=1
+            )
+
+        self.coordinator = (
+            ray.remote(Coordinator)
+            .options(name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=1000)
+            .remote(config, engines, make_stream, steps)
+        )
+
+    def begin(self, version=0, ledger=None):
+        self.epoch = self.ray.get(self.coordinator.status.remote())["epoch"] + 1
+        publication = Publication(PolicyVersion("r", version))
+        self.ray.get(self.coordinator.begin.remote(self.epoch, ledger, publication))
+
+    def step(self, step, epoch=None, publish=True):
+        epoch = self.epoch if epoch is None else epoch
+        batch = self.ray.get(self.coordinator.get_batch.remote(epoch, step), timeout=60)
+        if publish:
+            publication = Publication(PolicyVersion("r", step + 1))
+            self.ray.get(self.coordinator.publish.remote(epoch, publication))
+            self.ray.get(self.coordinator.record.remote(epoch, step, {}))
+        return batch
+
+    def counts(self):
+        events = self.ray.get(self.coordinator.events.remote())
+        return [dict(e.batch.counts) for e in events if e.kind == "step"]
+
+    def close(self):
+        self.ray.get(self.coordinator.stop.remote())
+        time.sleep(0.3)
+        for actor in [self.coordinator, *self.engines]:
+            self.ray.kill(actor)
+
+
+@pytest.fixture
+def harness(ray_local):
+    made = []
+
+    def make(name, config, **more):
+        made.append(Harness(ray_local, name, config, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def numbers(batch):
+    return [g.sequence for g in batch.groups]
+
+
+def lags(batch, step):
+    return {step - s.policy_version for g in batch.groups for s in g.samples}
+
+
+def config(**changes):
+    return RolloutConfig(**{"group_size": 2, "groups_per_step": 4, "lease_size": 2, **changes})
+
+
+def test_synchronous_steps_take_the_stream_in_order_and_never_lag(harness):
+    h = harness("sync", config())
+    h.begin()
+    for step in range(4):
+        batch = h.step(step)
+        assert numbers(batch) == list(range(4 * step, 4 * step + 4))
+        assert lags(batch, step) == {0}
+    assert batch.ledger == Ledger(4, 16, ())
+
+
+def test_one_step_of_overlap_lags_by_one_at_most_and_loses_nothing(harness):
+    h = harness("overlap", config(max_staleness=1))
+    h.begin()
+    seen = []
+    for step in range(6):
+        time.sleep(0.2)
+        batch = h.step(step)
+        assert lags(batch, step) <= {0, 1}
+        seen += numbers(batch)
+    assert sorted(seen) == list(range(24)), "generation past the last step would show as numbers above 23"
+
+
+def test_a_failed_problem_is_asked_again_and_a_dead_engine_is_replaced(harness):
+    h = harness("deaths", config(), err_on=(1,), die_on=(2,))
+    h.begin()
+    batch = h.step(0)
+    assert numbers(batch) == [0, 1, 2, 3]
+    assert batch.groups[1].attempt == 1
+    assert h.counts()[0]["reissued"] >= 1
+
+
+def test_restore_rolls_back_and_ignores_the_learner_that_it_replaced(harness, ray_local):
+    h = harness("restore", config())
+    h.begin()
+    first = h.step(0)
+    h.step(1, publish=False)
+    h.begin(version=1, ledger=first.ledger.to_dict())
+    with pytest.raises(ray_local.exceptions.RayTaskError, match="replaced"):
+        h.step(1, epoch=0)
+    assert numbers(h.step(1)) == [4, 5, 6, 7]
+
+
+def test_stopping_answers_a_waiting_learner(harness, ray_local):
+    h = harness("stop", config(), steps=1)
+    h.begin()
+    h.step(0)
+    waiting = h.coordinator.get_batch.remote(0, 1)
+    ray_local.get(h.coordinator.stop.remote())
+    assert ray_local.get(waiting, timeout=10) is None
+
+
+def test_a_killed_proxy_and_source_do_not_stop_the_run(harness, ray_local):
+    h = harness("killed", config(lease_seconds=3.0))
+    h.begin()
+    h.step(0)
+    stages = [p for p in psutil.Process().children(recursive=True) if "RolloutStage" in " ".join(p.cmdline())]
+    assert stages
+    stages[0].kill()
+    for step in (1, 2):
+        assert numbers(h.step(step)) == list(range(4 * step, 4 * step + 4))
+
+
+def test_the_book_agrees_with_its_own_bound():
+    book = LeaseBook(groups_per_step=3, max_staleness=2, steps=2)
+    assert len(book.lease(100, 0.0)) == 6, "only two steps are left, whatever the staleness allows"

@@ -1,0 +1,241 @@
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from train_helpers import make_group, make_groups, tiny_model
+
+from train.config import TrainConfig
+from train.learner import Learner, fingerprint
+
+STEPS = {"grpo": {}, "dr_grpo": {"length_norm": 16}, "gspo": {}, "cispo": {}, "dapo": {}, "bnpo": {}}
+
+
+def weights(learner):
+    return torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()]).clone()
+
+
+def likelihood(learner, group):
+    return np.array([learner.score(s.prompt_ids, s.completion_ids).sum() for s in group.samples])
+
+
+def on_policy(learner, group):
+    """The group as if this learner's own policy had sampled it."""
+    samples = [dataclasses.replace(s, logprobs=learner.score(s.prompt_ids, s.completion_ids)) for s in group.samples]
+    return dataclasses.replace(group, samples=tuple(samples))
+
+
+@pytest.mark.parametrize("loss", STEPS)
+@pytest.mark.parametrize("old", ["learner", "sampler"])
+def test_a_rewarded_sample_becomes_likelier_and_an_unrewarded_one_less(loss, old):
+    """One sample of either kind at a time, so that nothing else can have moved it; gradient clipping keeps
+    it local."""
+    config = TrainConfig(loss=loss, old_logprobs=old, learning_rate=1e-3, **STEPS[loss])
+    rng = np.random.default_rng(4)
+    group = make_group(rng, [1.0, 0.0], lengths=(6, 7))
+    for rewards in ([1.0, 0.0], [0.0, 1.0]):
+        learner = Learner(tiny_model(), config)
+        judged = dataclasses.replace(group, rewards=tuple(rewards), verdicts=group.verdicts[:: 1 if rewards[0] else -1])
+        judged = on_policy(learner, judged)
+        before = likelihood(learner, judged)
+        result = learner.step([judged])
+        change = likelihood(learner, judged) - before
+        up, down = (0, 1) if rewards[0] else (1, 0)
+        assert result.updated and change[up] > 1e-3 and change[down] < -1e-3
+
+
+def test_partial_reward_orders_the_change():
+    learner = Learner(tiny_model(), TrainConfig(learning_rate=1e-3, group_filter="reward"))
+    group = on_policy(learner, make_group(np.random.default_rng(1), [1.0, 0.5, 0.0], lengths=(8, 9)))
+    before = likelihood(learner, group)
+    learner.step([group])
+    change = likelihood(learner, group) - before
+    assert change[0] > change[1] > change[2] and change[0] > 0 > change[2]
+
+
+@pytest.mark.parametrize("group_filter", ["outcome", "reward", "off"])
+def test_groups_without_variance_leave_weights_and_optimiser_alone(group_filter):
+    learner = Learner(tiny_model(), TrainConfig(group_filter=group_filter))
+    learner.step(make_groups())  # gives the optimiser momentum, which must not act either
+    before, rng = weights(learner), np.random.default_rng(0)
+    result = learner.step([make_group(rng, [1.0] * 4), make_group(rng, [0.0] * 4, sequence=1)])
+    if group_filter == "off":
+        assert result.metrics["grad_norm"] == 0
+    else:
+        assert not result.updated and torch.equal(weights(learner), before)
+        assert result.metrics["groups/kept"] == 0 and result.gaps == {}
+    assert result.step == 2 and learner.steps_done == 2
+
+
+def test_micro_batches_and_sharing_change_nothing():
+    groups, found = make_groups(6, 4), []
+    for options in (
+        {},
+        {"share_prompts": False},
+        {"micro_batch_tokens": 60},
+        {"gradient_checkpointing": True},
+    ):
+        learner = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3, **options))
+        result = learner.step(groups)
+        found.append((weights(learner), result.metrics))
+    assert found[2][1]["micro_batches"] > 4 > found[0][1]["micro_batches"]
+    for vector, metrics in found[1:]:
+        # Adam divides by the gradient's size: entries whose gradient is near zero carry its rounding.
+        assert (vector - found[0][0]).abs().max() < 1e-4
+        for name in (
+            "loss",
+            "grad_norm",
+            "kl",
+            "entropy",
+            "ratio/mean",
+            "importance/mean",
+            "logprob_gap/mean",
+        ):
+            assert metrics[name] == pytest.approx(found[0][1][name], rel=1e-4, abs=1e-6), name
+
+
+def test_the_gap_to_the_sampler_is_told_apart_by_version():
+    learner = Learner(tiny_model(), TrainConfig())
+    rng = np.random.default_rng(2)
+    fresh = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], sequence=0, version=5))
+    stale = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], sequence=1, version=4))
+    off = [dataclasses.replace(s, logprobs=s.logprobs - 0.25) for s in stale.samples]
+    result = learner.step([fresh, dataclasses.replace(stale, samples=tuple(off))])
+    assert result.gaps[5].max < 1e-5
+    assert result.gaps[4].mean == pytest.approx(0.25, abs=1e-4) and result.gaps[4].max < 0.2501
+    tokens = {5: fresh, 4: stale}
+    assert all(result.gaps[v].tokens == sum(len(s.logprobs) for s in g.samples) for v, g in tokens.items())
+    assert result.metrics["logprob_gap/max"] == pytest.approx(0.25, abs=1e-4)
+    assert result.metrics["importance/max"] == pytest.approx(math.exp(0.25), abs=1e-3)
+
+
+@pytest.mark.parametrize("old", ["learner", "sampler"])
+def test_a_token_that_the_sampler_could_not_score_does_no_harm(old):
+    group = make_group(np.random.default_rng(0), [1.0, 0.0])
+    group.samples[0].logprobs[1] = np.nan
+    learner = Learner(tiny_model(), TrainConfig(old_logprobs=old))
+    result = learner.step([group])
+    assert all(math.isfinite(value) for value in result.metrics.values())
+    assert torch.isfinite(weights(learner)).all()
+    assert result.gaps[0].tokens == result.metrics["tokens"] - 1
+
+
+def test_kl_is_to_the_base_model_and_pulls_back():
+    groups = make_groups()
+    moved = []
+    for beta in (0.01, 5.0):
+        learner = Learner(tiny_model(), TrainConfig(beta=beta, learning_rate=3e-3))
+        first = learner.step(groups).metrics["kl"]
+        for _ in range(5):
+            last = learner.step(groups).metrics["kl"]
+        assert first == pytest.approx(0, abs=1e-6)
+        moved.append(last)
+    assert moved[0] > 3 * moved[1] > 0
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_harms():
+    learner = Learner(tiny_model(), TrainConfig(old_logprobs="sampler"))
+    groups = make_groups()
+    learner.step(groups)
+    before = weights(learner)
+    for sample in groups[0].samples:
+        sample.logprobs[:] = -np.inf
+    with pytest.raises(FloatingPointError, match="gradient of step 1"):
+        learner.step(groups)
+    assert torch.equal(weights(learner), before)
+
+
+def test_the_gradient_is_clipped_to_its_norm():
+    """SGD-like check through Adam's first moment: after one step it is (1 - beta1) times the clipped
+    gradient."""
+    for bound in (None, 1e-3):
+        learner = Learner(tiny_model(), TrainConfig(max_grad_norm=bound))
+        norm = learner.step(make_groups()).metrics["grad_norm"]
+        moments = [state["exp_avg"].flatten() for state in learner.optimiser.state.values()]
+        applied = torch.cat(moments).norm().item() / (1 - learner.config.adam_betas[0])
+        assert norm > 1e-2 and applied == pytest.approx(norm if bound is None else bound, rel=1e-4)
+
+
+def test_score_is_of_the_adapter_or_of_the_base():
+    learner = Learner(tiny_model(), TrainConfig())
+    prompt, completion = [1, 2, 3], [4, 5, 6, 7]
+    base = learner.score(prompt, completion)
+    assert base.dtype == np.float32 and base.shape == (4,)
+    learner.step(make_groups())
+    assert np.abs(learner.score(prompt, completion) - base).max() > 1e-3
+    assert np.allclose(learner.score(prompt, completion, adapter=False), base, atol=1e-5)
+
+
+def test_bfloat16_learns_the_same_lesson():
+    groups = make_groups()
+    moves = []
+    for dtype in ("float32", "bfloat16"):
+        model = tiny_model().to(getattr(torch, dtype))
+        learner = Learner(model, TrainConfig(dtype=dtype))
+        before = weights(learner)
+        learner.step(groups)
+        moves.append(weights(learner) - before)
+        assert moves[-1].dtype == torch.float32
+    assert torch.cosine_similarity(moves[0], moves[1], dim=0) > 0.9
+
+
+def test_a_model_is_loaded_from_a_folder_and_missing_ones_are_named(tmp_path):
+    tiny_model().save_pretrained(tmp_path / "model")
+    learner = Learner(tmp_path / "model", TrainConfig(), "cpu")
+    assert learner.signature["base_model"] == fingerprint(tiny_model())
+    assert fingerprint(tiny_model(seed=1)) != fingerprint(tiny_model())
+    assert fingerprint(tiny_model().to(torch.bfloat16)) == fingerprint(tiny_model())
+    with pytest.raises(ValueError, match=r"nothing has no config\.json"):
+        Learner(tmp_path / "nothing", TrainConfig(), "cpu")
+    windowed = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0}
+    with pytest.raises(ValueError, match="share_prompts=false"):
+        Learner(tiny_model(**windowed), TrainConfig(share_prompts=True))
+    assert not Learner(tiny_model(**windowed), TrainConfig()).share_prompts
+
+
+DISTRIBUTED = """
+import os, sys, torch
+import torch.distributed as dist
+sys.path[:0] = {paths!r}
+torch.set_num_threads(1)
+from train_helpers import make_groups, make_group, tiny_model
+from train.config import TrainConfig
+from train.learner import Learner
+import numpy as np
+dist.init_process_group("gloo", init_method="file://{store}", rank=int(sys.argv[1]), world_size=2)
+learner = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3))
+results = [learner.step(groups) for groups in (make_groups(6, 4), make_groups(2, 3, seed=1), make_groups(1, 2, seed=2))]
+results.append(learner.step([make_group(np.random.default_rng(0), [1.0, 1.0])]))
+vector = torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()])
+torch.save((vector, [(r.metrics, {{v: (g.mean, g.max, g.tokens) for v, g in r.gaps.items()}}) for r in results]),
+           "{out}" + sys.argv[1])
+"""
+
+
+def test_two_workers_are_one(tmp_path):
+    """Weights, metrics and gaps after four steps (one of them uninformative) in two real processes over
+    gloo."""
+    root = Path(__file__).parents[2]
+    script = DISTRIBUTED.format(
+        paths=[str(root), str(Path(__file__).parent)], store=tmp_path / "store", out=tmp_path / "out"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(rank)], cwd=root) for rank in range(2)]
+    alone = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3))
+    expected = [alone.step(g) for g in (make_groups(6, 4), make_groups(2, 3, seed=1), make_groups(1, 2, seed=2))]
+    expected.append(alone.step([make_group(np.random.default_rng(0), [1.0, 1.0])]))
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    (one, seen_one), (two, seen_two) = (torch.load(f"{tmp_path / 'out'}{r}", weights_only=False) for r in range(2))
+    assert torch.equal(one, two)
+    assert (one - weights(alone)).abs().max() < 1e-4
+    local = {"micro_batches", "padding"}
+    for (metrics, gaps), (others, _), result in zip(seen_one, seen_two, expected):
+        for name, value in result.metrics.items():
+            if not name.startswith("seconds") and name not in local:
+                assert metrics[name] == others[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+        assert gaps.keys() == result.gaps.keys()
+        for version, gap in result.gaps.items():
+            assert gaps[version] == pytest.approx((gap.mean, gap.max, gap.tokens), rel=1e-4)

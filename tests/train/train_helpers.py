@@ -1,0 +1,68 @@
+"""Tiny real models and made-up groups for the learner's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from problems.problem import Group, Problem, Sample, Status, Verdict
+
+VOCABULARY = 64
+PROBLEM = Problem("p", "family", 1, 1, "train", "say it", "", "", (), ())
+
+
+def tiny_model(seed: int = 0, **changes) -> Qwen2ForCausalLM:
+    """A random Qwen2 with peaked enough predictions that log-probabilities are not all alike."""
+    settings = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Qwen2ForCausalLM(Qwen2Config(**(settings | changes), attn_implementation="sdpa")).eval()
+
+
+def make_group(
+    rng: np.random.Generator,
+    rewards: Sequence[float | None],
+    *,
+    sequence: int = 0,
+    lengths: tuple[int, int] = (3, 12),
+    prompt_length: int = 7,
+    version: int = 0,
+    logprobs: float = -3.0,
+) -> Group:
+    """One problem with a completion of random tokens for each reward; a positive reward passes."""
+    prompt = rng.integers(0, VOCABULARY, prompt_length).astype(np.int32)
+    samples = []
+    for index in range(len(rewards)):
+        tokens = rng.integers(0, VOCABULARY, rng.integers(*lengths)).astype(np.int32)
+        sampled = (logprobs + 0.3 * rng.standard_normal(len(tokens))).astype(np.float32)
+        samples.append(Sample("p", str(sequence), index, prompt, tokens, sampled, "", "stop", version, "hash"))
+    verdicts = tuple(Verdict(Status.PASSED if reward else Status.WRONG_ANSWER) for reward in rewards)
+    return Group(sequence, 0, PROBLEM, tuple(samples), verdicts, tuple(rewards))
+
+
+def make_groups(count: int = 4, size: int = 4, seed: int = 0, version: int = 0) -> list[Group]:
+    """Groups of mixed outcomes, with prompts and completions of many lengths."""
+    rng = np.random.default_rng(seed)
+    return [
+        make_group(
+            rng,
+            [float(rng.random() < 0.5) for _ in range(size - 2)] + [1.0, 0.0],
+            sequence=index,
+            prompt_length=int(rng.integers(4, 20)),
+            version=version,
+        )
+        for index in range(count)
+    ]

@@ -1,0 +1,133 @@
+"""What the tests of the verify room share: a judge, the problem that attacks answer to, the folder of
+attacks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from problems.problem import Problem, Test
+from verify.config import VerifyConfig
+from verify.pool import Judge
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def fewest_coins(coins: list[int], amount: int) -> int:
+    """The reference of the problem that attacks answer to."""
+    table = [0] + [10**9] * amount
+    for coin in coins:
+        for a in range(coin, amount + 1):
+            table[a] = min(table[a], table[a - coin] + 1)
+    return table[amount] if table[amount] < 10**9 else -1
+
+
+HONEST = """
+def coin_change(coins, amount):
+    table = [0] + [10**9] * amount
+    for coin in coins:
+        for a in range(coin, amount + 1):
+            table[a] = min(table[a], table[a - coin] + 1)
+    return table[amount] if table[amount] < 10**9 else -1
+"""
+
+CASES = [
+    ([1, 2, 5], 11),
+    ([2], 3),
+    ([1], 0),
+    ([3, 7], 14),
+    ([1, 5, 10, 25], 63),
+    ([4, 9], 1),
+    ([2, 5], 28),
+    ([1, 3, 4], 6),
+]
+
+
+def coin_problem() -> Problem:
+    return function_problem("coin_change", [(case, fewest_coins(*case)) for case in CASES])
+
+
+def function_problem(name: str, tests: list, checker: str = "exact") -> Problem:
+    """A problem of kind function from (arguments, expected) pairs."""
+    return problem("function", tests, entry_point=name, signature=f"def {name}(*args):", checker=checker)
+
+
+def problem(kind: str, tests: list, **fields) -> Problem:
+    """A problem of any kind from (arguments, expected) pairs."""
+    given = {
+        "id": "p",
+        "family": "tests",
+        "family_version": 1,
+        "difficulty": 1,
+        "split": "train",
+        "statement": "s",
+        "entry_point": "",
+        "signature": "",
+        "public_examples": (),
+        "hidden_tests": tuple(Test(tuple(args), expected) for args, expected in tests),
+        "kind": kind,
+    }
+    return Problem(**{**given, **fields})
+
+
+def fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def shared_attacks() -> Path:
+    """The folder of given attacks, beside the repository or above a worktree of it."""
+    named = os.environ.get("CRUCIBLE_SHARED")
+    roots = [Path(named)] if named else [parent / "shared" for parent in REPOSITORY.parents]
+    for root in roots:
+        if (root / "attacks" / "manifest.json").is_file():
+            return root / "attacks"
+    pytest.skip(
+        "there is no folder shared/attacks beside the repository; set CRUCIBLE_SHARED to where it lies"
+    )
+
+
+@pytest.fixture(scope="session")
+def coins() -> Problem:
+    return coin_problem()
+
+
+_SETTINGS = VerifyConfig(cpu_seconds=1.0, wall_factor=3.0, cache=False)
+
+
+@pytest.fixture(scope="session")
+def one_judge():
+    with Judge(_SETTINGS) as judge:
+        yield judge
+
+
+@pytest.fixture
+def judge(one_judge):
+    """The session's judge, without a cache, so that every test runs what it says.
+
+    A test may give its sandbox other limits of time and feed; they are taken back.
+    """
+    yield one_judge
+    one_judge.sandbox.config = _SETTINGS
+
+
+@pytest.fixture(scope="session")
+def own_attacks() -> Path:
+    """Attacks aimed at this implementation by someone who has read it."""
+    return Path(__file__).parent / "attacks"
+
+
+@pytest.fixture(scope="session")
+def given_attacks() -> Path:
+    """Attacks that came with the task; skips where they are not there."""
+    return shared_attacks()
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """One Ray for the tests of this room; none is left behind."""
+    ray = pytest.importorskip("ray")
+    ray.shutdown()
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(address="local", num_cpus=2, **quiet)
+    yield ray
+    ray.shutdown()

@@ -1,0 +1,150 @@
+"""Levels of isolation are what was seen to hold, and below the configured minimum nothing is run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import HONEST, REPOSITORY, coin_problem, fenced
+
+from problems.problem import Status
+from verify.config import VerifyConfig
+from verify.pool import Judge
+from verify.sandbox import worker
+from verify.sandbox.probe import DENIALS, IsolationTooLow, probe
+from verify.sandbox.runner import Sandbox
+from verify.sandbox.worker import Plan, ZygoteDied
+
+NOTHING_SPECIAL = Plan(namespaces=False, own_uid=False)
+
+
+def level_with(plan: Plan) -> int:
+    with Sandbox(VerifyConfig(), plan) as sandbox:
+        found = probe(sandbox)
+        assert found.level == 0 or not found.breaches
+        return found.level
+
+
+def test_levels_by_what_the_kernel_gives():
+    assert level_with(NOTHING_SPECIAL) == 2
+    assert level_with(replace(NOTHING_SPECIAL, landlock=False)) == 1
+    assert level_with(replace(NOTHING_SPECIAL, seccomp=False)) == 0
+    assert level_with(Plan()) in (2, 3)
+
+
+def test_this_machine_reaches_level_3_by_namespaces_or_user():
+    with Sandbox() as sandbox:
+        found = probe(sandbox)
+        report = sandbox.zygote().report
+    assert found.refused == dict.fromkeys(DENIALS, True)
+    assert (found.level == 3) == bool(report.get("namespaces_new") or report.get("own_uid"))
+
+
+@pytest.mark.parametrize(
+    "missing, mend", [("landlock", "kernel of 5.13"), ("seccomp", "CONFIG_SECCOMP_FILTER")]
+)
+def test_too_low_a_level_is_one_clear_line(missing, mend):
+    with pytest.raises(IsolationTooLow, match=mend) as caught:
+        Judge(VerifyConfig(), replace(NOTHING_SPECIAL, **{missing: False}))
+    assert "\n" not in str(caught.value)
+
+
+def test_level_2_judges_and_defends_too():
+    with Judge(VerifyConfig(cpu_seconds=1.0, wall_factor=3.0), NOTHING_SPECIAL) as judge:
+        assert judge.judge(coin_problem(), fenced(HONEST)).passed
+        hostile = judge.judge(
+            coin_problem(), fenced("import os\ndef coin_change(c, a): return os.listdir('/')")
+        )
+        assert hostile.status is Status.FORBIDDEN and hostile.isolation == 2
+        forks = judge.judge(coin_problem(), fenced("import os\ndef coin_change(c, a): return os.fork()"))
+        assert forks.status is Status.FORBIDDEN
+
+
+def test_level_1_judges_what_needs_no_file():
+    with Judge(VerifyConfig(min_isolation=1), replace(NOTHING_SPECIAL, landlock=False)) as judge:
+        assert judge.judge(coin_problem(), fenced("import heapq, math\n" + HONEST)).passed
+        assert judge.judge(coin_problem(), fenced("import sqlite3\n" + HONEST)).status is not Status.PASSED
+
+
+def test_threads_are_bounded_without_a_user_of_its_own():
+    """The kernel counts threads by user; where that is everybody's user, the trusted side counts them."""
+    code = """
+import threading, time
+def coin_change(coins, amount):
+    threading.stack_size(32768)
+    made = 0
+    while made < 400:
+        threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+        made += 1
+        time.sleep(0.002)
+    return 3
+"""
+    with Judge(VerifyConfig(threads=20, cpu_seconds=5.0), NOTHING_SPECIAL) as judge:
+        verdict = judge.judge(coin_problem(), fenced(code))
+    assert verdict.status is Status.FORBIDDEN and "threads" in verdict.detail
+
+
+def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
+    script = tmp_path / "zygote.py"
+    script.write_text("raise RuntimeError('no such luck')")
+    monkeypatch.setattr(worker, "_SCRIPT", script)
+    with pytest.raises(ZygoteDied, match="no such luck.*crucible verify probe") as caught:
+        Judge()
+    assert "\n" not in str(caught.value)
+
+
+def _ordinary_python() -> list[str]:
+    """A command that runs python as a user without privileges."""
+    if os.geteuid() != 0:
+        return [sys.executable]
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not here to become an ordinary user with")
+    site = next(p for p in sys.path if p.endswith("site-packages"))
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        command = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "env",
+            "HOME=/tmp",
+            "LANG=C.UTF-8",
+        ]
+        command += [f"PYTHONPATH={REPOSITORY}:{site}", python]
+        if (
+            subprocess.run(
+                [*command, "-c", "import pydantic, rich, tyro"], capture_output=True, cwd="/"
+            ).returncode
+            == 0
+        ):
+            return command
+    pytest.skip("no python here can be run by an ordinary user: its files are closed to others")
+
+
+@pytest.mark.parametrize("folder", ["own", "given"])
+def test_an_ordinary_user_is_as_safe(folder, own_attacks, request):
+    chosen = own_attacks if folder == "own" else request.getfixturevalue("given_attacks")
+    limits = ["--config.cpu-seconds", "0.5", "--config.idle-seconds", "0.4"]
+    done = subprocess.run(
+        [*_ordinary_python(), "-m", "verify.cli", "attack", str(chosen), *limits, "--only-kind", "attack"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_an_ordinary_user_passes_honest_programs(given_attacks):
+    done = subprocess.run(
+        [*_ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks), "--only-kind", "compat"]
+        + ["--config.cpu-seconds", "4"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert Path(given_attacks).is_dir()

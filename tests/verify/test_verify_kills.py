@@ -1,0 +1,116 @@
+"""Whatever is killed, every job ends with the right verdict, and no process is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from conftest import HONEST, coin_problem, fenced
+
+from problems.problem import Status
+from verify.config import VerifyConfig
+from verify.pool import Judge, VerifyPool
+from verify.storm import Storm, descendants, wait_until_gone
+
+WRONG = "def coin_change(c, a): return -1"
+RAISES = "def coin_change(c, a): raise ValueError"
+SLOWER = HONEST.replace("table = ", "sum(range(300_000)); table = ")
+
+
+def test_killed_at_random_every_job_ends_rightly():
+    """Zygotes, stubs and children alike, at any moment: also while a zygote starts."""
+    problem = coin_problem()
+    kinds = [(SLOWER, Status.PASSED), (WRONG, Status.WRONG_ANSWER), (RAISES, Status.EXCEPTION)] * 50
+    with Judge(VerifyConfig(cpu_seconds=2.0, retries=50, cache=False)) as judge:
+        with Storm(lambda: descendants(os.getpid()), every=0.15, seed=1) as storm:
+            for start in range(0, len(kinds), 10):
+                some = kinds[start : start + 10]
+                verdicts = judge.judge_batch([(problem, fenced(code), "stop") for code, _ in some])
+                assert [v.status for v in verdicts] == [status for _, status in some]
+        assert storm.kills > 3
+        pids = judge.whereabouts().pids - {os.getpid()}
+    assert wait_until_gone(pids, 3.0) == set()
+
+
+def test_a_child_killed_from_outside_is_tried_again():
+    problem = coin_problem()
+    code = "import time\nfor _ in range(40): sum(range(10**5))\n" + HONEST
+    with Judge(VerifyConfig(cpu_seconds=5.0, retries=3, cache=False)) as judge:
+        zygote = judge.sandbox.zygote()
+        killed = []
+
+        def kill_once():
+            deadline = time.monotonic() + 5
+            while not killed and time.monotonic() < deadline:
+                for pid in descendants(zygote.pids[-1]):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    break
+
+        thread = threading.Thread(target=kill_once)
+        thread.start()
+        verdict = judge.judge_code(problem, code)
+        thread.join()
+        assert killed and verdict.passed
+
+
+def test_never_scored_where_nothing_could_be_judged():
+    problem = coin_problem()
+    with Judge(VerifyConfig(retries=1, cache=True)) as judge, Storm(
+        lambda: judge.sandbox.zygotes and judge.sandbox.zygotes[0].pids, every=0.0005, seed=2
+    ):
+        verdicts = [judge.judge_code(problem, WRONG) for _ in range(5)]
+    assert {v.status for v in verdicts} <= {Status.INFRASTRUCTURE, Status.WRONG_ANSWER}
+
+
+def test_a_stopped_zygote_is_replaced():
+    with Judge(VerifyConfig(cpu_seconds=0.2, wall_factor=1.0, retries=1, cache=False)) as judge:
+        stopped = judge.sandbox.zygote()
+        os.kill(stopped.pids[-1], signal.SIGSTOP)
+        verdict = judge.judge_code(coin_problem(), HONEST)
+        assert verdict.passed and judge.sandbox.started == 2
+        assert wait_until_gone(set(stopped.pids), 3.0) == set()
+
+
+def test_a_judge_that_is_killed_leaves_nothing(tmp_path):
+    """The judge in a process of its own, killed while an endless program runs."""
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import sys\nfrom verify.pool import Judge\nfrom verify.config import VerifyConfig\n"
+        "from verify.attacks.folder import coin_change_problem\n"
+        "with Judge(VerifyConfig(cpu_seconds=60.0, idle_seconds=60.0)) as judge:\n"
+        "    print(*judge.whereabouts().pids, flush=True)\n"
+        "    judge.judge_code(coin_change_problem(), 'def coin_change(c, a):\\n    import time\\n    time.sleep(60)')\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    pids = set(map(int, process.stdout.readline().split()))
+    deadline = time.monotonic() + 10
+    while len(found := descendants(process.pid)) <= len(pids - {process.pid}) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(found) > len(pids - {process.pid}), "the endless program's child was not seen"
+    process.kill()
+    process.wait()
+    assert wait_until_gone(set(found), 3.0) == set()
+
+
+def test_actors_that_are_killed(local_ray):
+    problem = coin_problem()
+    jobs = [(SLOWER, Status.PASSED), (WRONG, Status.WRONG_ANSWER)] * 40
+    pool = VerifyPool(VerifyConfig(actors=2, batch_size=8, retries=10, cache=False))
+    where = local_ray.get([actor.whereabouts.remote() for actor in pool.actors])
+    seen = set().union(*(w.pids for w in where))
+
+    def targets():
+        return [pid for w in where for pid in w.pids]
+
+    with Storm(targets, every=0.2, seed=3, most=4):
+        verdicts = pool.judge_batch([(problem, fenced(f"{code}\n# {i}"), "stop") for i, (code, _) in enumerate(jobs)])
+    assert [v.status for v in verdicts] == [status for _, status in jobs]
+    pool.close()
+    assert wait_until_gone(seen, 5.0) == set()

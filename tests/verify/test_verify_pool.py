@@ -1,0 +1,163 @@
+"""The pool: caches, recycling, memory, the Ray actor and the Ray Data stage."""
+
+import gc
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import HONEST, coin_problem, fenced, function_problem, problem
+
+from problems.problem import Status, Verdict
+from verify.config import VerifyConfig
+from verify.pool import Judge, JudgeRows, VerifyPool
+
+WRONG = "def coin_change(c, a): return 0"
+
+
+def rss_kib(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def proportional_kib(pid: int) -> int:
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+
+
+def test_memory_stays_flat():
+    """The long version is `python benchmarks/sandbox.py --soak 24000`."""
+    coins = coin_problem()
+    with Judge(VerifyConfig(cache=False, recycle_after=10**9)) as judge:
+        zygote = judge.sandbox.zygote().pids[-1]
+
+        def some(count: int) -> tuple[int, int]:
+            for i in range(count // 20):
+                judge.judge_batch([(coins, fenced(f"{HONEST}\n# {i} {k}"), "stop") for k in range(20)])
+            gc.collect()
+            with open("/proc/self/status") as f:
+                ours = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+            return ours, rss_kib(zygote)
+
+        before = some(200)
+        after = some(1000)
+    assert after[0] - before[0] < 3000 and after[1] - before[1] < 500, (before, after)
+
+
+def test_a_pair_of_zygotes_is_small():
+    with Judge(VerifyConfig()) as judge:
+        judge.judge_code(coin_problem(), "import numpy\n" + HONEST)
+        pids = [pid for zygote in judge.sandbox.zygotes for pid in zygote.pids]
+        assert len(judge.sandbox.zygotes) == 2
+        assert sum(map(proportional_kib, pids)) < 60 * 1024
+
+
+def test_nothing_heavy_is_imported():
+    heavy = ("torch", "transformers", "vllm", "ray", "pandas", "pyarrow")
+    code = f"import sys, verify.pool, verify.cli; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_recycling():
+    with Judge(VerifyConfig(recycle_after=10, cache=False)) as judge:
+        first = judge.sandbox.zygote().pid
+        verdicts = judge.judge_batch([(coin_problem(), fenced(HONEST + f"# {i}"), "stop") for i in range(35)])
+        assert all(v.passed for v in verdicts)
+        assert judge.sandbox.started >= 4 and judge.sandbox.zygote().pid != first
+
+
+def test_cache_keeps_problems_and_programs_apart():
+    one = function_problem("f", [((1,), 1)])
+    two = function_problem("f", [((1,), 2)])
+    tests = {"f": 1}
+    with Judge(VerifyConfig(cache_size=3)) as judge:
+        assert judge.judge(one, fenced("def f(x): return 1")).passed
+        assert not judge.judge(two, fenced("def f(x): return 1")).passed
+        assert judge.judge(two, fenced("def f(x): return 2")).passed
+        assert judge.counts["cached"] == 0
+        assert judge.judge(one, "Well:\n" + fenced("def f(x): return 1")).passed
+        assert judge.counts["cached"] == 1
+        for i in range(9):
+            judge.judge(one, fenced(f"def f(x): return {i}"))
+        assert len(judge._verdicts) == 3
+    assert tests == {"f": 1}
+
+
+def test_no_cache_where_it_is_off():
+    with Judge(VerifyConfig(cache=False)) as judge:
+        judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
+        judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
+        assert judge.counts == {"judged": 2, "cached": 0, "infrastructure": 0}
+
+
+def test_kinds_mixed_in_one_batch(judge):
+    items = [
+        (coin_problem(), fenced(HONEST), "stop"),
+        (problem("stdin", [(("3",), "9")]), fenced("print(int(input()) ** 2)"), "stop"),
+        (problem("assert", [(("assert f(2) == 4",), None)], entry_point="f"), fenced("f = lambda x: 2 * x"), "stop"),
+        (problem("answer", [((), "B")], checker="choice"), "So it is (B).", "stop"),
+        (problem("answer", [((), "yes")], checker="yes_no"), "No.", "stop"),
+        (coin_problem(), "no code", "stop"),
+        (function_problem("f", []), fenced("def f(): pass"), "stop"),
+    ]
+    statuses = [v.status for v in judge.judge_batch(items)]
+    passed, wrong = Status.PASSED, Status.WRONG_ANSWER
+    assert statuses == [passed, passed, passed, passed, wrong, Status.UNPARSED, Status.INFRASTRUCTURE]
+
+
+def test_rows_for_ray_data():
+    stage = JudgeRows(VerifyConfig())
+    rows = [coin_problem().to_row()] * 3
+    batch = {"problem": rows, "text": [fenced(HONEST), fenced(WRONG), ""], "finish_reason": ["stop"] * 3, "id": [1, 2, 3]}
+    done = stage(batch)
+    found = [Verdict.from_row(row).status for row in done["verdict"]]
+    assert found == [Status.PASSED, Status.WRONG_ANSWER, Status.UNPARSED]
+    assert done["id"] == [1, 2, 3] and "verdict" not in batch
+    broken = stage({"problem": [{**rows[0], "hidden_tests": "{"}], "text": [""], "finish_reason": ["stop"]})
+    assert Verdict.from_row(broken["verdict"][0]).status is Status.INFRASTRUCTURE
+    stage.judge.close()
+
+
+def test_in_ray(local_ray):
+    ray = local_ray
+    pool = VerifyPool(VerifyConfig(actors=2, batch_size=4))
+    coins = coin_problem()
+    items = [(coins, fenced(f"{code}\n# {i // 2}"), "stop") for i in range(12) for code in (HONEST, WRONG)]
+    verdicts = pool.judge_batch(items)
+    assert [v.passed for v in verdicts] == [True, False] * 12
+    assert all(v.isolation >= 2 for v in verdicts)
+    stats = ray.get([actor.stats.remote() for actor in pool.actors])
+    assert sum(s["judged"] + s["cached"] for s in stats) == 24 and all(s["judged"] for s in stats)
+    pool.close()
+    rows = [{"problem": coins.to_row(), "text": fenced(c), "finish_reason": "stop"} for c in (HONEST, WRONG) * 4]
+    judged = ray.data.from_items(rows).map_batches(JudgeRows, concurrency=1, batch_size=4).take_all()
+    assert [row["verdict"]["status"] for row in judged] == ["passed", "wrong_answer"] * 4
+
+
+def test_an_actor_is_ready_in_under_a_second():
+    """Beside what the interpreter itself and its imports take: a zygote, the canary and two known programs.
+
+    In CPU time, so that a busy machine does not fail it.
+    """
+    before = time.process_time()
+    with Judge(VerifyConfig()) as judge:
+        ours = time.process_time() - before
+        zygote = sum(cpu_seconds(pid) for pid in judge.sandbox.zygote().pids)
+    assert ours + zygote < 0.7
+
+
+def cpu_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+@pytest.mark.parametrize("field, value", [("min_isolation", 4), ("batch_size", 0), ("actors", 0), ("cpu_seconds", 0)])
+def test_bad_settings_are_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        VerifyConfig(**{field: value})
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="cpu_second"):
+        VerifyConfig(cpu_second=1.0)

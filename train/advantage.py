@@ -1,0 +1,73 @@
+"""Rewards to advantages, within groups; and which groups are worth training on.
+
+Shapes: P problems, G samples of one problem. NaN (or None) stands for a sample that must not be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from problems.problem import Group
+from train.config import Estimator, GroupFilter
+
+STD_OFFSET = 1e-4
+"""Added to a group's standard deviation before dividing, as in TRL."""
+
+
+def reward_table(rewards_P_G: Sequence[Sequence[float | None]]) -> np.ndarray:
+    """Groups of any sizes as one float64 table [P, largest G], NaN where there is no reward."""
+    width = max((len(rewards) for rewards in rewards_P_G), default=0)
+    table_P_G = np.full((len(rewards_P_G), width), np.nan)
+    for row, rewards in zip(table_P_G, rewards_P_G, strict=True):
+        row[: len(rewards)] = [np.nan if reward is None else reward for reward in rewards]
+    return table_P_G
+
+
+def advantages(rewards_P_G: np.ndarray, estimator: Estimator) -> np.ndarray:
+    """Advantages [P, G] of rewards [P, G]; NaN stays NaN and counts neither in a mean nor in a deviation.
+
+    group_std: (r - mean) / (std + 1e-4) with the unbiased deviation (GRPO, arXiv 2402.03300). mean_only: r
+    - mean (Dr. GRPO, arXiv 2503.20783). leave_one_out: r - mean of the other samples (RLOO, arXiv
+    2402.14740). A group with fewer than two scored samples has no baseline: its advantages are 0.
+    """
+    scored_P_G = ~np.isnan(rewards_P_G)
+    count_P_1 = scored_P_G.sum(axis=1, keepdims=True)
+    mean_P_1 = np.where(scored_P_G, rewards_P_G, 0.0).sum(axis=1, keepdims=True) / np.maximum(count_P_1, 1)
+    centred_P_G = np.where(scored_P_G, rewards_P_G - mean_P_1, 0.0)
+    others_P_1 = np.maximum(count_P_1 - 1, 1)
+    if estimator == "group_std":
+        std_P_1 = np.sqrt((centred_P_G**2).sum(axis=1, keepdims=True) / others_P_1)
+        centred_P_G = centred_P_G / (std_P_1 + STD_OFFSET)
+    elif estimator == "leave_one_out":
+        centred_P_G = centred_P_G * (count_P_1 / others_P_1)
+    elif estimator != "mean_only":
+        raise ValueError(f"no advantage estimator is called {estimator!r}; use group_std, mean_only or leave_one_out")
+    return np.where(scored_P_G, centred_P_G, np.nan)
+
+
+def informative(group: Group, group_filter: GroupFilter) -> bool:
+    """Whether a group can teach anything under the filter.
+
+    outcome: at least one scored sample passes and at least one does not; differences of partial credit
+    inside an all-fail group do not count. reward: at least two scored samples have different rewards. off:
+    at least two samples are scored. Raises ValueError for a group without rewards, or without verdicts
+    where the outcome is asked for.
+    """
+    if len(group.rewards) != len(group.samples):
+        raise ValueError(
+            f"group {group.sequence} of problem {group.problem.id} has {len(group.rewards)} rewards for "
+            f"{len(group.samples)} samples: reward it before training on it"
+        )
+    scored = [i for i, reward in enumerate(group.rewards) if reward is not None]
+    if group_filter == "off":
+        return len(scored) > 1
+    if group_filter == "reward":
+        return len({group.rewards[i] for i in scored}) > 1
+    if len(group.verdicts) != len(group.samples):
+        raise ValueError(
+            f"group {group.sequence} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
+            f"{len(group.samples)} samples: verify it, or use group_filter=reward"
+        )
+    return len({group.verdicts[i].passed for i in scored}) > 1

@@ -1,0 +1,138 @@
+"""Checkpoints `<folder>/<step>/`: written aside and renamed, so that a folder named by a number is whole.
+
+adapter/            as peft and vLLM read it
+state.pt            the learner's state_dict
+checkpoint.json     step, policy version, and what the caller keeps beside it (the ledger)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rollout.policy import PolicyVersion
+from train.learner import Learner
+
+FORMAT = 1
+_HEAD, _STATE, _ADAPTER = "checkpoint.json", "state.pt", "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The head of a checkpoint."""
+
+    path: Path
+    step: int
+    run: str
+    version: int
+    """Number of the policy version that was current."""
+    adapter_hash: str
+    ledger: Mapping[str, Any]
+    """What the caller gave to `save`."""
+
+
+def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any], keep: int) -> Checkpoint:
+    """Writes `<folder>/<step>` for the learner's step and drops all but the newest `keep`.
+
+    Checkpoints of the same and of later steps are dropped too: they belong to a course that was rolled
+    back. `ledger` must be JSON. Nothing under a numbered name is ever half-written, whenever the process
+    dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{learner.steps_done:06d}"
+    aside = folder / f".{target.name}-{uuid.uuid4().hex[:8]}"
+    _write_adapter(aside / _ADAPTER, policy)
+    torch.save(learner.state_dict(), aside / _STATE)
+    head = {
+        "format": FORMAT,
+        "step": learner.steps_done,
+        "run": policy.run,
+        "version": policy.number,
+        "adapter_hash": policy.adapter_hash,
+        "ledger": dict(ledger),
+    }
+    (aside / _HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
+    for path in (aside / _STATE, aside / _HEAD, aside / _ADAPTER, aside):
+        _sync(path)
+    for path in reversed(_numbered(folder)):
+        if int(path.name) >= learner.steps_done:
+            _drop(path)
+    aside.rename(target)
+    _sync(folder)
+    for path in _numbered(folder)[:-keep]:
+        _drop(path)
+    return read(target)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder`, or None."""
+    found = _numbered(folder)
+    return found[-1] if found else None
+
+
+def read(path: Path) -> Checkpoint:
+    """The head of the checkpoint at `path`. Raises ValueError where there is none or of unknown format."""
+    try:
+        head = json.loads((path / _HEAD).read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"{path} is not a checkpoint: it has no {_HEAD}") from error
+    if head.get("format") != FORMAT:
+        raise ValueError(f"checkpoint {path} has format {head.get('format')}; this version reads format {FORMAT}")
+    return Checkpoint(path, head["step"], head["run"], head["version"], head["adapter_hash"], head["ledger"])
+
+
+def restore(path: Path, learner: Learner) -> Checkpoint:
+    """Puts `learner` where it was when the checkpoint was written.
+
+    Raises ValueError, leaving the learner as it is, for a checkpoint of another base model or adapter shape.
+    """
+    checkpoint = read(path)
+    state = torch.load(path / _STATE, map_location=learner.device, weights_only=True)
+    try:
+        learner.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path} cannot be resumed: {error}") from error
+    return checkpoint
+
+
+def policy(checkpoint: Checkpoint) -> PolicyVersion:
+    """The adapter of a checkpoint."""
+    return PolicyVersion.read(checkpoint.path / _ADAPTER, run=checkpoint.run, number=checkpoint.version)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / _HEAD).is_file()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _drop(path: Path) -> None:
+    """Removes a checkpoint. Renamed first: one that loses its files one by one must not pass for whole."""
+    shutil.rmtree(path.rename(path.parent / f".old-{uuid.uuid4().hex[:8]}"))
+
+
+def _write_adapter(path: Path, version: PolicyVersion) -> None:
+    """`PolicyVersion.write` names its folder; a checkpoint wants a fixed name."""
+    path.parent.mkdir(parents=True)
+    version.write(path.parent).rename(path)
+    for file in path.iterdir():
+        _sync(file)
+
+
+def _sync(path: Path) -> None:
+    """Waits until `path` is on disk, so that a rename never overtakes the content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

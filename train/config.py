@@ -1,0 +1,175 @@
+"""What the learner does with a batch of groups: every choice that changes a weight or the cost of a step."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Loss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "cispo"]
+Estimator = Literal["group_std", "mean_only", "leave_one_out"]
+GroupFilter = Literal["outcome", "reward", "off"]
+Correction = Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+# Clip range (low, high) where the configuration leaves it open. GSPO's ratio is a geometric mean over the
+# sequence and moves a thousand times less than a token's; CISPO has no lower bound and its upper one is a
+# plain cap.
+DEFAULT_CLIP: dict[str, tuple[float, float]] = {
+    "grpo": (0.2, 0.2),
+    "dapo": (0.2, 0.28),
+    "dr_grpo": (0.2, 0.2),
+    "bnpo": (0.2, 0.2),
+    "gspo": (3e-4, 4e-4),
+    "cispo": (0.0, 5.0),
+}
+
+
+class TrainConfig(BaseModel):
+    """The learner's configuration. A field left at None takes the default of the chosen mode.
+
+    Raises pydantic's ValidationError (a ValueError) for unknown keys, for values out of range and for any
+    option that would have no effect in the chosen mode.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    loss: Loss = "grpo"
+    """The policy objective; gspo takes its ratio per sequence, all others per token."""
+    length_norm: Annotated[int, Field(ge=1)] | None = None
+    """Tokens (the sampler's limit): dr_grpo divides each completion's sum by it; dr_grpo only."""
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL to the base model; 0 saves the reference forward pass."""
+    epsilon_low: Share | None = None
+    """The ratio is clipped below at 1 - epsilon_low."""
+    epsilon_high: Positive | None = None
+    """The ratio is clipped above at 1 + epsilon_high (at epsilon_high itself for cispo)."""
+    delta: Annotated[float, Field(gt=1)] | None = None
+    """Hard cap on the ratio also where the advantage is negative (two-sided clip); None for no cap."""
+    old_logprobs: Literal["learner", "sampler"] = "learner"
+    """What the ratio is taken to: the learner before the step, or the sampler itself."""
+    importance_correction: Correction | None = None
+    """Weight of tokens for the sampler's mismatch; None is token_truncate, or off for old_logprobs=sampler."""
+    importance_cap: Positive | None = None
+    """Largest correction weight: truncated to it, or masked beyond it; None is 2."""
+    importance_floor: Positive | None = None
+    """Smallest correction weight: truncated to it, or masked below it; None for no floor."""
+    temperature: Positive = 1.0
+    """Sampling temperature of the rollouts: logits are divided by it before every log-softmax."""
+
+    advantage: Estimator = "group_std"
+    """Baseline and scale within a group: (r - mean)/std, r - mean, or r - mean of the others."""
+    group_filter: GroupFilter = "outcome"
+    """Drop groups whose outcomes are all alike, or whose rewards are all equal, or none."""
+
+    lora_r: Annotated[int, Field(ge=1, le=512)] = 8
+    """Rank of the adapter."""
+    lora_alpha: Positive = 16.0
+    """The adapter's output is scaled by lora_alpha / lora_r."""
+    lora_dropout: Share = 0.0
+    """Dropout before the adapter while training; the sampler has none, so above 0 the two disagree."""
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
+
+    learning_rate: Positive = 3e-3
+    """Peak learning rate of AdamW."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Course of the learning rate after warm-up; linear and cosine fall to 0 at total_steps."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises from 0 to its peak."""
+    total_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of the whole run: where linear and cosine end; without effect, so refused, for constant."""
+    adam_betas: tuple[Share, Share] = (0.9, 0.99)
+    """Decay of AdamW's first and second moments."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: Positive | None = 1.0
+    """The gradient is scaled down to this 2-norm; None for no clipping."""
+    epochs: Annotated[int, Field(ge=1)] = 1
+    """Optimiser updates made on each batch of groups, every one on the whole batch."""
+
+    micro_batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    """Padded tokens per forward pass: bounds activation memory, never changes the result."""
+    share_prompts: bool | None = None
+    """Run each prompt once for all samples of its group; None is yes wherever the model allows it."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, a third more time, no prompt sharing."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 10
+    """Steps between checkpoints."""
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 3
+    """Newest checkpoints kept on disk."""
+    seed: int = 0
+    """Of the adapter's first weights and of dropout."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> Self:
+        for problem in (*self._objective_problems(), *self._schedule_problems()):
+            raise ValueError(problem)
+        return self
+
+    def _objective_problems(self):
+        if self.loss == "dr_grpo" and self.length_norm is None:
+            yield "loss dr_grpo divides by a constant length: set length_norm to the sampler's token limit"
+        if self.loss != "dr_grpo" and self.length_norm is not None:
+            yield f"length_norm has no effect on loss {self.loss}: remove it or use dr_grpo"
+        if self.loss == "cispo":
+            for name in ("epsilon_low", "delta"):
+                if getattr(self, name) is not None:
+                    yield f"{name} has no effect on loss cispo, which caps the ratio at epsilon_high: set that"
+        if self.epochs == 1 and self.old_logprobs == "learner":
+            for name in ("epsilon_low", "epsilon_high", "delta"):
+                if getattr(self, name) is not None:
+                    yield (
+                        f"{name} has no effect with epochs=1 and old_logprobs=learner, where the ratio is exactly 1: "
+                        f"set epochs to 2 or more, set old_logprobs=sampler, or remove {name}"
+                    )
+        if self.old_logprobs == "sampler" and self.importance_correction not in (None, "off"):
+            yield (
+                f"importance_correction {self.importance_correction} has no effect with old_logprobs=sampler, where "
+                "the ratio itself is taken to the sampler: set it to off or use old_logprobs=learner"
+            )
+        if self.correction == "off":
+            for name in ("importance_cap", "importance_floor"):
+                if getattr(self, name) is not None:
+                    yield f"{name} has no effect while importance correction is off: remove it"
+        if self.importance_floor is not None and self.importance_floor >= self.correction_range[1]:
+            yield f"importance_floor {self.importance_floor} must be below importance_cap {self.correction_range[1]}"
+
+    def _schedule_problems(self):
+        if self.schedule == "constant" and self.total_steps is not None:
+            yield "total_steps has no effect on schedule constant: remove it or use linear or cosine"
+        if self.schedule != "constant" and self.total_steps is None:
+            yield f"schedule {self.schedule} must know where it ends: set total_steps to the steps of the run"
+        if self.total_steps is not None and self.warmup_steps >= self.total_steps:
+            yield f"warmup_steps {self.warmup_steps} must be below total_steps {self.total_steps}"
+        if self.share_prompts and self.gradient_checkpointing:
+            yield "share_prompts needs the prompt's keys and values, which gradient_checkpointing drops: set only one"
+        if isinstance(self.target_modules, tuple) and not self.target_modules:
+            yield "target_modules is empty, so nothing would be trained: name layers or use all-linear"
+
+    @property
+    def clip_range(self) -> tuple[float, float]:
+        """Effective (epsilon_low, epsilon_high)."""
+        low, high = DEFAULT_CLIP[self.loss]
+        return (
+            low if self.epsilon_low is None else self.epsilon_low,
+            high if self.epsilon_high is None else self.epsilon_high,
+        )
+
+    @property
+    def correction(self) -> Correction:
+        """Effective importance correction."""
+        if self.importance_correction is not None:
+            return self.importance_correction
+        return "token_truncate" if self.old_logprobs == "learner" else "off"
+
+    @property
+    def correction_range(self) -> tuple[float | None, float]:
+        """Effective (floor, cap) of the correction weights."""
+        return self.importance_floor, 2.0 if self.importance_cap is None else self.importance_cap

@@ -1,0 +1,331 @@
+"""The learner: groups in, a better adapter out. Without Ray; alone or in a torch process group."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from problems.problem import Group
+from rollout.policy import PolicyVersion
+from train.batch import MicroBatch, Row, TrainBatch, micro_batches
+from train.config import TrainConfig
+from train.lora import Adapter
+from train.loss import LossInputs, policy_loss
+from train.schedule import learning_rate
+from train.scorer import Scorer, can_share_prompts
+from train.tally import Gap, Tally, place
+
+LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
+"""What a forward and backward pass costs whatever its size, in tokens' worth of its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step did."""
+
+    step: int
+    """Steps taken so far, this one included."""
+    updated: bool
+    """False where no group was informative: the weights and the optimiser are as before."""
+    metrics: Mapping[str, float]
+    """Means are over completion tokens of all workers; seconds/*, micro_batches and padding are this rank's own."""
+    gaps: Mapping[int, Gap]
+    """By sampling policy version, before the update. Version `step` - 1 is the learner's own."""
+
+
+class Learner:
+    """Trains a LoRA adapter on groups.
+
+    Deterministic: a step depends on the weights, the optimiser's state, the number of the step and its
+    groups. In a process group every rank makes the same call with the same groups, trains on its shard, and
+    ends with equal weights.
+    """
+
+    def __init__(self, model: str | Path | PreTrainedModel, config: TrainConfig, device: str = "auto") -> None:
+        """Loads `model` (a folder, a Hugging Face id, or a model, which is then changed in place).
+
+        Raises ValueError for a model that is not there and for options that it does not support.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.config, self.device = config, torch.device(device)
+        base = model if isinstance(model, PreTrainedModel) else load_base(model, config, self.device)
+        self._fingerprint = fingerprint(base)
+        sharing = can_share_prompts(base) and not config.gradient_checkpointing
+        if config.share_prompts and not sharing:
+            raise ValueError(f"model {base.config.name_or_path} keeps no plain cache: set share_prompts=false")
+        self.share_prompts = sharing if config.share_prompts is None else config.share_prompts
+        base.requires_grad_(False)
+        base.to(self.device)
+        base.eval()
+        self.scorer = Scorer(base, self.share_prompts)
+        self.adapter = Adapter(base, config)
+        if config.gradient_checkpointing:
+            base.gradient_checkpointing_enable({"use_reentrant": False})
+        self.adapter.model.to(self.device)
+        self.adapter.model.eval()
+        parameters = list(self.adapter.parameters.values())
+        self.optimiser = torch.optim.AdamW(
+            parameters,
+            lr=config.learning_rate,
+            betas=config.adam_betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.steps_done = 0
+
+    def step(self, groups: Sequence[Group]) -> StepResult:
+        """One training step on `groups` (all of the step's groups, on every rank).
+
+        Raises ValueError for groups that are not ready to be trained on and FloatingPointError, leaving the
+        weights as they are, where the gradient is not finite.
+        """
+        started = self._clock()
+        seconds: dict[str, float] = {}
+        batch = TrainBatch.from_groups(groups, self.config)
+        tally = Tally(sorted({row.policy_version for row in batch.rows}), self.device)
+        parts = self._micro_batches(batch)
+        seconds["prepare"] = self._clock() - started
+        rate = learning_rate(self.config, self.steps_done)
+        norm = 0.0
+        if batch.rows:
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(self._dropout_seed())
+                norm = self._update(batch, parts, rate, tally, seconds)
+        metrics, gaps = tally.summary(self.config.epochs)
+        if (fresh := gaps.get(self.steps_done)) is not None:
+            metrics["logprob_gap/fresh_max"] = fresh.max
+        self.steps_done += 1
+        metrics |= {
+            "grad_norm": norm,
+            "learning_rate": rate,
+            "groups": batch.groups,
+            "groups/kept": batch.kept,
+            "samples": len(batch.rows),
+            "samples/excluded": batch.excluded,
+            "tokens": batch.tokens,
+            "micro_batches": len(parts),
+            "padding": _padding(parts),
+        }
+        seconds["step"] = self._clock() - started
+        metrics |= {f"seconds/{name}": value for name, value in seconds.items()}
+        return StepResult(self.steps_done, bool(batch.rows), metrics, gaps)
+
+    @torch.no_grad()
+    def score(
+        self,
+        prompt_ids: Sequence[int],
+        completion_ids: Sequence[int],
+        *,
+        adapter: bool = True,
+        temperature: float = 1.0,
+    ) -> np.ndarray:
+        """Log-probabilities float32 [completion length]; `adapter=False` gives the base model's."""
+        completion = np.asarray(completion_ids)
+        zeros = np.zeros(len(completion), dtype=np.float32)
+        batch = MicroBatch.of([Row(0, np.asarray(prompt_ids), completion, zeros, zeros, 0)], self.device)
+        with nullcontext() if adapter else self.adapter.off():
+            return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
+
+    def policy(self, run: str, number: int) -> PolicyVersion:
+        """The adapter as it is now, as version `number` of `run`."""
+        return self.adapter.export(run, number)
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """What a saved state must agree on to be this learner's: base model and shape of the adapter."""
+        config = self.adapter.config
+        return {
+            "base_model": self._fingerprint,
+            "lora_r": config["r"],
+            "lora_alpha": config["lora_alpha"],
+            "target_modules": config["target_modules"],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on besides configuration and groups.
+
+        Schedule and dropout are functions of the step's number, so that it stands for their states.
+        """
+        return {
+            "step": self.steps_done,
+            "signature": self.signature,
+            "adapter": {name: value.detach().cpu().clone() for name, value in self.adapter.parameters.items()},
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken, bit for bit on the same kind of device.
+
+        Raises ValueError, changing nothing, for the state of another base model or adapter shape.
+        """
+        for name, own in self.signature.items():
+            if state["signature"][name] != own:
+                raise ValueError(
+                    f"the saved state has {name} {state['signature'][name]} and this learner {own}: resume with the "
+                    "configuration and model it was saved with, or start a new run"
+                )
+        self.adapter.load_tensors(state["adapter"], "of the saved state")
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps_done = state["step"]
+
+    def _micro_batches(self, batch: TrainBatch) -> list[MicroBatch]:
+        """This worker's part of the batch, on the device."""
+        overhead = LAUNCH_TOKENS.get(self.device.type, 4096)
+        rows = batch.shard(*place())
+        parts = micro_batches(rows, self.config.micro_batch_tokens, overhead, self.share_prompts)
+        return [MicroBatch.of(part, self.device) for part in parts]
+
+    def _update(
+        self,
+        batch: TrainBatch,
+        parts: list[MicroBatch],
+        rate: float,
+        tally: Tally,
+        seconds: dict[str, float],
+    ) -> float:
+        """All epochs on the batch; returns the last gradient's norm before clipping."""
+        began = self._clock()
+        references = self._references(parts)
+        seconds["reference"] = self._clock() - began
+        seconds |= {"gradient": 0.0, "reduce": 0.0, "optimiser": 0.0}
+        olds: list[Tensor] = []
+        self.adapter.model.train(self.config.lora_dropout > 0 or self.config.gradient_checkpointing)
+        for epoch in range(self.config.epochs):
+            began = self._clock()
+            for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
+                logprobs, entropies = self.scorer.logprobs(part, self.config.temperature)
+                if epoch == 0:
+                    olds.append(self._old(part, logprobs.detach()))
+                    tally.add_gap(part, logprobs.detach())
+                output = policy_loss(_loss_inputs(part, batch, logprobs, olds[index], reference), self.config)
+                output.loss.backward()
+                tally.add(part, output, entropies)
+            seconds["gradient"] += self._clock() - began
+            began = self._clock()
+            gradient = self._reduced_gradient()
+            seconds["reduce"] += self._clock() - began
+            began = self._clock()
+            norm = self._apply(gradient, rate)
+            seconds["optimiser"] += self._clock() - began
+        self.adapter.model.eval()
+        tally.reduce()
+        return norm
+
+    def _references(self, parts: list[MicroBatch]) -> list[Tensor | None]:
+        """The base model's log-probabilities of each micro-batch, where the loss wants them."""
+        if self.config.beta == 0:
+            return [None] * len(parts)
+        with torch.no_grad(), self.adapter.off():
+            return [self.scorer.logprobs(part, self.config.temperature)[0] for part in parts]
+
+    def _old(self, part: MicroBatch, now: Tensor) -> Tensor:
+        """What the ratio is taken to. At the first epoch the learner's own are those of this very pass."""
+        if self.config.old_logprobs == "learner":
+            return now
+        return torch.where(part.sampler_logprobs.isnan(), now, part.sampler_logprobs)
+
+    def _reduced_gradient(self) -> Tensor:
+        """The whole batch's gradient as one vector, summed over workers; the parameters' own are cleared."""
+        parameters = self.adapter.parameters.values()
+        pieces = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        gradient = torch.cat([piece.flatten() for piece in pieces])
+        self.optimiser.zero_grad(set_to_none=True)
+        if place()[1] > 1:
+            dist.all_reduce(gradient)
+        return gradient
+
+    def _apply(self, gradient: Tensor, rate: float) -> float:
+        """Clips, hands the gradient to the optimiser, and returns its norm before clipping."""
+        norm = gradient.norm().item()
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"the gradient of step {self.steps_done} is {norm}; the weights are as before it. Look for log-"
+                "probabilities that are not finite in its samples, or lower learning_rate"
+            )
+        if self.config.max_grad_norm is not None and norm > self.config.max_grad_norm:
+            gradient.mul_(self.config.max_grad_norm / norm)
+        start = 0
+        for parameter in self.adapter.parameters.values():
+            parameter.grad = gradient[start : start + parameter.numel()].view_as(parameter)
+            start += parameter.numel()
+        for settings in self.optimiser.param_groups:
+            settings["lr"] = rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return norm
+
+    def _dropout_seed(self) -> int:
+        words = [self.config.seed & 0xFFFFFFFF, self.steps_done, place()[0]]
+        return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    def _clock(self) -> float:
+        """Seconds, after the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
+    """The frozen base model with scaled-dot-product attention, in the configured dtype, on the CPU.
+
+    Raises ValueError, saying what was looked for, where there is no such model.
+    """
+    folder = Path(model).expanduser()
+    looks_local = folder.is_absolute() or str(model).startswith((".", "~"))
+    if (looks_local or folder.is_dir()) and not (folder / "config.json").is_file():
+        raise ValueError(f"model folder {model} has no config.json: give a Hugging Face model folder or id")
+    name = config.dtype
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            str(folder if folder.is_dir() else model), dtype=getattr(torch, name), attn_implementation="sdpa"
+        )
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
+
+
+@torch.no_grad()
+def fingerprint(base: PreTrainedModel) -> str:
+    """Identity of a base model, whatever dtype and path: names, shapes and first values of its parameters."""
+    digest = hashlib.sha256()
+    for name, parameter in base.named_parameters():
+        first = parameter.flatten()[:64].to(device="cpu", dtype=torch.bfloat16).view(torch.int16)
+        digest.update(f"{name}{tuple(parameter.shape)}".encode() + first.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _loss_inputs(
+    part: MicroBatch, batch: TrainBatch, logprobs: Tensor, old: Tensor, reference: Tensor | None
+) -> LossInputs:
+    return LossInputs(
+        logprobs=logprobs,
+        old_logprobs=old,
+        sampler_logprobs=part.sampler_logprobs,
+        advantages=part.advantages,
+        mask=part.mask,
+        total_rows=len(batch.rows),
+        total_tokens=batch.tokens,
+        reference_logprobs=reference,
+    )
+
+
+def _padding(parts: list[MicroBatch]) -> float:
+    """Share of this worker's computed positions that are padding."""
+    computed = sum(part.padded_tokens for part in parts)
+    real = sum(int(part.mask.sum()) + int(part.prompt_lengths.sum()) for part in parts)
+    return 1 - real / computed if computed else 0.0

@@ -1,0 +1,171 @@
+"""The adapter: attached to a base model by peft, computed in one fused step, carried about as bytes.
+
+peft owns the structure (which layers, names, files); the forward of a plain LoRA layer is replaced by one
+autograd function that does the same sum with fewer passes over the activations and keeps fewer of them for
+the backward pass.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import Linear as LoraLinear
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rollout.policy import PolicyVersion
+from train.config import TrainConfig
+
+_ADAPTER = "default"
+"""peft's name for the only adapter of a model; it is not part of the names in the file."""
+
+
+class Adapter:
+    """A LoRA adapter on a base model, the only part of it that learns."""
+
+    def __init__(self, base: PreTrainedModel, config: TrainConfig) -> None:
+        """Wraps `base` (changed in place) with freshly drawn weights: equal seeds give equal weights on any
+        device.
+
+        Raises ValueError for target modules that the model does not have, and for the output head.
+        """
+        targets = _target_modules(base, config)
+        alpha = int(config.lora_alpha) if config.lora_alpha.is_integer() else config.lora_alpha
+        lora = LoraConfig(
+            r=config.lora_r,
+            lora_alpha=alpha,
+            lora_dropout=config.lora_dropout,
+            target_modules=targets,
+            task_type="CAUSAL_LM",
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model: PeftModel = get_peft_model(base, lora)
+        for layer in self.model.modules():
+            if isinstance(layer, LoraLinear) and _is_plain(layer):
+                layer.forward = types.MethodType(_fused_forward, layer)
+        self.parameters: dict[str, nn.Parameter] = {
+            name.replace(f".{_ADAPTER}.", "."): parameter
+            for name, parameter in sorted(self.model.named_parameters())
+            if parameter.requires_grad
+        }
+        self.config = _file_config(lora, targets)
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """The base model alone, for as long as the context lasts."""
+        with self.model.disable_adapter():
+            yield
+
+    def export(self, run: str, number: int) -> PolicyVersion:
+        """The adapter as peft's `save_pretrained` would write it: same names, same tensors, float32."""
+        values = [parameter.detach() for parameter in self.parameters.values()]
+        flat = torch.cat([value.flatten() for value in values]).cpu()  # one copy off the device, not one a tensor
+        parts = torch.split(flat, [value.numel() for value in values])
+        tensors = {
+            name: part.view(value.shape) for name, part, value in zip(self.parameters, parts, values, strict=True)
+        }
+        weights = save_safetensors(tensors, metadata={"format": "pt"})
+        return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config)
+
+    def load(self, policy: PolicyVersion) -> None:
+        """Takes over the weights of `policy`, in place.
+
+        Raises ValueError where they are not of this adapter's layers and shapes, and for the bare base model.
+        """
+        if not policy.weights:
+            raise ValueError(f"{policy.name} is the base model without adapter: there is nothing to load")
+        self.load_tensors(load_safetensors(policy.weights), policy.name)
+
+    def load_tensors(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """As `load`, from tensors by their names in the adapter file; `source` is named in errors."""
+        shapes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != given:
+            name = next(n for n in sorted({*shapes, *given}) if shapes.get(n) != given.get(n))
+            raise ValueError(
+                f"adapter {source} does not fit: {name} is {given.get(name, 'absent')} there and "
+                f"{shapes.get(name, 'absent')} here; use the same base model, lora_r and target_modules"
+            )
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[name])
+
+
+class _FusedLora(torch.autograd.Function):
+    """x W' + b + s (x A') B', with frozen W and b. A and B are cast to the base model's dtype for the
+    arithmetic."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, lora_a, lora_b, scale):
+        a, b = lora_a.to(weight.dtype), lora_b.to(weight.dtype)
+        x_N_I = x.reshape(-1, x.shape[-1])
+        inner_N_R = x_N_I @ a.t()
+        out_N_O = F.linear(x_N_I, weight, bias).addmm_(inner_N_R, b.t(), alpha=scale)
+        ctx.save_for_backward(x_N_I, inner_N_R, weight, lora_a, lora_b)
+        ctx.scale, ctx.shape = scale, x.shape
+        return out_N_O.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x_N_I, inner_N_R, weight, lora_a, lora_b = ctx.saved_tensors
+        grad_N_O = grad.reshape(-1, grad.shape[-1])
+        grad_b = (grad_N_O.t() @ inner_N_R).mul_(ctx.scale)
+        grad_inner_N_R = (grad_N_O @ lora_b.to(grad.dtype)).mul_(ctx.scale)
+        grad_a = grad_inner_N_R.t() @ x_N_I
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad_N_O @ weight).addmm_(grad_inner_N_R, lora_a.to(grad.dtype)).view(ctx.shape)
+        return grad_x, None, None, grad_a.to(lora_a.dtype), grad_b.to(lora_b.dtype), None
+
+
+def _fused_forward(self: LoraLinear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Takes the place of peft's forward on plain layers."""
+    if self.disable_adapters:
+        return self.base_layer(x, *args, **kwargs)
+    base = self.base_layer
+    lora_a, lora_b = self.lora_A[_ADAPTER].weight, self.lora_B[_ADAPTER].weight
+    return _FusedLora.apply(x, base.weight, base.bias, lora_a, lora_b, self.scaling[_ADAPTER])
+
+
+def _is_plain(layer: LoraLinear) -> bool:
+    """Whether the fused sum is the whole of what peft would compute."""
+    base_is_linear = type(layer.base_layer) is nn.Linear
+    no_dropout = isinstance(layer.lora_dropout[_ADAPTER], nn.Identity)
+    return base_is_linear and no_dropout and _ADAPTER not in layer.lora_variant and not layer.fan_in_fan_out
+
+
+def _target_modules(base: PreTrainedModel, config: TrainConfig) -> list[str]:
+    """Sorted names of the layers to adapt: sorted, so that equal adapters have equal configurations and
+    hashes."""
+    head = base.get_output_embeddings()
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    if config.target_modules == "all-linear":
+        return sorted(linear)
+    for name in config.target_modules:
+        if name not in linear:
+            raise ValueError(
+                f"target module {name} is not a linear layer inside the base model: choose among {sorted(linear)}"
+            )
+    return sorted(set(config.target_modules))
+
+
+def _file_config(lora: LoraConfig, targets: list[str]) -> dict[str, Any]:
+    """The content of adapter_config.json: peft's, in a fixed order and of JSON types alone."""
+    values = {**lora.to_dict(), "inference_mode": True, "target_modules": targets}
+    return {
+        name: sorted(value) if isinstance(value, set) else getattr(value, "value", value)
+        for name, value in sorted(values.items())
+    }

@@ -1,0 +1,98 @@
+"""What was seen during a step, added up over micro-batches, epochs and workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from train.batch import MicroBatch
+from train.loss import LossOutputs
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """|learner - sampler log-probability| over the tokens that one policy version sampled."""
+
+    mean: float
+    max: float
+    tokens: int
+
+
+class Tally:
+    """Sums and maxima over micro-batches, epochs and workers, kept on the device until asked for."""
+
+    def __init__(self, versions: list[int], device: torch.device) -> None:
+        self._versions = torch.tensor(versions, device=device)
+        self._sums: dict[str, Tensor] = {}
+        self._maxima: dict[str, Tensor] = {}
+        self._gap_sums = torch.zeros(2, len(versions), device=device, dtype=torch.float64)
+        self._gap_maxima = torch.zeros(len(versions), device=device)
+
+    def add(self, part: MicroBatch, output: LossOutputs, entropies: Tensor) -> None:
+        """Books one micro-batch's pass."""
+        sums = {
+            **output.sums,
+            "entropy": entropies.sum(),
+            "loss": output.loss.detach(),
+            "tokens": part.mask.sum(),
+        }
+        for name, value in sums.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.double()
+        for name, value in output.maxima.items():
+            self._maxima[name] = torch.maximum(self._maxima.get(name, value), value)
+
+    def add_gap(self, part: MicroBatch, logprobs: Tensor) -> None:
+        """Books how far the sampler was from the learner, by policy version."""
+        known = part.mask * ~part.sampler_logprobs.isnan()
+        gaps = torch.nan_to_num(logprobs - part.sampler_logprobs).abs() * known
+        place = torch.searchsorted(self._versions, part.policy_versions)
+        counts = torch.stack([gaps.double().sum(-1), known.double().sum(-1)])
+        self._gap_sums.index_add_(1, place, counts)
+        self._gap_maxima.scatter_reduce_(0, place, gaps.amax(-1), "amax")
+
+    def reduce(self) -> None:
+        """Adds up over workers. A worker without rows takes part with zeros."""
+        if place()[1] == 1:
+            return
+        names: list[Any] = [None] * place()[1]
+        dist.all_gather_object(names, (sorted(self._sums), sorted(self._maxima)))
+        for index, values, operation in (
+            (0, self._sums, dist.ReduceOp.SUM),
+            (1, self._maxima, dist.ReduceOp.MAX),
+        ):
+            keys = sorted({name for pair in names for name in pair[index]})
+            zero = torch.zeros((), device=self._gap_sums.device)
+            stacked = torch.stack([values.get(key, zero).double() for key in keys])
+            dist.all_reduce(stacked, operation)
+            values.update(zip(keys, stacked))
+        dist.all_reduce(self._gap_sums)
+        dist.all_reduce(self._gap_maxima, dist.ReduceOp.MAX)
+
+    def summary(self, epochs: int) -> tuple[dict[str, float], dict[int, Gap]]:
+        """(metrics, gaps by policy version); the loss is the mean over epochs. No metrics without rows."""
+        sums = {name: float(value) for name, value in self._sums.items()}
+        passed = sums.pop("tokens", 0.0)
+        gaps = {}
+        columns = (self._versions.tolist(), *self._gap_sums.tolist(), self._gap_maxima.tolist())
+        for version, total, tokens, most in zip(*columns, strict=True):
+            gaps[version] = Gap(total / max(tokens, 1), most, int(tokens))
+        if not passed:
+            return {}, gaps
+        metrics = {"loss": sums.pop("loss") / epochs}
+        metrics |= {f"{name}/mean" if name in self._maxima else name: v / passed for name, v in sums.items()}
+        metrics |= {f"{name}/max": float(value) for name, value in self._maxima.items()}
+        known = max(float(self._gap_sums[1].sum()), 1)
+        metrics["logprob_gap/mean"] = float(self._gap_sums[0].sum()) / known
+        metrics["logprob_gap/max"] = float(self._gap_maxima.max())
+        return metrics, gaps
+
+
+def place() -> tuple[int, int]:
+    """(rank, number of workers)."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

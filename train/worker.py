@@ -1,0 +1,222 @@
+"""The learner's loop, and its thin shell for Ray Train.
+
+`run_loop` knows no Ray: it talks to a `Coordinator` by plain calls. `train_worker` is the function that a Ray Train v2
+`TorchTrainer` runs on each worker; it reaches the coordinator's actor and reports to Ray. The checkpoints that count
+are those of `train.checkpoint` in the run's own folder; Ray is only told where they are.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch.distributed as dist
+
+from problems.problem import Group
+from rollout.policy import Canary, PolicyVersion, Publication
+from train import checkpoint
+from train.checkpoint import Checkpoint
+from train.config import TrainConfig
+from train.learner import Learner, StepResult
+
+
+class LedgerState(Protocol):
+    """What has been consumed of the problem stream; opaque to the learner."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+
+
+class Batch(Protocol):
+    """The groups of one step, alike for every rank, and the ledger as it stands once they are consumed."""
+
+    groups: Sequence[Group]
+    ledger: LedgerState
+
+
+class Coordinator(Protocol):
+    """What the loop asks of `rollout.coordinator.Coordinator`, in plain calls.
+
+    `epoch` numbers the starts of the learner, so that a worker that should be dead is told apart. Policy version v
+    is the policy after v steps.
+    """
+
+    def epoch(self) -> int:
+        """Number of the newest start; -1 before the first."""
+
+    def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> Mapping[str, Any]:
+        """Rank 0, once a start: rolls back to `ledger` (None at the beginning of a run) and to this policy."""
+
+    def get_batch(self, epoch: int, step: int, rank: int, world_size: int) -> Batch | None:
+        """Every rank: what step number `step` (0 is the first) trains on; waits for it. None ends the run."""
+
+    def publish(self, epoch: int, publication: Publication) -> Mapping[str, Any]:
+        """Rank 0, after each step: the next policy version. Returns when every engine has it loaded and proven."""
+
+    def record(self, epoch: int, step: int, metrics: dict[str, Any]) -> None:
+        """Rank 0, after each step: its metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a learner worker needs to know."""
+
+    run: str
+    model: str
+    """Folder or Hugging Face id of the base model."""
+    config: TrainConfig
+    steps: int
+    """Steps of the whole run, those before a resume included."""
+    checkpoints: str
+    """Folder of the run's checkpoints; on several nodes a shared one."""
+    canary: tuple[Sequence[int], Sequence[int]] | None = None
+    """Prompt and completion token ids by which engines prove what they loaded."""
+    device: str = "auto"
+    initial: PolicyVersion | None = field(default=None, repr=False)
+    """Adapter to start from instead of a fresh one, where there is no checkpoint."""
+
+
+Report = Callable[[StepResult, Checkpoint | None], None]
+
+
+def run_loop(
+    learner: Learner,
+    coordinator: Coordinator,
+    job: Job,
+    rank: int = 0,
+    world_size: int = 1,
+    report: Report | None = None,
+) -> int:
+    """Restores the newest checkpoint, then asks for batches and trains until the run ends; returns the steps done.
+
+    A checkpoint is written each `checkpoint_every` steps and at the end. Whatever the coordinator or the learner raises
+    ends the loop.
+    """
+    ledger = _restore(learner, job, rank, world_size)
+    epoch = 0
+    if rank == 0:
+        epoch = coordinator.epoch() + 1
+        coordinator.begin(epoch, ledger, _publication(learner, job))
+    epoch = _from_rank_0(epoch, world_size)
+    saved = learner.steps_done
+    while learner.steps_done < job.steps:
+        batch = coordinator.get_batch(epoch, learner.steps_done, rank, world_size)
+        if batch is None:
+            break
+        result = learner.step(batch.groups)
+        ledger, written = batch.ledger.to_dict(), None
+        if rank == 0:
+            publication = _publication(learner, job)
+            metrics = dict(result.metrics) | _prefixed("publish", coordinator.publish(epoch, publication))
+            if result.step % job.config.checkpoint_every == 0 or result.step == job.steps:
+                began = time.perf_counter()
+                written, saved = _save(learner, publication.policy, ledger, job), result.step
+                metrics["seconds/checkpoint"] = time.perf_counter() - began
+            coordinator.record(epoch, result.step - 1, metrics)
+        if report is not None:
+            report(result, written)
+    if rank == 0 and saved != learner.steps_done:
+        _save(learner, learner.policy(job.run, learner.steps_done), ledger, job)
+    return learner.steps_done
+
+
+def train_worker(loop_config: Mapping[str, Any]) -> None:
+    """The train function for `TorchTrainer(train_worker, train_loop_config={"job": Job, "coordinator": handle})`.
+
+    Set RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=0.2 where the driver runs, or each report waits for its two-second poll.
+    """
+    import ray.train
+    import ray.train.torch
+
+    job: Job = loop_config["job"]
+    context = ray.train.get_context()
+    device = str(ray.train.torch.get_device()) if job.device == "auto" else job.device
+    learner = Learner(job.model, job.config, device)
+
+    def report(result: StepResult, written: Checkpoint | None) -> None:
+        metrics = {**result.metrics, "step": result.step}
+        if written is None:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            pointer = {"path": str(written.path), "step": written.step}
+            (Path(folder) / "pointer.json").write_text(json.dumps(pointer))
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    coordinator = RemoteCoordinator(loop_config["coordinator"])
+    run_loop(learner, coordinator, job, context.get_world_rank(), context.get_world_size(), report)
+
+
+class RemoteCoordinator:
+    """The coordinator's actor behind the plain calls of `Coordinator`."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def epoch(self) -> int:
+        """See `Coordinator`."""
+        return self._call("status")["epoch"]
+
+    def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> Mapping[str, Any]:
+        """See `Coordinator`."""
+        return self._call("begin", epoch, ledger, publication)
+
+    def get_batch(self, epoch: int, step: int, rank: int, world_size: int) -> Batch | None:
+        """See `Coordinator`."""
+        return self._call("get_batch", epoch, step, rank, world_size)
+
+    def publish(self, epoch: int, publication: Publication) -> Mapping[str, Any]:
+        """See `Coordinator`."""
+        return self._call("publish", epoch, publication)
+
+    def record(self, epoch: int, step: int, metrics: dict[str, Any]) -> None:
+        """See `Coordinator`."""
+        self._call("record", epoch, step, metrics)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        import ray
+
+        return ray.get(getattr(self._handle, method).remote(*arguments))
+
+
+def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str, Any] | None:
+    """Puts the learner where the run stands and returns the ledger. Rank 0 chooses the checkpoint for all."""
+    found = checkpoint.latest(Path(job.checkpoints)) if rank == 0 else None
+    found = _from_rank_0(found, world_size)
+    if found is not None:
+        return dict(checkpoint.restore(found, learner).ledger)
+    if job.initial is not None:
+        learner.adapter.load(job.initial)
+    return None
+
+
+def _publication(learner: Learner, job: Job) -> Publication:
+    """The policy as it is now, with the learner's own log-probabilities of the canary under it."""
+    canary = None
+    if job.canary is not None:
+        prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in job.canary)
+        canary = Canary(prompt, completion, learner.score(prompt, completion))
+    return Publication(learner.policy(job.run, learner.steps_done), canary)
+
+
+def _save(learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any] | None, job: Job) -> Checkpoint:
+    return checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, job.config.keep_checkpoints)
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in (values or {}).items()}
+
+
+def _from_rank_0(value: Any, world_size: int) -> Any:
+    """Rank 0's value, on every rank."""
+    if world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,175 @@
+"""The scratch folder that attacks aim at, with canaries that are real, and the means to see which were
+touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+PORT = 46379
+"""Where attacks look for a listener on loopback; another one is taken where it is in use."""
+SECRET_FILE, SECRET_KEY = "sk-canary-file", "sk-canary-env"
+_ENVIRONMENT_KEY = "FAKE_API_KEY"
+_LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC)
+
+
+class Arena:
+    """Prepares the canaries; `uid` is the sandbox's user, who owns the secret file and runs the bystander.
+
+    A context manager: on leaving, the bystander, the listeners, the key and the folder are gone.
+    """
+
+    def __init__(self, uid: int):
+        self.uid = uid
+        self.root = Path(tempfile.mkdtemp(prefix="crucible-attack-"))
+        self.canary = self.root / "canary"
+        self._sockets: list[socket.socket] = []
+        self._victim: subprocess.Popen | None = None
+        self._limits = self._read_limits()
+
+    def __enter__(self) -> Arena:
+        os.chmod(self.root, 0o755)
+        self.canary.mkdir()
+        os.chmod(self.canary, 0o777)
+        secret = self.root / "canary_secret"
+        secret.mkdir()
+        for name, text in (("token", SECRET_FILE), ("deleteme", "delete me")):
+            (secret / name).write_text(text)
+            os.chmod(secret / name, 0o600)
+        if os.geteuid() == 0:
+            for path in (secret, *secret.iterdir()):
+                os.chown(path, self.uid, self.uid)
+        (self.root / "canary_port").write_text(str(self._listen_on_port()))
+        self._listen(socket.AF_UNIX, socket.SOCK_STREAM, str(self.root / "canary_sock"))
+        os.chmod(self.root / "canary_sock", 0o777)
+        self._listen(socket.AF_UNIX, socket.SOCK_STREAM, "\0sbx_abstract")
+        self._listen(socket.AF_UNIX, socket.SOCK_DGRAM, "\0sbx_abstract_dgram")
+        os.environ[_ENVIRONMENT_KEY] = SECRET_KEY
+        self.revive_victim()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.pop(_ENVIRONMENT_KEY, None)
+        for sock in self._sockets:
+            sock.close()
+        if self._victim is not None:
+            self._victim.kill()
+            self._victim.wait()
+        # The secret folder belongs to the sandbox's user: only its own files are removed, by hand.
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        with contextlib.suppress(OSError):
+            self.root.rmdir()
+
+    def fill_in(self, code: str) -> str:
+        """A program with the scratch folder's name in it."""
+        return code.replace("@ROOT@", str(self.root))
+
+    def revive_victim(self) -> None:
+        """A bystander process of the sandbox's user, in a session of its own, with a marker file."""
+        user = {"user": self.uid, "group": self.uid, "extra_groups": []} if os.geteuid() == 0 else {}
+        self._victim = subprocess.Popen(["sleep", "99999"], start_new_session=True, cwd="/", **user)
+        (self.canary / f"victim_{self._victim.pid}").touch()
+
+    def traces(self, name: str) -> set[str]:
+        """What the program of that name has left: `file`, `net`, `victim`, `parent`. Resets what it finds."""
+        found = set()
+        if (self.canary / name).exists() or not self._secrets_whole():
+            found.add("file")
+        if self._reached():
+            found.add("net")
+        if self._victim.poll() is not None:
+            found.add("victim")
+            self.revive_victim()
+        if self._read_limits() != self._limits or os.environ.get(_ENVIRONMENT_KEY) != SECRET_KEY:
+            found.add("parent")
+        return found
+
+    def _secrets_whole(self) -> bool:
+        token = self.root / "canary_secret" / "token"
+        try:
+            whole = token.stat().st_mode & 0o777 == 0o600 and token.read_text() == SECRET_FILE
+            return whole and (token.parent / "deleteme").exists()
+        except OSError:
+            return False
+
+    @staticmethod
+    def _read_limits() -> list[tuple[int, int]]:
+        return [resource.getrlimit(limit) for limit in _LIMITS]
+
+    def _listen_on_port(self) -> int:
+        for port in (PORT, 0):
+            try:
+                port = self._listen(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", port))[1]
+                self._listen(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+        raise OSError(f"no port on loopback can be listened on, {PORT} nor any other")
+
+    def _listen(self, family: int, kind: int, address: object) -> object:
+        sock = socket.socket(family, kind)
+        sock.setblocking(False)
+        try:
+            sock.bind(address)
+            if kind == socket.SOCK_STREAM:
+                sock.listen(16)
+        except OSError:
+            sock.close()
+            raise
+        self._sockets.append(sock)
+        return sock.getsockname()
+
+    def _reached(self) -> bool:
+        reached = False
+        for sock in self._sockets:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    if sock.type == socket.SOCK_STREAM:
+                        sock.accept()[0].close()
+                    else:
+                        sock.recv(65536)
+                    reached = True
+        return reached
+
+
+class Processes:
+    """Tells which processes came into being since it was made and are still there."""
+
+    def __init__(self, trusted: set[int], uid: int, own_user: bool):
+        self.trusted = trusted
+        self.uid = uid
+        self.own_user = own_user
+        self.before = set(_all())
+
+    def survivors(self, grace: float = 0.3) -> list[int]:
+        """New processes of the sandbox's user, or that run its script, which are alive after `grace`
+        seconds."""
+        deadline = time.monotonic() + grace
+        while found := [pid for pid in set(_all()) - self.before - self.trusted if self._suspect(pid)]:
+            if time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
+        return []
+
+    def _suspect(self, pid: int) -> bool:
+        folder = Path(f"/proc/{pid}")
+        try:
+            if (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return False
+            if self.own_user and folder.stat().st_uid == self.uid:
+                return True
+            return b"zygote.py" in (folder / "cmdline").read_bytes()
+        except OSError:
+            return False
+
+
+def _all() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]

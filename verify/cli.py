@@ -1,0 +1,214 @@
+"""`crucible verify run | probe | attack`: judge a program, see what this machine enforces, run a folder of
+attacks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from problems.problem import Problem, Verdict
+from verify.attacks.folder import KINDS, BadFolder, load
+from verify.attacks.run import Trial, trials
+from verify.config import VerifyConfig
+from verify.pool import Judge, Whereabouts
+from verify.sandbox.probe import DENIALS, MENDS, IsolationTooLow, is_missing, probe
+from verify.sandbox.runner import Sandbox
+from verify.sandbox.worker import ZygoteDied
+
+_ATTACK_SETTINGS = {"cpu_seconds": 1.5, "wall_factor": 5.0, "recycle_after": 1_000_000, "cache": False}
+
+
+class CannotRun(ValueError):
+    """What was asked for cannot be done; the message names the mend."""
+
+
+class RunArgs(BaseModel):
+    """Judge one program and print its verdict as JSON; exit status 0 where it passed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    problem: Path
+    """A JSON file that holds a problem as `Problem.to_row` writes it, or a JSONL file of such rows."""
+    code: Path
+    """The program; or with `--completion` a completion that holds one."""
+    id: str = ""
+    """Which problem of a JSONL file; the first where it is not given."""
+    completion: bool = False
+    """Read the program out of the file as out of a model's completion."""
+    config: VerifyConfig = VerifyConfig(cache=False)
+    """Limits and the least isolation."""
+
+
+class ProbeArgs(BaseModel):
+    """Try what this machine can enforce and print it; exit status 0 where the level is at least
+    `min_isolation`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: VerifyConfig = VerifyConfig()
+    """Limits and the least isolation."""
+
+
+class AttackArgs(BaseModel):
+    """Run a folder of programs with a manifest.json; exit status 1 where an attack won or an honest one
+    failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The folder."""
+    ray: bool = False
+    """Run them in a Ray actor instead of this process."""
+    only: str = ""
+    """Run only programs whose name begins with this (and all setup programs)."""
+    only_kind: str = ""
+    """Run only programs of this kind: attack, compat or semantics (and all setup programs)."""
+    config: VerifyConfig = VerifyConfig(**_ATTACK_SETTINGS)
+    """Limits and the least isolation."""
+
+
+def run(args: RunArgs) -> int:
+    """Judges one program."""
+    problem = _load_problem(args.problem, args.id)
+    if not args.code.is_file():
+        raise CannotRun(f"there is no file {args.code}; give the program with --code")
+    text = args.code.read_bytes().decode("utf-8", "surrogateescape")
+    with Judge(args.config) as judge:
+        verdict = judge.judge(problem, text) if args.completion else judge.judge_code(problem, text)
+    print(json.dumps(verdict.to_row(), indent=1))
+    return 0 if verdict.passed else 1
+
+
+def _load_problem(path: Path, wanted: str) -> Problem:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise CannotRun(f"the problem file {path} cannot be read: {error.strerror}") from None
+    try:
+        rows = (
+            [json.loads(line) for line in text.splitlines() if line.strip()]
+            if path.suffix == ".jsonl"
+            else [json.loads(text)]
+        )
+        problems = [Problem.from_row(row) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotRun(f"{path} does not hold problems as Problem.to_row writes them: {error}") from None
+    found = [problem for problem in problems if wanted in ("", problem.id)]
+    if not found:
+        raise CannotRun(f"{path} has no problem {wanted!r}; it has {', '.join(p.id for p in problems[:5])}")
+    return found[0]
+
+
+def show_probe(args: ProbeArgs) -> int:
+    """Prints what this machine enforces."""
+    with Sandbox(args.config) as sandbox:
+        found = probe(sandbox)
+        space = sandbox.zygote().report
+    table = Table("feature", "here", "mend", title="What this machine gives the sandbox")
+    for name, said in found.features.items():
+        table.add_row(name, said, MENDS[name] if is_missing(said) else "")
+    table.add_row("root folder of its own", "yes" if space.get("root") else "no", "")
+    table.add_row("bound on threads", "by the kernel" if space.get("threads") else "by watching", "")
+    attempts = Table("attempt of the canary", "refused", "by", title="What was tried in a child")
+    for name, refused in found.refused.items():
+        attempts.add_row(name, "yes" if refused else "[red]NO[/red]", DENIALS[name])
+    console = Console()
+    console.print(table, attempts)
+    enough = found.level >= args.config.min_isolation
+    least = f"at least {args.config.min_isolation} is configured"
+    console.print(f"isolation level {found.level} ({least}): {'enough' if enough else '[red]too low[/red]'}")
+    return 0 if enough else 1
+
+
+def attack(args: AttackArgs) -> int:
+    """Runs a folder of programs and prints what became of them."""
+    kinds = ("setup", args.only_kind) if args.only_kind else KINDS
+    everything = [p for p in load(args.folder) if p.kind in kinds]
+    programs = [p for p in everything if p.kind == "setup" or p.name.startswith(args.only)]
+    if args.ray:
+        with RayTarget(args.config) as target:
+            done = list(trials(programs, target))
+    else:
+        with Judge(args.config) as target:
+            done = list(trials(programs, target))
+    return show_trials(done)
+
+
+class RayTarget:
+    """A verify actor to be attacked from here; on a Ray of its own where none is running."""
+
+    def __init__(self, config: VerifyConfig):
+        import ray
+
+        from verify.pool import start_actor
+
+        self._ray, self._own = ray, not ray.is_initialized()
+        if self._own:
+            quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+            ray.init(address="local", num_cpus=2, **quiet)
+        self._actor = start_actor(config, num_cpus=1)
+
+    def judge_code(self, problem: Problem, code: str) -> Verdict:
+        """Judges a bare program in the actor."""
+        return self._ray.get(self._actor.judge_code.remote(problem, code))
+
+    def whereabouts(self) -> Whereabouts:
+        """The actor's processes."""
+        return self._ray.get(self._actor.whereabouts.remote())
+
+    def __enter__(self) -> RayTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ray.kill(self._actor)
+        if self._own:
+            self._ray.shutdown()
+
+
+def show_trials(done: Iterable[Trial]) -> int:
+    """Prints a table of trials; 1 where one of them shows that the sandbox failed."""
+    table = Table("program", "kind", "verdict", "tests", "seconds", "traces", "result")
+    counts = {"attack": 0, "compat": 0, "semantics": 0}
+    failed = 0
+    for trial in done:
+        counts[trial.program.kind] += 1
+        failed += trial.fails
+        verdict = trial.verdict
+        result = "[red]WON[/red]" if trial.won else "[red]REFUSED[/red]" if trial.refused else "ok"
+        tests = f"{verdict.tests_passed}/{verdict.tests_total}"
+        row = (trial.program.name, trial.program.kind, str(verdict.status), tests, f"{trial.seconds:.2f}")
+        table.add_row(*row, ", ".join(trial.traces), result)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    console.print(f"{said}; the sandbox failed at {failed or 'none'} of them")
+    return 1 if failed else 0
+
+
+_COMMANDS = {"run": (RunArgs, run), "probe": (ProbeArgs, show_probe), "attack": (AttackArgs, attack)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line behind `crucible verify`. Returns the exit status: 2 where nothing could be run."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] not in _COMMANDS:
+        print(f"usage: crucible verify {{{','.join(_COMMANDS)}}} [--help]", file=sys.stderr)
+        return 0 if argv[:1] in (["--help"], ["-h"]) else 2
+    model, command = _COMMANDS[argv[0]]
+    try:
+        return command(tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}"))
+    except (CannotRun, BadFolder, IsolationTooLow, ZygoteDied) as error:
+        print(f"crucible verify {argv[0]}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

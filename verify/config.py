@@ -1,0 +1,88 @@
+"""Settings of the verify room."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Outcome = Literal["binary", "fraction", "half_partial"]
+
+
+class RewardConfig(BaseModel):
+    """How a verdict becomes a reward: the outcome's share, plus weighted shaping that never counts as
+    outcome."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outcome: Outcome = "binary"
+    """`binary`: 1 where every test passed; `fraction`: passed tests / tests; `half_partial`: half the
+    fraction, 1 if all."""
+    outcome_weight: float = Field(default=1.0, ge=0)
+    """Weight of the outcome in the sum."""
+    format_weight: float = 0.0
+    """Added where code (or an answer) could be read out of the completion."""
+    length_weight: float = Field(default=0.0, ge=0)
+    """Taken off at `length_budget` tokens over `length_free`, linearly from 0 there; never more than this."""
+    length_free: int = Field(default=0, ge=0)
+    """Completion tokens that cost nothing."""
+    length_budget: int = Field(default=1024, ge=1)
+    """Tokens beyond `length_free` at which the whole length penalty is due."""
+
+    @model_validator(mode="after")
+    def _something_to_earn(self) -> RewardConfig:
+        if self.outcome_weight == 0 and self.format_weight == 0 and self.length_weight == 0:
+            raise ValueError("every reward weight is 0, so nothing can be learned; set outcome_weight to 1")
+        return self
+
+
+class VerifyConfig(BaseModel):
+    """The sandbox pool and what it grants a program."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    actors: int = Field(default=1, ge=1)
+    """Verify actors; each drives one zygote and so keeps about one core busy."""
+    actor_cpus: float = Field(default=0.5, ge=0)
+    """CPUs that Ray books for an actor."""
+    batch_size: int = Field(default=32, ge=1, le=1024)
+    """Solutions handed to an actor in one call."""
+    cpu_seconds: float = Field(default=2.0, gt=0, le=600)
+    """CPU time of one solution over all its tests; the kernel enforces it, and load on the machine does not
+    shorten it."""
+    wall_factor: float = Field(default=8.0, ge=1)
+    """A solution is ended after `cpu_seconds` x this of wall time, whatever it waits for."""
+    idle_seconds: float = Field(default=2.0, gt=0)
+    """Time that a solution may sleep, with no thread running or ready to run."""
+    memory_mib: int = Field(default=768, ge=64)
+    """Address space that a solution may add to the interpreter's own."""
+    output_kib: int = Field(default=1024, ge=1)
+    """What a solution may answer, or print where printing is its answer, beyond the size of the right
+    answers."""
+    threads: int = Field(default=64, ge=1)
+    """Threads that a solution may have at once."""
+    code_kib: int = Field(default=512, ge=1)
+    """Code larger than this is not run."""
+    max_tests: int = Field(default=10_000, ge=1)
+    """Problems with more tests are refused."""
+    feed: Literal["batched", "streamed"] = "batched"
+    """`streamed`: a program gets each input only after it has answered the one before; costs two context
+    switches a test."""
+    min_isolation: int = Field(default=2, ge=1, le=3)
+    """Refuse to start below this level. 1: seccomp; 2: and Landlock; 3: and namespaces or a user of its
+    own."""
+    retries: int = Field(default=2, ge=0)
+    """Times that a solution is tried again where the machinery failed."""
+    recycle_after: int = Field(default=5000, ge=1)
+    """Solutions after which a zygote is replaced by a fresh one."""
+    cache: bool = True
+    """Judge the same code on the same problem once."""
+    cache_size: int = Field(default=20_000, ge=1)
+    """Verdicts kept by each actor."""
+    reward: RewardConfig = RewardConfig()
+    """How verdicts become rewards."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """Wall time after which a solution is ended."""
+        return self.cpu_seconds * self.wall_factor

@@ -1,0 +1,1 @@
+"""How each kind of problem is judged: `function`, `stdin`, `asserts`, `answer`."""

@@ -1,0 +1,73 @@
+"""Problems whose answer is a function: all calls of a solution in one child."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from problems.problem import Status, Verdict
+from verify.config import VerifyConfig
+from verify.kinds.common import (
+    STATUS_OF_STOP,
+    describe,
+    how_it_ended,
+    library_of,
+    run_retrying,
+    status_of,
+    unjudged,
+    verdict_of,
+)
+from verify.prepare import Prepared
+from verify.sandbox import jobs
+from verify.sandbox.jobs import Job, Outcome, Stop
+from verify.sandbox.runner import Sandbox
+
+
+def judge_all(work: Sequence[tuple[Prepared, str]], sandbox: Sandbox) -> list[Verdict]:
+    """Judges programs, in one pass through the sandbox."""
+    outcomes = run_retrying([job(prepared, code, sandbox.config) for prepared, code in work], sandbox)
+    return [judge_outcome(prepared, outcome, sandbox.level) for (prepared, _), outcome in zip(work, outcomes)]
+
+
+def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
+    """What the sandbox is asked for one program."""
+    return Job(
+        mode=jobs.STREAM if config.feed == "streamed" else jobs.FUNCTION,
+        code=code,
+        entry=prepared.problem.entry_point,
+        requests=prepared.requests,
+        cpu_seconds=config.cpu_seconds,
+        wall_seconds=config.wall_seconds,
+        output_bytes=prepared.output_bytes,
+        library=library_of(code),
+    )
+
+
+def judge_outcome(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:
+    """Compares what a program answered with what is right. Pure."""
+    total, run = prepared.total, min(prepared.total, len(outcome.answers))
+    if outcome.stop is Stop.MACHINERY:
+        return unjudged(prepared, outcome, level, outcome.detail)
+    if outcome.stop is Stop.NONE and outcome.answers == prepared.right:
+        return verdict_of(prepared, outcome, level, Status.PASSED, total, total)
+    if outcome.stop is Stop.NONE and (failure := outcome.load_failure) is not None:
+        return verdict_of(prepared, outcome, level, status_of(failure), detail=jobs.text(failure))
+    passed, first, why = _compare(prepared, outcome.answers)
+    if outcome.stop is not Stop.NONE:
+        first, why = STATUS_OF_STOP[outcome.stop], outcome.detail
+    elif run < total and first not in (Status.OUTPUT_FLOOD, Status.OUT_OF_MEMORY):
+        first, why = Status.EXCEPTION, f"it ended before it answered test {run + 1} ({how_it_ended(outcome)})"
+    return verdict_of(prepared, outcome, level, first or Status.PASSED, passed, run, why)
+
+
+def _compare(prepared: Prepared, answers: list[bytes]) -> tuple[int, Status | None, str]:
+    """How many answers are right, and the first that is not."""
+    passed, first, why = 0, None, ""
+    for number, answer in enumerate(answers[: prepared.total]):
+        right = answer == prepared.right[number]
+        if not right and jobs.kind(answer) == jobs.VALUE:
+            test, expected = prepared.problem.hidden_tests[number], prepared.expected[number]
+            right = prepared.checker.compare(test, expected, jobs.text(answer))
+        passed += right
+        if not right and first is None:
+            first, why = status_of(answer), f"test {number + 1}: {describe(answer)}"
+    return passed, first, why

@@ -1,0 +1,58 @@
+"""Problems whose answer is a whole program: a child a test, input on descriptor 0, output on 1."""
+
+from __future__ import annotations
+
+from problems.problem import Status, Test, Verdict
+from verify.kinds.common import (
+    STATUS_OF_STOP,
+    Tally,
+    describe,
+    how_it_ended,
+    library_of,
+    run_retrying,
+    status_of,
+    unjudged,
+)
+from verify.prepare import Prepared
+from verify.sandbox import jobs
+from verify.sandbox.jobs import Job, Outcome, Stop
+from verify.sandbox.runner import Sandbox
+
+
+def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
+    """Judges one program; its tests share one budget of CPU time, and none sees another's input."""
+    config = sandbox.config
+    tally = Tally(prepared, config.cpu_seconds)
+    for test, expected in zip(prepared.problem.hidden_tests, prepared.expected):
+        job = Job(
+            mode=jobs.SCRIPT,
+            code=code,
+            entry="",
+            requests=(),
+            cpu_seconds=tally.left,
+            wall_seconds=tally.left * config.wall_factor,
+            output_bytes=prepared.output_bytes,
+            stdin=test.args[0].encode("utf-8", "surrogateescape"),
+            library=library_of(code),
+        )
+        outcome = run_retrying([job], sandbox)[0]
+        if outcome.stop is Stop.MACHINERY:
+            return unjudged(prepared, outcome, sandbox.level, outcome.detail)
+        tally.spend(outcome)
+        tally.count(*_result(prepared, test, expected, outcome))
+        if tally.left < 0.001:
+            break
+    return tally.verdict(sandbox.level)
+
+
+def _result(prepared: Prepared, test: Test, expected: str, outcome: Outcome) -> tuple[Status, str]:
+    if outcome.stop is not Stop.NONE:
+        return STATUS_OF_STOP[outcome.stop], outcome.detail
+    report = outcome.answers[0] if outcome.answers else jobs.DONE
+    if report != jobs.DONE:
+        return status_of(report), describe(report)
+    if outcome.ended.status != 0:
+        return Status.EXCEPTION, f"it ended with {how_it_ended(outcome)}"
+    if prepared.checker.compare(test, expected, outcome.stdout.decode("utf-8", "replace")):
+        return Status.PASSED, ""
+    return Status.WRONG_ANSWER, "wrong output"

@@ -1,0 +1,104 @@
+"""Problems made ready for judging: tests encoded once for all samples of a problem."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from problems.problem import Problem
+from verify.checkers import Checker, checker_for
+from verify.config import VerifyConfig
+from verify.sandbox import codec, jobs
+
+_KEPT = 128
+"""Problems kept ready: a batch holds few, and each many samples."""
+
+
+class BadProblem(ValueError):
+    """The problem itself cannot be judged, whatever is answered to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all samples of a problem share."""
+
+    problem: Problem
+    checker: Checker
+    requests: tuple[bytes, ...]
+    """The calls to make, for problems of kind `function`."""
+    expected: tuple[str, ...]
+    """Encodings of the expected values: the trusted side's alone."""
+    right: list[bytes]
+    """The lines of a program whose answers are right to the byte."""
+    output_bytes: int
+    """What a program may send back."""
+    identity: str
+    """Everything about the problem that a verdict depends on."""
+
+    @property
+    def total(self) -> int:
+        """Number of tests."""
+        return len(self.expected)
+
+
+_prepared: OrderedDict[tuple, Prepared] = OrderedDict()
+
+
+def prepare(problem: Problem, config: VerifyConfig) -> Prepared:
+    """Encodes a problem's tests. Raises BadProblem, naming what is wrong with it."""
+    key = (id(problem), config.max_tests, config.output_kib)
+    known = _prepared.get(key)
+    if known is not None and known.problem is problem:
+        return known
+    prepared = _encode(problem, config)
+    _prepared[key] = prepared
+    if len(_prepared) > _KEPT:
+        _prepared.popitem(last=False)
+    return prepared
+
+
+def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
+    tests = problem.hidden_tests
+    if not tests:
+        raise BadProblem(f"problem {problem.id} has no hidden tests, so nothing can be judged; give it some")
+    if len(tests) > config.max_tests:
+        raise BadProblem(f"problem {problem.id} has {len(tests)} tests; max_tests is {config.max_tests}")
+    try:
+        checker = checker_for(problem.checker, problem.kind)
+    except (ValueError, KeyError) as error:
+        raise BadProblem(f"problem {problem.id}: {error}") from error
+    requests: tuple[bytes, ...] = ()
+    expected = tuple([str(test.expected) for test in tests])
+    if problem.kind == "function":
+        requests = tuple([_request(problem, i) for i in range(len(tests))])
+        expected = tuple([_expected(problem, i) for i in range(len(tests))])
+    elif problem.kind in ("stdin", "assert") and not all(
+        t.args and isinstance(t.args[0], str) for t in tests
+    ):
+        raise BadProblem(
+            f"problem {problem.id} of kind {problem.kind} has a test whose first argument is no text"
+        )
+    try:
+        identity = f"{problem.content_hash} {problem.kind} {problem.entry_point}"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadProblem(f"problem {problem.id} holds a value that cannot be encoded: {error}") from None
+    right = [jobs.VALUE + e.encode("utf-8", "replace") for e in expected]
+    size = config.output_kib * 1024 + sum(map(len, right)) + jobs.SLACK_PER_ANSWER * len(tests)
+    return Prepared(problem, checker, requests, expected, right, size, identity)
+
+
+def _request(problem: Problem, index: int) -> bytes:
+    try:
+        return jobs.request(problem.hidden_tests[index].args)
+    except jobs.Unencodable as error:
+        raise BadProblem(
+            f"problem {problem.id}: an argument of test {index + 1} cannot be sent: {error}"
+        ) from None
+
+
+def _expected(problem: Problem, index: int) -> str:
+    try:
+        return codec.encode(problem.hidden_tests[index].expected)
+    except (TypeError, ValueError, RecursionError) as error:
+        what = f"the expected value of test {index + 1} is not plain data: {error}"
+        raise BadProblem(f"problem {problem.id}: {what}") from None

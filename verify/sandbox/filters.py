@@ -1,0 +1,161 @@
+"""The two seccomp-bpf programs of the sandbox.
+
+The zygote's filter allows by list what an honest Python program and the zygote itself need; it is installed
+once and inherited, so it costs a child nothing. The child's filter takes away what only the zygote needs
+(processes, descriptor passing, signals to others): a dozen instructions that each child installs on itself.
+
+Standard library only: the zygote imports it.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+
+from syscalls import AUDIT_ARCH, LAST_KNOWN, numbers
+
+ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+EPERM, EACCES, ENOTTY, ENOSYS = 1, 13, 25, 38
+_LOAD, _JEQ, _JGE, _JGT, _JSET, _JA, _RET = 0x20, 0x15, 0x35, 0x25, 0x45, 0x05, 0x06
+_NR, _ARCH = 0, 4
+_X32_BIT = 0x40000000
+
+CLONE_THREAD = 0x00010000
+_CLONE_NAMESPACES = 0x7E020000
+_AF_UNIX = 1
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032)
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ: no owners, signals, leases,
+pipe sizes."""
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+"""TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+_PRCTL_ZYGOTE = (1, 15, 16)
+_PRCTL_CHILD = (15, 16)
+"""PR_SET_NAME and PR_GET_NAME; the zygote's children also set PR_SET_PDEATHSIG before they lose it."""
+_SIGKILL, _SIGSTOP = 9, 19
+_LIMITS = (2, 3, 7, 9)
+"""RLIMIT_DATA, STACK, NOFILE, AS. Not CPU: the kernel ends a program at that limit by the same SIGKILL that
+tells of failing machinery, and a program could so ask to be excused."""
+
+_ZYGOTE_ONLY = (
+    "sendmsg",
+    "recvmsg",
+    "seccomp",
+    "pidfd_open",
+    "pidfd_send_signal",
+)
+_NEVER = (
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
+    "capset",
+    "pivot_root",
+    "clone3",
+)
+_BY_ARGUMENT = ("fcntl", "ioctl", "socketpair", "sendto", "prlimit64", "prctl", "clone")
+
+
+def _op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
+    return struct.pack("<HBBI", code, jt, jf, k)
+
+
+def _argument(index: int, high: bool = False) -> bytes:
+    return _op(_LOAD, 16 + 8 * index + 4 * high)
+
+
+def _return(action: int) -> bytes:
+    return _op(_RET, action)
+
+
+def _refuse(errno: int) -> bytes:
+    return _return(ERRNO | errno)
+
+
+def _one_of(values: tuple[int, ...], argument: int, errno: int = EPERM) -> bytes:
+    """Allows where the low word of the argument is one of `values`, refuses otherwise."""
+    tests = [_op(_JEQ, value, jt=len(values) - i) for i, value in enumerate(values)]
+    return _argument(argument) + b"".join(tests) + _refuse(errno) + _return(ALLOW)
+
+
+def _own_limits() -> bytes:
+    """Reads its own limits, and sets those of `_LIMITS`."""
+    count = len(_LIMITS)
+    sets = [_op(_JEQ, limit, jt=count - i) for i, limit in enumerate(_LIMITS)]
+    reads = _argument(2) + _op(_JEQ, 0, jf=2) + _argument(2, high=True) + _op(_JEQ, 0, jt=count + 2)
+    own = _argument(0) + _op(_JEQ, 0, jf=count + 5)
+    return own + reads + _argument(1) + b"".join(sets) + _refuse(EPERM) + _return(ALLOW)
+
+
+def _on(number: int, body: bytes) -> bytes:
+    """`body` where the call (in the accumulator) is `number`; every body ends in a return."""
+    return _op(_JEQ, number, jf=len(body) // 8) + body
+
+
+def zygote_filter(machine: str | None = None, *, allow_open: bool = True) -> bytes:
+    """The allow-list as BPF instructions of 8 bytes.
+
+    `allow_open=False` refuses to open any file: for a kernel without Landlock. Raises RuntimeError for an
+    unknown machine.
+    """
+    machine = machine or platform.machine()
+    nr = numbers(machine)
+    program = [_op(_LOAD, _ARCH), _op(_JEQ, AUDIT_ARCH[machine], jt=1), _return(KILL), _op(_LOAD, _NR)]
+    if machine == "x86_64":
+        program += [_op(_JGE, _X32_BIT, jf=1), _return(KILL)]
+    bodies = {
+        "fcntl": _one_of(_FCNTL, 1),
+        "ioctl": _one_of(_IOCTL, 1, ENOTTY),
+        "socketpair": _one_of((_AF_UNIX,), 0),
+        "sendto": _argument(4)
+        + _op(_JEQ, 0, jf=3)
+        + _argument(4, high=True)
+        + _op(_JEQ, 0, jf=1)
+        + _return(ALLOW)
+        + _refuse(EPERM),
+        "prlimit64": _own_limits(),
+        "prctl": _one_of(_PRCTL_ZYGOTE, 0),
+        "clone": _argument(0) + _op(_JSET, _CLONE_NAMESPACES, jf=1) + _refuse(EPERM) + _return(ALLOW),
+    }
+    program += [_on(nr[name], bodies[name]) for name in _BY_ARGUMENT]
+    program += [_on(nr["clone3"], _refuse(ENOSYS))]
+    opening = () if allow_open else ("open", "openat")
+    program += [_on(nr[name], _refuse(EACCES)) for name in opening if name in nr]
+    plain = sorted(nr[n] for n in nr if n not in (*_BY_ARGUMENT, *_NEVER, *opening))
+    ranges: list[list[int]] = []
+    for number in plain:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    for low, high in ranges:
+        program += [_op(_JGE, low, jf=2), _op(_JGT, high, jt=1), _return(ALLOW)]
+    program += [_op(_JGT, LAST_KNOWN, jf=1), _refuse(ENOSYS), _refuse(EPERM)]
+    return b"".join(program)
+
+
+def child_filter(machine: str | None = None) -> tuple[bytes, tuple[int, ...]]:
+    """The child's filter, and the byte offsets at which its own process id (uint32, little-endian) must be
+    written."""
+    nr = numbers(machine)
+    to_itself = lambda signal: (  # noqa: E731
+        _argument(0)
+        + _op(_JEQ, 0, jf=4)
+        + _argument(signal)
+        + _op(_JEQ, _SIGKILL, jt=2)
+        + _op(_JEQ, _SIGSTOP, jt=1)
+        + _return(ALLOW)
+        + _refuse(EPERM)
+    )
+    parts = [_op(_LOAD, _NR)]
+    holes = []
+    for name, signal in (("kill", 1), ("tgkill", 2)):
+        # The operand of the body's second instruction, behind the jump that `_on` puts before the body.
+        holes.append(sum(map(len, parts)) + 8 + 8 + 4)
+        parts.append(_on(nr[name], to_itself(signal)))
+    parts.append(
+        _on(nr["clone"], _argument(0) + _op(_JSET, CLONE_THREAD, jt=1) + _refuse(EPERM) + _return(ALLOW))
+    )
+    parts.append(_on(nr["prctl"], _one_of(_PRCTL_CHILD, 0)))
+    last = len(_ZYGOTE_ONLY) - 1
+    parts += [_op(_JEQ, nr[name], jt=last - i + 1) for i, name in enumerate(_ZYGOTE_ONLY)]
+    parts += [_return(ALLOW), _refuse(EPERM)]
+    return b"".join(parts), tuple(holes)

@@ -1,0 +1,204 @@
+"""What runs in a child: read the job, lock the door, run the program, report each answer.
+
+The child belongs to the program from the moment its first line runs: nothing that it says is believed. It
+reports values; it has no word for "pass", and no expected value ever enters it.
+
+The job comes as one marshalled tuple (from the trusted side, so it may be unmarshalled). Answers go back as
+lines, one a call in the order of the calls: a letter for what kind of answer it is, then text that holds no
+line break.
+
+Every page that a child touches first costs a page fault, and those are most of what a short program costs:
+that is why this file does little, imports nothing more, and prefers what the interpreter has at hand.
+
+Standard library only: the zygote imports it before it locks itself down.
+"""
+
+from __future__ import annotations
+
+import builtins
+import marshal
+import os
+import sys
+import types
+
+import codec
+
+CHANNEL = 3
+"""The only descriptor beside 0, 1 and 2: the job's private socket."""
+FUNCTION, STREAM, SCRIPT, REFEREE = range(4)
+"""Modes: calls sent at once; calls sent one by one; a program on standard input; test code that calls a
+candidate."""
+HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
+    b"@",
+    b"=",
+    b"!",
+    b"?",
+    b"#",
+    b"%",
+    b"~",
+    b".",
+    b">",
+)
+"""Kinds of line. HELLO precedes the program's first line: without it the machinery failed, with it the
+program did."""
+DETAIL = 300
+"""Characters of an exception that are reported."""
+
+_read, _write, _exit = os.read, os.write, os._exit
+_loads, _dumps, _encode = marshal.loads, marshal.dumps, codec.encode
+_size = int.from_bytes
+
+
+def receive(buffer: bytes = b"") -> tuple:
+    """One marshalled value behind its size. Raises EOFError where the trusted side has closed the channel."""
+    size = 0
+    while not size or len(buffer) < size:
+        part = _read(CHANNEL, max(65536, size - len(buffer)))
+        if not part:
+            raise EOFError("the channel was closed")
+        buffer += part
+        if not size and len(buffer) >= 4:
+            size = 4 + _size(buffer[:4], "little")
+    return _loads(buffer[4:])
+
+
+def send(kind: bytes, text: bytes = b"") -> None:
+    """Writes one line."""
+    data = kind + text + b"\n"
+    sent = _write(CHANNEL, data)
+    while sent < len(data):
+        sent += _write(CHANNEL, data[sent:])
+
+
+def describe(error: BaseException) -> bytes:
+    """`TypeName: message` of an exception whose own methods may be hostile."""
+    name = type(error).__name__
+    try:
+        text = f"{name}: {error}"
+    except BaseException:
+        text = name
+    return text[:DETAIL].replace("\n", " ").encode("utf-8", "replace")
+
+
+def run(lock) -> None:
+    """Reads the job from the channel, calls `lock()`, runs the job. Does not return."""
+    mode, code, entry, limit, calls, requests = receive()
+    lock()
+    send(HELLO)
+    if "random" in code:
+        _seed_random()
+    if mode == SCRIPT:
+        _script(code)
+    elif mode == REFEREE:
+        _referee(code, entry)
+    else:
+        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls))
+    _exit(0)
+
+
+def _seed_random() -> None:
+    """The same program on the same input gives the same verdict."""
+    random = sys.modules.get("random")
+    if random is not None:
+        random.seed(0)
+
+
+def _module(name: str) -> dict:
+    module = types.ModuleType(name)
+    module.__builtins__ = builtins
+    sys.modules[name] = module
+    return module.__dict__
+
+
+def _asked(calls: int):
+    """Calls as they come: each is sent only when the one before it is answered."""
+    for _ in range(calls):
+        yield receive()
+
+
+def _calls(code: str, entry: str, limit: int, requests) -> None:
+    namespace = _module("solution")
+    try:
+        exec(compile(code, "<solution>", "exec", 0, True), namespace)
+        function = namespace[entry] if entry else None
+    except KeyError as error:
+        what = (
+            f"NameError: the program does not define {entry}".encode()
+            if error.args == (entry,)
+            else describe(error)
+        )
+        return send(UNLOADED, what)
+    except BaseException as error:
+        return send(MEMORY if isinstance(error, MemoryError) else UNLOADED, describe(error))
+    for request in requests:
+        # Unmarshalled here, so that no call sees what another one did to its arguments.
+        name, args, kwargs = _loads(request) if type(request) is bytes else request
+        kind, text = _answer(namespace.get(name) if name else function, args, kwargs)
+        if len(text) > limit:
+            return send(FLOOD, b"%d" % len(text))
+        send(kind, text)
+
+
+def _answer(function, args, kwargs) -> tuple[bytes, bytes]:
+    try:
+        value = function(*args, **kwargs)
+    except MemoryError as error:
+        return MEMORY, describe(error)
+    except BaseException as error:
+        return RAISED, describe(error)
+    try:
+        return VALUE, _encode(value).encode()
+    except codec.NotPlain as error:
+        return NOT_PLAIN, describe(error)[len("NotPlain: ") :]
+    except MemoryError as error:
+        return MEMORY, describe(error)
+    except BaseException as error:
+        return NOT_PLAIN, describe(error)
+
+
+def _script(code: str) -> None:
+    """Runs a whole program: input on descriptor 0, output on 1, and how it ended on the channel."""
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    builtins.exit = builtins.quit = sys.exit
+    output = sys.stdout
+    namespace = _module("__main__")
+    kind, detail = DONE, b""
+    try:
+        exec(compile(code, "<solution>", "exec", 0, True), namespace)
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            kind, detail = RAISED, describe(stop)
+    except BaseException as error:
+        kind, detail = MEMORY if isinstance(error, MemoryError) else RAISED, describe(error)
+    for stream in (sys.stdout, output):
+        try:
+            stream.flush()
+        except BaseException as error:
+            kind, detail = (RAISED, describe(error)) if kind == DONE else (kind, detail)
+    send(kind, detail)
+
+
+def _referee(code: str, candidate: str) -> None:
+    """Runs trusted test code; each call of the candidate is asked of the other child by way of the trusted
+    side."""
+    import referee
+
+    namespace = _module("tests")
+    try:
+        referee.install(namespace, code, candidate, _ask)
+        exec(compile(code, "<tests>", "exec", 0, True), namespace)
+        check = namespace.get("check")
+        if callable(check) and candidate:
+            check(namespace[candidate])
+    except AssertionError as error:
+        return send(NOT_PLAIN, describe(error))
+    except BaseException as error:
+        return send(RAISED, describe(error))
+    send(DONE)
+
+
+def _ask(name: str, args: tuple, kwargs: dict) -> tuple[bytes, bytes]:
+    """Asks the trusted side for one call; answers with the kind and the text of what the candidate said."""
+    send(CALL, _dumps((name, args, kwargs)).hex().encode())
+    return receive()

@@ -1,0 +1,298 @@
+"""What the zygote takes away from itself, and each child from itself, before untrusted code runs.
+
+Standard library only, and no file is opened after `landlock`: the zygote imports this module and then runs it
+on itself. Every step raises OSError where the kernel refuses it; the zygote reports what it could not do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+import sys
+
+from syscalls import numbers
+
+_NR = numbers()
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_prctl = _libc.prctl
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
+    0x00020000,
+    0x04000000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_SUBREAPER = (
+    1,
+    4,
+    24,
+    38,
+    36,
+)
+_SECCOMP_SET_MODE_FILTER = 1
+_SIGKILL = 9
+MIB = 1 << 20
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{what}: {os.strerror(errno)}")
+    return result
+
+
+def unshare_namespaces() -> str:
+    """Gives this process (and, for process ids, its children) namespaces of its own; returns their names.
+
+    An ordinary user gets them by way of a user namespace, where the machine permits those. Raises OSError.
+    """
+    spaces = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS
+    if os.geteuid() == 0:
+        _check(_libc.unshare(spaces), "unshare")
+        return "pid,net,ipc,uts,mnt"
+    uid, gid = os.geteuid(), os.getegid()
+    _check(_libc.unshare(spaces | CLONE_NEWUSER), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as f:
+            f.write(text)
+    return "user,pid,net,ipc,uts,mnt"
+
+
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+_MNT_DETACH = 2
+_LOCKED_FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | 1024 | 2048
+"""Flags (with noatime and nodiratime) that a user namespace must keep as it found them."""
+_MOUNT_POINTS = ("/mnt", "/media", "/srv", "/opt", "/sys", "/var", "/tmp")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    words = [w.encode() if w is not None else None for w in (source, target, kind)]
+    result = _libc.mount(*words, ctypes.c_ulong(flags), data.encode() if data else None)
+    _check(result, f"mount {source} on {target}")
+
+
+def own_root(readable: list[str], writable: list[str]) -> bool:
+    """Replaces the file system, in this mount namespace, by an empty one that holds only these paths,
+    read-only.
+
+    Then not even `stat` tells what else the host has. Raises OSError where the machine does not allow mounts.
+    """
+    readable = _outermost([p for p in readable if os.path.exists(p)])
+    points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in readable)]
+    if not points:
+        raise OSError(f"none of {', '.join(_MOUNT_POINTS)} is free to mount a root folder on")
+    point = points[0]
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    _mount("tmpfs", point, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=256k,nr_inodes=512,mode=755")
+    for path in [*readable, *writable]:
+        _show(path, point)
+    _mount("none", point, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    os.chdir(point)
+    _check(_syscall(_NR["pivot_root"], b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", _MNT_DETACH), "umount2")
+    os.chdir("/")
+    return True
+
+
+def _outermost(paths: list[str]) -> list[str]:
+    kept: list[str] = []
+    for path in sorted(paths):
+        if not any(path.startswith(k.rstrip("/") + "/") for k in kept):
+            kept.append(path)
+    return kept
+
+
+def _show(path: str, root: str) -> None:
+    """Puts one file or folder of the host into the new root, under its own name."""
+    target = root + path
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), target)
+        return
+    if os.path.isdir(path):
+        os.mkdir(target)
+    else:
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    _mount(path, target, None, _MS_BIND | _MS_REC)
+    device = path.startswith("/dev/")
+    flags = os.statvfs(target).f_flag & _LOCKED_FLAGS
+    flags |= _MS_NOSUID | (0 if device else _MS_NODEV) | (0 if device else _MS_RDONLY)
+    _mount("none", target, None, _MS_REMOUNT | _MS_BIND | flags)
+
+
+def die_with_parent() -> bool:
+    """SIGKILL when the parent's creating thread ends. Forgotten at a change of credentials: call it after
+    those."""
+    _check(_prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+    return True
+
+
+def own_uid(uid: int, must_read: list[str]) -> bool:
+    """Becomes a user that owns nothing, if root and if that user can still read every path of `must_read`."""
+    if os.geteuid() != 0:
+        return False
+    os.setgroups([])
+    os.seteuid(uid)
+    readable = all(os.access(path, os.R_OK, effective_ids=True) for path in must_read)
+    os.seteuid(0)
+    if not readable:
+        return False
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    return True
+
+
+def drop_capabilities() -> bool:
+    """Empties the bounding, permitted, effective and inheritable sets, and forbids to gain privileges by
+    exec."""
+    for capability in range(64):
+        if _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0))
+    _check(_syscall(_NR["capset"], header, ctypes.create_string_buffer(24)), "capset")
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS")
+    _check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE")
+    return True
+
+
+def own_size() -> int:
+    """Address space of this process, in bytes."""
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+
+def limit_resources(address_space: int) -> bool:
+    """Hard limits that children inherit; `address_space` in bytes."""
+    limits = {"AS": address_space, "FSIZE": 0, "NOFILE": 64}
+    for name in ("CORE", "MEMLOCK", "MSGQUEUE", "NICE", "RTPRIO"):
+        limits[name] = 0
+    for name, value in limits.items():
+        _limit(getattr(resource, f"RLIMIT_{name}"), value)
+    return True
+
+
+def _limit(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def limit_threads(count: int) -> bool:
+    """Bounds processes and threads of this user; only for a user (or user namespace) of the sandbox's own.
+
+    Raises OSError where the kernel still counts the user's other processes, so that nothing could be forked.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (count, hard))
+    try:
+        pid = os.fork()
+    except OSError:
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+        raise
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    _limit(resource.RLIMIT_NPROC, count)
+    return True
+
+
+_FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_FS_READ_FILE, _FS_READ_DIR = 1 << 2, 1 << 3
+_FS_WRITE_FILE, _FS_TRUNCATE = 1 << 1, 1 << 14
+_NET_TCP = 0b11
+_SCOPES = 0b11
+
+
+def landlock_abi() -> int:
+    """The version of Landlock that this kernel speaks; 0 where it has none."""
+    return max(0, _syscall(_NR["landlock_create_ruleset"], None, 0, 1))
+
+
+def landlock(readable: list[str], writable: list[str]) -> int:
+    """Refuses every access to files but reading below `readable` and writing of `writable`. Returns the ABI.
+
+    Also refuses TCP (ABI 4), abstract unix sockets and signals beyond the sandbox (ABI 6). Paths that do not
+    exist are skipped. Needs no_new_privs and a single thread. Raises OSError where the kernel has no
+    Landlock.
+    """
+    abi = landlock_abi()
+    if abi < 1:
+        raise OSError("this kernel has no Landlock")
+    handled = (1 << _FS_BITS.get(abi, 16)) - 1
+    attributes = struct.pack("<Q", handled)
+    if abi >= 4:
+        attributes += struct.pack("<Q", _NET_TCP)
+    if abi >= 6:
+        attributes += struct.pack("<Q", _SCOPES)
+    ruleset = _check(
+        _syscall(_NR["landlock_create_ruleset"], attributes, len(attributes), 0), "landlock_create_ruleset"
+    )
+    for paths, access in (
+        (readable, _FS_READ_FILE | _FS_READ_DIR),
+        (writable, _FS_READ_FILE | _FS_WRITE_FILE | _FS_TRUNCATE),
+    ):
+        for path in paths:
+            if not os.path.exists(path):
+                continue
+            allowed = access & handled
+            if not os.path.isdir(path):
+                allowed &= ~_FS_READ_DIR
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            rule = struct.pack("<Qi", allowed, fd)
+            _check(_syscall(_NR["landlock_add_rule"], ruleset, 1, rule, 0), f"landlock_add_rule {path}")
+            os.close(fd)
+    _check(_syscall(_NR["landlock_restrict_self"], ruleset, 0), "landlock_restrict_self")
+    os.close(ruleset)
+    return abi
+
+
+class Filter:
+    """A seccomp program in memory of its own, ready to install, with holes that can be filled in place."""
+
+    def __init__(self, program: bytes, holes: tuple[int, ...] = ()):
+        self._code = bytearray(program)
+        self._slices = [slice(at, at + 4) for at in holes]
+        self._pinned = (ctypes.c_char * len(program)).from_buffer(self._code)
+        header = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(self._pinned))
+        self._header = ctypes.create_string_buffer(header, 16)
+        call = (_NR["seccomp"], _SECCOMP_SET_MODE_FILTER, 0, ctypes.addressof(self._header))
+        # Made beforehand: a child that converts nothing touches fewer pages.
+        self._call = tuple(map(ctypes.c_long, call))
+
+    def install(self, hole: int = 0) -> bool:
+        """Installs the filter on this thread, `hole` written into every hole."""
+        for place in self._slices:
+            self._code[place] = hole.to_bytes(4, "little")
+        if _syscall(*self._call) != 0:
+            _check(-1, "seccomp")
+        return True
+
+
+def readable_paths(extra: list[str]) -> list[str]:
+    """What an honest program may read: the standard library, the shared libraries below it, time zones,
+    `extra`."""
+    stdlib = os.path.dirname(os.__file__)
+    found = {os.path.realpath(stdlib), os.path.realpath(os.path.join(sys.base_exec_prefix, "lib"))}
+    found |= {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo"}
+    return sorted(found | {"/dev/urandom", "/dev/zero"} | set(extra))
+
+
+def describe_machine() -> str:
+    """Kernel and machine, for people."""
+    return f"{platform.system()} {platform.release()} {platform.machine()}"

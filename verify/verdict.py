@@ -1,0 +1,86 @@
+"""Judging: from a problem and completions to verdicts.
+
+`judge_batch` reads the programs out of the completions, runs all of them in one pass through the sandbox,
+compares what they answered on this side, and tries again whatever the machinery failed. It never raises for
+anything that a completion or a problem holds: what could not be judged has the status `infrastructure` and
+says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from problems.problem import Problem, Status, Verdict
+from verify.checkers import answers
+from verify.config import VerifyConfig
+from verify.extract import extract_code
+from verify.kinds import answer, asserts, function, stdin
+from verify.kinds.common import DETAIL
+from verify.prepare import BadProblem, Prepared, prepare
+from verify.sandbox.runner import Sandbox
+
+Item = tuple[Problem, str, str]
+"""Problem, completion text, finish reason (`stop`, `length` or `abort`)."""
+
+_ONE_BY_ONE = {"stdin": stdin.judge, "assert": asserts.judge, "answer": answer.judge}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read out of a completion: something to judge, or the verdict where there is nothing to."""
+
+    prepared: Prepared | None
+    text: str = ""
+    """The program; for problems of kind `answer` the whole completion."""
+    verdict: Verdict | None = None
+
+
+def read(problem: Problem, completion: str, finish_reason: str, config: VerifyConfig) -> Reading:
+    """Reads a completion. Never raises: a problem that cannot be judged gives an `infrastructure` verdict."""
+    try:
+        prepared = prepare(problem, config)
+    except BadProblem as error:
+        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=str(error)[:DETAIL]))
+    nothing = Verdict(Status.UNPARSED, tests_total=prepared.total)
+    cut_off = finish_reason == "length"
+    if problem.kind == "answer":
+        if answers.readable(prepared.checker.name, completion, cut_off=cut_off):
+            return Reading(prepared, completion)
+        status = Status.TRUNCATED if cut_off else Status.UNPARSED
+        return Reading(
+            prepared, "", replace(nothing, status=status, detail="there is no final answer in the completion")
+        )
+    found = extract_code(completion, problem.entry_point if problem.kind != "stdin" else "")
+    if cut_off and not found.complete:
+        detail = found.reason or "the program was cut off"
+        return Reading(prepared, "", replace(nothing, status=Status.TRUNCATED, detail=detail))
+    if found.code is None:
+        return Reading(prepared, "", replace(nothing, detail=found.reason))
+    if len(found.code) > config.code_kib * 1024:
+        size = f"the program has {len(found.code) / 1024:.0f} KiB; code_kib is {config.code_kib}"
+        return Reading(prepared, "", replace(nothing, detail=size))
+    return Reading(prepared, found.code)
+
+
+def judge(problem: Problem, completion: str, finish_reason: str, sandbox: Sandbox) -> Verdict:
+    """Judges one completion. Never raises for what it or the problem holds."""
+    return judge_batch([(problem, completion, finish_reason)], sandbox)[0]
+
+
+def judge_batch(items: Sequence[Item], sandbox: Sandbox) -> list[Verdict]:
+    """Judges completions; verdicts come in the order of `items`."""
+    return judge_readings([read(*item, sandbox.config) for item in items], sandbox)
+
+
+def judge_readings(readings: Sequence[Reading], sandbox: Sandbox) -> list[Verdict]:
+    """Judges what was read; all programs that are called go through the sandbox in one pass."""
+    verdicts = [reading.verdict for reading in readings]
+    calls = [i for i, r in enumerate(readings) if r.verdict is None and r.prepared.problem.kind == "function"]
+    judged = function.judge_all([(readings[i].prepared, readings[i].text) for i in calls], sandbox)
+    for i, verdict in zip(calls, judged):
+        verdicts[i] = verdict
+    for i, reading in enumerate(readings):
+        if verdicts[i] is None:
+            verdicts[i] = _ONE_BY_ONE[reading.prepared.problem.kind](reading.prepared, reading.text, sandbox)
+    return verdicts
