@@ -84,7 +84,9 @@ def install(venv: Path, extra: str) -> None:
     subprocess.run([str(python), "-m", "pip", "install", "--quiet", UV], check=True, env=environment)
     pip = pip_settings(python, environment)
     environment.update(uv_environment(pip))
-    command = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(python)]
+    # Bytecode now: with PYTHONDONTWRITEBYTECODE set, as in many images, each of a job's processes would compile all
+    # that it imports, seven seconds a process.
+    command = [str(venv / "bin" / "uv"), "pip", "install", "--compile-bytecode", "--python", str(python)]
     command += ["--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}[{extra},dev]"]
     overrides = venv / "overrides.txt"
     overrides.write_text("".join(f"{name} ; sys_platform == 'never'\n" for name in UNWANTED[extra]))

@@ -36,8 +36,8 @@ WORKER_ENVIRONMENT = {
 def ray_session(address: str | None = None) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
 
-    `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that no
-    other program sees. A Ray that is already up in this process is used and left as it is.
+    `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that
+    no other program sees. A Ray that is already up in this process is used and left as it is.
     """
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

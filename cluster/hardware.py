@@ -98,7 +98,7 @@ def plan(config: HardwareConfig, nodes: Sequence[Node], engines: int, workers: i
 
 
 def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
-    """Raises NoRoom where the nodes, if they were empty, could not hold all demands at once (first fit, choosiest first)."""
+    """Raises NoRoom where the nodes, if they were empty, could not hold all demands at once (first fit)."""
     free = {node.name: dict(node.resources) for node in nodes}
     labels = {node.name: node.labels for node in nodes}
     for demand in sorted(demands, key=lambda d: (not d.labels, -d.gpus, -d.cpus)):

@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar, get_args
 import tyro
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from verify.config import VerifyConfig
 
 from cluster.hardware import HardwareConfig
 from problems.config import ProblemsConfig
@@ -22,6 +21,7 @@ from problems.problem import Split
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
 from rollout.prompts import PromptConfig
 from train.config import TrainConfig
+from verify.config import VerifyConfig
 
 STUDENT = "student"
 """Stands for the default student, which `crucible student` makes."""
@@ -131,7 +131,9 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS)
+            return tyro.cli(
+                model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS
+            )
     except SystemExit as ended:
         if ended.code:
             raise ConfigError(_plain_error(said.getvalue())) from None

@@ -18,7 +18,15 @@ from rich.table import Table
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.samples import sample_rows
-from pipelines.session import Session, default_name, engine_spec, open_session, resolve_model, wait_for_engines, with_model_prompt
+from pipelines.session import (
+    Session,
+    default_name,
+    engine_spec,
+    open_session,
+    resolve_model,
+    wait_for_engines,
+    with_model_prompt,
+)
 from pipelines.statistics import Difference, Estimate, mcnemar, paired_difference, pass_rate
 from problems.problem import Group, Problem, Status
 from problems.stream import ProblemStream

@@ -28,14 +28,21 @@ from pipelines.evaluate import (
 from pipelines.metrics import step_row
 from pipelines.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
-from pipelines.session import Session, default_name, engine_spec, open_session, resolve_model, wait_for_engines, with_model_prompt
+from pipelines.session import (
+    Session,
+    default_name,
+    engine_spec,
+    open_session,
+    resolve_model,
+    wait_for_engines,
+    with_model_prompt,
+)
 from problems import families
 from problems.stream import ProblemStream
 from rollout.coordinator import Coordinator, Event
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.policy import PolicyVersion
 from train import checkpoint
-from train.worker import Job, train_worker
 
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
@@ -177,6 +184,8 @@ class _Run:
     def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
+
+        from train.worker import Job, train_worker
 
         config, demand = self._config, self._session.learner
         job = Job(

@@ -1,9 +1,11 @@
 """The layout of `runs/<name>/`, known here and nowhere else.
 
-    config.yaml          the resolved configuration metrics.jsonl        one row a step, and one an evaluation
-    samples/*.parquet    every sample with its verdict and reward: step-000012.parquet,
-    evaluation-before.parquet checkpoints/<step>/  complete as soon as they are there ledger.json
-    which problems were consumed report.html          log.txt
+    config.yaml           the resolved configuration
+    metrics.jsonl         one row a step, and one an evaluation
+    samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
+    checkpoints/<step>/   complete as soon as they are there
+    ledger.json           which problems were consumed
+    report.html, log.txt
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.

@@ -113,7 +113,7 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
             policy_version=row["policy_version"],
             adapter_hash=row["adapter_hash"],
             engine=row["engine"],
-        )  # fmt: skip
+        )
         for row in rows
     )
     names = [f.name for f in fields(Verdict)]

@@ -96,7 +96,7 @@ def with_model_prompt(config: Job, model: str) -> Job:
 
 
 def check_hub_model(model: str) -> None:
-    """Looks a model up in the local Hugging Face cache, then on the hub, once. Raises ConfigError where it is in neither."""
+    """Looks a model up in the local Hugging Face cache, then on the hub. Raises ConfigError where it is in neither."""
     from huggingface_hub import HfApi, get_session, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 Outcomes = Mapping[str, Sequence[bool]]
 
@@ -94,6 +93,8 @@ def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> 
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no share")
+    from scipy import stats  # slow to import: only where something is measured
+
     z = float(stats.norm.ppf(0.5 + confidence / 2))
     share, shrink = successes / trials, 1 + z * z / trials
     middle = (share + z * z / (2 * trials)) / shrink
@@ -145,11 +146,15 @@ def mcnemar(before: Outcomes, after: Outcomes) -> McNemar:
         raise ValueError("McNemar's test needs one sample a problem; use paired_difference for several")
     gained = sum(bool(after[p][0]) and not before[p][0] for p in before)
     lost = sum(bool(before[p][0]) and not after[p][0] for p in before)
+    from scipy import stats
+
     p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     return McNemar(gained, lost, float(p_value))
 
 
 def _bootstrap_mean(values_P: np.ndarray, confidence: float, seed: int) -> tuple[float, float]:
+    from scipy import stats
+
     interval = stats.bootstrap(
         (values_P,),
         np.mean,

@@ -9,12 +9,12 @@ from typing import Any
 
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
-from verify.config import VerifyConfig
 
 from problems.problem import Group, Problem
 from rollout.admission import Lease
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.stream import configure_data, lease_stream, pack, rollout_stream, unpack
+from verify.config import VerifyConfig
 
 
 class JudgeStage:

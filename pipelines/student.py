@@ -80,8 +80,8 @@ class StudentRecipe(BaseModel):
     other: float = Field(0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
     recall: float = Field(0.6, ge=0)
-    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what it is
-    told far sooner from them than from programs, where few tokens depend on it."""
+    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what
+    it is told far sooner from them than from programs, where few tokens depend on it."""
     value_weight: float = Field(3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
@@ -190,15 +190,15 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def check_reload(folder: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
-    """Raises RuntimeError where the saved tokenizer, loaded as everybody loads it, reads text otherwise than in training."""
+    """Raises RuntimeError where the saved tokenizer, loaded as everybody does, reads text otherwise than before."""
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(folder)
     for text in texts:
         if loaded(text)["input_ids"] != tokenizer(text)["input_ids"] or len(loaded) != len(tokenizer):
             raise RuntimeError(
-                f"transformers loads the student's tokenizer as {type(loaded).__name__}, which splits {text!r} otherwise "
-                f"than the tokenizer it was trained with; this version of transformers does not fit"
+                f"transformers loads the student's tokenizer as {type(loaded).__name__}, which splits {text!r} "
+                f"otherwise than the tokenizer it was trained with; this version of transformers does not fit"
             )
 
 
@@ -282,10 +282,7 @@ class Disjointness:
 
     def __str__(self) -> str:
         looked_up = " and ".join(f"{count:,} {split}" for split, count in self.checked.items())
-        found = (
-            f"{len(self.shared)} of {looked_up} problems are in it, {self.strayed} of its own are not "
-            "of train"
-        )
+        found = f"{len(self.shared)} of {looked_up} problems are in it, {self.strayed} of its own are not of train"
         return f"{self.trained:,} questions in the pretraining text: {found}"
 
 
@@ -295,9 +292,7 @@ def prove_disjoint(folder: Path, count: int = 20_000) -> Disjointness:
     Raises FileNotFoundError where the folder is not a student that was built here.
     """
     if not (folder / HASHES_FILE).is_file():
-        raise FileNotFoundError(
-            f"{folder} is not a student built by `crucible student`: it has no {HASHES_FILE}"
-        )
+        raise FileNotFoundError(f"{folder} is not a student built by `crucible student`: it has no {HASHES_FILE}")
     recipe = StudentRecipe.model_validate_json((folder / RECIPE_FILE).read_text())
     pairs = [line.split() for line in (folder / HASHES_FILE).read_text().splitlines()]
     questions, contents = {question for question, _ in pairs}, {content for _, content in pairs}

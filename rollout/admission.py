@@ -189,7 +189,7 @@ class LeaseBook:
             self._reissue(sequence)
 
     def take(self) -> StepBatch | None:
-        """The next step's groups, or None while too few are ready. Groups too old for the step are dropped and reissued."""
+        """The next step's groups, or None while too few are ready; those too old for it are dropped and reissued."""
         self._drop_stale()
         chosen: list[int] = []
         dull = 0

@@ -1,7 +1,8 @@
 """vLLM behind one small interface: in this process, stepped by one thread, or as `AsyncLLM` in its own.
 
-`LLMEngine` in-process is up in seconds and needs no child process, which is what a CPU machine wants; `AsyncLLM` overlaps
-scheduling with a GPU's work. Both finish requests one by one, load adapters while others are in flight, and abort.
+`LLMEngine` in-process is up in seconds and needs no child process, which is what a CPU machine wants; `AsyncLLM`
+overlaps scheduling with a GPU's work. Both finish requests one by one, load adapters while others are in flight, and
+abort.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class GroupRequest:
     prompt_ids: np.ndarray
     """int32 [prompt length]."""
     seeds: tuple[int, ...]
-    """One seed a completion: its length is G. Equal seeds and policies give equal samples, whatever else is in the batch."""
+    """One seed a completion: its length is G. Equal seeds and policies give equal samples, whatever the batch."""
     sampling: Sampling
     min_version: int = 0
     """Oldest policy version that may answer."""
@@ -185,8 +185,8 @@ class Engine:
         from vllm.lora.request import LoRARequest
 
         lora_id = next(self._lora_ids)
-        # Name and path are both keys of vLLM's prefix cache: neither is ever used for other weights, even when a run that
-        # was rolled back publishes the same number again.
+        # Name and path are both keys of vLLM's prefix cache: neither is ever used for other weights, even when a run
+        # that was rolled back publishes the same number again.
         path = policy.write(self._folder / str(lora_id))
         lora = LoRARequest(f"{policy.name}-{lora_id}", lora_id, str(path))
         try:
@@ -204,9 +204,9 @@ class Engine:
             raise PolicyMismatch(
                 f"{self.name} does not compute policy version {policy.number} of run {policy.run} (adapter "
                 f"{policy.adapter_hash or 'none'}): its canary's log-probabilities differ from the learner's by up to "
-                f"{gap:.3g}, and {self._bound:.3g} is allowed in {resolve_dtype(self.spec.config)}. The adapter is stale, "
-                f"missing or of another base model than {self.spec.model}; raise engine.canary_bound only if the "
-                f"learner computes in another dtype"
+                f"{gap:.3g}, and {self._bound:.3g} is allowed in {resolve_dtype(self.spec.config)}. The adapter is "
+                f"stale, missing or of another base model than {self.spec.model}; raise engine.canary_bound only if "
+                f"the learner computes in another dtype"
             )
         return gap
 

@@ -141,9 +141,7 @@ class PromptBuilder:
         Raises ValueError where the tokenizer has no end token: a model trained without one never stops.
         """
         if self.tokenizer.eos_token_id is None:
-            raise ValueError(
-                "the tokenizer has no end-of-sequence token; set tokenizer.eos_token before training"
-            )
+            raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token before training")
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [*ids, self.tokenizer.eos_token_id]
 
@@ -174,9 +172,7 @@ def completion_text(answer: str, style: Style = "direct", thought: str = "", kin
     if style == "think":
         return f"{THINK_OPEN}\n{thought.strip()}\n{THINK_CLOSE}\n{body}"
     if thought:
-        raise ValueError(
-            "a completion in style direct holds no thought; use style think or leave the thought out"
-        )
+        raise ValueError("a completion in style direct holds no thought; use style think or leave the thought out")
     return body
 
 

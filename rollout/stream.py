@@ -1,7 +1,7 @@
 """The stream of a run in Ray Data: a source that asks for leases, and the stage that has them answered.
 
-Emission is admission: a problem enters the stream only by a lease, so what is in flight is bounded by policy versions and
-not by bytes. The pipeline lives as long as its run; starting one costs seconds.
+Emission is admission: a problem enters the stream only by a lease, so what is in flight is bounded by policy versions
+and not by bytes. The pipeline lives as long as its run; starting one costs seconds.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _pull(name: str, problem: Callable[[int], Problem], size: int) -> Iterable[p
 
 
 class RolloutStage:
-    """Hands each lease to the least loaded engine; in each row, (lease, problem) becomes (lease, problem, group or error)."""
+    """Hands each lease to the least loaded engine: (lease, problem) becomes (lease, problem, group or error)."""
 
     def __init__(self, job: RolloutJob, engines: Sequence[Any]):
         self._job = job

@@ -3,6 +3,8 @@
 adapter/            as peft and vLLM read it
 state.pt            the learner's state_dict
 checkpoint.json     step, policy version, and what the caller keeps beside it (the ledger)
+
+Heads are read without torch, so that commands which only ask where a run stands answer at once.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from rollout.policy import PolicyVersion
-from train.learner import Learner
+
+if TYPE_CHECKING:
+    from train.learner import Learner
 
 FORMAT = 1
 _HEAD, _STATE, _ADAPTER = "checkpoint.json", "state.pt", "adapter"
@@ -46,6 +48,8 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
     back. `ledger` must be JSON. Nothing under a numbered name is ever half-written, whenever the process
     dies.
     """
+    import torch
+
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{learner.steps_done:06d}"
     aside = folder / f".{target.name}-{uuid.uuid4().hex[:8]}"
@@ -94,6 +98,8 @@ def restore(path: Path, learner: Learner) -> Checkpoint:
 
     Raises ValueError, leaving the learner as it is, for a checkpoint of another base model or adapter shape.
     """
+    import torch
+
     checkpoint = read(path)
     state = torch.load(path / _STATE, map_location=learner.device, weights_only=True)
     try:

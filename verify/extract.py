@@ -166,23 +166,17 @@ def _method_of(source: Source, entry_point: str) -> str | None:
         same = [m for m in public if _plain(m) == _plain(entry_point)]
         chosen = same or (public if name == "Solution" and len(public) == 1 else [])
         if len(set(chosen)) == 1:
-            return (
-                f"\n\ndef {entry_point}(*args, **kwargs):\n    return {name}().{chosen[0]}(*args, **kwargs)\n"
-            )
+            return f"\n\ndef {entry_point}(*args, **kwargs):\n    return {name}().{chosen[0]}(*args, **kwargs)\n"
     return None
 
 
 def _renamed(source: Source, entry_point: str) -> str | None:
-    functions = [
-        f for f in source.functions if not f.startswith("_") and not f.startswith("test") and f != "main"
-    ]
+    functions = [f for f in source.functions if not f.startswith("_") and not f.startswith("test") and f != "main"]
     same = [f for f in functions if _plain(f) == _plain(entry_point)]
     chosen = same or functions
     if len(set(chosen)) > 1:
         # A helper is named in another function's body; what nothing else calls is the program's way in.
-        chosen = [
-            f for f in set(chosen) if not any(f in source.calls.get(g, ()) for g in functions if g != f)
-        ]
+        chosen = [f for f in set(chosen) if not any(f in source.calls.get(g, ()) for g in functions if g != f)]
     if len(set(chosen)) != 1:
         return None
     return f"\n\n{entry_point} = {chosen[0]}\n"

@@ -130,9 +130,7 @@ class Judge:
         found = require(self.sandbox)
         right, wrong = (judge(_KNOWN, text, "stop", self.sandbox).status for text in (_RIGHT, _WRONG))
         if (right, wrong) != (Status.PASSED, Status.WRONG_ANSWER):
-            raise ZygoteDied(
-                f"the sandbox misjudges known programs ({right}, {wrong}); run `crucible verify probe`"
-            )
+            raise ZygoteDied(f"the sandbox misjudges known programs ({right}, {wrong}); run `crucible verify probe`")
         self._proven = started
         return found
 
@@ -151,9 +149,7 @@ def _key(reading: Reading) -> str:
     """Identity of what is judged: the program and all of the problem that a verdict depends on."""
     identity = reading.prepared.identity if reading.prepared else ""
     early = repr(reading.verdict) if reading.verdict else ""
-    return hashlib.sha256(
-        "\0".join((identity, early, reading.text)).encode("utf-8", "surrogatepass")
-    ).hexdigest()
+    return hashlib.sha256("\0".join((identity, early, reading.text)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class JudgeRows:

@@ -72,12 +72,8 @@ def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
     if problem.kind == "function":
         requests = tuple([_request(problem, i) for i in range(len(tests))])
         expected = tuple([_expected(problem, i) for i in range(len(tests))])
-    elif problem.kind in ("stdin", "assert") and not all(
-        t.args and isinstance(t.args[0], str) for t in tests
-    ):
-        raise BadProblem(
-            f"problem {problem.id} of kind {problem.kind} has a test whose first argument is no text"
-        )
+    elif problem.kind in ("stdin", "assert") and not all(t.args and isinstance(t.args[0], str) for t in tests):
+        raise BadProblem(f"problem {problem.id} of kind {problem.kind} has a test whose first argument is no text")
     try:
         identity = f"{problem.content_hash} {problem.kind} {problem.entry_point}"
     except (TypeError, ValueError, RecursionError) as error:
@@ -91,9 +87,7 @@ def _request(problem: Problem, index: int) -> bytes:
     try:
         return jobs.request(problem.hidden_tests[index].args)
     except jobs.Unencodable as error:
-        raise BadProblem(
-            f"problem {problem.id}: an argument of test {index + 1} cannot be sent: {error}"
-        ) from None
+        raise BadProblem(f"problem {problem.id}: an argument of test {index + 1} cannot be sent: {error}") from None
 
 
 def _expected(problem: Problem, index: int) -> str:

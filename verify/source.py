@@ -85,11 +85,7 @@ def _reads_as_prose(text: str) -> bool:
 
 
 def _is_name(piece: str) -> bool:
-    return (
-        piece.isidentifier()
-        and not keyword.iskeyword(piece)
-        and piece not in ("match", "case", "type", "print")
-    )
+    return piece.isidentifier() and not keyword.iskeyword(piece) and piece not in ("match", "case", "type", "print")
 
 
 def _opens(text: str) -> bool:

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable
 class Storm:
     """A context in which one of `targets()` is killed by SIGKILL about each `every` seconds, `most` times at most."""
 
-    def __init__(
-        self, targets: Callable[[], Iterable[int]], every: float, seed: int = 0, most: int = 1_000_000
-    ):
+    def __init__(self, targets: Callable[[], Iterable[int]], every: float, seed: int = 0, most: int = 1_000_000):
         self.targets, self.every, self.most, self.kills = targets, every, most, 0
         self._random = random.Random(seed)
         self._over = threading.Event()

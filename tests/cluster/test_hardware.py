@@ -29,7 +29,7 @@ def test_enough_gpus_are_not_shared():
 
 
 def test_a_gpu_where_there_is_none_is_refused_at_once():
-    with pytest.raises(NoRoom, match="hardware.device"):
+    with pytest.raises(NoRoom, match=r"hardware[.]device"):
         plan(HardwareConfig(device="gpu"), LAPTOP, engines=1, workers=1)
 
 

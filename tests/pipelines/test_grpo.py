@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -88,6 +93,78 @@ def test_sampler_and_learner_agree_on_every_step(whole_run):
             assert row["logprob_gap/fresh_max"] < 1e-4
 
 
+def wait_for_step(folder, step, process, seconds=240):
+    """Until the run has booked that step."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done = [row["step"] for row in steps(folder)]
+        if done and max(done) >= step:
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    raise AssertionError(f"step {step} did not come within {seconds} s")
+
+
+def samples(folder):
+    """Every trained sample: (step, number in the stream, completion)."""
+    found = []
+    for path in sorted((folder / "samples").glob("step-*.parquet")):
+        table = pq.read_table(path).to_pylist()
+        found += [(row["step"], row["sequence"], row["completion"]) for row in table]
+    return found
+
+
+def adapter(folder):
+    """Bytes of the newest adapter."""
+    newest = max((folder / "checkpoints").iterdir())
+    return (newest / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+EXACT = ("step", "loss", "reward", "pass_rate", "grad_norm", "entropy", "completion_length", "groups_informative")
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tiny_student, runs, whole_run):
+    cut = runs / "cut"
+    process = start(*grpo(tiny_student, runs, "cut", "--steps=6"))
+    wait_for_step(cut, 3, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert f"--resume {cut}" in output.replace("\n", "")
+    assert 3 <= len(steps(cut)) < 6
+
+    crucible("grpo", "--resume", cut)
+    whole = whole_run[0]
+    assert [{k: row[k] for k in EXACT} for row in steps(cut)] == [{k: row[k] for k in EXACT} for row in steps(whole)]
+    assert samples(cut) == samples(whole)
+    assert adapter(cut) == adapter(whole)
+    assert (cut / "ledger.json").read_text() == (whole / "ledger.json").read_text()
+    finals = [[row["pass_at_1"] for row in rows(f) if row["kind"] == "evaluation"] for f in (cut, whole)]
+    assert finals[0] == finals[1]
+
+
+def test_killed_actors_lose_nothing(tiny_student, runs):
+    folder = runs / "killed"
+    process = start(*grpo(tiny_student, runs, "killed", "--steps=9", "--rollout.max-staleness=1"))
+    for step, title in ((2, "EngineActor"), (4, "JudgeStage"), (6, "RayTrainWorker")):
+        wait_for_step(folder, step, process)
+        victims = [p for p in psutil.Process(process.pid).children(recursive=True) if title in " ".join(p.cmdline())]
+        assert victims, f"no process of {title}"
+        for victim in victims:
+            victim.kill()
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+
+    assert [row["step"] for row in steps(folder)] == list(range(1, 10))
+    consumed = Counter((step, sequence) for step, sequence, _ in samples(folder))
+    assert len(consumed) == 9 * 4 and set(consumed.values()) == {4}, "every group whole"
+    numbers = sorted(sequence for _, sequence in consumed)
+    assert len(set(numbers)) == len(numbers), "no problem twice"
+    ledger = json.loads((folder / "ledger.json").read_text())
+    assert numbers == sorted([*range(ledger["low_water"]), *ledger["above"]]), "none lost"
+    assert all(row["staleness_max"] <= 1 for row in steps(folder))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -103,8 +180,6 @@ def test_sampler_and_learner_agree_on_every_step(whole_run):
     ],
 )
 def test_what_cannot_be_run_is_said_in_one_line(tiny_student, tmp_path, arguments, says):
-    import re
-
     given = arguments if "--model" in arguments else ["--model", tiny_student, *arguments]
     process = start("grpo", "--runs", tmp_path, "--name", "bad", *given)
     output, _ = process.communicate(timeout=120)

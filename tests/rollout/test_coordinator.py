@@ -1,4 +1,4 @@
-"""The coordinator and its Ray Data stream, with engines that only pretend: loss, death and order, not text, matter here."""
+"""The coordinator and its Ray Data stream, with engines that only pretend: loss, death and order matter here."""
 
 import sys
 import time

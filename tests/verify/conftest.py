@@ -81,9 +81,7 @@ def shared_attacks() -> Path:
     for root in roots:
         if (root / "attacks" / "manifest.json").is_file():
             return root / "attacks"
-    pytest.skip(
-        "there is no folder shared/attacks beside the repository; set CRUCIBLE_SHARED to where it lies"
-    )
+    pytest.skip("there is no folder shared/attacks beside the repository; set CRUCIBLE_SHARED to where it lies")
 
 
 @pytest.fixture(scope="session")

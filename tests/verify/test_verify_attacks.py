@@ -21,11 +21,7 @@ def programs(folder, *kinds):
 
 
 def losses(folder, target, *kinds) -> list[str]:
-    return [
-        f"{t.program.name}: {t.traces} {t.verdict}"
-        for t in trials(programs(folder, *kinds), target)
-        if t.fails
-    ]
+    return [f"{t.program.name}: {t.traces} {t.verdict}" for t in trials(programs(folder, *kinds), target) if t.fails]
 
 
 def test_own_attacks_lose(own_attacks):
@@ -80,9 +76,7 @@ class Gullible:
         except OSError as error:
             return Verdict(Status.EXCEPTION, detail=str(error))
         right = all(a == t.expected for a, t in zip(answers, problem.hidden_tests))
-        return Verdict(
-            Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}"
-        )
+        return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
     def whereabouts(self) -> Whereabouts:
         return Whereabouts(set(), 0, False, self.starts, self.taken)
@@ -163,7 +157,7 @@ def test_a_setup_runs_just_before_the_next(tmp_path):
 def test_bad_folders_are_one_clear_line(manifest, complaint, tmp_path, capsys):
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest)
-    with pytest.raises(BadFolder, match="."):
+    with pytest.raises(BadFolder, match=r"."):
         load(tmp_path)
     assert main(["attack", str(tmp_path)]) == 2
     error = capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_ten_megabytes_of_code(judge):
     assert judge.judge(coin_problem(), fenced(code)).status is Status.UNPARSED
     many = HONEST + "\nx = 1" * 2_000_000
     verdict = judge.judge(coin_problem(), fenced(many))
-    assert verdict.status is Status.UNPARSED and "code_kib" in verdict.detail or "characters" in verdict.detail
+    assert (verdict.status is Status.UNPARSED and "code_kib" in verdict.detail) or "characters" in verdict.detail
 
 
 def test_large_code_that_is_allowed(judge):
@@ -35,7 +35,10 @@ def test_large_code_that_is_allowed(judge):
         ("def coin_change(c, a): return '\\ud800'", Status.WRONG_ANSWER),
         ("# \u202e\u2066\ndef coin_change(c, a): return 0", Status.WRONG_ANSWER),
         ("def coin_change(c, a): " + "(" * 5000, Status.EXCEPTION),
-        ("def coin_change(c, a):\n" + " " * 3 + "return " + "-" * 100_000 + "1", (Status.EXCEPTION, Status.OUT_OF_MEMORY)),
+        (
+            "def coin_change(c, a):\n" + " " * 3 + "return " + "-" * 100_000 + "1",
+            (Status.EXCEPTION, Status.OUT_OF_MEMORY),
+        ),
         ("\n".join(" " * i + "if 1:" for i in range(300)) + "\ndef coin_change(c, a): return 1", Status.EXCEPTION),
         ("def coin_change(c, a): return " + "9" * 100_000, Status.EXCEPTION),
         ("def coin_change(c, a): return 'é'.encode('utf-16')", Status.WRONG_ANSWER),

@@ -17,7 +17,7 @@ CALLED = {
     "collector walk": "import gc\ndef {f}(*a):\n    for o in gc.get_objects():\n"
     "        if isinstance(o, (tuple, list)) and len(o) == 2 and o[0] == list(a): return o[1]",
     "forged lines": "import os\nos.write(3, b'=3\\n=-1\\n=0\\n=2\\n')\nos._exit(0)\ndef {f}(*a): pass",
-    "forged verdict": "import os\nos.write(1, b'{{\"status\": \"passed\"}}')\nos._exit(0)\ndef {f}(*a): pass",
+    "forged verdict": 'import os\nos.write(1, b\'{{"status": "passed"}}\')\nos._exit(0)\ndef {f}(*a): pass',
     "patched builtins": "import builtins\nbuiltins.len = lambda x: 0\nbuiltins.range = lambda *a: iter(())\n"
     "builtins.isinstance = lambda *a: True\nbuiltins.map = lambda *a: []\ndef {f}(*a): return 0",
     "patched codec": "import sys\nsys.modules['codec'].encode = lambda v: '3'\n"
@@ -101,7 +101,10 @@ def test_assertions_are_judged_elsewhere(code, judge):
 
 
 def test_nothing_is_left_by_an_earlier_job(judge, coins):
-    leave = HONEST + "\nimport sys, builtins, random\nbuiltins.left = sys.left = 1\nrandom.seed(5)\nsys.path.append('left')\n"
+    leave = (
+        HONEST
+        + "\nimport sys, builtins, random\nbuiltins.left = sys.left = 1\nrandom.seed(5)\nsys.path.append('left')\n"
+    )
     find = "import sys, builtins\ndef coin_change(c, a): return hasattr(sys, 'left') or hasattr(builtins, 'left') or 'left' in sys.path"
     wrong = function_problem("coin_change", [(case, False) for case in CASES])
     with Judge(VerifyConfig(cache=False)) as judge:

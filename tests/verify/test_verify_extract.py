@@ -64,12 +64,7 @@ def test_forms(form):
 
 
 def test_camel_case_is_the_same_name():
-    assert (
-        run("```python\ndef coinChange(x):\n    return x\n\ndef other(x):\n    return 0\n```", "coin_change")(
-            5
-        )
-        == 5
-    )
+    assert run("```python\ndef coinChange(x):\n    return x\n\ndef other(x):\n    return 0\n```", "coin_change")(5) == 5
 
 
 @pytest.mark.parametrize(
@@ -149,9 +144,7 @@ def test_any_mixture_of_markup(text):
     assert (found.code is None) == bool(found.reason)
 
 
-_NAMES = st.from_regex(r"[a-z]{2,8}", fullmatch=True).filter(
-    lambda n: n not in ("is", "in", "if", "or", "as")
-)
+_NAMES = st.from_regex(r"[a-z]{2,8}", fullmatch=True).filter(lambda n: n not in ("is", "in", "if", "or", "as"))
 _PROSE = st.lists(
     st.sampled_from(
         ["Here", "is", "what", "I'd", "do", ".", "It's", "the", "answer", ",", "don't", "worry", ":", "(so)"]

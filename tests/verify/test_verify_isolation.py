@@ -43,9 +43,7 @@ def test_this_machine_reaches_level_3_by_namespaces_or_user():
     assert (found.level == 3) == bool(report.get("namespaces_new") or report.get("own_uid"))
 
 
-@pytest.mark.parametrize(
-    "missing, mend", [("landlock", "kernel of 5.13"), ("seccomp", "CONFIG_SECCOMP_FILTER")]
-)
+@pytest.mark.parametrize("missing, mend", [("landlock", "kernel of 5.13"), ("seccomp", "CONFIG_SECCOMP_FILTER")])
 def test_too_low_a_level_is_one_clear_line(missing, mend):
     with pytest.raises(IsolationTooLow, match=mend) as caught:
         Judge(VerifyConfig(), replace(NOTHING_SPECIAL, **{missing: False}))
@@ -55,9 +53,7 @@ def test_too_low_a_level_is_one_clear_line(missing, mend):
 def test_level_2_judges_and_defends_too():
     with Judge(VerifyConfig(cpu_seconds=1.0, wall_factor=3.0), NOTHING_SPECIAL) as judge:
         assert judge.judge(coin_problem(), fenced(HONEST)).passed
-        hostile = judge.judge(
-            coin_problem(), fenced("import os\ndef coin_change(c, a): return os.listdir('/')")
-        )
+        hostile = judge.judge(coin_problem(), fenced("import os\ndef coin_change(c, a): return os.listdir('/')"))
         assert hostile.status is Status.FORBIDDEN and hostile.isolation == 2
         forks = judge.judge(coin_problem(), fenced("import os\ndef coin_change(c, a): return os.fork()"))
         assert forks.status is Status.FORBIDDEN
@@ -91,7 +87,7 @@ def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
     script = tmp_path / "zygote.py"
     script.write_text("raise RuntimeError('no such luck')")
     monkeypatch.setattr(worker, "_SCRIPT", script)
-    with pytest.raises(ZygoteDied, match="no such luck.*crucible verify probe") as caught:
+    with pytest.raises(ZygoteDied, match=r"no such luck.*crucible verify probe") as caught:
         Judge()
     assert "\n" not in str(caught.value)
 
@@ -116,9 +112,7 @@ def _ordinary_python() -> list[str]:
         ]
         command += [f"PYTHONPATH={REPOSITORY}:{site}", python]
         if (
-            subprocess.run(
-                [*command, "-c", "import pydantic, rich, tyro"], capture_output=True, cwd="/"
-            ).returncode
+            subprocess.run([*command, "-c", "import pydantic, rich, tyro"], capture_output=True, cwd="/").returncode
             == 0
         ):
             return command
@@ -140,8 +134,10 @@ def test_an_ordinary_user_is_as_safe(folder, own_attacks, request):
 
 def test_an_ordinary_user_passes_honest_programs(given_attacks):
     done = subprocess.run(
-        [*_ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks), "--only-kind", "compat"]
-        + ["--config.cpu-seconds", "4"],
+        [
+            *(*_ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks)),
+            *("--only-kind", "compat", "--config.cpu-seconds", "4"),
+        ],
         capture_output=True,
         text=True,
         cwd="/",

@@ -95,9 +95,7 @@ def test_values_survive_both_ways(judge):
 
 def test_inputs_are_fresh_for_each_test(judge):
     tests = [(([1, 2, 3],), 6)] * 3
-    assert judge.judge(
-        function_problem("f", tests), fenced("def f(x):\n    s = sum(x); x.clear(); return s")
-    ).passed
+    assert judge.judge(function_problem("f", tests), fenced("def f(x):\n    s = sum(x); x.clear(); return s")).passed
 
 
 def test_standard_input(judge):

@@ -59,8 +59,9 @@ def test_a_child_killed_from_outside_is_tried_again():
 
 def test_never_scored_where_nothing_could_be_judged():
     problem = coin_problem()
-    with Judge(VerifyConfig(retries=1, cache=True)) as judge, Storm(
-        lambda: judge.sandbox.zygotes and judge.sandbox.zygotes[0].pids, every=0.0005, seed=2
+    with (
+        Judge(VerifyConfig(retries=1, cache=True)) as judge,
+        Storm(lambda: judge.sandbox.zygotes and judge.sandbox.zygotes[0].pids, every=0.0005, seed=2),
     ):
         verdicts = [judge.judge_code(problem, WRONG) for _ in range(5)]
     assert {v.status for v in verdicts} <= {Status.INFRASTRUCTURE, Status.WRONG_ANSWER}

@@ -109,7 +109,12 @@ def test_kinds_mixed_in_one_batch(judge):
 def test_rows_for_ray_data():
     stage = JudgeRows(VerifyConfig())
     rows = [coin_problem().to_row()] * 3
-    batch = {"problem": rows, "text": [fenced(HONEST), fenced(WRONG), ""], "finish_reason": ["stop"] * 3, "id": [1, 2, 3]}
+    batch = {
+        "problem": rows,
+        "text": [fenced(HONEST), fenced(WRONG), ""],
+        "finish_reason": ["stop"] * 3,
+        "id": [1, 2, 3],
+    }
     done = stage(batch)
     found = [Verdict.from_row(row).status for row in done["verdict"]]
     assert found == [Status.PASSED, Status.WRONG_ANSWER, Status.UNPARSED]

@@ -96,6 +96,4 @@ def _program(folder: Path, row: object) -> Program:
     path = folder / f"{name}.py"
     if path.parent != folder or not path.is_file():
         raise BadFolder(f"{folder} has no {name}.py, which its manifest names")
-    return Program(
-        name, kind, tuple(win), path.read_text("utf-8", "surrogateescape"), str(row.get("desc", ""))
-    )
+    return Program(name, kind, tuple(win), path.read_text("utf-8", "surrogateescape"), str(row.get("desc", "")))

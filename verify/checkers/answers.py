@@ -52,9 +52,7 @@ def final_text(text: str) -> str | None:
 def read_number(text: str) -> float | None:
     """The final number: of the marked answer if there is one, otherwise the last one said."""
     marked = final_text(text)
-    found = _NUMBER.findall(
-        (marked if marked is not None else text[-_LONGEST:]).replace("\\!", "").replace("{,}", ",")
-    )
+    found = _NUMBER.findall((marked if marked is not None else text[-_LONGEST:]).replace("\\!", "").replace("{,}", ","))
     if not found or (marked is not None and len(found) > 1):
         return None
     return float(found[-1].replace(",", "").replace("−", "-"))

@@ -51,7 +51,8 @@ _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _LABEL = re.compile(r"\(?([A-J])\)?(?:[.:)]\s*|\s+|$)(.*)", re.DOTALL)
 _UNIT = re.compile(
-    r"(?P<value>.*[\d}!)\]])(?:(?P<sign>\\degree|%)|\s+(?P<word>[A-Za-z][A-Za-z/^0-9. ]*)|(?P<glued>cm|mm|km|kg|mg|ml))\s*",
+    r"(?P<value>.*[\d}!)\]])"
+    r"(?:(?P<sign>\\degree|%)|\s+(?P<word>[A-Za-z][A-Za-z/^0-9. ]*)|(?P<glued>cm|mm|km|kg|mg|ml))\s*",
     re.DOTALL,
 )
 _FRACTION = re.compile(r"([-+]?)\s*\\frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))")
@@ -124,9 +125,7 @@ def _members(text):
         return ("free", ""), [text.replace(r"\pm", "+", 1).lstrip("+ "), text.replace(r"\pm", "-", 1)]
     for opening, closing, how in ((r"\{", r"\}", "free"), ("(", ")", "ordered"), ("[", "]", "ordered")):
         for end in (closing, "]" if closing == ")" else ")" if closing == "]" else closing):
-            inner = (
-                text[len(opening) : -len(end)] if text.startswith(opening) and text.endswith(end) else None
-            )
+            inner = text[len(opening) : -len(end)] if text.startswith(opening) and text.endswith(end) else None
             if inner is not None and _balanced(inner):
                 parts = _split(inner)
                 if len(parts) > 1 or how == "free":
@@ -185,10 +184,8 @@ def _same_value(ours, theirs):
         if _close(a, b):
             return True
         # A percentage may be given as the number of per cents or as the share.
-        return (unit == "%") != (other_unit == "%") and _close(
-            a / (100 if unit else 1), b / (100 if other_unit else 1)
-        )
-    if unit and other_unit or not (unit or other_unit):
+        return (unit == "%") != (other_unit == "%") and _close(a / (100 if unit else 1), b / (100 if other_unit else 1))
+    if (unit and other_unit) or not (unit or other_unit):
         return _symbolic(mine, yours)
     # Words behind an expression might be part of it: only a number has a unit.
     return _symbolic(ours, theirs) if a is None and b is None else _symbolic(mine, yours)
@@ -206,7 +203,7 @@ def _with_unit(text):
         return text, ""
     unit = "degree" if found["sign"] == r"\degree" else found["sign"] or found["word"] or found["glued"]
     unit = " ".join(unit.rstrip(".").split())
-    if found["word"] and (len(unit) == 1 and unit not in _SHORT_UNITS or unit.lower() in _FUNCTIONS):
+    if found["word"] and ((len(unit) == 1 and unit not in _SHORT_UNITS) or unit.lower() in _FUNCTIONS):
         return text, ""
     unit = unit.lower()
     words = {

@@ -45,16 +45,12 @@ def checker_for(spec: str, kind: Kind) -> Checker:
         raise ValueError(f"there is no checker {spec!r} for problems of kind {kind}; did you mean {near[0]}?")
     match name:
         case "exact":
-            compare = {"function": _exact, "stdin": text.lines, "answer": answers.exact, "assert": _never}[
-                kind
-            ]
+            compare = {"function": _exact, "stdin": text.lines, "answer": answers.exact, "assert": _never}[kind]
         case "float":
             compare = _float(_tolerance(spec, parameter), kind)
         case "unordered":
             if parameter not in ("", "deep"):
-                raise ValueError(
-                    f"checker {spec!r} has an unknown parameter; use unordered or unordered:deep"
-                )
+                raise ValueError(f"checker {spec!r} has an unknown parameter; use unordered or unordered:deep")
             compare = text.unordered_lines if kind == "stdin" else _unordered(parameter == "deep")
         case "any_valid":
             compare = _any_valid(_trusted(parameter), kind)
@@ -81,9 +77,7 @@ def _trusted(path: str) -> Callable[[tuple, Any, Any], bool]:
     """A family's own function `f(args, expected, answer) -> bool`."""
     module, _, function = path.partition(":")
     if not module.startswith(_TRUSTED_MODULES) or not function.isidentifier():
-        raise ValueError(
-            f"checker any_valid:{path} must name a function as {_TRUSTED_MODULES}<family>:<function>"
-        )
+        raise ValueError(f"checker any_valid:{path} must name a function as {_TRUSTED_MODULES}<family>:<function>")
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
@@ -96,9 +90,7 @@ def _never(test: Test, expected: str, answer: str) -> bool:
 
 
 def _exact(test: Test, expected: str, answer: str) -> bool:
-    return answer == expected or _guided(
-        test, expected, answer, lambda tree: values.same(test.expected, tree)
-    )
+    return answer == expected or _guided(test, expected, answer, lambda tree: values.same(test.expected, tree))
 
 
 def _guided(test: Test, expected: str, answer: str, verdict: Callable[[Any], bool]) -> bool:
@@ -116,8 +108,7 @@ def _float(tolerance: float, kind: Kind) -> Compare:
     if kind == "answer":
         return lambda test, expected, answer: answers.number(test, answer, tolerance)
     return lambda test, expected, answer: (
-        answer == expected
-        or _guided(test, expected, answer, lambda tree: values.same(test.expected, tree, tolerance))
+        answer == expected or _guided(test, expected, answer, lambda tree: values.same(test.expected, tree, tolerance))
     )
 
 

@@ -68,11 +68,7 @@ def same(expected: Any, tree: Any, tolerance: float | None = None) -> bool:
             )
         case set() | frozenset():
             items = _tagged(tree, "s", "z")
-            return (
-                isinstance(items, list)
-                and len(items) == len(expected)
-                and _same_bag(expected, items, tolerance)
-            )
+            return isinstance(items, list) and len(items) == len(expected) and _same_bag(expected, items, tolerance)
         case dict():
             return _same_dict(expected, _tagged(tree, "d"), tolerance)
         case bytes():
@@ -192,8 +188,6 @@ def same_unordered(expected: Any, tree: Any, deep: bool) -> bool:
         return False
     ours, theirs = list(expected), items
     if deep:
-        ours = [
-            sorted(e, key=canonical) if isinstance(e, list | tuple | set | frozenset) else e for e in ours
-        ]
+        ours = [sorted(e, key=canonical) if isinstance(e, list | tuple | set | frozenset) else e for e in ours]
         theirs = [sorted(s, key=canonical_tree) if (s := sequence(t)) is not None else t for t in theirs]
     return _same_bag(ours, theirs, None)

@@ -48,9 +48,7 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
                 break
         status, detail = _result(judged, answered)
         if status is Status.INFRASTRUCTURE:
-            return unjudged(
-                prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}"
-            )
+            return unjudged(prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}")
         tally.spend(answered)
         tally.count(status, detail)
         if tally.left < 0.001:

@@ -88,11 +88,7 @@ def how_it_ended(outcome: Outcome) -> str:
     """Exit status or signal, for people."""
     if outcome.ended is None:
         return "no child"
-    return (
-        f"signal {outcome.ended.signal}"
-        if outcome.ended.signal
-        else f"exit status {outcome.ended.status >> 8}"
-    )
+    return f"signal {outcome.ended.signal}" if outcome.ended.signal else f"exit status {outcome.ended.status >> 8}"
 
 
 def unjudged(prepared: Prepared, outcome: Outcome, level: int, detail: str) -> Verdict:

@@ -151,9 +151,7 @@ def child_filter(machine: str | None = None) -> tuple[bytes, tuple[int, ...]]:
         # The operand of the body's second instruction, behind the jump that `_on` puts before the body.
         holes.append(sum(map(len, parts)) + 8 + 8 + 4)
         parts.append(_on(nr[name], to_itself(signal)))
-    parts.append(
-        _on(nr["clone"], _argument(0) + _op(_JSET, CLONE_THREAD, jt=1) + _refuse(EPERM) + _return(ALLOW))
-    )
+    parts.append(_on(nr["clone"], _argument(0) + _op(_JSET, CLONE_THREAD, jt=1) + _refuse(EPERM) + _return(ALLOW)))
     parts.append(_on(nr["prctl"], _one_of(_PRCTL_CHILD, 0)))
     last = len(_ZYGOTE_ONLY) - 1
     parts += [_op(_JEQ, nr[name], jt=last - i + 1) for i, name in enumerate(_ZYGOTE_ONLY)]

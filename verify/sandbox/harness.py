@@ -122,11 +122,7 @@ def _calls(code: str, entry: str, limit: int, requests) -> None:
         exec(compile(code, "<solution>", "exec", 0, True), namespace)
         function = namespace[entry] if entry else None
     except KeyError as error:
-        what = (
-            f"NameError: the program does not define {entry}".encode()
-            if error.args == (entry,)
-            else describe(error)
-        )
+        what = f"NameError: the program does not define {entry}".encode() if error.args == (entry,) else describe(error)
         return send(UNLOADED, what)
     except BaseException as error:
         return send(MEMORY if isinstance(error, MemoryError) else UNLOADED, describe(error))

@@ -359,9 +359,7 @@ def _explain(run: Run, outcome: Outcome) -> None:
     ended, job = run.ended, run.job
     if not run.greeted:
         outcome.stop = Stop.MACHINERY
-        outcome.detail = (
-            f"the child could not be set up (fork error {ended.fork_errno}, wait status {ended.status})"
-        )
+        outcome.detail = f"the child could not be set up (fork error {ended.fork_errno}, wait status {ended.status})"
     elif ended.why == OVER_CPU:
         outcome.stop, outcome.detail = Stop.TIMEOUT, f"over {job.cpu_seconds:g} s of CPU time"
     elif ended.why == OVER_WALL:

@@ -45,9 +45,7 @@ class Watch:
         since, self._last = now - (self._last or now), now
         if now - runs[0].started < _FIRST_LOOK:
             return
-        tasks = [
-            task for zygote in {id(r.zygote): r.zygote for r in runs}.values() for task in _tasks(zygote)
-        ]
+        tasks = [task for zygote in {id(r.zygote): r.zygote for r in runs}.values() for task in _tasks(zygote)]
         if not tasks:
             return
         if any(state in _AWAKE for state in tasks):

@@ -205,9 +205,7 @@ def _enforce(running: dict[int, _Child]) -> None:
             child.kill(OVER_CPU)
         elif now >= child.deadline:
             child.kill(OVER_WALL)
-        child.check = (
-            min(now + max(left, 0.001), child.deadline) if left > 0 and now < child.deadline else now + 1
-        )
+        child.check = min(now + max(left, 0.001), child.deadline) if left > 0 and now < child.deadline else now + 1
 
 
 def _fork(job: int, packed: bytes, control: socket.socket, run, lock) -> int:
