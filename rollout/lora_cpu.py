@@ -2,8 +2,8 @@
 
 vLLM's CPU path copies the adapter's weights once a token before it multiplies, which costs more than the model itself
 for small models, and it reads the index -1, which stands for «no adapter», as the last adapter that is loaded: a
-request for the base model is then answered by somebody's adapter. This replacement groups tokens by adapter once a step,
-multiplies each group at once, and leaves tokens without adapter alone.
+request for the base model is then answered by somebody's adapter. This replacement groups tokens by adapter once a
+step, multiplies each group at once, and leaves tokens without adapter alone.
 
 Results do not depend on what else is in the batch: groups are padded to 16 rows, below which the BLAS changes kernels.
 """
