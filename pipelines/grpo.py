@@ -43,6 +43,7 @@ from rollout.coordinator import Coordinator, Event
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.policy import PolicyVersion
 from train import checkpoint
+from train.advantage import group_advantages
 
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
@@ -228,7 +229,10 @@ class _Run:
             elif event.kind == "step":
                 row = step_row(event)
                 if event.batch is not None:
-                    rows = [r for group in event.batch.groups for r in sample_rows(group, step=event.step)]
+                    train, rows = self._config.train, []
+                    for group in event.batch.groups:
+                        advantages = group_advantages(group, train.group_filter, train.advantage)
+                        rows += sample_rows(group, step=event.step, advantages=advantages)
                     self._folder.write_samples(step_name(event.step), rows)
                     self._folder.write_ledger(event.batch.ledger.to_dict())
                 self._folder.append_metrics(row)

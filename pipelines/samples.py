@@ -48,9 +48,7 @@ SAMPLE_SCHEMA = pa.schema(
 )
 
 
-def sample_rows(
-    group: Group, *, step: int = -1, prompt: str = "", advantages: Sequence[float] = ()
-) -> list[dict[str, Any]]:
+def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | None] = ()) -> list[dict[str, Any]]:
     """The rows of a judged group, by `SAMPLE_SCHEMA`. Raises ValueError where a sample has no verdict or
     reward."""
     if not len(group.samples) == len(group.verdicts) == len(group.rewards):
@@ -58,7 +56,7 @@ def sample_rows(
         raise ValueError(f"group {group.sequence} is not judged: {counts}")
     problem = group.problem
     asked = {
-        "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": prompt,
+        "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": group.prompt,
         "question_hash": problem.question_hash, "family": problem.family, "mode": problem.mode,
         "difficulty": problem.difficulty, "split": problem.split,
     }  # fmt: skip
@@ -69,7 +67,7 @@ def sample_rows(
             "group_id": sample.group_id, "index": sample.index, "problem_id": sample.problem_id,
             "completion": sample.text, "completion_ids": sample.completion_ids, "logprobs": sample.logprobs,
             "finish_reason": sample.finish_reason, "engine": sample.engine, "reward": reward,
-            "advantage": float(advantages[number]) if len(advantages) else None,
+            "advantage": advantages[number] if len(advantages) else None,
         }  # fmt: skip
         row = {**asked, **answered, **verdict.to_row(), "passed": verdict.passed}
         rows.append({key: _storable(value) if isinstance(value, str) else value for key, value in row.items()})

@@ -177,8 +177,8 @@ class Group:
     verdicts: tuple[Verdict, ...] = ()
     rewards: tuple[float | None, ...] = ()
     """None where the machinery failed and the sample must not be scored."""
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Where its time went, by stage."""
+    prompt: str = ""
+    """The prompt as the model saw it, for people; `prompt_ids` of the samples are what counts."""
 
 
 def encode_value(value: Any) -> str:

@@ -99,7 +99,7 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job)
             samples = await self._engine.generate(request)
-        return Group(lease.sequence, lease.attempt, problem, tuple(samples))
+        return Group(lease.sequence, lease.attempt, problem, tuple(samples), prompt=prompt.text)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""

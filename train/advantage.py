@@ -71,3 +71,11 @@ def informative(group: Group, group_filter: GroupFilter) -> bool:
             f"{len(group.samples)} samples: verify it, or use group_filter=reward"
         )
     return len({group.verdicts[i].passed for i in scored}) > 1
+
+
+def group_advantages(group: Group, group_filter: GroupFilter, estimator: Estimator) -> list[float | None]:
+    """Advantage of each sample; None for a sample without reward, and for all of a group that the filter leaves out."""
+    if not informative(group, group_filter):
+        return [None] * len(group.samples)
+    values_G = advantages(reward_table([group.rewards]), estimator)[0]
+    return [None if np.isnan(value) else float(value) for value in values_G]

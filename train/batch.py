@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from problems.problem import Group, Sample
-from train.advantage import advantages, informative, reward_table
+from train.advantage import group_advantages, informative
 from train.config import TrainConfig
 
 
@@ -54,14 +54,14 @@ class TrainBatch:
         whose log-probabilities do not match its tokens.
         """
         kept = [group for group in groups if informative(group, config.group_filter)]
-        advantages_P_G = advantages(reward_table([group.rewards for group in kept]), config.advantage)
         rows, prompts, excluded = [], {}, 0
-        for group, advantages_G in zip(kept, advantages_P_G, strict=True):
-            for sample, advantage in zip(group.samples, advantages_G, strict=False):
-                if np.isnan(advantage) or len(sample.completion_ids) == 0:
+        for group in kept:
+            advantages_G = group_advantages(group, config.group_filter, config.advantage)
+            for sample, advantage in zip(group.samples, advantages_G, strict=True):
+                if advantage is None or len(sample.completion_ids) == 0:
                     excluded += 1
                     continue
-                rows.append(_row(sample, float(advantage), prompts))
+                rows.append(_row(sample, advantage, prompts))
         return cls(tuple(rows), len(groups), len(kept), excluded)
 
     @property

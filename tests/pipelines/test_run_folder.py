@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -153,7 +154,7 @@ def test_resume_sweeps_what_was_half_written(tmp_path):
 
 def test_samples_have_real_columns_that_pandas_reads(tmp_path):
     run = RunFolder.create(tmp_path / "run", CONFIG)
-    path = run.write_samples(step_name(1), sample_rows(_group(), step=1, prompt="Q?", advantages=[0.7, -0.7]))
+    path = run.write_samples(step_name(1), sample_rows(replace(_group(), prompt="Q?"), step=1, advantages=[0.7, -0.7]))
     assert pq.read_schema(path).equals(SAMPLE_SCHEMA)
     frame = pd.read_parquet(path)
     assert frame["completion"].iloc[0] == "def fib(n): ...\\ud800"
