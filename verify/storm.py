@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 
 class Storm:
@@ -37,14 +37,15 @@ class Storm:
                     self.kills += 1
 
 
-def descendants(pid: int) -> list[int]:
-    """Every process below `pid`, as /proc tells it at this moment."""
+def descendants(pid: int, besides: Collection[int] = ()) -> list[int]:
+    """Every process below `pid`, as /proc tells it at this moment, without those of `besides` and all below them."""
     found = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children") as f:
                 for child in map(int, f.read().split()):
-                    found += [child, *descendants(child)]
+                    if child not in besides:
+                        found += [child, *descendants(child, besides)]
     return found
 
 
