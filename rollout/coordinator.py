@@ -89,6 +89,9 @@ class Coordinator:
             steps=self._steps,
         )
         self._events.append(Event("begin", state.version))
+        if epoch:
+            text = f"the learner was started again and goes on after step {state.version}"
+            self._events.append(Event("note", text=text))
         self._recorded = time.monotonic()
         if self._pipeline is None:
             self._pipeline = threading.Thread(target=self._run_pipeline, name="stream", daemon=True)
@@ -172,8 +175,9 @@ class Coordinator:
         events, self._events = self._events, []
         return events
 
-    async def current_policy(self) -> Publication:
-        """What an engine that was restarted must load."""
+    async def current_policy(self, engine: str) -> Publication:
+        """What an engine that came back empty must load."""
+        self._events.append(Event("note", text=f"{engine} was started again and is given the current policy"))
         return await self._publication
 
     async def engine_stats(self) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ class EngineActor:
             self._pull = asyncio.Lock()
         async with self._pull:
             coordinator = ray.get_actor(job.coordinator, namespace=NAMESPACE)
-            publication = await coordinator.current_policy.remote()
+            publication = await coordinator.current_policy.remote(self._engine.name)
             if not self._engine.holds(job.run, publication.policy.number):
                 await self._engine.load(publication)
 

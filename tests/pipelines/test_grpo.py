@@ -165,6 +165,8 @@ def test_killed_actors_lose_nothing(tiny_student, runs):
     ledger = json.loads((folder / "ledger.json").read_text())
     assert numbers == sorted([*range(ledger["low_water"]), *ledger["above"]]), "none lost"
     assert all(row["staleness_max"] <= 1 for row in steps(folder))
+    log = (folder / "log.txt").read_text()
+    assert "the learner was started again" in log and "engine-0 was started again" in log
 
 
 @pytest.mark.parametrize(

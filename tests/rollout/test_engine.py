@@ -131,13 +131,13 @@ def test_abort_ends_what_is_in_flight(engine, loop):
     async def aborted():
         await engine.load(Publication(PolicyVersion("abort", 0)))
         running = asyncio.ensure_future(engine.generate(ask("abort", range(16), max_tokens=200)))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
         count = await engine.abort()
         with pytest.raises(asyncio.CancelledError):
             await running
         return count
 
-    assert loop.run_until_complete(aborted()) == 16
+    assert 8 < loop.run_until_complete(aborted()) <= 16, "all that had not met the end token by then"
     assert len(loop.run_until_complete(engine.generate(ask("abort")))) == 4
 
 
