@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import psutil
 
 from cluster.hardware import Node
 
@@ -16,6 +18,8 @@ LOCAL_SLOTS = 8
 controller would wait for ever behind Ray Data's stages."""
 LOCAL_STORE = 256 * 2**20
 """Bytes of a local object store: rows and adapters are small."""
+GRACE = 5.0
+"""Seconds that a local Ray's processes have to end by themselves."""
 
 WORKER_ENVIRONMENT = {
     # Ray Train polls its workers at this interval, and each report waits for a poll (2 s unless set).
@@ -66,7 +70,31 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     try:
         yield ray
     finally:
+        leftovers = [] if address else ray_processes()
         ray.shutdown()
+        end_processes(leftovers, GRACE)
+
+
+def ray_processes() -> list[psutil.Process]:
+    """Ray's processes below this one: raylet, control store, workers."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if command and (command[0].startswith("ray::") or any("/ray/" in part for part in command[:6])):
+                found.append(process)
+    return found
+
+
+def end_processes(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Waits for processes that are ending, and kills those that have not after `seconds`.
+
+    A worker of Ray now and then hangs in its own exit once the raylet is gone, and keeps its memory for ever.
+    """
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def live_nodes() -> list[Node]:
