@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 GPU_LABEL = "ray.io/accelerator-type"
 """Ray's own node label for the kind of GPU."""
@@ -26,7 +26,44 @@ class Placement(BaseModel):
     gpus: float | None = Field(None, ge=0)
     """GPUs, or a share of one; None: what the machine suggests."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Ray node labels that the node must carry, for example {"ray.io/accelerator-type": "H100"}."""
+    """Ray node labels that the node must carry, for example {"ray.io/accelerator-type": "H100"}; Ray's selectors
+    (`!x`, `in(x,y)`, `!in(x,y)`) hold."""
+    accelerator: str = ""
+    """Kind of GPU, in short for the label ray.io/accelerator-type."""
+    fallbacks: tuple[dict[str, str], ...] = ()
+    """Labels to be content with, in this order, where no node with the wanted ones has room."""
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """All labels that are wanted first."""
+        return self.labels | ({GPU_LABEL: self.accelerator} if self.accelerator else {})
+
+
+class EngineProfile(Placement):
+    """One kind of rollout engine, for clusters of unlike machines. What is None is as in rollout.engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
+    """How metrics and reports call engines of this kind."""
+    count: int = Field(1, ge=1)
+    """Engines of this kind."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    """Numbers of the weights."""
+    tensor_parallel: int | None = Field(None, ge=1)
+    """GPUs over which one engine's weights are split."""
+    max_sequences: int | None = Field(None, ge=1)
+    """Sequences decoded at once."""
+    gpu_memory_share: float | None = Field(None, gt=0, lt=1)
+    """Share of a GPU's memory that an engine may use."""
+    max_model_len: int | None = Field(None, ge=16)
+    """Longest prompt plus completion, in tokens."""
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings of rollout.engine that engines of this kind have otherwise."""
+        names = ("dtype", "tensor_parallel", "max_sequences", "gpu_memory_share", "max_model_len")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class HardwareConfig(BaseModel):
@@ -40,6 +77,16 @@ class HardwareConfig(BaseModel):
     """Each rollout engine."""
     learner: Placement = Placement()
     """Each learner worker."""
+    profiles: tuple[EngineProfile, ...] = ()
+    """Kinds of engines, where machines are unlike; given, they take the place of `engine` and of rollout.engines.
+    Set in a configuration file."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> HardwareConfig:
+        names = [profile.name for profile in self.profiles]
+        if len(set(names)) < len(names):
+            raise ValueError(f"profiles need names that differ; these are {', '.join(names)}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +107,10 @@ class Demand:
     cpus: float
     gpus: float
     labels: Mapping[str, str]
+    fallbacks: tuple[Mapping[str, str], ...] = ()
+    """Labels to be content with, in order."""
+    profile: EngineProfile | None = None
+    """The kind of engine, where the configuration tells kinds apart."""
 
     def options(self) -> dict[str, Any]:
         """Ray actor options."""
@@ -68,59 +119,94 @@ class Demand:
             options["num_gpus"] = self.gpus
         if self.labels:
             options["label_selector"] = dict(self.labels)
+        if self.labels and self.fallbacks:
+            options["fallback_strategy"] = [{"label_selector": dict(labels)} for labels in self.fallbacks]
         return options
+
+    @property
+    def name(self) -> str:
+        """What its actors are called."""
+        return self.profile.name if self.profile is not None else "engine"
 
     def __str__(self) -> str:
         parts = [f"{self.gpus:g} GPU"] if self.gpus else []
         parts.append(f"{self.cpus:g} CPU")
-        where = f" on nodes labelled {dict(self.labels)}" if self.labels else ""
+        wanted = " or ".join(str(dict(labels)) for labels in (self.labels, *self.fallbacks) if labels)
+        where = f" on nodes labelled {wanted}" if wanted else ""
         return f"{self.count} {self.what} of {' and '.join(parts)}{where}"
 
 
-def plan(config: HardwareConfig, nodes: Sequence[Node], engines: int, workers: int) -> tuple[Demand, Demand]:
-    """What engines and learner workers ask of the cluster. Raises NoRoom where it can never be had.
+def plan(
+    config: HardwareConfig, nodes: Sequence[Node], engines: int, workers: int, learners: int = 1
+) -> tuple[tuple[Demand, ...], Demand]:
+    """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster.
 
-    With one GPU in the whole cluster engines and learners share it; otherwise each takes whole GPUs.
+    With one GPU in the whole cluster engines and learners share it; otherwise each takes whole GPUs. The demand of
+    learners names the labels that were found to have room. Raises NoRoom where it can never be had.
     """
     gpus = sum(node.resources.get("GPU", 0) for node in nodes)
     use_gpu = gpus > 0 if config.device == "auto" else config.device == "gpu"
     if use_gpu and not gpus:
         raise NoRoom(f"no GPU in the cluster ({_have(nodes)}) and hardware.device is gpu; set it to cpu or add a node")
-    share = 1.0 if gpus >= engines + workers else gpus / (engines + workers)
+    workers *= learners
+    count = sum(profile.count for profile in config.profiles) or engines
+    share = 1.0 if gpus >= count + workers else gpus / (count + workers)
     if use_gpu and share < 1:
         share = int(share * 100) / 100
-    demands = (
-        _demand("engine", engines, config.engine, share if use_gpu else 0.0),
-        _demand("learner worker", workers, config.learner, share if use_gpu else 0.0),
-    )
-    check_room(demands, nodes)
-    return demands
+    share = share if use_gpu else 0.0
+    wanted = [_demand("learner worker", workers, config.learner, share)]
+    if config.profiles:
+        wanted += [
+            _demand(f"engine {p.name}", p.count, p, share and (p.tensor_parallel or share)) for p in config.profiles
+        ]
+    else:
+        wanted.append(_demand("engine", engines, config.engine, share))
+    learner, *fleet = check_room(wanted, nodes)
+    return tuple(fleet), learner
 
 
-def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
-    """Raises NoRoom where the nodes, if they were empty, could not hold all demands at once (first fit)."""
+def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]:
+    """The demands with the labels under which the nodes, if they were empty, hold them all at once (first fit).
+
+    Raises NoRoom where they cannot.
+    """
     free = {node.name: dict(node.resources) for node in nodes}
     labels = {node.name: node.labels for node in nodes}
-    for demand in sorted(demands, key=lambda d: (not d.labels, -d.gpus, -d.cpus)):
+
+    def placed(demand: Demand, wanted: Mapping[str, str]) -> bool:
+        before = {name: dict(left) for name, left in free.items()}
         for _ in range(demand.count):
             for name, left in free.items():
-                matches = all(_matches(labels[name].get(k, ""), wanted) for k, wanted in demand.labels.items())
+                matches = all(_matches(labels[name].get(k, ""), value) for k, value in wanted.items())
                 if matches and left.get("CPU", 0) >= demand.cpus - 1e-9 and left.get("GPU", 0) >= demand.gpus - 1e-9:
                     left["CPU"] = left.get("CPU", 0) - demand.cpus
                     left["GPU"] = left.get("GPU", 0) - demand.gpus
                     break
             else:
-                asked = "; ".join(map(str, demands))
-                raise NoRoom(
-                    f"the cluster has no room for {demand}. Asked for in all: {asked}. It has: {_have(nodes)}. Lower "
-                    f"hardware.engine, hardware.learner, rollout.engines or train.workers, or add nodes"
-                )
+                free.update(before)
+                return False
+        return True
+
+    found: dict[int, Demand] = {}
+    for index, demand in sorted(enumerate(demands), key=lambda d: (not d[1].labels, -d[1].gpus, -d[1].cpus)):
+        choices = [demand.labels, *demand.fallbacks]
+        chosen = next((number for number, wanted in enumerate(choices) if placed(demand, wanted)), None)
+        if chosen is None:
+            asked = "; ".join(map(str, demands))
+            raise NoRoom(
+                f"the cluster has no room for {demand}. Asked for in all: {asked}. It has: {_have(nodes)}. Lower or "
+                f"change hardware.engine, hardware.learner, hardware.profiles, rollout.engines or train.workers, or "
+                f"add nodes"
+            )
+        found[index] = replace(demand, labels=choices[chosen], fallbacks=tuple(choices[chosen + 1 :]))
+    return [found[index] for index in range(len(demands))]
 
 
 def _demand(what: str, count: int, placement: Placement, gpu_share: float) -> Demand:
     gpus = gpu_share if placement.gpus is None else placement.gpus
     cpus = placement.cpus if placement.cpus is not None else (1.0 if gpus else 0.5)
-    return Demand(what, count, cpus, gpus, placement.labels)
+    profile = placement if isinstance(placement, EngineProfile) else None
+    return Demand(what, count, cpus, gpus, placement.selector, placement.fallbacks, profile)
 
 
 def _matches(value: str, wanted: str) -> bool:

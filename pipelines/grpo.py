@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,42 +78,66 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        initial = read_adapter(config.adapter, config.name) if config.adapter else None
         spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
         console.print(f"run folder: {folder.path}")
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
-            problems = held_out(config)
-            max_tokens = config.rollout.sampling.max_tokens
-            before = load_evaluation(folder, "before")
-            if before is None:
-                start = initial or PolicyVersion(config.name, 0)
-                before = evaluate(session, config, problems, start, "before", max_tokens, console)
-                write_evaluation(folder, before, 0)
-            steps = _Run(config, session, folder, initial, console).train()
-            if steps < config.steps:
-                return Outcome(folder.path, steps, finished=False, before=before)
-            trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
-            after = evaluate(session, config, problems, trained, "after", max_tokens, console)
-        write_evaluation(folder, after, steps)
-        comparison = compare(before, after)
-        folder.append_metrics(comparison)
-        _report(folder)
-    return Outcome(folder.path, steps, True, before, after, comparison["pass_at_1"])
+            outcome = run_in(session, config, folder, console)
+        if outcome.finished:
+            _report(folder)
+    return outcome
+
+
+def run_in(
+    session: Session,
+    config: GRPOConfig,
+    folder: RunFolder,
+    console: Console,
+    before: Evaluation | None = None,
+    on_step: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> Outcome:
+    """The run itself, in a session that is up: evaluates, trains, evaluates again.
+
+    `before` where the starting policy has been evaluated elsewhere; `on_step` is told every step's row of metrics.
+    """
+    initial = read_adapter(config.adapter, config.name) if config.adapter else None
+    problems = held_out(config)
+    max_tokens = config.rollout.sampling.max_tokens
+    found = load_evaluation(folder, "before")
+    if found is None:
+        start = initial or PolicyVersion(config.name, 0)
+        found = before or evaluate(session, config, problems, start, "before", max_tokens, console)
+        write_evaluation(folder, found, 0)
+    steps = _Run(config, session, folder, initial, console, on_step).train()
+    if steps < config.steps:
+        return Outcome(folder.path, steps, finished=False, before=found)
+    trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
+    after = evaluate(session, config, problems, trained, "after", max_tokens, console)
+    write_evaluation(folder, after, steps)
+    comparison = compare(found, after)
+    folder.append_metrics(comparison)
+    return Outcome(folder.path, steps, True, found, after, comparison["pass_at_1"])
 
 
 class _Run:
     """The training of one run, from the driver's side."""
 
     def __init__(
-        self, config: GRPOConfig, session: Session, folder: RunFolder, initial: PolicyVersion | None, console: Console
+        self,
+        config: GRPOConfig,
+        session: Session,
+        folder: RunFolder,
+        initial: PolicyVersion | None,
+        console: Console,
+        on_step: Callable[[dict[str, Any]], None],
     ):
         self._config = config
         self._session = session
         self._folder = folder
         self._initial = initial
         self._console = console
+        self._on_step = on_step
         self._coordinator_name = f"{session.run}-coordinator"
 
     def train(self) -> int:
@@ -237,6 +261,7 @@ class _Run:
                     self._folder.write_ledger(event.batch.ledger.to_dict())
                 self._folder.append_metrics(row)
                 display.update(row)
+                self._on_step(row)
 
 
 class _Fit:

@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,15 +37,21 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_session(config: JobConfig, spec: EngineSpec, engines: int, workers: int = 0) -> Iterator[Session]:
-    """Connects, checks that there is room, starts engines and waits for them; all of it ends with the block.
+def open_session(
+    config: JobConfig, spec: EngineSpec, engines: int, workers: int = 0, learners: int = 1
+) -> Iterator[Session]:
+    """Connects, checks that there is room for engines and learners, starts the engines; all of it ends with the block.
 
     Raises NoRoom and ConfigError with one line each.
     """
     with ray_session(config.address or None) as ray:
-        engine_demand, learner = plan(config.hardware, live_nodes(), engines, workers)
+        fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
-        handles = start_fleet(spec, engines, run, engine_demand.options())
+        handles = []
+        for demand in fleet:
+            overrides = demand.profile.overrides if demand.profile is not None else {}
+            own = replace(spec, config=spec.config.model_copy(update=overrides))
+            handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
         try:
             yield Session(ray, handles, learner, run, spec.model)
         finally:

@@ -20,6 +20,7 @@ import numpy as np
 from problems.problem import Sample
 from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve_dtype
 from rollout.config import Sampling
+from rollout.fair import FairGate
 from rollout.policy import Canary, PolicyVersion, Publication
 
 CANARY_BOUNDS = {"float32": 1e-4, "bfloat16": 0.15, "float16": 0.05}
@@ -89,6 +90,8 @@ class Engine:
         self._backend = backend or open_backend(spec)
         self._bound = spec.config.canary_bound or CANARY_BOUNDS[resolve_dtype(spec.config)]
         self._policies: dict[str, list[_Loaded]] = {}
+        # Twice what is decoded at once: vLLM always has a next sequence at hand, and a run's turn is never far.
+        self._gate = FairGate(2 * spec.config.max_sequences)
         self._lora_ids = itertools.count(1)
         self._request_ids = itertools.count()
         shm = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -137,6 +140,12 @@ class Engine:
 
         Raises PolicyMissing where no version as young as `min_version` is loaded, and EngineDead.
         """
+        self._current(request.run, request.min_version)
+        async with self._gate.turn(request.run, len(request.seeds)):
+            return await self._generate(request)
+
+    async def _generate(self, request: GroupRequest) -> list[Sample]:
+        # The policy is chosen now and not before the wait: the youngest there is when the samples are drawn.
         loaded = self._current(request.run, request.min_version)
         loaded.in_flight += 1
         try:
@@ -162,6 +171,7 @@ class Engine:
 
     async def forget(self, run: str) -> None:
         """Frees all adapters of a run that has ended."""
+        self._gate.forget(run)
         for loaded in self._policies.pop(run, []):
             await self._free(loaded)
 

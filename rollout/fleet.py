@@ -145,25 +145,28 @@ class EngineActor:
                 await self._engine.load(publication)
 
 
-def start_fleet(spec: Any, count: int, fleet: str, resources: Mapping[str, Any]) -> list[Any]:
+def start_fleet(
+    spec: Any, count: int, fleet: str, resources: Mapping[str, Any], kind: str = "engine", actor: type = EngineActor
+) -> list[Any]:
     """Starts `count` engine actors at once and returns their handles; `await_ready` waits for them.
 
-    `resources` are Ray actor options (num_cpus, num_gpus, label_selector).
+    They are named <fleet>-<kind>-<index>. `resources` are Ray actor options (num_cpus, num_gpus, label_selector).
     """
     import ray
 
-    actor = ray.remote(EngineActor)
+    remote = ray.remote(actor)
+    names = [f"{fleet}-{kind}-{index}" for index in range(count)]
     return [
-        actor.options(
-            name=f"{fleet}-engine-{index}",
+        remote.options(
+            name=name,
             namespace=NAMESPACE,
             max_restarts=-1,
             max_task_retries=-1,
             max_concurrency=1024,
             scheduling_strategy="DEFAULT",
             **resources,
-        ).remote(spec, f"{fleet}-engine-{index}")
-        for index in range(count)
+        ).remote(spec, name)
+        for name in names
     ]
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import pickle
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from ray.data.datasource import Datasource, ReadTask
 
 from problems.problem import Problem
 from rollout.admission import Lease
+from rollout.balance import Balancer
 from rollout.fleet import NAMESPACE, RolloutJob
 
 TRIES = 4
@@ -75,12 +77,12 @@ def _pull(name: str, problem: Callable[[int], Problem], size: int) -> Iterable[p
 
 
 class RolloutStage:
-    """Hands each lease to the least loaded engine: (lease, problem) becomes (lease, problem, group or error)."""
+    """Has each lease answered by the engine that will be done soonest: a row gains the group, or its error as text."""
 
     def __init__(self, job: RolloutJob, engines: Sequence[Any]):
         self._job = job
         self._engines = list(engines)
-        self._load = [0] * len(self._engines)
+        self._balancer = Balancer(len(self._engines))
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """One row in, one row out; a group that fails leaves its error as text, so that the stream goes on."""
@@ -93,10 +95,11 @@ class RolloutStage:
 
         error = "no engine"
         for attempt in range(TRIES):
-            index = min(range(len(self._engines)), key=lambda i: (self._load[i], i))
-            self._load[index] += 1
+            index, answered = self._balancer.begin(time.monotonic()), False
             try:
-                return await self._engines[index].rollout.remote(self._job, lease, problem)
+                group = await self._engines[index].rollout.remote(self._job, lease, problem)
+                answered = True
+                return group
             except ray.exceptions.RayTaskError as failed:
                 if isinstance(failed.cause, ValueError):
                     return str(failed.cause)
@@ -104,7 +107,7 @@ class RolloutStage:
             except ray.exceptions.RayError as failed:
                 error = f"{type(failed).__name__}: {failed}"
             finally:
-                self._load[index] -= 1
+                self._balancer.end(index, time.monotonic(), answered)
             await asyncio.sleep(0.2 * 2**attempt * (0.5 + random.random()))
         return error
 

@@ -1,0 +1,70 @@
+"""Which engine gets the next group: unlike engines are given work in proportion to what they have shown they can do.
+
+Pure: no Ray, no clock of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEMORY = 0.8
+"""Weight of what was known of an engine's rate when a new measurement comes in."""
+
+
+@dataclass(slots=True)
+class _Engine:
+    in_flight: int = 0
+    since: float = 0.0
+    done: int = 0
+    rate: float | None = None
+    """Groups a second that it has been seen to answer while it had work."""
+    busy: float = 0.0
+    """Seconds with work since the last measurement."""
+
+
+class Balancer:
+    """Chooses the engine that would be done soonest, by its load and its measured rate.
+
+    An engine's rate is counted only over the time that it had work. Before anything is known of one it is taken to be
+    as fast as the mean of the others, so that it is tried.
+    """
+
+    def __init__(self, engines: int):
+        self._engines = [_Engine() for _ in range(engines)]
+
+    def begin(self, now: float) -> int:
+        """The engine for one more group; books it. `now` in seconds of any monotonic clock."""
+        rates = [engine.rate for engine in self._engines]
+        known = [rate for rate in rates if rate]
+        usual = sum(known) / len(known) if known else 1.0
+
+        def wait(index: int) -> tuple[float, int]:
+            return (self._engines[index].in_flight + 1) / (rates[index] or usual), index
+
+        chosen = min(range(len(self._engines)), key=wait)
+        self._tick(chosen, now)
+        self._engines[chosen].in_flight += 1
+        return chosen
+
+    def end(self, index: int, now: float, answered: bool) -> None:
+        """Books that a group of `begin` has ended; one that failed says nothing of the engine's rate."""
+        self._tick(index, now)
+        engine = self._engines[index]
+        engine.in_flight -= 1
+        engine.done += answered
+        # One answer is a noisy measure: a rate is taken over as many as are in flight together, and two at least.
+        if engine.done >= max(2, engine.in_flight) and engine.busy > 0:
+            seen = engine.done / engine.busy
+            engine.rate = seen if engine.rate is None else MEMORY * engine.rate + (1 - MEMORY) * seen
+            engine.done, engine.busy = 0, 0.0
+
+    @property
+    def rates(self) -> list[float | None]:
+        """Groups a second of each engine while it had work; None where nothing is known yet."""
+        return [engine.rate for engine in self._engines]
+
+    def _tick(self, index: int, now: float) -> None:
+        engine = self._engines[index]
+        if engine.in_flight:
+            engine.busy += now - engine.since
+        engine.since = now
