@@ -173,7 +173,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _keys(model)
+        known = option_keys(model)
         near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
         leaf = where.rpartition(".")[2]
         near = near or [key for key in known if key.rpartition(".")[2] == leaf][:1]
@@ -207,13 +207,14 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def option_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """All dotted keys of a configuration, those of whole sections included."""
     found = []
     for name, field in model.model_fields.items():
         found.append(prefix + name)
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                found += _keys(kind, f"{prefix}{name}.")
+                found += option_keys(kind, f"{prefix}{name}.")
     return found
 
 

@@ -58,6 +58,8 @@ class _Loaded:
     lora: Any
     path: Path | None
     in_flight: int = 0
+    forgotten: bool = False
+    """Its run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Engine:
             outputs = await self._backend.generate(requests)
         finally:
             loaded.in_flight -= 1
+        if loaded.forgotten and not loaded.in_flight:
+            await self._free(loaded)
         await self._retire(request.run)
         return [self._sample(request, loaded, index, output) for index, output in enumerate(outputs)]
 
@@ -170,10 +174,12 @@ class Engine:
         return await self._score(prompt_ids, completion_ids, self._current(run, 0))
 
     async def forget(self, run: str) -> None:
-        """Frees all adapters of a run that has ended."""
+        """Frees all adapters of a run that has ended: those that requests in flight want, after the last of them."""
         self._gate.forget(run)
         for loaded in self._policies.pop(run, []):
-            await self._free(loaded)
+            loaded.forgotten = True
+            if not loaded.in_flight:
+                await self._free(loaded)
 
     async def abort(self) -> int:
         """Ends all requests in flight. Returns how many there were."""

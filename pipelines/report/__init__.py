@@ -86,6 +86,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def style_sheet() -> str:
+    """The look of all reports, as CSS."""
+    return _environment().get_template("style.css.jinja").render()
+
+
 def _environment() -> jinja2.Environment:
     """Everything is escaped: names, details and completions are text that a model may have written."""
     environment = jinja2.Environment(

@@ -101,7 +101,7 @@ def learning_curves(record: Record) -> list[Chart]:
         lines = [(record.series(key), label, colour) for key, label, colour in curve.lines]
         if all(value is None for values, _, _ in lines for value in values):
             continue
-        figure = _figure(210)
+        figure = blank(210)
         for values, label, colour in lines:
             figure.add_traces(list(_raw_and_smoothed(record.numbers, values, label, colour)))
         if curve.key == "pass-rate":
@@ -136,7 +136,7 @@ SYNC_LINES = (
 
 def sync_chart(record: Record) -> Chart | None:
     """Gaps between the engines' and the learner's log-probabilities, with the bound."""
-    figure, seen = _figure(300), []
+    figure, seen = blank(300), []
     for key, label, colour, dash in SYNC_LINES:
         values = record.series(key)
         if all(value is None for value in values):
@@ -168,7 +168,7 @@ def time_chart(record: Record) -> Chart | None:
     parts = time_parts(record)
     if not parts:
         return None
-    figure = _figure(300)
+    figure = blank(300)
     for label, seconds in parts.items():
         figure.add_bar(
             x=record.numbers, y=seconds, name=label, marker_color=TIME_COLOURS[label], hovertemplate="%{y:.3f} s"
@@ -191,7 +191,7 @@ def engine_chart(record: Record) -> Chart | None:
     times = engine_times(record)
     if not any(times):
         return None
-    figure = _figure(300)
+    figure = blank(300)
     kinds = sorted({kind for step in times for clock in step.values() for kind in clock}, key=_engine_order)
     for kind in kinds:
         seconds = [sum(clock.get(kind, 0.0) for clock in step.values()) / len(step) if step else None for step in times]
@@ -210,7 +210,7 @@ def status_chart(record: Record) -> Chart | None:
     names = ordered_statuses({name for row in counts for name in row})
     if not names:
         return None
-    figure = _figure(300)
+    figure = blank(300)
     wholes = [sum(v for v in row.values() if is_number(v)) for row in counts]
     for name in names:
         shares = [(row.get(name) or 0) / whole if whole else None for row, whole in zip(counts, wholes)]
@@ -240,7 +240,8 @@ def readable(status: str) -> str:
     return str(status).replace("_", " ")
 
 
-def _figure(height: int) -> go.Figure:
+def blank(height: int) -> go.Figure:
+    """An empty figure in the look of all, `height` pixels high."""
     axis = {
         "gridcolor": GRID, "zeroline": False, "linecolor": GRID, "tickfont": {"size": 11}, "automargin": True,
         "title": {"font": {"size": 11}, "standoff": 6},

@@ -214,20 +214,15 @@ def content(row):
     return {"content": Problem.from_row(row).content_hash}
 
 
-def test_ray_data_gives_the_same_problems(tmp_path, spoiled):
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
-    try:
-        for name in ("mmlu_pro_math", "livecodebench"):
-            config = SourceConfig(mapping=name, path=str(FIXTURES / FILES[name]))
-            assert list(problems_of(dataset(config), config)) == list(read(config))
-        report = Report()
-        config = SourceConfig(mapping="gsm8k", path=str(spoiled))
-        assert len(list(problems_of(dataset(config), config, report))) == 2 and report.excluded == 5
-        stream = ProblemStream(ProblemsConfig(), "test")
-        mix = Mix([(stream, 1), (Finite(list(read(config)), 0), 1)], seed=2)
-        for part in (stream, mix):
-            found = sorted(row["content"] for row in stream_dataset(part, 5, 25).map(content).take_all())
-            assert found == sorted(part.problem(i).content_hash for i in range(5, 25))
-    finally:
-        ray.shutdown()
+def test_ray_data_gives_the_same_problems(tmp_path, spoiled, ray_local):
+    for name in ("mmlu_pro_math", "livecodebench"):
+        config = SourceConfig(mapping=name, path=str(FIXTURES / FILES[name]))
+        assert list(problems_of(dataset(config), config)) == list(read(config))
+    report = Report()
+    config = SourceConfig(mapping="gsm8k", path=str(spoiled))
+    assert len(list(problems_of(dataset(config), config, report))) == 2 and report.excluded == 5
+    stream = ProblemStream(ProblemsConfig(), "test")
+    mix = Mix([(stream, 1), (Finite(list(read(config)), 0), 1)], seed=2)
+    for part in (stream, mix):
+        found = sorted(row["content"] for row in stream_dataset(part, 5, 25).map(content).take_all())
+        assert found == sorted(part.problem(i).content_hash for i in range(5, 25))

@@ -141,6 +141,24 @@ def test_abort_ends_what_is_in_flight(engine, loop):
     assert len(loop.run_until_complete(engine.generate(ask("abort")))) == 4
 
 
+def test_a_run_that_ends_while_it_samples_frees_its_adapter_after_the_last_sample(engine, loop, adapter):
+    async def forgotten():
+        await engine.load(Publication(version(adapter, "ended", 1)))
+        running = asyncio.ensure_future(engine.generate(ask("ended", range(8), max_tokens=100)))
+        await asyncio.sleep(0.01)
+        await engine.forget("ended")
+        held = len(list(engine._folder.iterdir()))
+        samples = await running
+        return held, samples
+
+    before = len(list(engine._folder.iterdir()))
+    held, samples = loop.run_until_complete(forgotten())
+    assert held == before + 1 and all(s.policy_version == 1 for s in samples)
+    assert len(list(engine._folder.iterdir())) == before
+    with pytest.raises(PolicyMissing):
+        loop.run_until_complete(engine.generate(ask("ended")))
+
+
 def test_an_adapter_of_a_larger_rank_than_the_engine_was_started_for_is_refused(engine, loop, adapter):
     config = {**adapter.lora_config, "r": 64}
     with pytest.raises(ValueError, match="rank"):

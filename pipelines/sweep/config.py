@@ -1,0 +1,59 @@
+"""Settings of `crucible sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.config import GRPOConfig
+
+
+class SweepConfig(BaseModel):
+    """Many GRPO runs on one fleet of engines: which settings learn best, by held-out skill."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = ""
+    """Name of the sweep: its folder under `runs`. "" makes one of model and time."""
+    runs: Path = Path("runs")
+    """Where sweep folders lie."""
+    space: tuple[str, ...] = ("beta=0,0.05", "num_generations=4,8", "lora_r=4,16")
+    """What is varied: KEY=VALUE,VALUE,... or KEY=uniform(a,b), loguniform(a,b), randint(a,b). Keys are the dotted ones
+    of `grpo`; beta, num_generations, lora_r and lr are short for what they say."""
+    seeds: tuple[int, ...] = (0,)
+    """Every setting is run with each: what settings differ by is told with intervals over them."""
+    search: Literal["grid", "random", "optuna"] = "grid"
+    """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by what came before."""
+    trials: int = Field(8, ge=1)
+    """Settings that random and optuna draw."""
+    scheduler: Literal["none", "asha", "pbt"] = "asha"
+    """asha stops trials that fall behind at its rungs; pbt has the last copy the first and vary its setting."""
+    grace_steps: int = Field(10, ge=1)
+    """asha: steps before a trial may be stopped, and the first rung. pbt: steps between exchanges."""
+    reduction: int = Field(2, ge=2)
+    """asha: at each rung one in this many goes on; rungs are this factor apart."""
+    report_every: int = Field(5, ge=1)
+    """Steps between a trial's reports; a report's score is the mean pass rate over them, on problems not yet seen."""
+    concurrency: int = Field(4, ge=1)
+    """Trials at once."""
+    dedicated: bool = False
+    """Every trial starts engines of its own instead of sharing the sweep's."""
+    seed: int = 0
+    """Of the search."""
+    grpo: GRPOConfig = GRPOConfig()
+    """The run that is varied. Trials are measured on the val split, the winner on `grpo.evaluation.split`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> SweepConfig:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must be one or more different numbers")
+        if self.search == "optuna" and len(self.seeds) > 1:
+            raise ValueError("search optuna proposes one trial after another and takes one seed; use grid or random")
+        if self.scheduler != "none" and self.grace_steps % self.report_every:
+            raise ValueError(
+                f"grace_steps {self.grace_steps} is no multiple of report_every {self.report_every}: no report would "
+                f"meet a rung"
+            )
+        return self
