@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MEMORY = 0.8
-"""Weight of what was known of an engine's rate when a new measurement comes in."""
+FORGETTING = 0.97
+"""What is left of an engine's best rate with each measurement that does not reach it."""
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class _Engine:
     since: float = 0.0
     done: int = 0
     rate: float | None = None
-    """Groups a second that it has been seen to answer while it had work."""
+    """Groups a second that it can answer, as far as it has shown."""
     busy: float = 0.0
     """Seconds with work since the last measurement."""
 
@@ -25,8 +25,10 @@ class _Engine:
 class Balancer:
     """Chooses the engine that would be done soonest, by its load and its measured rate.
 
-    An engine's rate is counted only over the time that it had work. Before anything is known of one it is taken to be
-    as fast as the mean of the others, so that it is tried.
+    An engine's rate is the best that it has lately shown while it had work: one with few requests in flight is slower
+    than it could be, and a mean would keep it so (the reason for which BBR takes the maximum of delivery rates:
+    Cardwell et al. 2016, "BBR: congestion-based congestion control", ACM Queue 14). Before anything is known of one it
+    is taken to be as fast as the mean of the others, so that it is tried.
     """
 
     def __init__(self, engines: int):
@@ -55,7 +57,7 @@ class Balancer:
         # One answer is a noisy measure: a rate is taken over as many as are in flight together, and two at least.
         if engine.done >= max(2, engine.in_flight) and engine.busy > 0:
             seen = engine.done / engine.busy
-            engine.rate = seen if engine.rate is None else MEMORY * engine.rate + (1 - MEMORY) * seen
+            engine.rate = max(seen, FORGETTING * (engine.rate or 0.0))
             engine.done, engine.busy = 0, 0.0
 
     @property

@@ -20,6 +20,10 @@ class Watch(Callback):
         self._progress: Progress | None = None
         self._task: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks with its own state; a sweep that is resumed puts a fresh one in their place.
+        return {**self.__dict__, "_console": None, "_engines": [], "_progress": None}
+
     def __enter__(self) -> Watch:
         columns = (TextColumn("trials' steps"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
         self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
