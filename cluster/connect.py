@@ -33,6 +33,8 @@ WORKER_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "PYTHONWARNINGS": "ignore",
+    # Ray Tune's own tables and banners; jobs show their own.
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 
