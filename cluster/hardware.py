@@ -44,8 +44,8 @@ class EngineProfile(Placement):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
-    """How metrics and reports call engines of this kind."""
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
+    """How metrics and reports call engines of this kind: letters, digits and _."""
     count: int = Field(1, ge=1)
     """Engines of this kind."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None

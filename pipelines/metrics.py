@@ -13,12 +13,14 @@ from rollout.coordinator import Event
 def step_row(event: Event) -> dict[str, Any]:
     """The learner's metrics, the batch's, and where the time went, under stable names.
 
-    Seconds are of the wall; `clock` holds every engine's totals since its start, by kind of work.
+    Seconds are of the wall; `clock` holds every engine's totals since its start, by kind of work, and `engine_tokens`
+    the completion tokens that it has sampled.
     """
     row = {"kind": "step", "step": event.step, **event.metrics}
     engines = row.pop("publish/engines", [])
     row["clock"] = {e["engine"]: e["clock"] for e in engines}
-    row["completion_tokens_total"] = sum(e["completion_tokens"] for e in engines)
+    row["engine_tokens"] = {e["engine"]: e["completion_tokens"] for e in engines}
+    row["completion_tokens_total"] = sum(row["engine_tokens"].values())
     if event.batch is not None:
         row |= batch_row(event.batch)
         tokens = sum(len(s.completion_ids) for g in event.batch.groups for s in g.samples)

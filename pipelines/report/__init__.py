@@ -18,7 +18,7 @@ from markupsafe import Markup
 from pipelines.display import TREND
 from pipelines.report import figures, tables
 from pipelines.report.browser import browse
-from pipelines.report.record import Record, whole_overlap
+from pipelines.report.record import Record, engine_rates, whole_overlap
 from pipelines.run_folder import RunFolder, RunFolderError
 
 LOG_LINES = 200
@@ -60,6 +60,7 @@ def render(folder: RunFolder) -> str:
         sync_sentence=tables.sync_sentence(record),
         time_shares=tables.time_shares(record),
         overlap=whole_overlap(record),
+        engine_rates=engine_rates(record),
         accounting=tables.accounting(record),
         verify_seconds=sum(value or 0.0 for value in record.series("verify_cpu_seconds")),
         browser=browse(folder, record),

@@ -5,6 +5,7 @@ Any part may be missing: a run that was interrupted, or is of another job, has f
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,6 +143,46 @@ def engine_times(record: Record) -> list[dict[str, dict[str, float]]]:
 def _since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     restarted = any(now[kind] < before.get(kind, 0.0) - 1e-3 for kind in now)
     return {kind: value if restarted else max(0.0, value - before.get(kind, 0.0)) for kind, value in now.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRate:
+    """What engines of one kind (one hardware profile) did over the steps whose times are known."""
+
+    kind: str
+    engines: int
+    tokens: float
+    """Completion tokens sampled."""
+    busy: float
+    """Seconds of prefill and decode, summed over the engines."""
+
+    @property
+    def rate(self) -> float:
+        """Completion tokens a second of one engine that has work."""
+        return self.tokens / self.busy if self.busy else math.nan
+
+
+def engine_rates(record: Record) -> list[EngineRate]:
+    """Measured speed by kind of engine; engines are named <run>-<kind>-<number>. [] where no step tells."""
+    seconds, tokens = collections.Counter(), collections.Counter()
+    before: Mapping[str, Any] = {}
+    for row, times in zip(record.steps, engine_times(record)):
+        counts = row.get("engine_tokens") if isinstance(row.get("engine_tokens"), Mapping) else {}
+        for engine, clock in times.items():
+            now, then = counts.get(engine), before.get(engine)
+            if not is_number(now) or not is_number(then):
+                continue
+            # An engine that was started again counts from zero.
+            tokens[engine] += now - then if now >= then else now
+            seconds[engine] += sum(clock.get(kind, 0.0) for kind in ("prefill", "decode"))
+        before = counts
+    kinds: dict[str, list[str]] = {}
+    for engine in tokens:
+        kinds.setdefault(engine.rpartition("-")[0].rpartition("-")[2] or engine, []).append(engine)
+    return [
+        EngineRate(kind, len(names), sum(tokens[n] for n in names), sum(seconds[n] for n in names))
+        for kind, names in sorted(kinds.items())
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pipelines.cli import dispatch
 from pipelines.report import render, write_report
 from pipelines.report.browser import LIMIT, choose, spread
 from pipelines.report.figures import learning_curves, sync_bounds, sync_chart
-from pipelines.report.record import Record, engine_times, smoothed, time_parts, whole_overlap
+from pipelines.report.record import Record, engine_rates, engine_times, smoothed, time_parts, whole_overlap
 from pipelines.report.tables import headline, results
 from pipelines.run_folder import RunFolder, step_name
 from pipelines.samples import SAMPLE_SCHEMA
@@ -378,3 +378,19 @@ def test_command_writes_the_report(finished, tmp_path, capsys):
     assert dispatch(["report", str(tmp_path / "none")]) == 2
     assert "not a run folder" in capsys.readouterr().err
     assert dispatch(["report"]) == 2 and dispatch(["report", "--help"]) == 0
+
+
+def test_speed_is_told_by_kind_of_engine(tmp_path):
+    def row(step, tokens, decode):
+        clock = {name: {"prefill": 1.0, "decode": seconds, "idle": 9.0 * step} for name, seconds in decode.items()}
+        return {"kind": "step", "step": step, "clock": clock, "engine_tokens": tokens}
+
+    run = RunFolder.create(tmp_path / "run", CONFIG)
+    names = ("sim-1a2b3c-fast-0", "sim-1a2b3c-fast-1", "sim-1a2b3c-slow-0")
+    for step in (1, 2, 3):
+        tokens = dict(zip(names, (1000 * step, 800 * step, 100 * step), strict=True))
+        run.append_metrics(row(step, tokens, dict.fromkeys(names, 2.0 * step)))
+    fast, slow = engine_rates(Record.read(run))
+    assert (fast.kind, fast.engines, fast.tokens, fast.busy) == ("fast", 2, 3600, 8.0)
+    assert slow.rate == 50.0 and fast.rate == 450.0
+    assert "tokens a second with work" in render(run)
