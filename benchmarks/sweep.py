@@ -4,8 +4,7 @@
 
 Both are `crucible sweep` with the same settings, problems, steps and evaluations. Engine memory is the sum over all
 engine processes that the sweep started of the largest proportional set size each had: what four trials' engines take,
-whether or not they live at the same time. Overhead is the share of the trials' time that is not their steps' own:
-reports to Tune and waiting for admission.
+whether or not they live at the same time. Overhead is the share of the trials' time that they spend in reports to Tune.
 """
 
 from __future__ import annotations
@@ -36,9 +35,11 @@ def main() -> None:
         shared = sweep(Path(folder), "shared", options, ["--concurrency", "4"])
         apart = sweep(Path(folder), "apart", options, ["--concurrency", "1", "--dedicated", "True"])
     print(f"\nfour trials of {options.steps} steps, {options.groups} groups of 8 a step")
-    print(f"{'':<28}{'seconds':>9}{'engines':>9}{'engine MiB':>12}")
+    print(f"{'':<28}{'seconds':>9}{'engines':>9}{'engine MiB':>12}{'Tune':>8}")
     for name, result in (("one fleet, all at once", shared), ("own engines, in turn", apart)):
-        print(f"{name:<28}{result['seconds']:>9.0f}{result['engines']:>9}{result['memory'] / 2**20:>12.0f}")
+        print(
+            f"{name:<28}{result['seconds']:>9.0f}{result['engines']:>9}{result['memory'] / 2**20:>12.0f}{result['overhead']:>8.1%}"
+        )
     print(f"wall time {apart['seconds'] / shared['seconds']:.2f} times less, engine memory "
           f"{apart['memory'] / shared['memory']:.2f} times less")  # fmt: skip
     print(json.dumps({"shared": shared, "apart": apart}))
@@ -68,7 +69,13 @@ def sweep(folder: Path, name: str, options: argparse.Namespace, more: list[str])
         raise SystemExit(f"the sweep {name} failed: {process.stderr.read()[-2000:]}")
     table = pq.read_table(folder / name / "results.parquet").to_pylist()
     assert {row["status"] for row in table} == {"finished"} and {row["steps"] for row in table} == {options.steps}
-    return {"seconds": time.monotonic() - began, "engines": len(sizes), "memory": sum(sizes.values())}
+    overhead = sum(row["tune_seconds"] for row in table) / sum(row["seconds"] for row in table)
+    return {
+        "seconds": time.monotonic() - began,
+        "engines": len(sizes),
+        "memory": sum(sizes.values()),
+        "overhead": overhead,
+    }
 
 
 if __name__ == "__main__":

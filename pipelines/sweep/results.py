@@ -36,6 +36,8 @@ class Trial:
     """Wall time of its steps."""
     tokens: int = 0
     """Completion tokens it learned from."""
+    tune_seconds: float | None = None
+    """Seconds that it spent in reports to Ray Tune; known of a trial that finished."""
 
     @property
     def setting(self) -> str:
@@ -117,6 +119,7 @@ def read_trial(path: Path, id: str, values: Mapping[str, Any], seed: int, error:
         val=after[-1]["pass_at"]["1"] if after else None,
         gain=compared[-1]["pass_at_1"] if compared else None,
         seconds=sum(row.get("seconds/whole_step") or 0.0 for row in steps),
+        tune_seconds=next((row["seconds/tune"] for row in reversed(rows) if row.get("kind") == "trial"), None),
         tokens=round(tokens * folder.config.get("rollout", {}).get("group_size", 1)),
     )
 
@@ -146,7 +149,8 @@ def write_table(path: Path, trials: Sequence[Trial], window: int) -> Path:
          **{f"val_pass_at_1{end}": (t.val or {}).get(key) for end, key in
             (("", "value"), ("_low", "low"), ("_high", "high"))},
          "gain": (t.gain or {}).get("value"), "gain_low": (t.gain or {}).get("low"),
-         "gain_high": (t.gain or {}).get("high"), "seconds": t.seconds, "tokens": t.tokens}
+         "gain_high": (t.gain or {}).get("high"), "seconds": t.seconds, "tune_seconds": t.tune_seconds,
+         "tokens": t.tokens}
         for t in trials
     ]  # fmt: skip
     sink = pa.BufferOutputStream()

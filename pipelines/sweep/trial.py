@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet
     started = (path / "config.yaml").is_file()
     opened = RunFolder.resume(path, grpo, may_change) if started else RunFolder.create(path, grpo)
     with opened as run_folder, open(path / CONSOLE, "a", encoding="utf-8") as text:
-        report = Reporter(config, grpo, run_folder.checkpoints, tune.report)
+        report = Reporter(config, grpo, run_folder, tune.report)
         console = Console(file=text, width=160, highlight=False)
         before = load_evaluation(RunFolder.open(folder), "before")
         outcome = _run(grpo, fleet, trial, run_folder, console, before, report)
@@ -96,10 +97,12 @@ def _run(
 class Reporter:
     """Turns the rows of steps into reports to Tune: a score each `report_every` steps, and the result at the end."""
 
-    def __init__(self, config: SweepConfig, grpo: GRPOConfig, checkpoints: Path, report: Callable[..., None]):
+    def __init__(self, config: SweepConfig, grpo: GRPOConfig, folder: RunFolder, report: Callable[..., None]):
         self._every = config.report_every
         self._steps = grpo.steps
-        self._checkpoints = checkpoints if config.scheduler == "pbt" else None
+        self._folder = folder
+        self._checkpoints = folder.checkpoints if config.scheduler == "pbt" else None
+        self._spent = 0.0
         self._report = report
         self._recent: deque[float] = deque(maxlen=config.report_every)
         self._last: dict[str, Any] = {}
@@ -117,9 +120,15 @@ class Reporter:
         """Takes in the end of the run, with its held-out result."""
         value = outcome.after.pass_at(1).value
         score = self._last.get("score", value)
+        self._folder.append_metrics({"kind": "trial", "seconds/tune": self._spent})
         self._send({"step": outcome.steps, "score": score, "val_pass_at_1": value})
 
     def _send(self, metrics: dict[str, Any]) -> None:
+        began = time.perf_counter()
+        self._report_with_checkpoint(metrics)
+        self._spent += time.perf_counter() - began
+
+    def _report_with_checkpoint(self, metrics: dict[str, Any]) -> None:
         newest = _newest(self._checkpoints) if self._checkpoints is not None else None
         if newest is None:
             self._report(metrics)
