@@ -37,9 +37,8 @@ def main() -> None:
     print(f"\nfour trials of {options.steps} steps, {options.groups} groups of 8 a step")
     print(f"{'':<28}{'seconds':>9}{'engines':>9}{'engine MiB':>12}{'Tune':>8}")
     for name, result in (("one fleet, all at once", shared), ("own engines, in turn", apart)):
-        print(
-            f"{name:<28}{result['seconds']:>9.0f}{result['engines']:>9}{result['memory'] / 2**20:>12.0f}{result['overhead']:>8.1%}"
-        )
+        memory = result["memory"] / 2**20
+        print(f"{name:<28}{result['seconds']:>9.0f}{result['engines']:>9}{memory:>12.0f}{result['overhead']:>8.1%}")
     print(f"wall time {apart['seconds'] / shared['seconds']:.2f} times less, engine memory "
           f"{apart['memory'] / shared['memory']:.2f} times less")  # fmt: skip
     print(json.dumps({"shared": shared, "apart": apart}))
