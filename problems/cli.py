@@ -179,7 +179,8 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
             total.add(tallies[name, d])
         whole.add(total)
         rates = [_percent(tallies[name, d].kill_rate) for d in difficulties]
-        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if total.sound else "red")
+        sound = all(tallies[name, d].sound for d in difficulties)
+        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if sound else "red")
     every = [
         sum((tallies[n, d].rejected for n in chosen), 0) / max(1, sum(tallies[n, d].wrong for n in chosen))
         for d in difficulties
@@ -193,7 +194,7 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
             out.print(f"[red]correct program refused[/red]: {escape(text)}")
         for text in total.escaped:
             out.print(f"[yellow]wrong program passes[/yellow]: {escape(text)}")
-    unsound = [name for name, total in totals.items() if not total.sound]
+    unsound = [f"{name} at difficulty {d}" for (name, d), tally in tallies.items() if not tally.sound]
     if unsound:
         needed = f"{NEEDED_KILL_RATE:.0%}"
         out.print(f"[red]not proven[/red] (all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}")

@@ -278,7 +278,7 @@ class Family(ABC):
     def cheats(self, problem: Problem) -> tuple[WrongProgram, ...]:
         """Programs that do not look at the question.
 
-        A constant for each answer, the examples by heart, the argument itself, and the argument emptied: that one passes
+        A constant for each answer, the examples by heart, the argument itself, and the argument emptied, which passes
         where inputs are not copied and expected values share their lists.
         """
         asked = argument_names(problem.signature)

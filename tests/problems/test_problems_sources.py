@@ -2,9 +2,9 @@
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
+from problems_helpers import FILES, FIXTURES
 from ray import cloudpickle
 
 from problems import mapping
@@ -16,22 +16,6 @@ from problems.sources import Report, SourceConfig, dataset, problems_of, read, s
 from problems.stream import ProblemStream
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
-FIXTURES = Path(__file__).parent / "fixtures"
-FILES = {
-    "aime24": "aime24.jsonl",
-    "aime25": "aime25.jsonl",
-    "gpqa": "gpqa.csv",
-    "gpqa_diamond": "gpqa.csv",
-    "gsm8k": "gsm8k.jsonl",
-    "humaneval": "humaneval.jsonl.gz",
-    "livecodebench": "livecodebench.jsonl",
-    "math500": "math500.jsonl",
-    "mbpp": "mbpp.jsonl",
-    "mbpp_sanitized": "mbpp_sanitized.jsonl",
-    "mmlu_pro_math": "mmlu_pro",
-    "numina_math_cot": "numina_math_cot.parquet",
-    "svamp": "svamp.json",
-}
 
 
 def load(name: str, **options) -> tuple[list[Problem], Report]:
