@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
-from pipelines.questions import open_questions, with_shots
+from pipelines.questions import questions_of, with_questions
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.samples import sample_rows
 from pipelines.session import (
@@ -30,7 +30,6 @@ from pipelines.session import (
 )
 from pipelines.statistics import Difference, Estimate, mcnemar, paired_difference, pass_rate
 from problems.problem import Group, Problem, Status
-from problems.questions import Questions
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
 from rollout.policy import PolicyVersion, Publication
@@ -93,14 +92,14 @@ class Evaluation:
         return {d: pass_rate(found[d], 1) for d in sorted(found)}
 
 
-def held_out(config: JobConfig, questions: Questions) -> list[Problem]:
+def held_out(config: JobConfig) -> list[Problem]:
     """The problems that an evaluation asks: distinct questions of the chosen split, the same for the same seed.
 
     Raises ConfigError where there are none.
     """
     evaluation = config.evaluation
     try:
-        return questions.distinct(evaluation.split, evaluation.problems, evaluation.seed)
+        return questions_of(config).distinct(evaluation.split, evaluation.problems, evaluation.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -223,15 +222,14 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     policy = read_adapter(config.adapter, "evaluate")
     name = config.name or default_name("evaluate", model)
     config = config.model_copy(update={"name": name})
-    questions = open_questions(config, console)
-    problems = held_out(config, questions)
+    config = with_questions(config, console)
     with RunFolder.create(config.runs / name, config) as folder:
-        config = with_shots(config, questions)
         rank = int(policy.lora_config.get("r", 8)) if policy.weights else 8
         spec = engine_spec(model, config.engine, rank, 1, 0)
         with open_session(config, spec, config.engines) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)
+            problems = held_out(config)
             evaluation = evaluate(session, config, problems, policy, "model", config.max_tokens, console)
         write_evaluation(folder, evaluation, 0)
         show(console, [evaluation])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
-from pipelines.questions import open_questions, outcomes_of, start_levels, train_part, train_problem, with_shots
+from pipelines.questions import outcomes_of, start_levels, train_problem, with_questions
 from pipelines.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
@@ -39,8 +39,6 @@ from pipelines.session import (
     with_model_prompt,
 )
 from problems import families
-from problems.mix import Part
-from problems.problem import Problem
 from problems.stream import ProblemStream
 from rollout.coordinator import Coordinator, Event
 from rollout.fleet import NAMESPACE, RolloutJob
@@ -78,25 +76,24 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     config = with_model_prompt(config, model)
     if not config.name:
         config = config.model_copy(update={"name": default_name("grpo", model)})
-    questions = open_questions(config, console)
-    problems, part = held_out(config, questions), train_part(config, questions, console)
+    config = with_questions(config, console)
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        config = with_shots(config, questions)
         initial = read_adapter(config.adapter, config.name) if config.adapter else None
         spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
         console.print(f"run folder: {folder.path}")
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
+            problems = held_out(config)
             max_tokens = config.rollout.sampling.max_tokens
             before = load_evaluation(folder, "before")
             if before is None:
                 start = initial or PolicyVersion(config.name, 0)
                 before = evaluate(session, config, problems, start, "before", max_tokens, console)
                 write_evaluation(folder, before, 0)
-            steps = _Run(config, session, folder, initial, console).train(part)
+            steps = _Run(config, session, folder, initial, console).train()
             if steps < config.steps:
                 return Outcome(folder.path, steps, finished=False, before=before)
             trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
@@ -122,15 +119,14 @@ class _Run:
         self._coordinator_name = f"{session.run}-coordinator"
         self._levels: Any = None
 
-    def train(self, part: Part) -> int:
-        """Trains on `part` up to `config.steps`. Returns the steps done: fewer where the user interrupted.
+    def train(self) -> int:
+        """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
 
         Raises RunFailed, with the cause, where the run cannot go on.
         """
         ray = self._session.ray
         canary = self._canary()
-        self._levels = start_levels(ray, self._config, self._folder.path, f"{self._session.run}-levels")
-        coordinator = self._start_coordinator(train_problem(self._config, part, self._levels))
+        coordinator = self._start_coordinator()
         fit = _Fit(lambda: self._fit(coordinator, canary))
         interrupted = False
         with LiveDisplay(self._config.steps, self._console) as display:
@@ -163,7 +159,7 @@ class _Run:
         answer = families.get(problem.family).solutions(problem).correct[0]
         return self._session.ray.get(self._session.engines[0].canary_tokens.remote(problem, answer, config.prompt))
 
-    def _start_coordinator(self, problem: Callable[[int], Problem]) -> Any:
+    def _start_coordinator(self) -> Any:
         from pipelines.stream import run_stream
 
         config, session = self._config, self._session
@@ -176,6 +172,8 @@ class _Run:
             seed=config.seed,
             coordinator=self._coordinator_name,
         )
+        self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
+        problem = train_problem(config, self._levels)
         # Room for every lease that may be out at once, so that admission alone decides.
         rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
         name, engines, verify = self._coordinator_name, session.engines, config.verify

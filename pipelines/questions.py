@@ -19,12 +19,12 @@ from pipelines.config import ConfigError, GRPOConfig, JobConfig
 from pipelines.run_folder import RunFolder
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
-from problems.mix import Part
 from problems.problem import Group, Problem
 from problems.questions import Questions, numbered, worked_answer
 from rollout.fleet import NAMESPACE
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
+from verify.sandbox.probe import IsolationTooLow
 
 FOLLOW_OUTCOMES = ("adaptive", "self_paced", "staged")
 """Schedules that must be told how groups ended."""
@@ -37,20 +37,45 @@ SHOT_SEED = -1
 Job = TypeVar("Job", bound=JobConfig)
 
 
-def open_questions(config: JobConfig, console: Console) -> Questions:
-    """What the job asks; says what became of the rows of data sets. Raises ConfigError."""
-    try:
-        if not any(part.source for part in config.problems.parts):
-            return Questions(config.problems)
-        with console.status("reading problems"), SandboxProof(config.verify) as prove:
-            questions = Questions(config.problems, prove)
-    except ValueError as error:
-        raise ConfigError(f"problems: {error}") from None
-    for reason in questions.report.reasons:
-        console.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+_opened: dict[str, Questions] = {}
+"""What this process has read, by configuration: trials of a sweep ask the same."""
+
+
+def with_questions(config: Job, console: Console) -> Job:
+    """Reads what the job asks, and draws its few-shot examples into the configuration that is returned.
+
+    Says what became of the rows of data sets. Raises ConfigError where something cannot be read, or where nothing is
+    there to train or to be evaluated on.
+    """
+    with console.status("reading problems"):
+        questions = questions_of(config)
     report = questions.report
-    console.print(f"data sets: {report.kept} problems, {report.excluded} rows excluded")
-    return questions
+    try:
+        questions.part(config.evaluation.split, config.evaluation.seed)
+        if isinstance(config, GRPOConfig):
+            questions.part("train", config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    for reason in report.reasons:
+        console.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+    if report.kept:
+        leaked = (
+            f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
+        )
+        console.print(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}")
+    return _with_shots(config, questions)
+
+
+def questions_of(config: JobConfig) -> Questions:
+    """What the job asks; data sets are read and proven once a process. Raises ConfigError."""
+    key = config.problems.model_dump_json() + config.verify.model_dump_json()
+    if key not in _opened:
+        try:
+            with SandboxProof(config.verify) as prove:
+                _opened[key] = Questions(config.problems, prove)
+        except (ValueError, IsolationTooLow) as error:
+            raise ConfigError(f"problems: {error}") from None
+    return _opened[key]
 
 
 class SandboxProof:
@@ -83,7 +108,7 @@ class SandboxProof:
             self._judge = None
 
 
-def with_shots(config: Job, questions: Questions) -> Job:
+def _with_shots(config: Job, questions: Questions) -> Job:
     """`config` with its few-shot examples drawn: worked problems of the train split, of different families first."""
     prompt, shots = config.prompt, []
     if not prompt.few_shot:
@@ -170,19 +195,9 @@ def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
     )
 
 
-def train_part(config: GRPOConfig, questions: Questions, console: Console) -> Part:
-    """The run's stream of training problems. Raises ConfigError where there are none."""
-    try:
-        part = questions.part("train", config.problems.seed + config.seed)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if questions.report.leaked:
-        console.print(f"{questions.report.leaked} training problems are left out: a val or test data set asks them too")
-    return part
-
-
-def train_problem(config: GRPOConfig, part: Part, levels: Any) -> Callable[[int], Problem]:
+def train_problem(config: GRPOConfig, levels: Any) -> Callable[[int], Problem]:
     """The problem of each number of the run's stream, at the level that `levels` (see `start_levels`) gives it."""
+    part = questions_of(config).part("train", config.problems.seed + config.seed)
     asked = AskLevels(levels) if levels is not None else None
     return numbered(part, config.problems.curriculum, numbers_per_step(config), asked)
 
