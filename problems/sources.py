@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems import mapping as mappings
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
@@ -47,6 +47,8 @@ class SourceConfig(BaseModel):
     """File or folder (.jsonl, .json, .csv, .parquet); empty takes the mapping's data set from the Hugging Face hub."""
     glob: str = ""
     """Files to take from a folder, for example `test*.parquet`; empty takes all."""
+    hub_split: str = ""
+    """Split of the hub's data set, where that is read; empty takes the mapping's."""
     split: Split | Literal["by_hash"] = "test"
     """Split that these problems belong to; by_hash deals them out by question: 80 % train, 10 % val, 10 % test."""
     prove: bool = True
@@ -55,6 +57,14 @@ class SourceConfig(BaseModel):
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
     """At most so many problems; 0 takes all."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceConfig:
+        if self.path and self.hub_split:
+            raise ValueError(f"hub_split {self.hub_split} does nothing where `path` is read; leave one of them out")
+        if self.glob and not self.path:
+            raise ValueError(f"glob {self.glob} does nothing without `path`; leave it out")
+        return self
 
 
 @dataclass
@@ -138,7 +148,7 @@ def _rows(config: SourceConfig) -> Iterator[tuple[Mapping | None, Row]]:
             for row in read_rows(file):
                 yield mapping, row
     else:
-        for row in _hub_rows(mapping):
+        for row in _hub_rows(mapping, config.hub_split or mapping.hub_split):
             yield mapping, row
 
 
@@ -150,15 +160,15 @@ def _mapping(config: SourceConfig) -> Mapping | None:
     return mappings.load(config.mapping)
 
 
-def _hub_rows(mapping: Mapping) -> Iterator[Row]:
+def _hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
     if not mapping.hub:
         raise SourceError(f"mapping {mapping.name} names no hub data set; give `path`")
     import datasets
 
     try:
-        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=mapping.hub_split, streaming=True)
+        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True)
         for number, values in enumerate(rows, start=1):
-            yield Row(values, f"{mapping.hub}[{mapping.hub_split}]", number)
+            yield Row(values, f"{mapping.hub}[{split}]", number)
     except (OSError, ValueError) as error:
         raise SourceError(
             f"cannot read {mapping.hub} from the hub ({type(error).__name__}: {str(error)[:200]}); download it and "
