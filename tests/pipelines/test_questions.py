@@ -2,10 +2,13 @@
 
 import asyncio
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from rich.console import Console
 
 from pipelines.config import ConfigError, GRPOConfig
@@ -21,7 +24,7 @@ from pipelines.questions import (
 )
 from pipelines.run_folder import RunFolder, step_name
 from pipelines.samples import sample_rows
-from problems.curriculum import CurriculumConfig
+from problems.curriculum import CurriculumConfig, Levels
 from problems.problem import Group, Problem, Sample, Status, Test, Verdict
 
 FIXTURES = Path(__file__).parents[1] / "problems" / "fixtures"
@@ -138,3 +141,42 @@ def test_a_job_s_numbers_mean_the_same_problem_whenever_they_are_asked():
     problem = train_problem(config, None)
     assert [problem(n).difficulty for n in (0, 7, 8, 16, 800)] == [1, 1, 2, 3, 10]
     assert pickle.loads(pickle.dumps(problem))(9) == problem(9)
+
+
+@pytest.mark.timeout(600)
+def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed(tiny_student, tmp_path):
+    config = {
+        "model": str(tiny_student),
+        "evaluation": {"problems": 6, "samples": 2},
+        "rollout": {"groups_per_step": 4, "group_size": 4, "max_staleness": 1, "sampling": {"max_tokens": 64}},
+        "train": {"checkpoint_every": 2, "group_filter": "reward"},
+        "verify": {"reward": {"outcome": "fraction", "format_weight": 0.5}},
+        "problems": {
+            "parts": [
+                {"procedural": {"families": ["reverse_string", "is_palindrome"]}, "weight": 3},
+                source("mbpp.jsonl"),
+                source("gsm8k.jsonl", "test"),
+            ],
+            "curriculum": {"schedule": "self_paced", "window": 1, "raise_at": 0.1, "lower_at": 0.05},
+        },
+    }
+    (tmp_path / "mix.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "pipelines.cli", "grpo"]
+    start = ["--config", tmp_path / "mix.yaml", "--runs", tmp_path, "--name", "mix", "--steps=3"]
+    for arguments in (start, ["--resume", tmp_path / "mix", "--steps=5"]):
+        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=FIXTURES.parents[2])
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "data sets: 5 problems, 0 rows excluded" in done.stderr
+    folder = RunFolder.open(tmp_path / "mix")
+    table = folder.samples(columns=["step", "sequence", "family", "difficulty", "passed", "reward"])
+    levels = Levels(CurriculumConfig(**config["problems"]["curriculum"]), numbers_per_step=4, max_staleness=1)
+    for step, outcomes in enumerate(outcomes_of_table(table)):
+        levels.observe(step, outcomes)
+    asked = {(row["sequence"], row["family"], row["difficulty"]) for row in table.to_pylist()}
+    assert {number for number, _, _ in asked} >= set(range(19)) and levels.steps == 5
+    for number, family, difficulty in asked:
+        assert (difficulty,) == ((3,) if family == "mbpp" else levels.difficulties(number, family))
+    assert {family for _, family, _ in asked} == {"reverse_string", "is_palindrome", "mbpp"}
+    assert max(difficulty for _, family, difficulty in asked if family != "mbpp") > 1, "nothing was learnt of levels"
+    evaluated = folder.samples("evaluation-before", ["family", "split"]).to_pylist()
+    assert {row["split"] for row in evaluated} == {"test"} and "gsm8k" in {row["family"] for row in evaluated}
