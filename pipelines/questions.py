@@ -54,6 +54,7 @@ def with_questions(config: Job, console: Console) -> Job:
         questions.part(config.evaluation.split, config.evaluation.seed)
         if isinstance(config, GRPOConfig):
             questions.part("train", config.seed)
+        config = _with_shots(config, questions)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     for reason in report.reasons:
@@ -63,7 +64,7 @@ def with_questions(config: Job, console: Console) -> Job:
             f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
         )
         console.print(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}")
-    return _with_shots(config, questions)
+    return config
 
 
 def questions_of(config: JobConfig) -> Questions:

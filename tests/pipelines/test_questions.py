@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pipelines.config import ConfigError, GRPOConfig
+from pipelines.config import ConfigError, EvaluateConfig, GRPOConfig
 from pipelines.questions import (
     LevelsActor,
     SandboxProof,
@@ -95,6 +95,9 @@ def test_few_shot_examples_are_worked_training_problems():
     assert with_questions(config, QUIET) == config == with_questions(job(*parts, prompt={"few_shot": 3}), QUIET)
     with pytest.raises(ConfigError, match="answers are known of 0 training problems"):
         with_questions(job(source("livecodebench.jsonl"), parts[2], prompt={"few_shot": 1}), QUIET)
+    only_test = EvaluateConfig.model_validate({"problems": {"parts": [parts[2]]}, "prompt": {"few_shot": 1}})
+    with pytest.raises(ConfigError, match="no problems of split train"):
+        with_questions(only_test, QUIET)
 
 
 def test_outcomes_are_the_same_from_groups_and_from_the_run_folder(tmp_path):
