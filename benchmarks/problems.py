@@ -3,7 +3,7 @@
     python -m benchmarks.problems [--seconds 0.5] [--stream 1000000] [--write]
 
 CPU-seconds of this one process, so that other load on the machine does not count. `--write` puts the tables into
-benchmarks/results_problems.md.
+benchmarks/results_problems.md, before what other commands have shown.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from problems.problem import Split
 from problems.stream import ProblemStream
 
 RESULTS = Path(__file__).with_name("results_problems.md")
+OTHERS = "## What other commands show"
+"""Heading of the part of the file that is not written here."""
 WANTED = 5_000
 """Problems per CPU-second that the median family must reach."""
 
@@ -101,7 +103,9 @@ def main() -> None:
     lines += [*_table(options.seconds), "", _hashing(), "", "## A long stream of all families", ""]
     lines += _memory(options.stream)
     if options.write:
-        RESULTS.write_text("\n".join(lines) + "\n")
+        before = RESULTS.read_text() if RESULTS.exists() else ""
+        others = before[before.index(OTHERS) :] if OTHERS in before else ""
+        RESULTS.write_text("\n".join([*lines, "", others]).rstrip() + "\n")
     print("\n".join(lines))
 
 

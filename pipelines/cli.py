@@ -13,7 +13,7 @@ VERBS = {
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),
-    "problems": ("problems.cli", "list, show and validate the problem families"),
+    "problems": ("pipelines.questions", "list, show and validate the problem families, try a data set"),
 }
 
 

@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.hardware import HardwareConfig
-from problems.config import ProblemsConfig
 from problems.problem import Split
+from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
 from rollout.prompts import PromptConfig
 from train.config import TrainConfig
@@ -65,7 +65,7 @@ class JobConfig(BaseModel):
     """Where run folders lie."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
-    problems: ProblemsConfig = ProblemsConfig()
+    problems: QuestionsConfig = QuestionsConfig()
     """What is asked."""
     prompt: PromptConfig = PromptConfig()
     """In which words."""

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
+from pipelines.questions import questions_of, with_questions
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.samples import sample_rows
 from pipelines.session import (
@@ -29,7 +30,6 @@ from pipelines.session import (
 )
 from pipelines.statistics import Difference, Estimate, mcnemar, paired_difference, pass_rate
 from problems.problem import Group, Problem, Status
-from problems.stream import ProblemStream
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
 from rollout.policy import PolicyVersion, Publication
@@ -93,16 +93,15 @@ class Evaluation:
 
 
 def held_out(config: JobConfig) -> list[Problem]:
-    """The problems that an evaluation asks: distinct questions of the chosen split, the same for the same seed."""
+    """The problems that an evaluation asks: distinct questions of the chosen split, the same for the same seed.
+
+    Raises ConfigError where there are none.
+    """
     evaluation = config.evaluation
-    stream = ProblemStream(config.problems.model_copy(update={"seed": evaluation.seed}), evaluation.split)
-    chosen: dict[str, Problem] = {}
-    for index in range(50 * evaluation.problems):
-        problem = stream.problem(index)
-        chosen.setdefault(problem.question_hash, problem)
-        if len(chosen) == evaluation.problems:
-            break
-    return list(chosen.values())
+    try:
+        return questions_of(config).distinct(evaluation.split, evaluation.problems, evaluation.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def evaluate(
@@ -223,6 +222,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     policy = read_adapter(config.adapter, "evaluate")
     name = config.name or default_name("evaluate", model)
     config = config.model_copy(update={"name": name})
+    config = with_questions(config, console)
     with RunFolder.create(config.runs / name, config) as folder:
         rank = int(policy.lora_config.get("r", 8)) if policy.weights else 8
         spec = engine_spec(model, config.engine, rank, 1, 0)

@@ -26,6 +26,7 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
+from pipelines.questions import outcomes_of, start_levels, train_problem, with_questions
 from pipelines.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
@@ -75,6 +76,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     config = with_model_prompt(config, model)
     if not config.name:
         config = config.model_copy(update={"name": default_name("grpo", model)})
+    config = with_questions(config, console)
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
@@ -139,6 +141,7 @@ class _Run:
         self._console = console
         self._on_step = on_step
         self._coordinator_name = f"{session.run}-coordinator"
+        self._levels: Any = None
 
     def train(self) -> int:
         """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
@@ -167,6 +170,8 @@ class _Run:
                     continue
         ray.get(coordinator.stop.remote())
         ray.kill(coordinator)
+        if self._levels is not None:
+            ray.kill(self._levels)
         fit.result()
         last = checkpoint.latest(self._folder.checkpoints)
         return checkpoint.read(last).step if last is not None else 0
@@ -191,8 +196,8 @@ class _Run:
             seed=config.seed,
             coordinator=self._coordinator_name,
         )
-        seeded = config.problems.model_copy(update={"seed": config.problems.seed + config.seed})
-        problem = ProblemStream(seeded, "train").problem
+        self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
+        problem = train_problem(config, self._levels)
         # Room for every lease that may be out at once, so that admission alone decides.
         rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
         name, engines, verify = self._coordinator_name, session.engines, config.verify
@@ -245,6 +250,8 @@ class _Run:
         for event in events:
             if event.kind == "begin":
                 self._folder.roll_back(event.step)
+                if self._levels is not None:
+                    self._levels.roll_back.remote(event.step)
             elif event.kind == "note":
                 self._folder.log(event.text)
                 display.note(event.text)
@@ -259,6 +266,9 @@ class _Run:
                         rows += sample_rows(group, step=event.step, advantages=advantages)
                     self._folder.write_samples(step_name(event.step), rows)
                     self._folder.write_ledger(event.batch.ledger.to_dict())
+                if self._levels is not None:
+                    groups = event.batch.groups if event.batch is not None else ()
+                    self._levels.observe.remote(event.step - 1, outcomes_of(groups))
                 self._folder.append_metrics(row)
                 display.update(row)
                 self._on_step(row)

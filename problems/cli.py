@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ from problems.disjoint import DisjointReport, compare_splits, digest, digests_el
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.problem import Problem, Split, Test
 from problems.proof import failure
-from problems.sources import OWN, Report, SourceConfig, dataset, problems_of, read
+from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems_of, read
 from problems.splits import SPLITS
 from problems.stream import ProblemStream
 from problems.validate import NEEDED_KILL_RATE, Tally, validate_many
@@ -33,15 +34,18 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 """Tables keep their columns where the output goes to a file."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand and returns the exit status: 0 done, 1 something does not hold, 2 wrong request."""
+def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
+    """Runs one subcommand and returns the exit status: 0 done, 1 something does not hold, 2 wrong request.
+
+    `prove` checks gold answers further than their form; this room has no sandbox of its own.
+    """
     commands = {
         "list": list_families,
         "show": show,
         "validate": validate,
         "disjoint": disjoint,
         "sources": sources,
-        "load": load,
+        "load": partial(load, prove=prove),
     }
     try:
         return tyro.extras.subcommand_cli_from_dict(
@@ -175,7 +179,8 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
             total.add(tallies[name, d])
         whole.add(total)
         rates = [_percent(tallies[name, d].kill_rate) for d in difficulties]
-        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if total.sound else "red")
+        sound = all(tallies[name, d].sound for d in difficulties)
+        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if sound else "red")
     every = [
         sum((tallies[n, d].rejected for n in chosen), 0) / max(1, sum(tallies[n, d].wrong for n in chosen))
         for d in difficulties
@@ -189,7 +194,7 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
             out.print(f"[red]correct program refused[/red]: {escape(text)}")
         for text in total.escaped:
             out.print(f"[yellow]wrong program passes[/yellow]: {escape(text)}")
-    unsound = [name for name, total in totals.items() if not total.sound]
+    unsound = [f"{name} at difficulty {d}" for (name, d), tally in tallies.items() if not tally.sound]
     if unsound:
         needed = f"{NEEDED_KILL_RATE:.0%}"
         out.print(f"[red]not proven[/red] (all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}")
@@ -284,11 +289,13 @@ def load(
     name: tyro.conf.Positional[str],
     path: str = "",
     glob: str = "",
-    split: Split = "test",
+    split: Split | Literal["by_hash"] = "test",
     strict: bool = False,
     limit: int = 0,
     print_first: int = 1,
     ray: bool = False,
+    form_only: bool = False,
+    prove: Annotated[Prove | None, tyro.conf.Suppress] = None,
 ) -> int:
     """Read a source, check every gold answer, and say what became of its rows.
 
@@ -296,22 +303,28 @@ def load(
         name: name of a mapping, path of a YAML mapping, or `own`.
         path: file or folder; empty takes the hub's data set.
         glob: files to take from a folder.
-        split: split that the problems belong to.
+        split: split that the problems belong to; by_hash deals them out.
         strict: stop at the first row that cannot be used.
         limit: read at most so many problems; 0 reads all.
         print_first: print so many problems.
         ray: read through Ray Data, a file a task.
+        form_only: do not run gold answers and reference programs in the sandbox.
+        prove: for callers in Python: the check of gold answers.
     """
-    config = SourceConfig(mapping=name, path=path, glob=glob, split=split, strict=strict, limit=limit)
+    config = SourceConfig(
+        mapping=name, path=path, glob=glob, split=split, strict=strict, limit=limit, prove=not form_only
+    )
     report = Report()
-    problems = problems_of(dataset(config), config, report) if ray else read(config, report)
+    problems = problems_of(dataset(config, prove), config, report) if ray else read(config, report, prove)
     for i, problem in enumerate(problems):
         if i < print_first:
             _print_problem(problem, tests=True)
     for reason in report.reasons:
         out.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+    proven = "run through its checker" if prove and not form_only else "looked at for its form only"
     out.print(
-        f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping"
+        f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping; "
+        f"each gold answer was {proven}"
     )
     return 0 if report.kept else 1
 

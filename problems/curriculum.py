@@ -55,6 +55,29 @@ class CurriculumConfig(BaseModel):
             raise ValueError(f"lower_at {self.lower_at} must be below raise_at {self.raise_at}")
         return self
 
+    @model_validator(mode="after")
+    def _no_idle_fields(self) -> CurriculumConfig:
+        for name, field in type(self).model_fields.items():
+            if name not in ("schedule", *_APPLY[self.schedule]) and getattr(self, name) != field.default:
+                used = ", ".join(_APPLY[self.schedule]) or "none"
+                raise ValueError(f"{name} does nothing under schedule {self.schedule}, which has: {used}; leave it out")
+        return self
+
+    def linear(self, step: int) -> int:
+        """The linear schedule's difficulty after so many steps."""
+        return min(self.start + step // self.steps_per_level, self.end)
+
+
+_BY_SUCCESS = ("start", "end", "window", "raise_at", "lower_at")
+_APPLY: Mapping[Schedule, tuple[str, ...]] = {
+    "constant": (),
+    "linear": ("start", "end", "steps_per_level"),
+    "adaptive": _BY_SUCCESS,
+    "self_paced": _BY_SUCCESS,
+    "staged": ("targets", "least_groups", "most_groups"),
+}
+"""Fields that each schedule reads."""
+
 
 class Curriculum:
     """The current difficulties of a run. Deterministic: the same reports in the same order give the same levels."""
@@ -76,7 +99,7 @@ class Curriculum:
             case "constant":
                 return tuple(default) or tuple(range(c.start, c.end + 1))
             case "linear":
-                return (min(c.start + self._step // c.steps_per_level, c.end),)
+                return (c.linear(self._step),)
             case "staged":
                 low, high = STAGES[self._stage]
                 return tuple(range(low, high + 1))
@@ -135,3 +158,66 @@ class Curriculum:
         self._recent.clear()
         for key, rates in state["recent"].items():
             self._recent[key].extend(rates)
+
+
+Outcome = tuple[str, int, float]
+"""Family, difficulty and pass rate of a group."""
+
+
+class Levels:
+    """The difficulties of each number of a run's stream, where outcomes move them.
+
+    Number n is asked at the level that held after the steps that are over before n can be asked at all
+    (`steps_before`). So its problem depends on n and on those steps' outcomes, not on when it is asked: a number that
+    is asked again, or by a resumed run, is the same problem.
+    """
+
+    def __init__(self, config: CurriculumConfig, numbers_per_step: int, max_staleness: int) -> None:
+        """`numbers_per_step` is the most that a step may consume, `max_staleness` the steps asked for in advance."""
+        self._config = config
+        self._numbers = numbers_per_step
+        self._staleness = max_staleness
+        self._outcomes: list[tuple[Outcome, ...]] = []
+        self._restart()
+
+    def _restart(self) -> None:
+        self._curriculum = Curriculum(self._config)
+        self._tables = [{"": self._curriculum.difficulties()}]  # by family; "" for one without groups so far
+
+    @property
+    def steps(self) -> int:
+        """Steps whose outcomes are known."""
+        return len(self._outcomes)
+
+    def steps_before(self, number: int) -> int:
+        """Steps that are over before this number can be asked, since a version admits only so many numbers."""
+        return max(0, number // self._numbers - self._staleness)
+
+    def observe(self, step: int, outcomes: Sequence[Outcome]) -> None:
+        """Notes the groups of a step (0 is the first), in the order of the stream; one noted already does not count.
+
+        Raises ValueError where the step before has not been noted.
+        """
+        if step < self.steps:
+            return
+        if step > self.steps:
+            raise ValueError(f"the outcomes of step {step} came before those of step {self.steps}")
+        self._outcomes.append(tuple(outcomes))
+        for family, difficulty, rate in outcomes:
+            self._curriculum.observe(family, difficulty, rate)
+        self._curriculum.step()
+        families = {*self._tables[-1], *(family for family, _, _ in outcomes)}
+        self._tables.append({family: self._curriculum.difficulties(family) for family in families})
+
+    def roll_back(self, steps: int) -> None:
+        """Forgets the outcomes of all but the first `steps` steps."""
+        if steps < self.steps:
+            kept, self._outcomes = self._outcomes[:steps], []
+            self._restart()
+            for step, outcomes in enumerate(kept):
+                self.observe(step, outcomes)
+
+    def difficulties(self, number: int, family: str) -> tuple[int, ...]:
+        """What this number is asked at; where outcomes of steps before it are not known yet, by those that are."""
+        table = self._tables[min(self.steps_before(number), self.steps)]
+        return table.get(family, table[""])

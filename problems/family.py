@@ -276,7 +276,11 @@ class Family(ABC):
             )
 
     def cheats(self, problem: Problem) -> tuple[WrongProgram, ...]:
-        """Programs that do not look at the question: a constant for each answer, the examples by heart, echo."""
+        """Programs that do not look at the question.
+
+        A constant for each answer, the examples by heart, the argument itself, and the argument emptied, which passes
+        where inputs are not copied and expected values share their lists.
+        """
         asked = argument_names(problem.signature)
         head = f"def {problem.entry_point}({', '.join(asked)}):\n"
         answers = {repr(t.expected): None for t in (*problem.public_examples, *problem.hidden_tests)}
@@ -293,6 +297,9 @@ class Family(ABC):
             code = f"{head}{known}\n    return {last}\n"
             cheats.append(WrongProgram("hard_coded", code, "knows the public examples by heart"))
             cheats.append(WrongProgram("echo", f"{head}    return {asked[0]}\n", "returns its argument"))
+            if isinstance(problem.hidden_tests[0].args[0], list):
+                code = f"{head}    {asked[0]}.clear()\n    return {asked[0]}\n"
+                cheats.append(WrongProgram("mutates", code, "empties its argument and returns it"))
         return tuple(cheats)
 
 

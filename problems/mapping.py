@@ -6,16 +6,18 @@ A mapping says which columns are the question, the answer or the tests. The ones
 
 from __future__ import annotations
 
+import hashlib
 import string
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from problems import layouts
 from problems.draw import Draw
+from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.problem import Kind, Problem, Split, Test
 from problems.rows import Row, SourceError, column
 
@@ -53,6 +55,29 @@ class OptionsMapping(BaseModel):
     """Columns with wrong options: all are shuffled by the row's id, and the gold letter follows."""
 
 
+class DifficultyMapping(BaseModel):
+    """Where a row says how hard it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    """Column that holds it, as a word or a number."""
+    values: dict[str, int] = Field(default_factory=dict)
+    """Difficulty 1 to 10 of each word."""
+    otherwise: int = Field(default=5, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
+    """Difficulty where the column is empty, or its word is not among `values`."""
+    scale: float = Field(default=1.0, gt=0)
+    """Without `values`: what the number is multiplied by, then rounded and cut to 1 to 10."""
+
+    @field_validator("values")
+    @classmethod
+    def _known(cls, values: dict[str, int]) -> dict[str, int]:
+        for word, difficulty in values.items():
+            if not MIN_DIFFICULTY <= difficulty <= MAX_DIFFICULTY:
+                raise ValueError(f"difficulty {difficulty} of {word!r} does not exist; use 1 to 10")
+        return values
+
+
 class Mapping(BaseModel):
     """How the rows of a data set become problems."""
 
@@ -71,12 +96,12 @@ class Mapping(BaseModel):
     checker: str = "math"
     """Name of the checker, with its parameter after a colon."""
     id: str = ""
-    """Column that identifies a row; the row's number where it is empty."""
+    """Column that identifies a row; a hash of the question where it is empty."""
     statement: str
     """Text of the question with `{column}` in place of columns."""
     where: dict[str, str | int | tuple[str | int, ...]] = Field(default_factory=dict)
     """Only rows whose columns have these values (one of them, where several are given); texts may end in * ."""
-    difficulty: int | dict[str, Any] = 5
+    difficulty: int | DifficultyMapping = 5
     """1 to 10, or {column: ..., values: {easy: 2, ...}} or {column: ..., scale: 2}."""
     answer: AnswerMapping | None = None
     """Gold answer, for kind answer."""
@@ -86,6 +111,23 @@ class Mapping(BaseModel):
     """Layout of the tests, for programs (see problems/layouts.py)."""
     solution: str = ""
     """Column with a reference program, with `{column}` places where it is put together."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Mapping:
+        for name in ("statement", "solution"):
+            try:
+                list(string.Formatter().parse(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}; write {{{{ and }}}} for braces that are no column") from None
+        if isinstance(self.difficulty, int) and not MIN_DIFFICULTY <= self.difficulty <= MAX_DIFFICULTY:
+            raise ValueError(f"difficulty {self.difficulty} does not exist; use 1 to 10")
+        if self.tests and self.kind == "answer":
+            raise ValueError(f"tests: {self.tests} are tests of programs; set kind to function, stdin or assert")
+        if not self.tests and not self.answer and not (self.options and self.options.right):
+            raise ValueError("neither `answer` nor `tests` is given; say where the gold answer is")
+        if self.options and bool(self.options.column) == bool(self.options.right and self.options.wrong):
+            raise ValueError("options are either one `column` with a list, or the columns `right` and `wrong`")
+        return self
 
 
 @cache
@@ -104,9 +146,12 @@ def load(name_or_path: str) -> Mapping:
             f"no mapping is called {name_or_path!r}; use one of {', '.join(names())} or the path of a .yaml file"
         )
     try:
-        return Mapping.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise SourceError(f"{path}: {error}") from None
+        return Mapping.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors()]
+        raise SourceError(f"{path}: {'; '.join(faults).replace('Value error, ', '')}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def wanted(mapping: Mapping, row: Row) -> bool:
@@ -129,10 +174,10 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
 
     Raises SourceError for a missing column, an answer that is not there, tests that cannot be read.
     """
-    key = str(column(row, mapping.id)) if mapping.id else str(row.number)
     statement = fill(mapping.statement, row).strip()
     if not statement:
         raise SourceError(f"{row.place}: the statement is empty")
+    key = str(column(row, mapping.id)) if mapping.id else fingerprint(statement)
     common = {
         "id": f"{mapping.name}-{key}",
         "family": mapping.name,
@@ -141,7 +186,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         "split": split,
         "checker": mapping.checker,
         "mode": mapping.kind,
-        "params": {"id": key},
+        "params": {"question": fingerprint(statement)},
     }
     if mapping.tests:
         parts = layouts.READERS[mapping.tests](row)
@@ -151,12 +196,17 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
     if mapping.options:
         options, gold = _options(mapping, row, key, gold)
         statement += "\n" + "\n".join(f"({LETTERS[i]}) {o}" for i, o in enumerate(options))
-        common["params"]["options"] = len(options)
+        common["params"] = {"question": fingerprint(statement), "options": len(options)}
     problem = Problem(
         **common, statement=statement, entry_point="", signature="", public_examples=(),
         hidden_tests=(Test((), gold),), kind=mapping.kind,
     )  # fmt: skip
     return problem, gold
+
+
+def fingerprint(statement: str) -> str:
+    """What a question is known by wherever it stands: 16 hex digits, the same whatever its case and spacing."""
+    return hashlib.sha256(" ".join(statement.split()).casefold().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def fill(template: str, row: Row) -> str:
@@ -173,9 +223,7 @@ def fill(template: str, row: Row) -> str:
 def _gold(mapping: Mapping, row: Row) -> str:
     rule = mapping.answer
     if rule is None:
-        if mapping.options and mapping.options.right:
-            return str(column(row, mapping.options.right))
-        raise SourceError(f"mapping {mapping.name} has neither `answer` nor `tests`; say where the gold answer is")
+        return str(column(row, mapping.options.right))
     text = str(column(row, rule.column))
     if rule.after:
         if rule.after not in text:
@@ -192,7 +240,7 @@ def _gold(mapping: Mapping, row: Row) -> str:
     if rule.whole:
         try:
             text = str(int(float(text))) if float(text).is_integer() else text
-        except ValueError:
+        except (ValueError, OverflowError):
             raise SourceError(f"{row.place}: column {rule.column!r} is {text!r}, which is not a number") from None
     return text
 
@@ -213,7 +261,12 @@ def _difficulty(mapping: Mapping, row: Row) -> int:
     rule = mapping.difficulty
     if isinstance(rule, int):
         return rule
-    found = column(row, rule["column"])
-    if "values" in rule:
-        return int(rule["values"].get(str(found), rule.get("otherwise", 5)))
-    return min(max(round(float(found) * rule.get("scale", 1)), 1), 10)
+    found = column(row, rule.column)
+    if rule.values:
+        return rule.values.get(str(found), rule.otherwise)
+    if found is None or found == "":
+        return rule.otherwise
+    try:
+        return round(min(max(float(found) * rule.scale, MIN_DIFFICULTY), MAX_DIFFICULTY))
+    except (TypeError, ValueError):
+        raise SourceError(f"{row.place}: column {rule.column!r} is {found!r}, which is not a number") from None

@@ -11,45 +11,10 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from problems.config import ProblemsConfig
 from problems.draw import Draw
-from problems.problem import Problem, Split
-from problems.sources import Prove, Report, SourceConfig, read
-from problems.stream import ProblemStream
+from problems.problem import Problem
 
 PERIOD = 1000
-
-
-class PartConfig(BaseModel):
-    """One part of a mix: a procedural stream or a data set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weight: float = Field(default=1.0, ge=0)
-    """How often this part is drawn beside the others; 0 leaves it out."""
-    procedural: ProblemsConfig | None = None
-    """A stream of the families."""
-    source: SourceConfig | None = None
-    """A data set, held in memory."""
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> PartConfig:
-        if (self.procedural is None) == (self.source is None):
-            raise ValueError("a part of a mix is either `procedural` or `source`; give one of them")
-        return self
-
-
-class MixConfig(BaseModel):
-    """Several parts as one stream."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    parts: tuple[PartConfig, ...] = (PartConfig(procedural=ProblemsConfig()),)
-    """What is mixed."""
-    seed: int = 0
-    """Seed of the order in which parts are drawn and of the order of finite parts."""
 
 
 class Part(Protocol):
@@ -57,6 +22,9 @@ class Part(Protocol):
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:
         """The problem at this index."""
+
+    def family(self, index: int) -> str:
+        """Name of the family or data set at this index, whatever the difficulties."""
 
 
 class Finite:
@@ -70,11 +38,17 @@ class Finite:
         self._shuffled = (-1, [])
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:
-        """The problem at this index; `difficulties` do not apply."""
+        """The problem at this index; `difficulties` do not apply. Raises ValueError below 0."""
+        if index < 0:
+            raise ValueError(f"problem index {index} is negative; indices start at 0")
         epoch, at = divmod(index, len(self.problems))
         if self._shuffled[0] != epoch:
             self._shuffled = (epoch, Draw("finite", self.seed, epoch).shuffled(range(len(self.problems))))
         return self.problems[self._shuffled[1][at]]
+
+    def family(self, index: int) -> str:
+        """Name of the data set at this index."""
+        return self.problem(index).family
 
 
 class Mix:
@@ -109,28 +83,13 @@ class Mix:
         part, own = self.place(index)
         return self.parts[part].problem(own, difficulties)
 
+    def family(self, index: int) -> str:
+        """Name of the family or data set at this index."""
+        part, own = self.place(index)
+        return self.parts[part].family(own)
+
     def __iter__(self) -> Iterator[Problem]:
         return (self.problem(i) for i in count())
-
-
-def build(config: MixConfig, split: Split, report: Report | None = None, prove: Prove | None = None) -> Mix:
-    """The mix that a configuration asks for; what became of the rows of its data sets is counted in `report`.
-
-    A data set is read whole, under the `split` that its own configuration gives it. Raises SourceError for one that
-    cannot be read and ValueError for one without problems.
-    """
-    parts: list[tuple[Part, float]] = []
-    for part in config.parts:
-        if part.weight == 0:
-            continue
-        if part.procedural is not None:
-            parts.append((ProblemStream(part.procedural, split), part.weight))
-        else:
-            found = Report()
-            parts.append((Finite(list(read(part.source, found, prove)), config.seed), part.weight))
-            if report is not None:
-                report.add(found)
-    return Mix(parts, config.seed)
 
 
 def _shares(weights: Sequence[float]) -> list[int]:

@@ -10,12 +10,16 @@ import csv
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+_WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
 
 
 class SourceError(ValueError):
@@ -79,10 +83,14 @@ def _suffix(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a text file. Raises SourceError where it cannot be read or unpacked."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from None
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -92,10 +100,10 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
                 yield _json_row(line, path, number)
 
 
-def _json_row(line: str, path: Path, number: int) -> Row:
+def _json_row(line: bytes, path: Path, number: int) -> Row:
     try:
-        value = json.loads(line)
-    except ValueError as error:
+        value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 are a ValueError too
         return Row({}, str(path), number, f"this line is not JSON ({error}); mend or remove it")
     if not isinstance(value, dict):
         return Row({}, str(path), number, f"this line is a JSON {type(value).__name__}, not an object")
@@ -105,8 +113,8 @@ def _json_row(line: str, path: Path, number: int) -> Row:
 def _read_json(path: Path) -> Iterator[Row]:
     with _open(path) as file:
         try:
-            content = json.load(file)
-        except ValueError as error:
+            content = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"{path}: not JSON ({error})") from None
     if isinstance(content, dict):  # some sets keep their rows under one key
         lists = [v for v in content.values() if isinstance(v, list)]
@@ -120,9 +128,13 @@ def _read_json(path: Path) -> Iterator[Row]:
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with _open(path) as file:
-        reader = csv.DictReader(file)
-        for values in reader:
-            yield Row(values, str(path), reader.line_num)
+        reader = csv.DictReader(TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        try:
+            for values in reader:
+                wrong = "" if None not in values and None not in values.values() else _WIDTH
+                yield Row({} if wrong else values, str(path), reader.line_num, wrong)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise SourceError(f"{path}:{reader.line_num + 1}: not CSV in UTF-8 ({error})") from None
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -134,7 +146,14 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     except pa.ArrowInvalid as error:
         raise SourceError(f"{path}: not a Parquet file ({error})") from None
     number = 0
-    for batch in table.iter_batches(batch_size=256):
+    batches = table.iter_batches(batch_size=256)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path}: damaged behind row {number} ({error})") from None
+        if batch is None:
+            return
         for values in batch.to_pylist():
             number += 1
             yield Row(values, str(path), number)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems import mapping as mappings
+from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.mapping import Mapping
-from problems.problem import Problem, Split
+from problems.problem import Kind, Problem, Split
 from problems.rows import MissingColumnError, Row, SourceError, column, find_files, read_rows
+from problems.splits import split_of
 
 if TYPE_CHECKING:
     import ray.data
@@ -45,12 +47,24 @@ class SourceConfig(BaseModel):
     """File or folder (.jsonl, .json, .csv, .parquet); empty takes the mapping's data set from the Hugging Face hub."""
     glob: str = ""
     """Files to take from a folder, for example `test*.parquet`; empty takes all."""
-    split: Split = "test"
-    """Split that these problems belong to."""
+    hub_split: str = ""
+    """Split of the hub's data set, where that is read; empty takes the mapping's."""
+    split: Split | Literal["by_hash"] = "test"
+    """Split that these problems belong to; by_hash deals them out by question: 80 % train, 10 % val, 10 % test."""
+    prove: bool = True
+    """Run each gold answer or reference program through its own checker in the sandbox; false looks at its form."""
     strict: bool = False
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
     """At most so many problems; 0 takes all."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceConfig:
+        if self.path and self.hub_split:
+            raise ValueError(f"hub_split {self.hub_split} does nothing where `path` is read; leave one of them out")
+        if self.glob and not self.path:
+            raise ValueError(f"glob {self.glob} does nothing without `path`; leave it out")
+        return self
 
 
 @dataclass
@@ -62,6 +76,8 @@ class Report:
     """Rows that the mapping's `where` does not want."""
     excluded: int = 0
     """Rows that could not be used."""
+    leaked: int = 0
+    """Rows of the train split left out because a val or test source asks the same question."""
     reasons: list[str] = field(default_factory=list)
     """Place and reason of the first of them."""
 
@@ -70,6 +86,7 @@ class Report:
         self.kept += other.kept
         self.passed_over += other.passed_over
         self.excluded += other.excluded
+        self.leaked += other.leaked
         self.reasons = (self.reasons + other.reasons)[:SHOWN]
 
     def exclude(self, reason: str, strict: bool) -> None:
@@ -131,7 +148,7 @@ def _rows(config: SourceConfig) -> Iterator[tuple[Mapping | None, Row]]:
             for row in read_rows(file):
                 yield mapping, row
     else:
-        for row in _hub_rows(mapping):
+        for row in _hub_rows(mapping, config.hub_split or mapping.hub_split):
             yield mapping, row
 
 
@@ -143,15 +160,15 @@ def _mapping(config: SourceConfig) -> Mapping | None:
     return mappings.load(config.mapping)
 
 
-def _hub_rows(mapping: Mapping) -> Iterator[Row]:
+def _hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
     if not mapping.hub:
         raise SourceError(f"mapping {mapping.name} names no hub data set; give `path`")
     import datasets
 
     try:
-        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=mapping.hub_split, streaming=True)
+        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True)
         for number, values in enumerate(rows, start=1):
-            yield Row(values, f"{mapping.hub}[{mapping.hub_split}]", number)
+            yield Row(values, f"{mapping.hub}[{split}]", number)
     except (OSError, ValueError) as error:
         raise SourceError(
             f"cannot read {mapping.hub} from the hub ({type(error).__name__}: {str(error)[:200]}); download it and "
@@ -165,28 +182,43 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=f"{row.place}: {row.error}")
     try:
         if mapping is None:
-            problem, gold = _own(row, config.split)
+            problem, gold = _own(row)
         elif not mappings.wanted(mapping, row):
             return Converted(row.place)
         else:
-            problem, gold = mappings.to_problem(mapping, row, config.split)
+            problem, gold = mappings.to_problem(mapping, row, "test")
+        why = self_check(problem, gold)
     except MissingColumnError as error:
         return Converted(row.place, reason=str(error), fatal=True)
     except SourceError as error:
         return Converted(row.place, reason=str(error))
-    why = self_check(problem, gold) or (prove(problem, gold) if prove else "")
+    except _OF_STRANGE_CELLS as error:
+        name = mapping.name if mapping else OWN
+        return Converted(row.place, reason=f"{row.place}: not laid out as mapping {name} says: {error!r}")
+    split = split_of(problem.question_hash) if config.split == "by_hash" else config.split
+    problem = replace(problem, split=split)
+    if not why and prove and config.prove:
+        why = prove(problem, gold)
     if why:
         return Converted(row.place, reason=f"{row.place}: the gold answer fails its own check: {why}")
     return Converted(row.place, problem)
 
 
-def _own(row: Row, split: Split) -> tuple[Problem, str]:
+_OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What a cell of another type than its column should have makes the readers of layouts raise."""
+
+
+def _own(row: Row) -> tuple[Problem, str]:
     for name in Problem.__dataclass_fields__:
         column(row, name)
     try:
-        problem = Problem.from_row({**row.values, "split": split})
-    except (TypeError, ValueError, KeyError) as error:
+        problem = Problem.from_row(row.values)
+    except _OF_STRANGE_CELLS as error:
         raise SourceError(f"{row.place}: not a problem of our schema: {error}") from None
+    if problem.kind not in get_args(Kind):
+        raise SourceError(f"{row.place}: there is no kind of problem {problem.kind!r}; use {', '.join(get_args(Kind))}")
+    if not isinstance(problem.difficulty, int) or not MIN_DIFFICULTY <= problem.difficulty <= MAX_DIFFICULTY:
+        raise SourceError(f"{row.place}: difficulty {problem.difficulty!r} does not exist; use 1 to 10")
     gold = problem.hidden_tests[0].expected if problem.kind == "answer" and problem.hidden_tests else ""
     return problem, str(gold)
 

@@ -30,7 +30,7 @@ class Tally:
     correct: int = 0
     accepted: int = 0
     wrong: int = 0
-    """Wrong programs of the catalogue and the cheats hard_coded and echo; constants are counted apart."""
+    """Wrong programs of the catalogue and the cheats but the constants, which are counted apart."""
     rejected: int = 0
     constants: int = 0
     constants_passed: int = 0

@@ -8,14 +8,13 @@ that what is trained on is what is extracted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems.problem import Problem, Test
 
@@ -55,6 +54,17 @@ _CODE_ANSWER = {
 }
 
 
+class Shot(BaseModel):
+    """A question with its answer, shown before the one that is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: str
+    """The user's message."""
+    answer: str
+    """The completion, as the prompt asks for it."""
+
+
 class PromptConfig(BaseModel):
     """How problems are put to a model."""
 
@@ -72,6 +82,16 @@ class PromptConfig(BaseModel):
     """Jinja2 text of the user message ("": the built-in one)."""
     chat: bool | None = None
     """Whether to use the tokenizer's chat template; None: where it has one."""
+    shots: tuple[Shot, ...] = Field((), exclude_if=lambda shots: not shots)
+    """Worked questions put before the one that is asked, as earlier turns for chat models."""
+    few_shot: int = Field(0, ge=0, exclude_if=lambda count: not count)
+    """As many shots more, drawn by the job from its training problems and answered rightly."""
+
+    @model_validator(mode="after")
+    def _answers_as_asked(self) -> PromptConfig:
+        if self.few_shot and self.style == "think":
+            raise ValueError("few_shot draws answers without thoughts, which style think asks for; write `shots`")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +106,13 @@ class Prompt:
 class PromptBuilder:
     """Builds the prompt of a problem: the same problem, config and tokenizer always give the same tokens.
 
-    `shots` are (problem, completion) pairs put before the question, as earlier turns for chat models. Raises
-    ValueError for a template that does not compile, and for `chat: true` with a tokenizer that has no chat
+    Raises ValueError for a template that does not compile, and for `chat: true` with a tokenizer that has no chat
     template.
     """
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        config: PromptConfig | None = None,
-        shots: Sequence[tuple[Problem, str]] = (),
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PromptConfig | None = None) -> None:
         self.tokenizer = tokenizer
         self.config = config or PromptConfig()
-        self.shots = tuple(shots)
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if self.config.chat and not has_template:
             name = getattr(tokenizer, "name_or_path", "") or "this model"
@@ -109,10 +122,12 @@ class PromptBuilder:
 
     def build(self, problem: Problem) -> Prompt:
         """The prompt of `problem`, ready to be completed."""
+        question = self.message(problem)
         turns: list[tuple[str, str]] = []
-        for shot, completion in self.shots:
-            turns += [("user", self.message(shot)), ("assistant", completion)]
-        turns.append(("user", self.message(problem)))
+        for shot in self.config.shots:
+            if shot.question != question:  # a question that is asked must not be answered before
+                turns += [("user", shot.question), ("assistant", shot.answer)]
+        turns.append(("user", question))
         text = self._chat_text(turns) if self.chat else self._plain_text(turns)
         # A chat template writes the special tokens itself; a plain model still needs the tokenizer's own (a
         # BOS).
@@ -121,19 +136,7 @@ class PromptBuilder:
 
     def message(self, problem: Problem) -> str:
         """The user message without chat markup. Raises ValueError for a name that a template cannot use."""
-        shown = [example_text(problem, example) for example in problem.public_examples]
-        shown = [text for text in shown if len(text) <= self.config.max_example_chars]
-        try:
-            rendered = _compiled(self.config.template or USER_TEMPLATE).render(
-                problem=problem,
-                examples=shown[: self.config.examples],
-                instruction=instruction(problem, self.config.style),
-                style=self.config.style,
-            )
-        except jinja2.UndefinedError as error:
-            names = "problem, examples, instruction and style"
-            raise ValueError(f"prompt.template: {error}; the names it may use are {names}") from error
-        return rendered.strip()
+        return message(problem, self.config)
 
     def encode_completion(self, text: str) -> list[int]:
         """Token ids [completion length] of a completion to train on, its end token included.
@@ -160,6 +163,28 @@ class PromptBuilder:
         parts = [self.config.system] if self.config.system else []
         parts += [f"{content}\n\nAnswer:" if role == "user" else content for role, content in turns]
         return "\n\n".join(parts) + "\n"
+
+
+def message(problem: Problem, config: PromptConfig) -> str:
+    """The question of `problem` in the words of `config`. Raises ValueError for a name that a template cannot use."""
+    shown = [example_text(problem, example) for example in problem.public_examples]
+    shown = [text for text in shown if len(text) <= config.max_example_chars]
+    try:
+        rendered = _compiled(config.template or USER_TEMPLATE).render(
+            problem=problem,
+            examples=shown[: config.examples],
+            instruction=instruction(problem, config.style),
+            style=config.style,
+        )
+    except jinja2.UndefinedError as error:
+        names = "problem, examples, instruction and style"
+        raise ValueError(f"prompt.template: {error}; the names it may use are {names}") from error
+    return rendered.strip()
+
+
+def shot(problem: Problem, answer: str, config: PromptConfig) -> Shot:
+    """A worked problem as a shot of prompts in the words of `config`, whose style must be direct."""
+    return Shot(question=message(problem, config), answer=completion_text(answer, kind=problem.kind))
 
 
 def completion_text(answer: str, style: Style = "direct", thought: str = "", kind: str = "function") -> str:

@@ -1,14 +1,11 @@
 """Mixes keep their weights and lose nothing; curricula move as they say and can be resumed."""
 
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
 from problems.config import ProblemsConfig
 from problems.curriculum import Curriculum, CurriculumConfig
-from problems.mix import PERIOD, Finite, Mix, MixConfig, build
-from problems.sources import Report
+from problems.mix import PERIOD, Finite, Mix
 from problems.stream import ProblemStream
 
 
@@ -24,27 +21,6 @@ def test_a_mix_keeps_its_weights_and_skips_no_index_of_a_part():
         assert own == list(range(len(own))) and len(own) == 3 * PERIOD * share
     assert mix.problem(17) == Mix([(stream("lcs"), 3), (stream("bits"), 1)], seed=5).problem(17)
     assert {p for p, _ in places[:40]} == {0, 1}
-
-
-def test_a_mix_is_built_from_its_configuration():
-    fixture = str(Path(__file__).parent / "fixtures" / "gsm8k.jsonl")
-    config = MixConfig.model_validate(
-        {
-            "seed": 3,
-            "parts": [
-                {"procedural": {"families": ["lcs"]}, "weight": 2},
-                {"source": {"mapping": "gsm8k", "path": fixture, "split": "train"}},
-            ],
-        }
-    )
-    report = Report()
-    mix = build(config, "train", report)
-    drawn = [mix.problem(i) for i in range(90)]
-    assert report.kept == 3 and {p.family for p in drawn} == {"lcs", "gsm8k"}
-    assert 20 < sum(p.family == "gsm8k" for p in drawn) < 40 and {p.split for p in drawn} == {"train"}
-    for part in ({}, {"procedural": {}, "source": {"path": "x"}}):
-        with pytest.raises(ValidationError, match="either `procedural` or `source`"):
-            MixConfig.model_validate({"parts": [part]})
 
 
 def test_a_small_weight_is_not_rounded_away():

@@ -2,11 +2,14 @@
 
 import json
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from problems_helpers import FILES, FIXTURES
+from pydantic import ValidationError
 from ray import cloudpickle
 
+from pipelines.questions import SandboxProof
 from problems import mapping
 from problems.config import ProblemsConfig
 from problems.mix import Finite, Mix
@@ -16,22 +19,6 @@ from problems.sources import Report, SourceConfig, dataset, problems_of, read, s
 from problems.stream import ProblemStream
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
-FIXTURES = Path(__file__).parent / "fixtures"
-FILES = {
-    "aime24": "aime24.jsonl",
-    "aime25": "aime25.jsonl",
-    "gpqa": "gpqa.csv",
-    "gpqa_diamond": "gpqa.csv",
-    "gsm8k": "gsm8k.jsonl",
-    "humaneval": "humaneval.jsonl.gz",
-    "livecodebench": "livecodebench.jsonl",
-    "math500": "math500.jsonl",
-    "mbpp": "mbpp.jsonl",
-    "mbpp_sanitized": "mbpp_sanitized.jsonl",
-    "mmlu_pro_math": "mmlu_pro",
-    "numina_math_cot": "numina_math_cot.parquet",
-    "svamp": "svamp.json",
-}
 
 
 def load(name: str, **options) -> tuple[list[Problem], Report]:
@@ -181,6 +168,32 @@ def test_a_gold_program_that_fails_outside_is_excluded():
     assert "fails its own check: wrong answer" in report.reasons[0]
 
 
+def test_the_hub_is_read_where_no_path_is_given(monkeypatch):
+    asked = []
+
+    def load_dataset(name, subset, *, split, streaming):
+        asked.append((name, subset, split, streaming))
+        if split == "gone":
+            raise ValueError("Unknown split gone")
+        return iter([json.loads(line) for line in (FIXTURES / "gsm8k.jsonl").read_text().splitlines()])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    assert golds(list(read(SourceConfig(mapping="gsm8k")))) == ["55", "1550", "-5"]
+    assert len(list(read(SourceConfig(mapping="gsm8k", hub_split="train", split="train")))) == 3
+    assert asked == [("openai/gsm8k", "main", "test", True), ("openai/gsm8k", "main", "train", True)]
+    with pytest.raises(SourceError, match=r"cannot read openai/gsm8k from the hub .*Unknown split gone.*as `path`"):
+        list(read(SourceConfig(mapping="gsm8k", hub_split="gone")))
+    with pytest.raises(ValidationError, match="hub_split train does nothing where `path` is read"):
+        SourceConfig(mapping="gsm8k", hub_split="train", path="x")
+
+
+def test_questions_are_known_by_their_text_and_not_by_their_row(tmp_path):
+    lines = (FIXTURES / "gsm8k.jsonl").read_text().splitlines()
+    (tmp_path / "turned.jsonl").write_text("\n".join(reversed(lines)))
+    turned = list(read(SourceConfig(mapping="gsm8k", path=str(tmp_path / "turned.jsonl"))))
+    assert turned == list(reversed(load("gsm8k")[0]))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -221,6 +234,10 @@ def test_ray_data_gives_the_same_problems(tmp_path, spoiled, ray_local):
     report = Report()
     config = SourceConfig(mapping="gsm8k", path=str(spoiled))
     assert len(list(problems_of(dataset(config), config, report))) == 2 and report.excluded == 5
+    (tmp_path / "mbpp.jsonl").write_text((FIXTURES / "mbpp.jsonl").read_text().replace("== 0", "== 1", 1))
+    code, report = SourceConfig(mapping="mbpp", path=str(tmp_path / "mbpp.jsonl")), Report()
+    assert len(list(problems_of(dataset(code, SandboxProof()), code, report))) == 1
+    assert "mbpp.jsonl:1: the gold answer fails its own check" in report.reasons[0]
     stream = ProblemStream(ProblemsConfig(), "test")
     mix = Mix([(stream, 1), (Finite(list(read(config)), 0), 1)], seed=2)
     for part in (stream, mix):

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from problems.problem import Problem, Test
-from rollout.prompts import PromptBuilder, PromptConfig, completion_text, example_text, value_text
+from rollout.prompts import PromptBuilder, PromptConfig, Shot, completion_text, example_text, shot, value_text
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
@@ -128,15 +128,29 @@ def test_a_problem_without_examples_or_signature_leaves_no_hole(fib):
 
 
 def test_shots_come_first_as_turns_of_their_own(fib):
-    shot = (
-        dataclasses.replace(fib, statement="Return n doubled."),
-        completion_text("def fib(n):\n    return 2 * n"),
-    )
-    chat = PromptBuilder(_tokenizer(), shots=[shot]).build(fib).text
+    double = dataclasses.replace(fib, statement="Return n doubled.")
+    config = PromptConfig(shots=(shot(double, "def fib(n):\n    return 2 * n", PromptConfig()),))
+    chat = PromptBuilder(_tokenizer(), config).build(fib).text
     assert chat.index("Return n doubled.") < chat.index("return 2 * n") < chat.index("n-th Fibonacci")
     assert chat.count("<assistant>") == 2
-    plain = PromptBuilder(_tokenizer(chat=False), shots=[shot]).build(fib).text
+    plain = PromptBuilder(_tokenizer(chat=False), config).build(fib).text
     assert plain.count("Answer:") == 2 and plain.endswith("Answer:\n")
+
+
+def test_a_shot_never_answers_the_question_that_is_asked(fib):
+    config = PromptConfig(shots=(shot(fib, "def fib(n):\n    return 7", PromptConfig()),))
+    assert "return 7" not in PromptBuilder(_tokenizer(), config).build(fib).text
+
+
+def test_drawn_shots_have_no_thoughts_to_show():
+    with pytest.raises(ValidationError, match="answers without thoughts"):
+        PromptConfig(style="think", few_shot=2)
+
+
+def test_shots_leave_the_record_of_a_prompt_without_them_as_it_is():
+    assert not {"shots", "few_shot"} & PromptConfig().model_dump().keys()
+    config = PromptConfig(few_shot=1, shots=(Shot(question="q", answer="a"),))
+    assert PromptConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_own_template_and_its_mistakes(fib):

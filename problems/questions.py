@@ -1,0 +1,182 @@
+"""What a job asks, of every split: the families' own stream, or a mix of streams and data sets.
+
+Training and evaluation take their problems from here. A problem is a pure function of its number in the stream; where a
+curriculum moves difficulty, of its number and the level that holds for it (`problems.curriculum`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from problems import families
+from problems.config import ProblemsConfig
+from problems.curriculum import CurriculumConfig
+from problems.mix import Finite, Mix, Part
+from problems.problem import Problem, Split
+from problems.sources import Prove, Report, SourceConfig, read
+from problems.stream import ProblemStream
+
+TRIES_PER_PROBLEM = 50
+"""Numbers of a stream to look at for each different question that is wanted of it."""
+SEEDS_APART = 1_000_003
+"""Between the seeds of a mix's procedural parts, so that two parts never ask the same problem by the same id."""
+
+
+Levels = Callable[[int, str], Sequence[int]]
+"""(number of the stream, family) to the difficulties to draw from."""
+
+
+class PartConfig(BaseModel):
+    """One part of a mix: a procedural stream or a data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(default=1.0, ge=0)
+    """How often this part is drawn beside the others of its split; 0 leaves it out."""
+    procedural: ProblemsConfig | None = None
+    """A stream of the families, which has problems of every split."""
+    source: SourceConfig | None = None
+    """A data set, held in memory; it is asked where its own split is."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> PartConfig:
+        if (self.procedural is None) == (self.source is None):
+            raise ValueError("a part of a mix is either `procedural` or `source`; give one of them")
+        return self
+
+
+class QuestionsConfig(ProblemsConfig):
+    """What a job asks: a procedural stream, or `parts` in its place; at what difficulty, the `curriculum` says."""
+
+    parts: tuple[PartConfig, ...] = Field(default=(), exclude_if=lambda parts: not parts)
+    """A mix of streams and data sets; empty asks the families named here."""
+    curriculum: CurriculumConfig = Field(
+        default=CurriculumConfig(), exclude_if=lambda curriculum: curriculum == CurriculumConfig()
+    )
+    """How difficulty moves in training; parts that are data sets keep their own. Evaluations ask all difficulties."""
+
+    @model_validator(mode="after")
+    def _no_idle_fields(self) -> QuestionsConfig:
+        plain = ProblemsConfig()
+        idle = [name for name in _OF_THE_STREAM if getattr(self, name) != getattr(plain, name)]
+        if self.parts and idle:
+            raise ValueError(f"{', '.join(idle)} would do nothing beside parts; set them in a part's `procedural`")
+        moved = self.curriculum.schedule != "constant"
+        if moved and self.parts and not any(part.procedural for part in self.parts):
+            raise ValueError("a curriculum moves procedural parts alone, and there is none; use schedule constant")
+        return self
+
+
+_OF_THE_STREAM = ("families", "difficulties", "weights", "hidden_tests", "public_examples")
+
+
+class Questions:
+    """The problems of every split. Data sets are read once, when this is made."""
+
+    def __init__(self, config: QuestionsConfig, prove: Prove | None = None) -> None:
+        """Counts in `report` what became of the rows of data sets.
+
+        Raises SourceError for a data set that cannot be read, ValueError for one of which nothing can be used.
+        """
+        self.config = config
+        self.report = Report()
+        self._held: dict[int, list[Problem]] = {}
+        for number, part in enumerate(config.parts):
+            if part.source is not None and part.weight > 0:
+                self._held[number] = self._read(part.source, prove)
+        self._held_out = {identity(p) for held in self._held.values() for p in held if p.split != "train"}
+
+    def _read(self, source: SourceConfig, prove: Prove | None) -> list[Problem]:
+        report = Report()
+        problems = list(read(source, report, prove))
+        self.report.add(report)
+        if not problems:
+            reason = f"; the first of {report.excluded} excluded rows: {report.reasons[0]}" if report.reasons else ""
+            raise ValueError(f"source {source.path or source.mapping} gave no problems{reason}")
+        return problems
+
+    def part(self, split: Split, seed: int) -> Part:
+        """The stream of one split. `seed` stands in place of the configuration's; that of a part is added to it.
+
+        A training question that a val or test data set asks too is left out and counted. Raises ValueError where no
+        part has problems of this split.
+        """
+        config = self.config
+        if not config.parts:
+            return ProblemStream(config.model_copy(update={"seed": seed}), split)
+        parts: list[tuple[Part, float]] = []
+        leaked = 0
+        for number, part in enumerate(config.parts):
+            if part.weight == 0:
+                continue
+            if part.procedural is not None:
+                own = part.procedural.seed + seed + SEEDS_APART * number
+                parts.append((ProblemStream(part.procedural.model_copy(update={"seed": own}), split), part.weight))
+                continue
+            held = [p for p in self._held[number] if p.split == split]
+            if split == "train":
+                clean = [p for p in held if identity(p) not in self._held_out]
+                leaked += len(held) - len(clean)
+                held = clean
+            if held:
+                parts.append((Finite(held, seed), part.weight))
+        if split == "train":
+            self.report.leaked = leaked
+        if not parts:
+            given = ", ".join(sorted({p.split for held in self._held.values() for p in held})) or "nothing"
+            raise ValueError(
+                f"problems.parts holds no problems of split {split}, only of {given}; give a source with "
+                f"`split: {split}`, one with `split: by_hash`, or a procedural part"
+            )
+        return Mix(parts, seed)
+
+    def distinct(self, split: Split, count: int, seed: int) -> list[Problem]:
+        """Up to `count` problems that ask different questions, the first of the split's stream; fewer where it ends."""
+        part: Part = self.part(split, seed)
+        chosen: dict[str, Problem] = {}
+        for index in range(TRIES_PER_PROBLEM * count):
+            problem = part.problem(index)
+            chosen.setdefault(problem.question_hash, problem)
+            if len(chosen) == count:
+                break
+        return list(chosen.values())
+
+
+def identity(problem: Problem) -> str:
+    """What tells two questions apart across data sets: their text; for those of a family, its own hash."""
+    return str(problem.params.get("question") or problem.question_hash)
+
+
+def numbered(
+    part: Part, curriculum: CurriculumConfig, numbers_per_step: int, levels: Levels | None = None
+) -> Callable[[int], Problem]:
+    """The problem of each number of a run's stream: a picklable function.
+
+    A linear curriculum counts `numbers_per_step` numbers as a step. `levels` gives the difficulties of (number, family)
+    under the schedules that follow outcomes.
+    """
+    if curriculum.schedule == "constant":
+        return part.problem
+    if curriculum.schedule == "linear":
+        return partial(_rising, part, curriculum, numbers_per_step)
+    if levels is None:
+        raise ValueError(f"schedule {curriculum.schedule} follows outcomes, so it needs to be told them")
+    return partial(_levelled, part, levels)
+
+
+def _rising(part: Part, curriculum: CurriculumConfig, numbers_per_step: int, number: int) -> Problem:
+    return part.problem(number, (curriculum.linear(number // numbers_per_step),))
+
+
+def _levelled(part: Part, levels: Levels, number: int) -> Problem:
+    return part.problem(number, levels(number, part.family(number)))
+
+
+def worked_answer(problem: Problem) -> str:
+    """A right answer to a problem, as a program or as it stands in the box; "" where none is known."""
+    if problem.family in families.names():
+        return families.get(problem.family).solutions(problem).correct[0]
+    return str(problem.hidden_tests[0].expected) if problem.kind == "answer" else ""
