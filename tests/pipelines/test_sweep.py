@@ -100,7 +100,7 @@ def test_another_trials_checkpoint_becomes_the_newest(tmp_path):
 
 @pytest.mark.timeout(900)
 def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path):
-    """Two trials at once on one engine, a third to come; SIGKILL in the middle; the resumed sweep repeats no finished step."""
+    """Two trials at once on one engine, a third to come; SIGKILL in the middle; the resumed sweep repeats no step."""
     small = [f"--grpo.{argument.removeprefix('--')}" if argument.startswith("--") else argument for argument in SMALL]
     sweep = tmp_path / "sweep"
     command = [
