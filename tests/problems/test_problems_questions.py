@@ -49,7 +49,8 @@ def test_each_split_holds_its_own_sources_by_weight(tmp_path):
         gsm8k(rows(tmp_path / "test.jsonl", range(100, 110)), "test"),
         gsm8k(rows(tmp_path / "left_out.jsonl", range(200, 210)), weight=0),
     )
-    train = [asked.part("train", 3).problem(i) for i in range(4000)]
+    part = asked.part("train", 3)
+    train = [part.problem(i) for i in range(4000)]
     assert {p.split for p in train} == {"train"}
     texts = [p.statement for p in train if p.family == "gsm8k"]
     assert len(texts) == 1000 and all(len(set(texts[i : i + 40])) == 40 for i in range(0, 1000, 40)), "once an epoch"
