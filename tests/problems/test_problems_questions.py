@@ -160,7 +160,9 @@ def test_levels_decide_a_number_by_the_steps_before_it():
     assert [seen[n].difficulty for n in range(0, 14, 2)] == [1, 1, 2, 2, 3, 3, 4]
     levels.observe(2, [("lcs", 2, 0.0)] * 2)  # noted already
     assert levels.steps == 6
-    with pytest.raises(ValueError, match="outcomes of step 8 came before those of step 6"):
+    levels.observe(6, [("gsm8k", 4, 0.0)] * 9)  # no level moves a data set, and it moves none
+    assert levels.difficulties(100, "lcs") == (4,)
+    with pytest.raises(ValueError, match="outcomes of step 8 came before those of step 7"):
         levels.observe(8, [])
 
 
