@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from problems import families
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 
 Schedule = Literal["constant", "linear", "adaptive", "self_paced", "staged"]
@@ -194,20 +195,21 @@ class Levels:
         return max(0, number // self._numbers - self._staleness)
 
     def observe(self, step: int, outcomes: Sequence[Outcome]) -> None:
-        """Notes the groups of a step (0 is the first), in the order of the stream; one noted already does not count.
+        """Notes the groups of a step (0 is the first), in the order of the stream; a step noted already does not count.
 
-        Raises ValueError where the step before has not been noted.
+        Nor does a data set's group, which no level moves. Raises ValueError where the step before has not been noted.
         """
         if step < self.steps:
             return
         if step > self.steps:
             raise ValueError(f"the outcomes of step {step} came before those of step {self.steps}")
-        self._outcomes.append(tuple(outcomes))
-        for family, difficulty, rate in outcomes:
+        moved = tuple(outcome for outcome in outcomes if outcome[0] in families.names())
+        self._outcomes.append(moved)
+        for family, difficulty, rate in moved:
             self._curriculum.observe(family, difficulty, rate)
         self._curriculum.step()
-        families = {*self._tables[-1], *(family for family, _, _ in outcomes)}
-        self._tables.append({family: self._curriculum.difficulties(family) for family in families})
+        seen = {*self._tables[-1], *(family for family, _, _ in moved)}
+        self._tables.append({family: self._curriculum.difficulties(family) for family in seen})
 
     def roll_back(self, steps: int) -> None:
         """Forgets the outcomes of all but the first `steps` steps."""

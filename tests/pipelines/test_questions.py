@@ -160,7 +160,7 @@ def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed
                 source("mbpp.jsonl"),
                 source("gsm8k.jsonl", "test"),
             ],
-            "curriculum": {"schedule": "self_paced", "window": 1, "raise_at": 0.1, "lower_at": 0.05},
+            "curriculum": {"schedule": "staged", "most_groups": 3},
         },
     }
     (tmp_path / "mix.yaml").write_text(yaml.safe_dump(config))
@@ -178,8 +178,8 @@ def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed
     asked = {(row["sequence"], row["family"], row["difficulty"]) for row in table.to_pylist()}
     assert {number for number, _, _ in asked} >= set(range(19)) and levels.steps == 5
     for number, family, difficulty in asked:
-        assert (difficulty,) == ((3,) if family == "mbpp" else levels.difficulties(number, family))
+        assert difficulty in ((3,) if family == "mbpp" else levels.difficulties(number, family))
     assert {family for _, family, _ in asked} == {"reverse_string", "is_palindrome", "mbpp"}
-    assert max(difficulty for _, family, difficulty in asked if family != "mbpp") > 1, "nothing was learnt of levels"
+    assert max(difficulty for _, family, difficulty in asked if family != "mbpp") > 6, "no stage was left"
     evaluated = folder.samples("evaluation-before", ["family", "split"]).to_pylist()
     assert {row["split"] for row in evaluated} == {"test"} and "gsm8k" in {row["family"] for row in evaluated}

@@ -49,7 +49,8 @@ def test_each_split_holds_its_own_sources_by_weight(tmp_path):
         gsm8k(rows(tmp_path / "test.jsonl", range(100, 110)), "test"),
         gsm8k(rows(tmp_path / "left_out.jsonl", range(200, 210)), weight=0),
     )
-    train = [asked.part("train", 3).problem(i) for i in range(4000)]
+    part = asked.part("train", 3)
+    train = [part.problem(i) for i in range(4000)]
     assert {p.split for p in train} == {"train"}
     texts = [p.statement for p in train if p.family == "gsm8k"]
     assert len(texts) == 1000 and all(len(set(texts[i : i + 40])) == 40 for i in range(0, 1000, 40)), "once an epoch"
@@ -159,7 +160,9 @@ def test_levels_decide_a_number_by_the_steps_before_it():
     assert [seen[n].difficulty for n in range(0, 14, 2)] == [1, 1, 2, 2, 3, 3, 4]
     levels.observe(2, [("lcs", 2, 0.0)] * 2)  # noted already
     assert levels.steps == 6
-    with pytest.raises(ValueError, match="outcomes of step 8 came before those of step 6"):
+    levels.observe(6, [("gsm8k", 4, 0.0)] * 9)  # no level moves a data set, and it moves none
+    assert levels.difficulties(100, "lcs") == (4,)
+    with pytest.raises(ValueError, match="outcomes of step 8 came before those of step 7"):
         levels.observe(8, [])
 
 
