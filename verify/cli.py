@@ -94,7 +94,7 @@ class StormArgs(BaseModel):
     jobs: int = Field(default=5000, ge=1)
     """Programs to judge."""
     every: float = Field(default=0.25, gt=0)
-    """Seconds between two kills, on average."""
+    """Seconds between two kills, on average; with actors give it time for them to start again."""
     actors: int = Field(default=0, ge=0)
     """Ray actors to judge with, and to kill too; 0: a judge in this process."""
     seed: int = 0

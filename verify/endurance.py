@@ -100,8 +100,8 @@ class Survived:
         return not (self.wrong or self.unjudged or self.left)
 
 
-def storm(jobs: int, every: float, *, actors: int = 0, seed: int = 0) -> Survived:
-    """Judges `jobs` programs while one process is killed about each `every` seconds.
+def storm(jobs: int, every: float, *, actors: int = 0, seed: int = 0, most: int = 1_000_000) -> Survived:
+    """Judges `jobs` programs while one process is killed about each `every` seconds, `most` of them at most.
 
     With `actors` 0: a judge here, of which zygotes, stubs and children are killed; otherwise a pool on the running Ray,
     of which actors are killed as well.
@@ -117,7 +117,7 @@ def storm(jobs: int, every: float, *, actors: int = 0, seed: int = 0) -> Survive
 
     target = VerifyPool(config) if actors else Judge(config)
     try:
-        with Storm(targets, every, seed) as raging:
+        with Storm(targets, every, seed, most) as raging:
             counts = _judge_all(target.judge_batch, jobs, _BATCH * max(1, 4 * actors))
         targets()
     finally:

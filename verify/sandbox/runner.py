@@ -284,9 +284,10 @@ def _listen(poller: select.poll, runs: Iterable[Run]) -> dict[int, Callable[[], 
     for run in runs:
         if run.stop or (run.job.mode == FUNCTION and not run.pending and run.age < _QUIET):
             continue
-        poller.register(run.channel, select.POLLIN | (select.POLLOUT if run.pending else 0))
-        steps[run.channel.fileno()] = run.exchange
-        if run.output is not None:
+        if run.channel not in run.over:
+            poller.register(run.channel, select.POLLIN | (select.POLLOUT if run.pending else 0))
+            steps[run.channel.fileno()] = run.exchange
+        if run.output is not None and run.output not in run.over:
             poller.register(run.output, select.POLLIN)
             steps[run.output.fileno()] = run.receive_output
     return steps

@@ -51,6 +51,8 @@ class Run:
     ended: Ended | None = None
     taken: int = 0
     """Bytes read from the child."""
+    over: set[socket.socket] = field(default_factory=set)
+    """Sockets whose far end is closed: polled again, they would be ready for ever."""
     pid: int = 0
     """The child as seen from here, by the word of the kernel; 0 before it was first heard."""
 
@@ -115,8 +117,11 @@ class Run:
                 if self.taken > self.job.output_bytes:
                     self.stop = self.stop or Stop.FLOOD
                     return
-        except (BlockingIOError, ConnectionResetError):
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
             pass
+        self.over.add(sock)
 
     def take_answers(self) -> None:
         """Moves whole lines out of the buffer; what the harness would not have sent is a forgery."""
