@@ -1,5 +1,5 @@
-"""`crucible verify run | probe | attack`: judge a program, see what this machine enforces, run a folder of
-attacks."""
+"""`crucible verify run | probe | attack | soak | storm`: judge a program, see what this machine enforces, run a folder
+of attacks, judge very many programs, judge them while processes are killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +18,7 @@ from problems.problem import Problem, Verdict
 from verify.attacks.folder import KINDS, BadFolder, load
 from verify.attacks.run import Trial, trials
 from verify.config import VerifyConfig
+from verify.endurance import is_flat, soak, storm
 from verify.pool import Judge, Whereabouts
 from verify.sandbox.probe import DENIALS, MENDS, IsolationTooLow, is_missing, probe
 from verify.sandbox.runner import Sandbox
@@ -73,6 +74,31 @@ class AttackArgs(BaseModel):
     """Run only programs of this kind: attack, compat or semantics (and all setup programs)."""
     config: VerifyConfig = VerifyConfig(**_ATTACK_SETTINGS)
     """Limits and the least isolation."""
+
+
+class SoakArgs(BaseModel):
+    """Judge many programs with one zygote and print its memory; exit status 1 where that grew."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jobs: int = Field(default=24_000, ge=120)
+    """Programs to judge."""
+
+
+class StormArgs(BaseModel):
+    """Judge programs while processes are killed at random; exit status 1 where a verdict was wrong or missing, or a
+    process is left behind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jobs: int = Field(default=5000, ge=1)
+    """Programs to judge."""
+    every: float = Field(default=0.25, gt=0)
+    """Seconds between two kills, on average; with actors give it time for them to start again."""
+    actors: int = Field(default=0, ge=0)
+    """Ray actors to judge with, and to kill too; 0: a judge in this process."""
+    seed: int = 0
+    """What is killed when."""
 
 
 def run(args: RunArgs) -> int:
@@ -150,10 +176,7 @@ class RayTarget:
 
         from verify.pool import start_actor
 
-        self._ray, self._own = ray, not ray.is_initialized()
-        if self._own:
-            quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-            ray.init(address="local", num_cpus=2, **quiet)
+        self._ray, self._own = ray, _own_ray()
         self._actor = start_actor(config, num_cpus=1)
 
     def judge_code(self, problem: Problem, code: str) -> Verdict:
@@ -171,6 +194,45 @@ class RayTarget:
         self._ray.kill(self._actor)
         if self._own:
             self._ray.shutdown()
+
+
+def _own_ray() -> bool:
+    """Starts a Ray where none is running; True where it did."""
+    import ray
+
+    if ray.is_initialized():
+        return False
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(address="local", num_cpus=2, **quiet)
+    return True
+
+
+def show_soak(args: SoakArgs) -> int:
+    """Judges many programs and prints memory as it goes."""
+    table = Table("jobs", "parent MiB", "zygote MiB", "descriptors", title="Memory over many jobs")
+    samples = []
+    for sample in soak(args.jobs):
+        samples.append(sample)
+        sizes = (f"{kib / 1024:.1f}" for kib in (sample.parent, sample.zygote))
+        table.add_row(str(sample.jobs), *sizes, str(sample.descriptors))
+    console = Console()
+    console.print(table)
+    flat = is_flat(samples)
+    console.print("flat" if flat else "[red]it grew[/red]")
+    return 0 if flat else 1
+
+
+def show_storm(args: StormArgs) -> int:
+    """Judges programs while processes are killed and prints what became of them."""
+    own = bool(args.actors) and _own_ray()
+    done = storm(args.jobs, args.every, actors=args.actors, seed=args.seed)
+    if own:
+        import ray
+
+        ray.shutdown()
+    said = f"{done.wrong} wrong verdicts, {done.unjudged} jobs without one, {len(done.left)} processes left behind"
+    print(f"{done.jobs} jobs, {done.kills} processes killed: {said}")
+    return 0 if done.well else 1
 
 
 def show_trials(done: Iterable[Trial]) -> int:
@@ -193,7 +255,13 @@ def show_trials(done: Iterable[Trial]) -> int:
     return 1 if failed else 0
 
 
-_COMMANDS = {"run": (RunArgs, run), "probe": (ProbeArgs, show_probe), "attack": (AttackArgs, attack)}
+_COMMANDS = {
+    "run": (RunArgs, run),
+    "probe": (ProbeArgs, show_probe),
+    "attack": (AttackArgs, attack),
+    "soak": (SoakArgs, show_soak),
+    "storm": (StormArgs, show_storm),
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -61,6 +61,8 @@ class VerifyConfig(BaseModel):
     answers."""
     threads: int = Field(default=64, ge=1)
     """Threads that a solution may have at once."""
+    overlap: int = Field(default=2, ge=1, le=16)
+    """Solutions of an actor that may run at once: a slow one does not hold up the rest. Each may use `memory_mib`."""
     code_kib: int = Field(default=512, ge=1)
     """Code larger than this is not run."""
     max_tests: int = Field(default=10_000, ge=1)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verify.extract import extract_code
+from verify.extract import _plainly_defines, extract_code
+from verify.source import outline
 
 F = "def f(x):\n    return x + 1"
 
@@ -142,6 +143,13 @@ _PIECES = st.sampled_from(
 def test_any_mixture_of_markup(text):
     found = extract_code(text, "f")
     assert (found.code is None) == bool(found.reason)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PIECES, max_size=40).map("".join))
+def test_the_short_way_to_a_definition_finds_what_the_outline_finds(text):
+    if _plainly_defines(text, "f"):
+        assert "f" in outline(text).names
 
 
 _NAMES = st.from_regex(r"[a-z]{2,8}", fullmatch=True).filter(lambda n: n not in ("is", "in", "if", "or", "as"))

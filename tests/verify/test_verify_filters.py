@@ -78,6 +78,7 @@ def test_what_an_honest_program_needs(machine):
     assert both(machine, "clone", 0x3D0F00) == ALLOW
     assert both(machine, "clone3") == ENOSYS
     assert both(machine, "socketpair", 1) == ALLOW
+    assert both(machine, "getsockopt", 3, 1, 4) == ALLOW  # SO_ERROR
     assert both(machine, "sendto", 5, 0, 3, 0, 0) == ALLOW
     assert both(machine, "tgkill", 77, 78, 10) == ALLOW
     assert both(machine, "kill", 77, 15) == ALLOW
@@ -178,3 +179,9 @@ def test_numbers_are_the_kernels(machine, header):
             value = defined[value]
         if value.isdigit():
             assert int(value) == number, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_sockets_do_not_tell_who_made_them(machine):
+    for option in (16, 17, 31, 59, 77):  # SO_PASSCRED, PEERCRED, PEERSEC, PEERGROUPS, PEERPIDFD
+        assert both(machine, "getsockopt", 3, 1, option) == EPERM

@@ -8,32 +8,14 @@ import threading
 import time
 from pathlib import Path
 
-from conftest import HONEST, coin_problem, fenced
+from conftest import HONEST, coin_problem
 
 from problems.problem import Status
 from verify.config import VerifyConfig
-from verify.pool import Judge, VerifyPool
+from verify.pool import Judge
 from verify.storm import Storm, descendants, wait_until_gone
 
 WRONG = "def coin_change(c, a): return -1"
-RAISES = "def coin_change(c, a): raise ValueError"
-SLOWER = HONEST.replace("table = ", "sum(range(300_000)); table = ")
-
-
-def test_killed_at_random_every_job_ends_rightly():
-    """Zygotes, stubs and children alike, at any moment: also while a zygote starts."""
-    problem = coin_problem()
-    others = frozenset(descendants(os.getpid()))  # the test session's Ray, for one, must live on
-    kinds = [(SLOWER, Status.PASSED), (WRONG, Status.WRONG_ANSWER), (RAISES, Status.EXCEPTION)] * 50
-    with Judge(VerifyConfig(cpu_seconds=2.0, retries=50, cache=False)) as judge:
-        with Storm(lambda: descendants(os.getpid(), besides=others), every=0.15, seed=1) as storm:
-            for start in range(0, len(kinds), 10):
-                some = kinds[start : start + 10]
-                verdicts = judge.judge_batch([(problem, fenced(code), "stop") for code, _ in some])
-                assert [v.status for v in verdicts] == [status for _, status in some]
-        assert storm.kills > 3
-        pids = judge.whereabouts().pids - {os.getpid()}
-    assert wait_until_gone(pids, 3.0) == set()
 
 
 def test_a_child_killed_from_outside_is_tried_again():
@@ -99,20 +81,3 @@ def test_a_judge_that_is_killed_leaves_nothing(tmp_path):
     process.kill()
     process.wait()
     assert wait_until_gone(set(found), 3.0) == set()
-
-
-def test_actors_that_are_killed(local_ray):
-    problem = coin_problem()
-    jobs = [(SLOWER, Status.PASSED), (WRONG, Status.WRONG_ANSWER)] * 40
-    pool = VerifyPool(VerifyConfig(actors=2, batch_size=8, retries=10, cache=False))
-    where = local_ray.get([actor.whereabouts.remote() for actor in pool.actors])
-    seen = set().union(*(w.pids for w in where))
-
-    def targets():
-        return [pid for w in where for pid in w.pids]
-
-    with Storm(targets, every=0.2, seed=3, most=4):
-        verdicts = pool.judge_batch([(problem, fenced(f"{code}\n# {i}"), "stop") for i, (code, _) in enumerate(jobs)])
-    assert [v.status for v in verdicts] == [status for _, status in jobs]
-    pool.close()
-    assert wait_until_gone(seen, 5.0) == set()

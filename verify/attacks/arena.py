@@ -150,7 +150,7 @@ class Processes:
         self.before = set(_all())
 
     def survivors(self, grace: float = 0.3) -> list[int]:
-        """New processes of the sandbox's user, or that run its script, which are alive after `grace`
+        """New processes of the sandbox's own user, else those that run its script, which are alive after `grace`
         seconds."""
         deadline = time.monotonic() + grace
         while found := [pid for pid in set(_all()) - self.before - self.trusted if self._suspect(pid)]:
@@ -164,8 +164,8 @@ class Processes:
         try:
             if (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return False
-            if self.own_user and folder.stat().st_uid == self.uid:
-                return True
+            if self.own_user:
+                return folder.stat().st_uid == self.uid
             return b"zygote.py" in (folder / "cmdline").read_bytes()
         except OSError:
             return False

@@ -28,6 +28,8 @@ _FCNTL = (0, 1, 2, 3, 4, 1030, 1032)
 pipe sizes."""
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+_SOCKET_OPTIONS = (3, 4, 7, 8, 30, 38, 39)
+"""SO_TYPE, ERROR, SNDBUF, RCVBUF, ACCEPTCONN, PROTOCOL, DOMAIN: nothing about who is at the other end."""
 _PRCTL_ZYGOTE = (1, 15, 16)
 _PRCTL_CHILD = (15, 16)
 """PR_SET_NAME and PR_GET_NAME; the zygote's children also set PR_SET_PDEATHSIG before they lose it."""
@@ -51,7 +53,7 @@ _NEVER = (
     "pivot_root",
     "clone3",
 )
-_BY_ARGUMENT = ("fcntl", "ioctl", "socketpair", "sendto", "prlimit64", "prctl", "clone")
+_BY_ARGUMENT = ("fcntl", "ioctl", "socketpair", "sendto", "getsockopt", "prlimit64", "prctl", "clone")
 
 
 def _op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
@@ -111,6 +113,7 @@ def zygote_filter(machine: str | None = None, *, allow_open: bool = True) -> byt
         + _op(_JEQ, 0, jf=1)
         + _return(ALLOW)
         + _refuse(EPERM),
+        "getsockopt": _one_of(_SOCKET_OPTIONS, 2),
         "prlimit64": _own_limits(),
         "prctl": _one_of(_PRCTL_ZYGOTE, 0),
         "clone": _argument(0) + _op(_JSET, _CLONE_NAMESPACES, jf=1) + _refuse(EPERM) + _return(ALLOW),

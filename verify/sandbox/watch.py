@@ -12,27 +12,28 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from verify.config import VerifyConfig
-from verify.sandbox.jobs import Job, Stop
-from verify.sandbox.worker import Ended, Zygote
+from verify.sandbox.jobs import Stop
+from verify.sandbox.worker import Ended
 
 _FIRST_LOOK = 0.15
 """Seconds that a job runs unwatched."""
+_EVERY = 0.05
+"""Seconds between two looks, at least."""
 _AWAKE = (b"R", b"D")
 
 
 class Watched(Protocol):
     """What is looked at of a run."""
 
-    job: Job
-    zygote: Zygote
-    started: float
+    pid: int
+    age: float
     stop: Stop
     detail: str
     ended: Ended | None
 
 
 class Watch:
-    """Looks at the runs of one wait loop, tick by tick."""
+    """Looks at the runs of one flight, again and again."""
 
     def __init__(self, config: VerifyConfig):
         self.config = config
@@ -40,12 +41,12 @@ class Watch:
         self._last = 0.0
 
     def look(self, runs: Sequence[Watched]) -> None:
-        """Stops the runs of a zygote whose children have slept, or bred threads, beyond what is granted."""
+        """Stops runs that have slept, all of them together, or that bred threads, beyond what is granted."""
         now = time.monotonic()
-        since, self._last = now - (self._last or now), now
-        if now - runs[0].started < _FIRST_LOOK:
+        if runs[0].age < _FIRST_LOOK or now - self._last < _EVERY:
             return
-        tasks = [task for zygote in {id(r.zygote): r.zygote for r in runs}.values() for task in _tasks(zygote)]
+        since, self._last = now - (self._last or now), now
+        tasks = [task for run in runs if run.ended is None for task in _tasks(run.pid)]
         if not tasks:
             return
         if any(state in _AWAKE for state in tasks):
@@ -64,16 +65,13 @@ class Watch:
                 run.stop, run.detail = stop, detail
 
 
-def _tasks(zygote: Zygote) -> list[bytes]:
-    """The scheduling state of every thread of every child of a zygote; empty where /proc does not tell."""
-    states = []
-    for pid in _children(zygote):
-        folder = f"/proc/{pid}/task"
-        try:
-            for task in os.listdir(folder):
-                states.append(_state(f"{folder}/{task}/stat"))
-        except OSError:
-            continue
+def _tasks(pid: int) -> list[bytes]:
+    """The scheduling state of every thread of a process; empty where /proc does not tell, or for 0."""
+    folder = f"/proc/{pid}/task"
+    try:
+        states = [_state(f"{folder}/{task}/stat") for task in os.listdir(folder)] if pid else []
+    except OSError:
+        return []
     return [state for state in states if state]
 
 
@@ -83,13 +81,3 @@ def _state(path: str) -> bytes:
             return f.read().rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
         return b""
-
-
-def _children(zygote: Zygote) -> list[int]:
-    """Process ids, as seen from here, of a zygote's children."""
-    pid = zygote.pids[-1]
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(child) for child in f.read().split()]
-    except OSError:
-        return []

@@ -183,6 +183,11 @@ class Zygote:
         """True where the process that was started only waits for the zygote in a process id namespace."""
         return "pid_in_namespace" in self.report
 
+    @property
+    def closed(self) -> bool:
+        """True once it was ended from here."""
+        return self.control.fileno() < 0
+
     def start(self, job: int, fds: Sequence[int], cpu_seconds: float, wall_seconds: float) -> None:
         """Asks for a child whose channel is `fds[0]`; `fds[1]` are its descriptors 0 to 2, or 2 alone where
         `fds[2:]` are 0 and 1. Raises ZygoteDied."""
@@ -195,24 +200,27 @@ class Zygote:
             raise ZygoteDied(f"the zygote does not take jobs: {error}") from error
 
     def kill(self, job: int) -> None:
-        """Asks for the child's end; `ended` then reports it."""
+        """Asks for the child's end; it is then reported."""
         with contextlib.suppress(OSError):
             self.control.send(_REQUEST.pack(_KILL, job, 0.0, 0.0))
 
-    def ended(self, job: int) -> Ended | None:
-        """The end of a job's child, None where it is not reported yet. Raises ZygoteDied."""
-        while job not in self._reports:
+    def hear(self) -> None:
+        """Takes in the reports that have come. Raises ZygoteDied."""
+        while True:
             try:
                 data = self.control.recv(_REPORT.size)
             except BlockingIOError:
-                return None
+                return
             except OSError as error:
                 raise ZygoteDied(f"the zygote does not report: {error}") from error
             if len(data) != _REPORT.size:
                 raise ZygoteDied("the zygote ended while a job ran")
             number, status, why, errno, user, system, wall, rss_kib = _REPORT.unpack(data)
             self._reports[number] = Ended(number, status, why, errno, user + system, wall, rss_kib / 1024)
-        return self._reports.pop(job)
+
+    def ended(self, job: int) -> Ended | None:
+        """The end of a job's child, None where it was not heard of yet; told once."""
+        return self._reports.pop(job, None)
 
     def close(self, grace: float = 2.0) -> None:
         """Ends the zygote and with it every child. Safe to call twice."""
@@ -245,7 +253,7 @@ def _command(plan: Plan, config: VerifyConfig, control: int) -> list[str]:
         "seccomp": plan.seccomp,
         "uid": _fresh_uid() if plan.own_uid else 0,
         "memory_mib": config.memory_mib,
-        "threads": config.threads,
+        "processes": config.overlap * (config.threads + 1) + 2,
         "control": control,
     }
     # As `-I` isolates, but heeds the hash seed: a verdict must not depend on the order of a set.

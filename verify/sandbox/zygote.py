@@ -12,7 +12,6 @@ copied page by page, so its loop is kept plain.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import select
@@ -52,14 +51,15 @@ def main() -> None:
     # Imported while files can still be opened, and after the namespaces' fork, which they would weigh down.
     import harness
     import referee  # noqa: F401
+    import warm
 
+    warm.rehearse(harness)
     lock = _lock_down(lockdown, filters, plan, report)
     report["uid"] = os.getuid()
     os.dup2(1, 2)
     control.send(json.dumps(report).encode())
     del plan, report
-    gc.collect()
-    gc.freeze()
+    warm.settle()
     _serve(control, harness.run, lock)
     os._exit(0)
 
@@ -125,7 +125,7 @@ def _lock_down(lockdown, filters, plan: dict, report: dict):
         _attempt(report, "die_with_parent", lockdown.die_with_parent)
     _attempt(report, "limits", lockdown.limit_resources, space)
     if report.get("own_uid") or "user" in (report.get("namespaces") or ""):
-        _attempt(report, "threads", lockdown.limit_threads, plan["threads"] + 2)
+        _attempt(report, "threads", lockdown.limit_threads, plan["processes"])
     if plan["landlock"]:
         _attempt(report, "landlock", lockdown.landlock, readable, writable)
     child = None
