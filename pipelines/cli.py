@@ -9,6 +9,9 @@ from collections.abc import Sequence
 VERBS = {
     "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
+    "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
+    "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),
+    "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),

@@ -356,11 +356,9 @@ def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
     too."""
     import ray
     from ray.data import ActorPoolStrategy
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from rollout.stream import LIGHT
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     in_flight = max(2, config.concurrency)
     return source.map_batches(
         TeacherStage,
@@ -371,6 +369,6 @@ def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
             size=1, max_tasks_in_flight_per_actor=in_flight, max_concurrent_calls_per_actor=in_flight
         ),
         zero_copy_batch=True,
-        scheduling_strategy=here,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
         **LIGHT,
     )
