@@ -117,9 +117,7 @@ def fit(
     if initial is not None:
         adapter.load(initial)
     arguments = _arguments(config, folder, base, len(train))
-    data = {
-        name: Dataset.from_list([_features(row) for row in rows]) for name, rows in (("train", train), ("val", val))
-    }
+    data = [Dataset.from_list([_features(row) for row in rows]) for rows in (train, val)]
     callbacks: list[TrainerCallback] = [_Tell(on_row)]
     if config.patience:
         callbacks.append(EarlyStoppingCallback(config.patience))

@@ -184,7 +184,8 @@ def pipeline(tiny_student, tmp_path_factory):
     runs = tmp_path_factory.mktemp("hard")
     arguments = [
         "--model", tiny_student, "--runs", runs, "--name", "h", *FAMILIES, *SMALL, "--count=8",
-        "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2", "--rollout.groups-per-step=4", "--rollout.group-size=4",
+        "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2", "--rollout.groups-per-step=4",
+        "--rollout.group-size=4",
         "--rollout.sampling.max-tokens=96", "--train.learning-rate=0.001", "--train.group-filter=reward",
         "--verify.reward.outcome=fraction", "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
     ]  # fmt: skip
