@@ -6,6 +6,7 @@
     checkpoints/<step>/   complete as soon as they are there
     ledger.json           which problems were consumed
     report.html, log.txt
+    what a job writes besides is told where the job is (pipelines.distil, pipelines.sft, pipelines.hard_distil)
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.

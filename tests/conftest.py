@@ -1,8 +1,12 @@
 """Fixtures for all rooms."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # helpers that several rooms' tests share
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -19,8 +23,6 @@ def ray_local():
 @pytest.fixture(scope="session")
 def tiny_student(tmp_path_factory):
     """Folder of a student made in seconds: it writes programs of two families, rightly now and then."""
-    from pathlib import Path
-
     from pipelines.student import StudentRecipe, build_student
     from problems.config import ProblemsConfig
     from train.pretrain import ArchitectureConfig, PretrainConfig
@@ -37,3 +39,12 @@ def tiny_student(tmp_path_factory):
     kept = os.environ.get("CRUCIBLE_CACHE")
     cache = Path(kept) / "students" if kept else tmp_path_factory.mktemp("students")
     return build_student(recipe, cache, quiet=True, threads=1)
+
+
+@pytest.fixture(scope="session")
+def messages_url(tiny_student, tmp_path_factory):
+    """Address of a real vLLM server of the Messages API; it serves the tiny student under the name `tiny`."""
+    from servers import serve_messages
+
+    with serve_messages(tiny_student, tmp_path_factory.mktemp("vllm") / "log.txt") as url:
+        yield url

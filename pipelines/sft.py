@@ -1,0 +1,397 @@
+"""`crucible sft`: an adapter learns to write verified traces, by TRL's SFTTrainer inside Ray Train.
+
+metrics.jsonl   lengths of the traces, a row an update, a row a look at the validation loss
+checkpoints/    the trainer's own, to resume from
+adapter/        the adapter of lowest validation loss, as `grpo --adapter` and `evaluate --adapter` take it
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import Demand, NoRoom, plan
+from pipelines.config import ConfigError, fail, parse, take_option
+from pipelines.distil import resumed_config
+from pipelines.evaluate import (
+    Evaluation,
+    compare,
+    evaluate,
+    held_out,
+    load_evaluation,
+    read_adapter,
+    show,
+    verdict_line,
+    write_evaluation,
+)
+from pipelines.run_folder import RunFolder, RunFolderError, replace_file
+from pipelines.session import (
+    default_name,
+    engine_spec,
+    open_session,
+    resolve_model,
+    wait_for_engines,
+    with_model_prompt,
+)
+from pipelines.teach_config import SFTJobConfig
+from pipelines.traces import Trace, TracesError, read_traces
+from rollout.policy import PolicyVersion
+from rollout.prompts import PromptBuilder
+from train.sft_config import SFTConfig
+
+MAY_CHANGE = ("address", "runs", "name", "hardware", "traces")
+OUTCOME_FILE = "outcome.json"
+BASE_FILE = "base.json"
+"""In an adapter's folder: which base model it is of."""
+CRASHES = 3
+"""Times that a learner that died is started again from its last checkpoint."""
+
+
+class SFTFailed(RuntimeError):
+    """Training ended with an error; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    figures: Mapping[str, Any]
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    difference: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a learner worker needs to know."""
+
+    run: str
+    model: str
+    folder: str
+    config: SFTConfig
+    train: Sequence[Any] = field(repr=False)
+    val: Sequence[Any] = field(repr=False)
+    initial: PolicyVersion | None = field(repr=False, default=None)
+    initial_base: str = ""
+    """Fingerprint of the base model that `initial` was trained on; "" where nobody wrote it down."""
+
+
+def run(config: SFTJobConfig, console: Console, resume: bool = False) -> Outcome:
+    """Reads traces, trains, keeps the best adapter, and measures held-out problems where asked to.
+
+    Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
+    """
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model)
+    if config.style is not None:
+        config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"style": config.style})})
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("sft", model)})
+    traces = read_traces(config.traces)
+    initial = read_adapter(config.adapter, config.name) if config.adapter else None
+    path = config.runs / config.name
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(f"run folder: {folder.path}")
+        if not config.evaluate:
+            with ray_session(config.address or None) as ray:
+                _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
+                return Outcome(path, _learn(ray, learner, config, model, folder, traces, initial, console))
+        spec = engine_spec(model, config.engine, config.sft.lora_r, 1, 0)
+        with open_session(config, spec, 1, config.sft.workers) as session:
+            with console.status("starting the rollout engine"):
+                wait_for_engines(session)
+            before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
+            figures = _learn(session.ray, session.learner, config, model, folder, traces, initial, console)
+            policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
+            after = _measure(session, config, folder, policy, "after", step, console)
+        comparison = compare(before, after)
+        folder.append_metrics(comparison)
+        _report(folder)
+    return Outcome(path, figures, before, after, comparison["pass_at_1"])
+
+
+def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
+    """A row a trace: the student's own prompt, and the completion with its end token."""
+    from train.pretrain import Row
+
+    style = builder.config.style
+    return [
+        Row(builder.build(trace.problem).ids, builder.encode_completion(trace.completion(style))) for trace in traces
+    ]
+
+
+def _learn(
+    ray: Any,
+    demand: Demand,
+    config: SFTJobConfig,
+    model: str,
+    folder: RunFolder,
+    traces: Sequence[Trace],
+    initial: PolicyVersion | None,
+    console: Console,
+) -> Mapping[str, Any]:
+    """Trains to the end, or finds that done already. Returns the outcome's figures."""
+    outcome = folder.path / OUTCOME_FILE
+    if outcome.is_file() and not (figures := json.loads(outcome.read_text())).get("error"):
+        return figures
+    outcome.unlink(missing_ok=True)
+    train, val = _prepare(config, model, folder, traces, console)
+    job = Job(
+        run=config.name,
+        model=model,
+        folder=str(folder.path.resolve()),
+        config=config.sft,
+        train=train,
+        val=val,
+        initial=initial,
+        initial_base=_base_of(config.adapter),
+    )
+    with _progress(folder, console):
+        _fit(ray, demand, config, job)
+    figures = json.loads(outcome.read_text())
+    if figures.get("error"):
+        raise SFTFailed(figures["error"])
+    folder.append_metrics({"kind": "sft", **figures})
+    console.print(
+        f"{figures['steps']} updates{', stopped early' if figures['stopped_early'] else ''}; lowest validation loss "
+        f"{figures['best_loss']:.4f} after update {figures['best_step']}"
+    )
+    return figures
+
+
+def _prepare(
+    config: SFTJobConfig, model: str, folder: RunFolder, traces: Sequence[Trace], console: Console
+) -> tuple[list[Any], list[Any]]:
+    """Rows of training and of validation, after what cannot be learnt from was reported and dropped, or refused."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from train.sft import SFTError, measure, split_rows
+
+    settings = config.sft
+    kept, unthinking = list(traces), 0
+    if config.prompt.style == "think":
+        kept = [trace for trace in traces if trace.thinking]
+        unthinking = len(traces) - len(kept)
+        if unthinking and settings.no_thinking == "fail":
+            raise SFTFailed(
+                f"{unthinking} of {len(traces)} traces have no thinking, and the prompt's style is think; set "
+                "sft.no_thinking to drop, or style to direct"
+            )
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    try:
+        rows = tokenised(kept, PromptBuilder(tokenizer, config.prompt))
+        positions = getattr(AutoConfig.from_pretrained(model), "max_position_embeddings", settings.max_length)
+        limit = positions if settings.too_long == "keep" else min(settings.max_length, positions)
+        lengths = measure(rows, limit, tokenizer.eos_token_id)
+        over = sum(len(row) > settings.max_length for row in rows)
+        if lengths.too_long and settings.too_long != "drop":
+            raise SFTFailed(
+                f"{len(lengths.too_long)} of {len(rows)} traces are longer than {limit} tokens, the longest has "
+                f"{lengths.longest}; raise sft.max_length (the model has {positions} positions) or set sft.too_long to "
+                "drop. Nothing is cut: a cut answer teaches to stop in the middle"
+            )
+        fits = [number for number in range(len(rows)) if number not in set(lengths.too_long)]
+        train, val = split_rows(
+            [kept[number].problem.question_hash for number in fits], settings.val_share, settings.seed
+        )
+    except (SFTError, ValueError) as error:
+        raise SFTFailed(str(error)) from None
+    said = {
+        "kind": "traces",
+        "read": len(traces),
+        "without_thinking": unthinking,
+        "longer_than_max_length": over,
+        "dropped_too_long": len(lengths.too_long),
+        "train": len(train),
+        "val": len(val),
+        "longest": lengths.longest,
+        "supervised_tokens": lengths.supervised,
+        "max_length": settings.max_length,
+    }
+    if not any(row.get("kind") == "traces" for row in folder.metrics()):
+        folder.append_metrics(said)
+    console.print(
+        f"{len(traces)} traces: {len(train)} to learn from, {len(val)} of other questions to validate, "
+        f"{unthinking} dropped without thinking, {len(lengths.too_long)} dropped for length; the longest has "
+        f"{lengths.longest} tokens of {settings.max_length}; none is cut"
+    )
+    return [rows[fits[number]] for number in train], [rows[fits[number]] for number in val]
+
+
+def _fit(ray: Any, demand: Demand, config: SFTJobConfig, job: Job) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
+    trainer = TorchTrainer(
+        sft_worker,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(backend="nccl" if demand.gpus else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=config.sft.workers,
+            use_gpu=bool(demand.gpus),
+            resources_per_worker=resources,
+            label_selector=dict(demand.labels) or None,
+        ),
+        run_config=RunConfig(
+            name=f"sft-{uuid.uuid4().hex[:8]}",
+            storage_path=str(Path(job.folder) / "ray"),
+            failure_config=FailureConfig(max_failures=CRASHES),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        causes = getattr(error, "worker_failures", None) or {}
+        lines = [line for line in str(next(iter(causes.values()), error)).splitlines() if line.strip()]
+        raise SFTFailed(f"the learner failed: {lines[-1].strip() if lines else type(error).__name__}") from error
+
+
+def sft_worker(loop_config: Mapping[str, Any]) -> None:
+    """The train function of Ray Train's workers. What cannot be mended by trying again is written, not raised."""
+    import ray.train
+    import ray.train.torch
+    from transformers import AutoTokenizer
+
+    from train.learner import fingerprint, load_base
+    from train.sft import checkpoint_step, fit
+
+    job: Job = loop_config["job"]
+    first = ray.train.get_context().get_world_rank() == 0
+    folder = RunFolder.open(job.folder)
+    if first:
+        folder.roll_back(checkpoint_step(folder.checkpoints))
+    try:
+        base = load_base(job.model, job.config.adapter, ray.train.torch.get_device())
+        print_of = fingerprint(base)
+        if job.initial_base and job.initial_base != print_of:
+            raise ValueError(
+                f"the adapter to go on from is of base model {job.initial_base}, and {job.model} is {print_of}; use "
+                "the model that it was trained on, or leave sft's adapter out"
+            )
+        result = fit(
+            base,
+            AutoTokenizer.from_pretrained(job.model),
+            job.train,
+            job.val,
+            job.config,
+            folder.checkpoints,
+            job.run,
+            job.initial,
+            folder.append_metrics,
+        )
+    except ValueError as error:
+        if first:
+            replace_file(folder.path / OUTCOME_FILE, json.dumps({"error": str(error)}))
+        return
+    if first:
+        write_adapter(folder.path, result.policy, job.model, print_of)
+        figures = {
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "best_loss": result.best_loss,
+            "stopped_early": result.stopped_early,
+            "adapter_hash": result.policy.adapter_hash,
+        }
+        replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))
+
+
+def write_adapter(folder: Path, policy: PolicyVersion, model: str, base: str) -> Path:
+    """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, with what it is an adapter of."""
+    aside = folder / f".adapter-{uuid.uuid4().hex[:8]}"
+    written = policy.write(aside)
+    (written / BASE_FILE).write_text(json.dumps({"model": model, "fingerprint": base}, indent=1))
+    target = folder / "adapter"
+    if target.exists():
+        shutil.rmtree(target)
+    written.rename(target)
+    aside.rmdir()
+    return target
+
+
+def _base_of(adapter: str) -> str:
+    """Fingerprint of the base model of an adapter's folder; "" where it is not written there."""
+    if not adapter:
+        return ""
+    folder = Path(adapter).expanduser()
+    for path in (folder / "adapter" / BASE_FILE, folder / BASE_FILE):
+        if path.is_file():
+            return json.loads(path.read_text())["fingerprint"]
+    return ""
+
+
+def _measure(
+    session: Any, config: SFTJobConfig, folder: RunFolder, policy: PolicyVersion, name: str, step: int, console: Console
+) -> Evaluation:
+    """An evaluation, taken from the folder where it is there already."""
+    found = load_evaluation(folder, name)
+    if found is None:
+        found = evaluate(session, config, held_out(config), policy, name, config.max_tokens, console)
+        write_evaluation(folder, found, step)
+    return found
+
+
+@contextmanager
+def _progress(folder: RunFolder, console: Console) -> Iterator[None]:
+    """Shows how far the learner's rows have come while the block runs."""
+    columns = (TextColumn("fine-tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    done = threading.Event()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=None, note="")
+
+        def look() -> None:
+            while not done.wait(0.5):
+                rows = folder.metrics()
+                steps = [row for row in rows if row.get("kind") == "step"]
+                looks = [row["loss"] for row in rows if row.get("kind") == "validation"]
+                if steps:
+                    note = f"loss {steps[-1]['loss']:.3f}" + (f", validation {looks[-1]:.3f}" if looks else "")
+                    progress.update(task, completed=steps[-1]["step"], total=steps[-1]["steps"], note=note)
+
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def _report(folder: RunFolder) -> None:
+    from pipelines.report import write_report
+
+    write_report(folder)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible sft`."""
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = resumed_config(SFTJobConfig, Path(resumed)) if resumed is not None else None
+        config = parse(SFTJobConfig, argv, prog="crucible sft", default=default)
+        outcome = run(config, console, resume=resumed is not None)
+    except (ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted; `--resume RUN_FOLDER` goes on from the last checkpoint") and 130
+    if outcome.before is not None:
+        show(console, [outcome.before, outcome.after])
+        console.print(verdict_line(outcome.difference))
+    console.print(f"adapter: {outcome.folder}/adapter")
+    return 0

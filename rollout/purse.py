@@ -1,0 +1,189 @@
+"""What a teacher costs: usage, dollars, a ledger on disk, and a budget that is never exceeded.
+
+A request is booked before it is sent, at the most that it can cost, and again when its answer (or refusal) is known. So
+the ledger of a run that was killed still counts what was in flight then, and the budget holds over any number of
+resumes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.teacher_config import Price
+
+MILLION = 1_000_000
+MARKUP = 64
+"""Tokens that a chat template may add to a message, at most."""
+
+
+class BudgetSpent(RuntimeError):
+    """The next request could exceed the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, as the server counted them; the four kinds do not overlap."""
+
+    input: int = 0
+    output: int = 0
+    cache_write: int = 0
+    cache_read: int = 0
+
+    @classmethod
+    def of(cls, usage: Any) -> Usage:
+        """From the SDK's `usage` of a message."""
+        return cls(
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_creation_input_tokens or 0,
+            usage.cache_read_input_tokens or 0,
+        )
+
+    def cost(self, price: Price, *, batch: bool = False) -> float:
+        """Dollars."""
+        weighted = self.input + price.cache_write * self.cache_write + price.cache_read * self.cache_read
+        dollars = (price.input * weighted + price.output * self.output) / MILLION
+        return dollars * (price.batch if batch else 1.0)
+
+
+def most(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
+    """Dollars that a request of these texts can cost: every byte a token, all written to the cache, a full answer."""
+    tokens = sum(len(text.encode("utf-8", "surrogatepass")) + MARKUP for text in texts)
+    return Usage(output=max_tokens, cache_write=tokens).cost(
+        price.model_copy(update={"cache_write": max(1.0, price.cache_write)}), batch=batch
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a ledger adds up to."""
+
+    requests: int
+    """Answers paid for."""
+    usage: Usage
+    dollars: float
+    open_dollars: float
+    """Of requests whose outcome is not known, at their dearest."""
+
+
+class Purse:
+    """The ledger `path` (JSON lines, appended and synced) and the budget over it. One process writes it."""
+
+    def __init__(self, path: Path, budget: float | None = None) -> None:
+        self.path = path
+        self.budget = budget
+        self.paid: dict[str, dict[str, Any]] = {}
+        """Key of a request -> row of the ledger."""
+        self._open: dict[str, list[float]] = defaultdict(list)
+        self._dollars = 0.0
+        self._open_dollars = 0.0
+        self._changed = asyncio.Condition()
+        self._in_flight = 0  # requests of this process, whose outcome may yet free some of the budget
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for row in read_rows(path):
+            self._book(row)
+
+    async def reserve(self, key: str, dollars: float, *, wait: bool = True) -> None:
+        """Books a request that is about to be sent; waits where requests in flight may yet leave room for it.
+
+        Raises BudgetSpent where it could exceed the budget even when they have all come back, and with `wait=False`
+        where it could at present.
+        """
+        async with self._changed:
+            while self.budget is not None and self._committed() + dollars > self.budget:
+                if not self._in_flight or not wait:
+                    raise BudgetSpent(
+                        f"the budget of ${self.budget:.4f} is spent: ${self._committed():.4f} so far, and the next "
+                        f"request could cost ${dollars:.4f}; resume with a larger teacher.budget"
+                    )
+                await self._changed.wait()
+            self._in_flight += 1
+            self._write({"event": "sent", "key": key, "most": dollars})
+
+    async def settle(self, key: str, usage: Usage, dollars: float, **more: Any) -> None:
+        """Books the answer to a request that was reserved."""
+        await self._close({"event": "paid", "key": key, "dollars": dollars, **asdict(usage), **more})
+
+    async def release(self, key: str, reason: str) -> None:
+        """Books a reserved request that cost nothing."""
+        await self._close({"event": "free", "key": key, "reason": reason})
+
+    async def abandon(self) -> None:
+        """Counts a reserved request as lost on the way: it stays booked at its dearest."""
+        async with self._changed:
+            self._in_flight -= 1
+            self._changed.notify_all()
+
+    def adopt(self, count: int) -> None:
+        """Counts requests of an earlier session, still being worked on, as in flight again."""
+        self._in_flight += count
+
+    def recover(self, key: str, usage: Usage, dollars: float, **more: Any) -> None:
+        """Books an answer that was stored just before this run was killed, and so is not in the ledger."""
+        if key not in self.paid:
+            self._write({"event": "paid", "key": key, "dollars": dollars, **asdict(usage), **more})
+
+    def account(self) -> Account:
+        """Totals over all sessions of the run."""
+        rows = self.paid.values()
+        kinds = ("input", "output", "cache_write", "cache_read")
+        usage = Usage(*(sum(row[kind] for row in rows) for kind in kinds))
+        return Account(len(self.paid), usage, self._dollars, self._open_dollars)
+
+    def _committed(self) -> float:
+        return self._dollars + self._open_dollars
+
+    async def _close(self, row: dict[str, Any]) -> None:
+        async with self._changed:
+            self._in_flight -= 1
+            self._write(row)
+            self._changed.notify_all()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        append_rows(self.path, [{**row, "time": round(time.time(), 3)}])
+        self._book(row)
+
+    def _book(self, row: dict[str, Any]) -> None:
+        if row["event"] == "sent":
+            self._open[row["key"]].append(row["most"])
+            self._open_dollars += row["most"]
+            return
+        if self._open[row["key"]]:
+            self._open_dollars -= self._open[row["key"]].pop()
+        if row["event"] == "paid":
+            self.paid[row["key"]] = row
+            self._dollars += row["dollars"]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, [] where there is none; a torn last line is left out."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Appends JSON lines and waits until they are on disk; a torn last line before them is cut off."""
+    with open(path, "ab+") as file:
+        _cut_torn_line(file)
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: Any) -> None:
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return
+    file.seek(size - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)

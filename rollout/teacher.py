@@ -1,0 +1,374 @@
+"""A teacher: questions in, worked answers out, nothing paid twice and nothing paid beyond the budget.
+
+`ApiTeacher` asks any server of the Messages API through the `anthropic` SDK; `rollout.reference` writes answers
+offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import anthropic
+import tenacity
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from rollout.answers import (
+    AnswerCache,
+    Reply,
+    RequestRefused,
+    TeacherDown,
+    TeacherRequest,
+    TeacherStopped,
+    answers_folder,
+)
+from rollout.purse import Account, BudgetSpent, Purse, Usage, most
+from rollout.teacher_config import REFERENCE, TeacherConfig
+
+LEDGER_FILE = "costs.jsonl"
+"""In a run folder: what its teacher has cost."""
+LONGEST_WAIT = 60.0
+"""Seconds between two tries of a request, at most."""
+BUSY = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error")
+"""Types of errors that a server may send in the middle of a stream, and that pass."""
+
+
+Note = Callable[[str], None]
+
+
+class Teacher(Protocol):
+    """Who answers."""
+
+    async def answer(self, request: TeacherRequest) -> Reply:
+        """Raises TeacherStopped, and RequestRefused."""
+
+    def account(self) -> Account:
+        """What all answers of the run have cost."""
+
+    async def close(self) -> None:
+        """Lets connections go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of one request of several."""
+
+    index: int
+    reply: Reply | None
+    error: str = ""
+    stopped: bool = False
+    """Whether the error is the teacher's end, so that this request is still to be asked."""
+
+
+async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> AsyncIterator[Answered]:
+    """The answers as they come. Once the teacher has stopped, what is in flight is still waited for."""
+
+    async def one(index: int) -> Answered:
+        try:
+            return Answered(index, await teacher.answer(requests[index]))
+        except RequestRefused as error:
+            return Answered(index, None, str(error))
+        except TeacherStopped as error:
+            return Answered(index, None, str(error), stopped=True)
+
+    tasks = [asyncio.ensure_future(one(index)) for index in range(len(requests))]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield await done
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+class ApiTeacher:
+    """Asks a server of the Messages API. One event loop drives it."""
+
+    def __init__(self, config: TeacherConfig, folder: Path, key: SecretStr, run: str = "", note: Note = print) -> None:
+        """`folder` gets the ledger; `run` is who pays; `note` is told of every wait, in one line."""
+        self.config = config
+        self.purse = Purse(folder / LEDGER_FILE, config.budget)
+        self._price = config.price
+        self._cache = AnswerCache(answers_folder(config))
+        self._run = run or str(folder.resolve())
+        self._note = note
+        self._secret = key
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key.get_secret_value(),
+            base_url=config.url,
+            max_retries=config.sdk_retries,
+            timeout=config.timeout,
+        )
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._asked: dict[str, asyncio.Lock] = {}
+        self._first = asyncio.Lock()
+        self._warm = False
+        self._stopped: TeacherStopped | None = None
+        self._batches: Any = None
+        if config.batch:
+            from rollout.batches import Batches
+
+            self._batches = Batches(self._client.messages.batches, config, folder, self.purse, self._keep, self._call)
+
+    async def answer(self, request: TeacherRequest) -> Reply:
+        """The answer, from the disk where it was ever paid for.
+
+        Raises TeacherStopped (a refused key, a spent budget, a teacher that stays down), and then again for every
+        further request; RequestRefused where this request is the fault.
+        """
+        key = request.key(self.config)
+        async with self._asked.setdefault(key, asyncio.Lock()):
+            if (known := self.known(request)) is not None:
+                return known
+            try:
+                if self._batches is not None:
+                    return await self._batches.answer(request, key, self._most(request))
+                return await self._ask(request, key)
+            except BudgetSpent as error:
+                raise self._stop(str(error)) from None
+
+    def known(self, request: TeacherRequest) -> Reply | None:
+        """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
+        reply = self._cache.get(request.key(self.config))
+        if reply is not None and reply.run == self._run:
+            self.purse.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
+        return reply
+
+    def account(self) -> Account:
+        """See `Teacher`."""
+        return self.purse.account()
+
+    async def close(self) -> None:
+        """See `Teacher`."""
+        await self._client.close()
+
+    async def _ask(self, request: TeacherRequest, key: str) -> Reply:
+        await self._warm_up(request, key)
+        if (known := self.known(request)) is not None:  # it was the one that warmed up
+            return replace(known, cached=False)
+        async with self._slots:
+            return await self._pay(request, key)
+
+    async def _warm_up(self, request: TeacherRequest, key: str) -> None:
+        """Lets the first request go alone: those behind it find the shared beginning in the server's cache."""
+        if self._warm:
+            return
+        async with self._first:
+            if not self._warm:
+                await self._pay(request, key)
+                self._warm = True
+
+    async def _pay(self, request: TeacherRequest, key: str) -> Reply:
+        if self._stopped is not None:
+            raise self._stopped
+        await self.purse.reserve(key, self._most(request))
+        began = time.time()
+        try:
+            message = await self._call(lambda: self._stream(request))
+        except BaseException as error:
+            if isinstance(error, RequestRefused | TeacherStopped) and not isinstance(error, TeacherDown):
+                await self.purse.release(key, str(error))
+            else:
+                await self.purse.abandon()
+            raise
+        return await self._keep(request.body(self.config), key, message, began)
+
+    async def _stream(self, request: TeacherRequest) -> Any:
+        body = request.body(self.config)
+        # By a way of its own: not every version of the SDK, nor every model, knows a temperature.
+        extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
+        async with self._client.messages.stream(**body, extra_body=extra) as stream:
+            return await stream.get_final_message()
+
+    async def _keep(self, body: Mapping[str, Any], key: str, message: Any, began: float, batch: bool = False) -> Reply:
+        """Stores an answer, then books it: a run that dies between the two books it when it finds it stored."""
+        usage = Usage.of(message.usage)
+        now = time.time()
+        reply = Reply(
+            key=key,
+            text="".join(block.text for block in message.content if block.type == "text"),
+            stop_reason=str(message.stop_reason),
+            model=message.model,
+            usage=usage,
+            dollars=usage.cost(self._price, batch=batch),
+            batch=batch,
+            created=round(now, 3),
+            seconds=round(now - began, 3),
+            run=self._run,
+        )
+        self._cache.put(reply, body)
+        await self.purse.settle(key, usage, reply.dollars, model=reply.model, batch=batch)
+        return reply
+
+    def _most(self, request: TeacherRequest) -> float:
+        return most(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
+
+    async def _call(self, send: Callable[[], Awaitable[Any]]) -> Any:
+        """Sends, and again while the teacher is overloaded or down. Raises TeacherStopped and RequestRefused."""
+        config = self.config
+        backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            return max(backoff(state), _retry_after(state.outcome.exception()))
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = self._plain(state.outcome.exception())
+            self._note(f"the teacher fails ({error}); asking again in {state.next_action.sleep:.0f} s")
+
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(passes),
+            wait=wait,
+            stop=tenacity.stop_after_delay(config.patience),
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            async for attempt in tries:
+                with attempt:
+                    return await send()
+        except anthropic.AnthropicError as error:
+            raise self._verdict(error) from None
+
+    def _verdict(self, error: anthropic.AnthropicError) -> Exception:
+        """What an error that no more tries will mend means for the run."""
+        text = self._plain(error)
+        if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
+            return self._stop(
+                f"{self.config.url} refuses the API key in {self.config.key_variable} ({text}); set one that is valid, "
+                "then --resume"
+            )
+        if isinstance(error, anthropic.NotFoundError):
+            return self._stop(f"{self.config.url} has no model {self.config.model} ({text}); correct teacher.model")
+        if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
+            return self._stop(f"the account at {self.config.url} has no credit ({text}); add some, then --resume")
+        if isinstance(error, anthropic.APIStatusError) and not passes(error):
+            return RequestRefused(text)
+        return self._stop(
+            f"the teacher at {self.config.url} did not answer for {self.config.patience:.0f} s ({text}); all answers "
+            "so far are kept: --resume goes on when it is back, teacher.patience waits longer",
+            TeacherDown if isinstance(error, anthropic.APIConnectionError) else TeacherStopped,
+        )
+
+    def _stop(self, reason: str, kind: type[TeacherStopped] = TeacherStopped) -> TeacherStopped:
+        self._stopped = self._stopped or kind(reason)
+        return self._stopped
+
+    def _plain(self, error: BaseException) -> str:
+        """An error in one line, without the key whatever the server echoes."""
+        body = getattr(error, "body", None)
+        inner = body.get("error") if isinstance(body, dict) else None
+        told = inner.get("message") if isinstance(inner, dict) else None
+        status = getattr(error, "status_code", None)
+        text = " ".join(str(told or error).split())[:300]
+        secret = self._secret.get_secret_value()
+        text = text.replace(secret, "***") if secret else text
+        return f"{status}: {text}" if status else f"{type(error).__name__}: {text}"
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error is of the kind that goes away: overload, rate limits, server faults, lost connections."""
+    if isinstance(error, anthropic.APIConnectionError):
+        return True
+    if not isinstance(error, anthropic.APIStatusError):
+        return False
+    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+        return True
+    # A stream that has begun has status 200; what broke it is told by an event.
+    return error.status_code == 200 or getattr(error, "type", None) in BUSY
+
+
+def _retry_after(error: BaseException | None) -> float:
+    """Seconds that the server asked to wait, 0 where it did not."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return min(float(headers.get("retry-after") or 0), LONGEST_WAIT)
+    except ValueError:  # a date: the backoff serves
+        return 0.0
+
+
+def find_key(config: TeacherConfig) -> SecretStr:
+    """The API key, from the environment or else from `env_file`. Raises TeacherStopped where there is none.
+
+    A server of one's own (`base_url`) may want none.
+    """
+    name = config.key_variable
+    key = os.environ.get(name) or dotenv_values(config.env_file).get(name)
+    if key:
+        return SecretStr(key)
+    if config.base_url:
+        return SecretStr("none")
+    raise TeacherStopped(
+        f"there is no API key: set {name} in the environment or in {config.env_file}, or use teacher.model=reference, "
+        "which works offline"
+    )
+
+
+def open_teacher(
+    config: TeacherConfig,
+    folder: Path,
+    key: SecretStr | None = None,
+    run: str = "",
+    note: Note = print,
+    solve: Callable[[Any], str] | None = None,
+) -> Teacher:
+    """The teacher that a configuration names. Raises TeacherStopped (no key) and ValueError (no price).
+
+    `solve` gives the reference solution of a problem; the offline teacher needs it.
+    """
+    if config.model == REFERENCE:
+        from rollout.reference import ReferenceTeacher
+
+        if solve is None:
+            raise ValueError("the reference teacher needs the problems' reference solutions: give `solve`")
+        return ReferenceTeacher(config, solve)
+    return ApiTeacher(config, folder, key or find_key(config), run, note)
+
+
+class TeacherStage:
+    """A Ray Data stage of one actor: packed (number, request) in, packed (number, request, Answered) out.
+
+    One actor, because a budget and a ledger have one keeper; its concurrency is the teacher's own.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        """`arguments` as for `open_teacher`."""
+        self._arguments = arguments
+        self._teacher: Teacher | None = None
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """One row in, one row out when all of its requests are answered; errors are answers too."""
+        from rollout.stream import pack, unpack
+
+        if self._teacher is None:  # here and not at construction: the teacher belongs to this event loop
+            self._teacher = open_teacher(*self._arguments)
+        items = unpack(batch)
+        found = [answered async for answered in answer_all(self._teacher, [request for _, request in items])]
+        yield pack([(*items[answered.index], answered) for answered in found])
+
+
+def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
+    """`source` rows of packed (number, request) pairs, answered. The ledger's files are this node's, so the actor is
+    too."""
+    import ray
+    from ray.data import ActorPoolStrategy
+
+    from rollout.stream import LIGHT
+
+    in_flight = max(2, config.concurrency)
+    return source.map_batches(
+        TeacherStage,
+        fn_constructor_args=(config, *arguments),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(
+            size=1, max_tasks_in_flight_per_actor=in_flight, max_concurrent_calls_per_actor=in_flight
+        ),
+        zero_copy_batch=True,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+        **LIGHT,
+    )

@@ -1,0 +1,237 @@
+"""`crucible sft` and `crucible hard-distil` as people run them, on a student made for tests."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.distil import first_request, lesson, reference_solution
+from pipelines.evaluate import Evaluation
+from pipelines.hard_distil import gates
+from pipelines.teach_config import DistilConfig, HardDistilConfig
+from pipelines.traces import trace_row, write_traces
+from problems.config import ProblemsConfig
+from problems.problem import Group, Sample, Status, Verdict
+from rollout.reference import ReferenceTeacher
+from rollout.teacher_config import TeacherConfig
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).resolve().parents[2]
+FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
+SMALL = [
+    "--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003",
+    "--evaluation.problems=6", "--evaluation.temperature=0",
+]  # fmt: skip
+
+
+def start(*arguments, **more):
+    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more
+    )
+
+
+def crucible(*arguments, status=0):
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    return output
+
+
+def metrics(folder, kind):
+    path = Path(folder) / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [row for row in map(json.loads, lines) if row["kind"] == kind]
+
+
+def weights(folder):
+    return (Path(folder) / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Forty verified traces with brief thoughts; one of them has none."""
+    config = DistilConfig(
+        problems=ProblemsConfig(families=("reverse_string", "is_palindrome"), difficulties=(1, 2)), count=10
+    )
+    teacher = ReferenceTeacher(TeacherConfig(thought="brief"), reference_solution)
+    rows = []
+    for number, problem in enumerate(lesson(config)):
+        reply = asyncio.run(teacher.answer(first_request(problem, config)))
+        tests = len(problem.hidden_tests)
+        rows.append(trace_row(problem, number, 0, reply, Verdict(Status.PASSED, tests, tests, tests)))
+    rows[5]["thinking"] = ""
+    folder = tmp_path_factory.mktemp("traces")
+    write_traces(folder, "traces", rows)
+    return folder / "traces.jsonl"
+
+
+def sft(student, traces, runs, name, *more):
+    return ["sft", "--model", student, "--traces", traces, "--runs", runs, "--name", name, *FAMILIES, *SMALL, *more]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_student, traces, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("sft")
+    return runs / "whole", crucible(*sft(tiny_student, traces, runs, "whole", "--evaluate=True", "--style=think"))
+
+
+def test_a_run_learns_and_says_from_what(whole):
+    folder, output = whole
+    (said,) = metrics(folder, "traces")
+    assert said["read"] == 40 and said["without_thinking"] == 1 and said["dropped_too_long"] == 0
+    assert said["train"] + said["val"] == 39 and said["val"] >= 2
+    looks = [row["loss"] for row in metrics(folder, "validation")]
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert outcome["best_loss"] == min(looks) < looks[0]
+    assert {row["name"] for row in metrics(folder, "evaluation")} == {"before", "after"}
+    assert "1 dropped without thinking" in output and "none is cut" in output and "95 % interval" in output
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(whole, tiny_student, traces):
+    runs = whole[0].parent
+    process = start(*sft(tiny_student, traces, runs, "cut", "--style=think"), start_new_session=True)
+    deadline = time.monotonic() + 240
+    while not metrics(runs / "cut", "validation"):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (runs / "cut" / "adapter").exists()
+    crucible("sft", "--resume", runs / "cut")
+    assert weights(runs / "cut") == weights(whole[0])
+    losses = [[row["loss"] for row in metrics(folder, "step")] for folder in (runs / "cut", whole[0])]
+    assert losses[0] == losses[1]
+
+
+def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_student, tmp_path):
+    common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *SMALL[-2:]]
+    crucible("evaluate", *common, "--name", "e", "--adapter", whole[0], "--max-tokens=96")
+    (measured,) = metrics(tmp_path / "e", "evaluation")
+    after = next(row for row in metrics(whole[0], "evaluation") if row["name"] == "after")
+    assert measured["pass_at"] == after["pass_at"] and measured["statuses"] == after["statuses"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--sft.max-length=40"], r"\d+ of \d+ traces are longer than 40 tokens.*too_long to drop"),
+        (["--style=think", "--sft.no-thinking=fail"], "1 of 40 traces have no thinking"),
+        (["--traces=/none.jsonl"], "there are no traces at /none.jsonl"),
+        (["--adapter=/none"], "not a LoRA adapter"),
+        (["--sft.lora-r=600"], "512"),
+        (["--sft.learning-rat=1"], "learning"),
+    ],
+)
+def test_what_cannot_be_learnt_is_said_in_one_line(tiny_student, traces, tmp_path, more, says):
+    output = crucible(*sft(tiny_student, traces, tmp_path, "bad", *more), status=2)
+    assert re.search(says, output.replace("\n", " ")), output
+    assert not (tmp_path / "bad" / "adapter").exists()
+
+
+def test_an_adapter_of_another_shape_or_model_is_refused(whole, tiny_student, traces, tmp_path):
+    output = crucible(*sft(tiny_student, traces, tmp_path, "rank", "--adapter", whole[0], "--sft.lora-r=8"), status=2)
+    assert "does not fit" in output and "lora_r" in output
+    base = whole[0] / "adapter" / "base.json"
+    right = base.read_text()
+    base.write_text(json.dumps({"model": "another", "fingerprint": "0123"}))
+    try:
+        output = crucible(*sft(tiny_student, traces, tmp_path, "base", "--adapter", whole[0]), status=2)
+    finally:
+        base.write_text(right)
+    assert "is of base model 0123" in output
+
+
+# --- the three stages
+
+
+def evaluation(name, outcomes):
+    """An evaluation of one greedy sample a problem, by family."""
+    groups = []
+    for family, passes in outcomes.items():
+        for number, passed in enumerate(passes):
+            problem = lesson(DistilConfig(problems=ProblemsConfig(families=(family,), difficulties=(3,)), count=1))[0]
+            problem = type(problem)(
+                **{**{f: getattr(problem, f) for f in problem.__slots__}, "id": f"{family}{number}"}
+            )
+            sample = Sample(problem.id, "", 0, [], [], [], "", "stop", 0, "")
+            verdict = Verdict(Status.PASSED if passed else Status.WRONG_ANSWER)
+            groups.append(Group(0, 0, problem, (sample,), (verdict,), (float(passed),)))
+    return Evaluation(name, tuple(groups))
+
+
+def test_gates_ask_every_family():
+    before = evaluation("before", {"knapsack": [0, 0, 0, 0, 1], "n_queens": [0] * 5})
+    after = evaluation("after", {"knapsack": [1] * 10, "n_queens": [1] * 8 + [0] * 2})
+    found = {gate["gate"]: gate["passed"] for gate in gates(before, after, 0.8, 0.2)}
+    assert found == {"before, all": True, "after, all": True, "after, knapsack": True, "after, n_queens": False}
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_student, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("hard")
+    arguments = [
+        "--model", tiny_student, "--runs", runs, "--name", "h", *FAMILIES, *SMALL, "--count=8",
+        "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2", "--rollout.groups-per-step=4",
+        "--rollout.group-size=4",
+        "--rollout.sampling.max-tokens=96", "--train.learning-rate=0.001", "--train.group-filter=reward",
+        "--verify.reward.outcome=fraction", "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
+    ]  # fmt: skip
+    process = start("hard-distil", *arguments)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode in (0, 1), output
+    return runs / "h", output
+
+
+def test_three_stages_hand_one_adapter_on(pipeline):
+    folder, output = pipeline
+    found = json.loads((folder / "metrics.json").read_text())
+    assert list(found["evaluations"]) == ["before", "sft", "after"]
+    assert found["stages"]["distil"]["kept"] == 32 and found["stages"]["sft"]["steps"] > 10
+    assert set(found["seconds"]) == {"distil", "sft", "grpo"} and len(found["comparisons"]) == 3
+    between = [row for row in metrics(folder / "grpo", "evaluation") if row["name"] == "before"]
+    assert between[0]["pass_at"] == found["evaluations"]["sft"]["pass_at"], "GRPO began where fine-tuning ended"
+    assert found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
+    assert [row["name"] for row in metrics(folder, "evaluation")] == ["before", "sft", "after"]
+    assert "Success gates" in output and (folder / "report.html").is_file()
+
+
+def test_what_is_done_is_not_done_again(pipeline):
+    folder, _ = pipeline
+    stamps = {path: path.stat().st_mtime_ns for name in ("distil", "sft") for path in (folder / name).glob("*.jsonl")}
+    output = crucible("hard-distil", "--resume", folder, "--skip-grpo=True")
+    assert "1 of 3" not in output and "2 of 3" not in output
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--skip-traces=True"], "no run to resume|no traces"),
+        (["--traces=/x"], "no effect unless skip_traces"),
+        (["--sft.lora-r=16", "--train.lora-r=4"], "one adapter"),
+        (["--skip-traces=True", "--traces=/none"], "no traces at"),
+    ],
+)
+def test_stages_that_cannot_be_skipped_are_named(tiny_student, tmp_path, more, says):
+    output = crucible("hard-distil", "--model", tiny_student, "--runs", tmp_path, "--name", "x", *more, status=2)
+    assert re.search(says, output), output
+
+
+def test_both_stages_adapt_the_same_layers():
+    config = HardDistilConfig(sft={"lora_r": 32, "target_modules": ("q_proj",)})
+    assert config.grpo_stage("a", Path()).train.lora_r == 32
+    assert config.grpo_stage("a", Path()).train.target_modules == ("q_proj",)

@@ -1,0 +1,182 @@
+"""Supervised fine-tuning: what is learnt from, what is kept, and going on after an interruption."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from train_helpers import VOCABULARY, tiny_model
+
+from train.lora import Adapter
+from train.pretrain import Row
+from train.sft import SFTError, checkpoint_step, fit, measure, newest_checkpoint, split_rows
+from train.sft_config import SFTConfig
+
+EOS = 1
+QUICK = SFTConfig(
+    lora_r=4,
+    lora_alpha=8,
+    lora_dropout=0.1,
+    epochs=4,
+    batch_size=2,
+    grad_accumulation=2,
+    learning_rate=0.02,
+    patience=0,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {f"<{number}>": number for number in range(VOCABULARY)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<2>"))
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=f"<{EOS}>", pad_token="<0>")
+
+
+def rows(count, seed=0):
+    """Prompts of random tokens; the completion repeats the prompt's first token and ends."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        prompt = rng.integers(3, VOCABULARY, rng.integers(3, 9)).tolist()
+        made.append(Row(prompt, [prompt[0], prompt[0], EOS]))
+    return made
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture
+def learn(tokenizer, tmp_path):
+    """`learn(config, ...)` fits a fresh base on the same rows and returns the result and what was told."""
+
+    def learn(config=QUICK, folder="checkpoints", initial=None, stop_after=None):
+        told = []
+
+        def tell(row):
+            told.append(row)
+            if row["kind"] == "step" and row["step"] == stop_after:
+                raise Stop
+
+        folder = tmp_path / folder
+        return fit(tiny_model(), tokenizer, rows(24), rows(8, 1), config, folder, "run", initial, tell), told
+
+    return learn
+
+
+def test_only_completions_and_their_end_are_learnt(learn, monkeypatch):
+    import trl
+
+    seen = []
+    original = trl.SFTTrainer.compute_loss
+
+    def watch(self, model, inputs, *rest, **more):
+        seen.append({name: inputs[name].clone() for name in ("input_ids", "labels", "attention_mask")})
+        return original(self, model, inputs, *rest, **more)
+
+    monkeypatch.setattr(trl.SFTTrainer, "compute_loss", watch)
+    learn()
+    for batch in seen:
+        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"]):
+            real = int(mask.sum())
+            taught = (labels != -100).nonzero()[:, 0].tolist()
+            assert taught == [real - 3, real - 2, real - 1], "the completion, whole, and nothing else"
+            assert labels[real - 1] == EOS == ids[real - 1]
+            assert labels[real - 3] == ids[0]
+
+
+def test_the_loss_falls_and_the_best_adapter_is_returned(learn):
+    result, told = learn()
+    looks = [row for row in told if row["kind"] == "validation"]
+    steps = [row for row in told if row["kind"] == "step"]
+    assert len(steps) == result.steps == 24 and len(looks) == 4
+    assert result.best_loss == min(row["loss"] for row in looks) < looks[0]["loss"]
+    assert result.best_step == min(looks, key=lambda row: row["loss"])["step"]
+    assert steps[0]["learning_rate"] < max(row["learning_rate"] for row in steps) == pytest.approx(0.02, rel=0.05)
+
+
+def test_the_returned_adapter_has_the_loss_it_was_chosen_for(learn):
+    result, _ = learn(QUICK.model_copy(update={"learning_rate": 0.3, "epochs": 6}))
+    assert result.best_step < result.steps, "too high a rate must overshoot, or this shows nothing"
+    adapter = Adapter(tiny_model(), QUICK.adapter)
+    adapter.load(result.policy)
+    adapter.model.eval()
+    total = count = 0
+    with torch.no_grad():
+        for row in rows(8, 1):
+            ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+            logprobs = adapter.model(ids).logits[0, :-1].log_softmax(-1)
+            taught = logprobs[len(row.prompt_ids) - 1 :].gather(-1, torch.tensor(row.completion_ids)[:, None])
+            total, count = total - taught.sum().item(), count + len(row.completion_ids)
+    assert total / count == pytest.approx(result.best_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(learn, optimiser):
+    config = QUICK.model_copy(update={"optimiser": optimiser})
+    whole, told = learn(config, "whole")
+    with pytest.raises(Stop):
+        learn(config, "cut", stop_after=15)
+    again, rest = learn(config, "cut")
+    assert [row["step"] for row in rest if row["kind"] == "step"] == list(range(13, 25))
+    assert again.policy.weights == whole.policy.weights and again.best_loss == whole.best_loss
+    losses = {row["step"]: row["loss"] for row in told if row["kind"] == "step"}
+    assert all(losses[row["step"]] == row["loss"] for row in rest if row["kind"] == "step")
+
+
+def test_a_checkpoint_that_was_not_finished_is_passed_over(tmp_path):
+    for step, state in ((4, '{"global_step": 4}'), (8, '{"global_'), (12, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4") and checkpoint_step(tmp_path) == 4
+
+
+def test_training_goes_on_from_an_adapter(learn):
+    first, told = learn()
+    _, later = learn(folder="second", initial=first.policy)
+    start = [next(row["loss"] for row in log if row["kind"] == "validation") for log in (told, later)]
+    assert start[1] < start[0]
+    with pytest.raises(ValueError, match="does not fit"):
+        learn(QUICK.model_copy(update={"lora_r": 8}), "third", initial=first.policy)
+
+
+def test_training_stops_when_validation_no_longer_improves(learn):
+    result, _ = learn(QUICK.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2}))
+    assert result.stopped_early and result.steps < 120
+    assert result.best_step < result.steps
+
+
+def test_what_teaches_nothing_or_does_not_end_is_refused():
+    good = Row([5, 6], [7, EOS])
+    lengths = measure([good, Row([5] * 9, [7, EOS])], 8, EOS)
+    assert (lengths.rows, lengths.supervised, lengths.longest, lengths.too_long) == (2, 4, 11, (1,))
+    with pytest.raises(SFTError, match="trace 1 has an empty completion"):
+        measure([good, Row([5], [EOS])], 8, EOS)
+    with pytest.raises(SFTError, match="does not end with the end token"):
+        measure([Row([5], [7, 8])], 8, EOS)
+
+
+def test_no_question_is_on_both_sides():
+    questions = [f"q{number % 20}" for number in range(100)]
+    train, val = split_rows(questions, 0.1, 42)
+    assert sorted([*train, *val]) == list(range(100))
+    assert not {questions[n] for n in train} & {questions[n] for n in val}
+    assert len({questions[n] for n in val}) == 2
+    assert split_rows(["a", "b"], 0.1, 0)[1], "at least one to validate by"
+    with pytest.raises(SFTError, match="distil more"):
+        split_rows(["a", "a"], 0.1, 0)
+
+
+def test_the_adapter_is_written_as_grpo_and_vllm_read_it(learn, tmp_path):
+    from pipelines.evaluate import read_adapter
+    from pipelines.sft import write_adapter
+
+    result, _ = learn()
+    write_adapter(tmp_path / "run", result.policy, "model", "fingerprint")
+    found = read_adapter(str(tmp_path / "run"), "run")
+    assert found.weights == result.policy.weights and found.lora_config["r"] == 4
+    assert json.loads((tmp_path / "run" / "adapter" / "base.json").read_text())["fingerprint"] == "fingerprint"
