@@ -11,7 +11,7 @@ import yaml
 from job import SMALL, crucible, start
 
 from pipelines.config import ConfigError, GRPOConfig, load_yaml
-from pipelines.sweep import _check_scheduler
+from pipelines.sweep import _check_scheduler, _tune_config
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Interval, Trial, settings_of
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
@@ -133,3 +133,51 @@ def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path):
     assert yaml.safe_load((sweep / "best.yaml").read_text())["train"]["lora_r"] in (4, 8, 16)
     assert load_yaml(GRPOConfig, sweep / "best.yaml").steps == 8
     assert "Plotly.newPlot" in (sweep / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("search", "scheduler", "space"),
+    [
+        ("random", "asha", ["beta=0,0.1", "lr=loguniform(1e-4,1e-2)"]),
+        ("optuna", "none", ["beta=uniform(0,0.1)", "num_generations=4,8"]),
+        ("random", "pbt", ["lr=loguniform(1e-4,1e-2)"]),
+    ],
+)
+def test_every_search_and_scheduler_runs_trials_of_valid_settings(ray_local, tmp_path, search, scheduler, space):
+    """Ray Tune itself, with a trial that only pretends to learn: the larger its first value, the better its score."""
+    from ray import tune
+
+    axes = parse_space(space)
+    config = SweepConfig(
+        search=search, scheduler=scheduler, space=space, trials=4, report_every=2, grace_steps=2, concurrency=2,
+        grpo=GRPOConfig(steps=8),
+    )  # fmt: skip
+
+    def pretend(values):
+        import json
+        import tempfile
+        from pathlib import Path
+
+        from ray import tune
+
+        start, given = 0, tune.get_checkpoint()
+        if given is not None:
+            with given.as_directory() as folder:
+                start = json.loads((Path(folder) / "step").read_text())
+        for step in range(start + 2, 9, 2):
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "step").write_text(str(step))
+                checkpoint = tune.Checkpoint.from_directory(folder)
+                tune.report({"step": step, "score": step * next(iter(values.values()))}, checkpoint=checkpoint)
+
+    trainable = tune.with_resources(pretend, {"CPU": 0.01})
+    param_space = {axis.key: axis.domain(grid=False) for axis in axes}
+    run_config = tune.RunConfig(name="t", storage_path=str(tmp_path), verbose=0)
+    tuner = tune.Tuner(
+        trainable, param_space=param_space, tune_config=_tune_config(config, axes), run_config=run_config
+    )
+    results = tuner.fit()
+    assert len(results) == 4 and not results.errors
+    for result in results:
+        configure(GRPOConfig(), result.config)
+    assert max(result.metrics["step"] for result in results) == 8
