@@ -114,7 +114,9 @@ class Reporter:
             return
         score = sum(self._recent) / len(self._recent)
         self._last = {"step": row["step"], "score": score, "val_pass_at_1": None}
-        self._send(self._last)
+        # The last step is told with its measurement: no scheduler may stop a trial between the two.
+        if row["step"] != self._steps:
+            self._send(self._last)
 
     def end(self, outcome: Outcome) -> None:
         """Takes in the end of the run, with its held-out result."""

@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import time
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,11 +12,12 @@ import yaml
 from job import SMALL, crucible, start
 
 from pipelines.config import ConfigError, GRPOConfig, load_yaml
+from pipelines.run_folder import RunFolder
 from pipelines.sweep import _check_scheduler, _tune_config
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Interval, Trial, settings_of
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
-from pipelines.sweep.trial import adopt
+from pipelines.sweep.trial import Reporter, adopt
 
 
 def test_axes_are_read_as_written():
@@ -78,6 +80,20 @@ def test_settings_are_ranked_by_held_out_skill_and_compared_seed_by_seed():
     # Student's interval of two differences -0.10 and -0.12: t(0.975, 1) = 12.706, standard error 0.01.
     assert second.behind.low == pytest.approx(-0.11 - 0.12706, abs=1e-4)
     assert stopped.val is None and stopped.behind is None
+
+
+def test_a_trial_reports_its_last_step_with_its_measurement(tmp_path):
+    """ASHA has a rung at the last step: a report there without the measurement could end the trial unmeasured."""
+    sent = []
+    config = SweepConfig(report_every=2, grace_steps=2, grpo=GRPOConfig(steps=4))
+    folder = RunFolder.create(tmp_path / "t", config.grpo)
+    reporter = Reporter(config, config.grpo, folder, sent.append)
+    for step, rate in enumerate((0.1, 0.3, 0.5, 0.7), 1):
+        reporter.step({"step": step, "pass_rate": rate})
+    assert [(row["step"], row["score"]) for row in sent] == [(2, pytest.approx(0.2))]
+    measured = SimpleNamespace(steps=4, after=SimpleNamespace(pass_at=lambda k: SimpleNamespace(value=0.6)))
+    reporter.end(measured)
+    assert sent[-1] == {"step": 4, "score": pytest.approx(0.6), "val_pass_at_1": 0.6}
 
 
 def test_one_seed_gives_no_interval():
