@@ -9,6 +9,8 @@ from collections.abc import Sequence
 VERBS = {
     "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
+    "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
+    "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),

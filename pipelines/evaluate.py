@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
-from pipelines.run_folder import RunFolder, RunFolderError
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
@@ -224,6 +224,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     name = config.name or default_name("evaluate", model)
     config = config.model_copy(update={"name": name})
     with RunFolder.create(config.runs / name, config) as folder:
+        console.print(f"{RUN_FOLDER_LINE}{folder.path.resolve()}", soft_wrap=True)
         rank = int(policy.lora_config.get("r", 8)) if policy.weights else 8
         spec = engine_spec(model, config.engine, rank, 1, 0)
         with open_session(config, spec, config.engines) as session:
@@ -233,7 +234,6 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
             evaluation = evaluate(session, config, problems, policy, "model", config.max_tokens, console)
         write_evaluation(folder, evaluation, 0)
         show(console, [evaluation])
-        console.print(f"samples and figures: {folder.path}")
     return evaluation
 
 

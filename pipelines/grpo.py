@@ -26,7 +26,7 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
-from pipelines.run_folder import RunFolder, RunFolderError, step_name
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
@@ -80,7 +80,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     with opened as folder:
         initial = read_adapter(config.adapter, config.name) if config.adapter else None
         spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
-        console.print(f"run folder: {folder.path}")
+        console.print(f"{RUN_FOLDER_LINE}{folder.path.resolve()}", soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)

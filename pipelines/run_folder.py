@@ -30,6 +30,8 @@ from pydantic import BaseModel
 
 from pipelines.samples import SAMPLE_SCHEMA
 
+RUN_FOLDER_LINE = "run folder: "
+"""Begins the line by which a job says where its run folder lies; `crucible jobs fetch` reads it."""
 _INTERRUPTED = ".partial"
 """Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
 removed."""
