@@ -65,7 +65,8 @@ class JobConfig(BaseModel):
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
     runs: Path = Field(default_factory=lambda: Path(os.environ.get(RUNS_VARIABLE, "runs")))
-    """Where run folders lie; the environment variable CRUCIBLE_RUNS is the default, and then `runs`."""
+    """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
+    CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: ProblemsConfig = ProblemsConfig()

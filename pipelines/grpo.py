@@ -26,7 +26,7 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
-from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, recorded_config, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
@@ -48,6 +48,9 @@ from train.advantage import group_advantages
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
 
+OR_RESUME = "--or-resume"
+"""Goes on with the run where it is there already: for jobs that something starts again by the same command."""
+
 TRAIN_FAILURES = 3
 """Times that a learner that died is started again from its last checkpoint."""
 
@@ -60,7 +63,8 @@ class RunFailed(RuntimeError):
 class Outcome:
     """How a run ended."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     steps: int
     finished: bool
     """False where it was interrupted and can be resumed."""
@@ -80,7 +84,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     with opened as folder:
         initial = read_adapter(config.adapter, config.name) if config.adapter else None
         spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
-        console.print(f"{RUN_FOLDER_LINE}{folder.path.resolve()}", soft_wrap=True)
+        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
@@ -93,14 +97,14 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
                 write_evaluation(folder, before, 0)
             steps = _Run(config, session, folder, initial, console).train()
             if steps < config.steps:
-                return Outcome(folder.path, steps, finished=False, before=before)
+                return Outcome(str(folder), steps, finished=False, before=before)
             trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
             after = evaluate(session, config, problems, trained, "after", max_tokens, console)
         write_evaluation(folder, after, steps)
         comparison = compare(before, after)
         folder.append_metrics(comparison)
         _report(folder)
-    return Outcome(folder.path, steps, True, before, after, comparison["pass_at_1"])
+    return Outcome(str(folder), steps, True, before, after, comparison["pass_at_1"])
 
 
 class _Run:
@@ -144,6 +148,7 @@ class _Run:
         ray.get(coordinator.stop.remote())
         ray.kill(coordinator)
         fit.result()
+        self._folder.pull_checkpoints()
         last = checkpoint.latest(self._folder.checkpoints)
         return checkpoint.read(last).step if last is not None else 0
 
@@ -195,6 +200,7 @@ class _Run:
             config=config.train,
             steps=config.steps,
             checkpoints=str((self._folder.checkpoints).resolve()),
+            store=self._folder.checkpoint_store,
             canary=(canary[0].tolist(), canary[1].tolist()),
             initial=self._initial,
         )
@@ -211,7 +217,7 @@ class _Run:
             ),
             run_config=RunConfig(
                 name=f"{self._session.run}-train",
-                storage_path=str((self._folder.path / "ray").resolve()),
+                storage_path=self._folder.ray_storage,
                 failure_config=FailureConfig(max_failures=TRAIN_FAILURES),
             ),
         )
@@ -283,16 +289,18 @@ def main(argv: Sequence[str]) -> int:
     argv = list(argv)
     console = Console(file=sys.stderr, highlight=False)
     try:
-        resumed = take_option(argv, "--resume")
-        default = None
+        resumed, again, default = take_option(argv, "--resume"), OR_RESUME in argv, None
         if resumed is not None:
-            where = Path(resumed)
-            if not (where / "config.yaml").is_file():
-                raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-            default = load_yaml(GRPOConfig, where / "config.yaml")
+            where, recorded = Path(resumed), recorded_config(resumed)
+            if recorded is None:
+                raise ConfigError(f"{resumed} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+            default = load_yaml(GRPOConfig, recorded)
             default = default.model_copy(update={"runs": where.parent, "name": where.name})
-        config = parse(GRPOConfig, argv, prog="crucible grpo", default=default)
-        outcome = run(config, console, resume=resumed is not None)
+        config = parse(GRPOConfig, [a for a in argv if a != OR_RESUME], prog="crucible grpo", default=default)
+        if again and not config.name:
+            raise ConfigError(f"{OR_RESUME} needs --name: a name made of the time is never there already")
+        again = again and recorded_config(config.runs / config.name) is not None
+        outcome = run(config, console, resume=again or resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -302,5 +310,5 @@ def main(argv: Sequence[str]) -> int:
         return 130
     show(console, [outcome.before, outcome.after])
     console.print(verdict_line(outcome.difference))
-    console.print(f"report: {outcome.folder / 'report.html'}   adapter: {outcome.folder}/checkpoints")
+    console.print(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints")
     return 0

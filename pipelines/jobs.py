@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.jobs import Cluster, JobError
+from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import fail
 from pipelines.run_folder import RUN_FOLDER_LINE
 from pipelines.submit import ended
@@ -95,9 +96,21 @@ def fetch(job: JobId, address: str = "", to: Path = Path("runs"), folder: str = 
             raise JobError(f"job {job} ({found.status}) has not named a run folder; give one by --folder")
         folder = named[-1].strip()
     target = to / Path(folder).name
-    size = cluster.fetch(found.node, folder, target, python)
+    url = url_of(folder)
+    size = bring(Storage(url), target) if url else cluster.fetch(found.node, folder, target, python)
     print(f"{target}: {size / 2**20:.1f} MiB")
     return 0
+
+
+def bring(storage: Storage, target: Path) -> int:
+    """Copies a run folder from an object store, without what Ray keeps there. Returns the bytes that came."""
+    if target.exists():
+        raise JobError(f"{target} is there already; move it away, or fetch to another place")
+    names = {name: size for name, size in storage.names().items() if not name.startswith("ray/")}
+    if not names:
+        raise JobError(f"{storage.url} holds nothing")
+    storage.download(names, target)
+    return sum(names.values())
 
 
 COMMANDS = {"list": list_jobs, "status": status, "logs": logs, "stop": stop, "fetch": fetch}
@@ -107,7 +120,7 @@ def main(argv: Sequence[str]) -> int:
     """`crucible jobs`."""
     try:
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=list(argv), prog="crucible jobs")
-    except JobError as error:
+    except (JobError, StorageError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
         return 130
