@@ -13,6 +13,8 @@ VERBS = {
     "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
     "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),
     "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
+    "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
+    "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),

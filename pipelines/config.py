@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from verify.config import VerifyConfig
 
 STUDENT = "student"
 """Stands for the default student, which `crucible student` makes."""
+
+RUNS_VARIABLE = "CRUCIBLE_RUNS"
 
 _MARKERS = (tyro.conf.FlagConversionOff,)
 
@@ -61,8 +64,9 @@ class JobConfig(BaseModel):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
-    runs: Path = Path("runs")
-    """Where run folders lie."""
+    runs: Path = Field(default_factory=lambda: Path(os.environ.get(RUNS_VARIABLE, "runs")))
+    """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
+    CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig()

@@ -6,6 +6,7 @@ import collections
 import json
 import statistics
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
 from pipelines.questions import questions_of, with_questions
-from pipelines.run_folder import RunFolder, RunFolderError
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
@@ -204,15 +206,28 @@ def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
 
 
 def read_adapter(path: str, run: str) -> PolicyVersion:
-    """An adapter folder, or a checkpoint that holds one; "" is the model alone. Raises ConfigError."""
+    """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
+
+    Raises ConfigError.
+    """
     if not path:
         return PolicyVersion(run, 0)
-    folder = Path(path).expanduser()
+    folder = _brought(path) if url_of(path) else Path(path).expanduser()
     inner = folder / "adapter"
     try:
         return PolicyVersion.read(inner if inner.is_dir() else folder, run=run, number=0)
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+
+
+def _brought(path: str) -> Path:
+    """A copy of what an adapter on an object store, or a checkpoint there, has for engines. Raises ConfigError."""
+    storage, folder = Storage(url_of(path)), Path(tempfile.mkdtemp(prefix="crucible-"))
+    try:
+        storage.download([name for name in storage.names() if name.endswith((".json", ".safetensors"))], folder)
+    except StorageError as error:
+        raise ConfigError(str(error)) from None
+    return folder
 
 
 def run(config: EvaluateConfig, console: Console) -> Evaluation:
@@ -224,6 +239,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     config = config.model_copy(update={"name": name})
     config = with_questions(config, console)
     with RunFolder.create(config.runs / name, config) as folder:
+        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         rank = int(policy.lora_config.get("r", 8)) if policy.weights else 8
         spec = engine_spec(model, config.engine, rank, 1, 0)
         with open_session(config, spec, config.engines) as session:
@@ -233,7 +249,6 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
             evaluation = evaluate(session, config, problems, policy, "model", config.max_tokens, console)
         write_evaluation(folder, evaluation, 0)
         show(console, [evaluation])
-        console.print(f"samples and figures: {folder.path}")
     return evaluation
 
 

@@ -27,7 +27,7 @@ from pipelines.evaluate import (
 )
 from pipelines.metrics import step_row
 from pipelines.questions import outcomes_of, start_levels, train_problem, with_questions
-from pipelines.run_folder import RunFolder, RunFolderError, step_name
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, recorded_config, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
@@ -49,6 +49,9 @@ from train.advantage import group_advantages
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
 
+OR_RESUME = "--or-resume"
+"""Goes on with the run where it is there already: for jobs that something starts again by the same command."""
+
 TRAIN_FAILURES = 3
 """Times that a learner that died is started again from its last checkpoint."""
 
@@ -61,7 +64,8 @@ class RunFailed(RuntimeError):
 class Outcome:
     """How a run ended."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     steps: int
     finished: bool
     """False where it was interrupted and can be resumed."""
@@ -81,7 +85,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
         spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
-        console.print(f"run folder: {folder.path}")
+        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
@@ -113,13 +117,13 @@ def run_in(
         write_evaluation(folder, found, 0)
     steps = _Run(config, session, folder, initial, console, on_step).train()
     if steps < config.steps:
-        return Outcome(folder.path, steps, finished=False, before=found)
+        return Outcome(str(folder), steps, finished=False, before=found)
     trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
     after = evaluate(session, config, problems, trained, "after", max_tokens, console)
     write_evaluation(folder, after, steps)
     comparison = compare(found, after)
     folder.append_metrics(comparison)
-    return Outcome(folder.path, steps, True, found, after, comparison["pass_at_1"])
+    return Outcome(str(folder), steps, True, found, after, comparison["pass_at_1"])
 
 
 class _Run:
@@ -173,6 +177,7 @@ class _Run:
         if self._levels is not None:
             ray.kill(self._levels)
         fit.result()
+        self._folder.pull_checkpoints()
         last = checkpoint.latest(self._folder.checkpoints)
         return checkpoint.read(last).step if last is not None else 0
 
@@ -224,6 +229,7 @@ class _Run:
             config=config.train,
             steps=config.steps,
             checkpoints=str((self._folder.checkpoints).resolve()),
+            store=self._folder.checkpoint_store,
             canary=(canary[0].tolist(), canary[1].tolist()),
             initial=self._initial,
         )
@@ -240,7 +246,7 @@ class _Run:
             ),
             run_config=RunConfig(
                 name=f"{self._session.run}-train",
-                storage_path=str((self._folder.path / "ray").resolve()),
+                storage_path=self._folder.ray_storage,
                 failure_config=FailureConfig(max_failures=TRAIN_FAILURES),
             ),
         )
@@ -318,16 +324,18 @@ def main(argv: Sequence[str]) -> int:
     argv = list(argv)
     console = Console(file=sys.stderr, highlight=False)
     try:
-        resumed = take_option(argv, "--resume")
-        default = None
+        resumed, again, default = take_option(argv, "--resume"), OR_RESUME in argv, None
         if resumed is not None:
-            where = Path(resumed)
-            if not (where / "config.yaml").is_file():
-                raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-            default = load_yaml(GRPOConfig, where / "config.yaml")
+            where, recorded = Path(resumed), recorded_config(resumed)
+            if recorded is None:
+                raise ConfigError(f"{resumed} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+            default = load_yaml(GRPOConfig, recorded)
             default = default.model_copy(update={"runs": where.parent, "name": where.name})
-        config = parse(GRPOConfig, argv, prog="crucible grpo", default=default)
-        outcome = run(config, console, resume=resumed is not None)
+        config = parse(GRPOConfig, [a for a in argv if a != OR_RESUME], prog="crucible grpo", default=default)
+        if again and not config.name:
+            raise ConfigError(f"{OR_RESUME} needs --name: a name made of the time is never there already")
+        again = again and recorded_config(config.runs / config.name) is not None
+        outcome = run(config, console, resume=again or resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -337,5 +345,5 @@ def main(argv: Sequence[str]) -> int:
         return 130
     show(console, [outcome.before, outcome.after])
     console.print(verdict_line(outcome.difference))
-    console.print(f"report: {outcome.folder / 'report.html'}   adapter: {outcome.folder}/checkpoints")
+    console.print(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints")
     return 0

@@ -10,17 +10,23 @@
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
+
+A run folder may lie on an object store (`s3://bucket/runs/<name>`): it is worked on in a folder of this machine, which
+is mirrored as it changes and removed at the end. Checkpoints are copied by whoever writes them, from its own node.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import json
 import math
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,8 +35,12 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel
 
+from cluster.storage import CheckpointStore, Mirror, Storage, StorageError, url_of
 from pipelines.samples import SAMPLE_SCHEMA
+from train.checkpoint import HEAD
 
+RUN_FOLDER_LINE = "run folder: "
+"""Begins the line by which a job says where its run folder lies; `crucible jobs fetch` reads it."""
 _INTERRUPTED = ".partial"
 """Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
 removed."""
@@ -44,10 +54,11 @@ class RunFolder:
     """One run's folder. `create` and `resume` hold it against other processes until `close`; `open` only
     reads."""
 
-    def __init__(self, path: Path, config: Mapping[str, Any], lock: IO[str] | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, place: _Place, config: Mapping[str, Any]) -> None:
+        self.path = place.path
+        """On this machine; of a run on an object store the folder that it is worked on in."""
         self.config = dict(config)
-        self._lock = lock
+        self._place = place
 
     @classmethod
     def create(cls, path: Path | str, config: BaseModel | Mapping[str, Any]) -> RunFolder:
@@ -56,17 +67,19 @@ class RunFolder:
         A folder with this very configuration and nothing done in it yet is taken over: the run failed on its
         way up.
         """
-        path, wanted = Path(path), plain_config(config)
+        place, wanted = _Place.find(path), plain_config(config)
+        path = place.path
         if (path / "config.yaml").is_file():
-            _refuse_other_config(path, wanted, may_change=(), mend="choose another name for the run")
+            _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
             if _has_progress(path):
                 mend = "go on with it by --resume, or choose another name"
-                raise RunFolderError(f"{path} already holds this run; {mend}")
+                raise RunFolderError(f"{place} already holds this run; {mend}")
         elif not _is_empty(path):
-            raise RunFolderError(f"{path} exists but is no run folder (no config.yaml); choose another name")
+            raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
         for folder in (path, path / "samples", path / "checkpoints"):
             folder.mkdir(parents=True, exist_ok=True)
-        run = cls(path, wanted, _hold(path))
+        place.hold()
+        run = cls(place, wanted)
         run._write_config()
         return run
 
@@ -79,11 +92,13 @@ class RunFolder:
         `may_change` names the dotted keys that may differ from the recorded configuration (the new value is
         recorded). Raises RunFolderError where there is no such run, or it has another configuration.
         """
-        path, wanted = Path(path), plain_config(config)
+        place, wanted = _Place.find(path), plain_config(config)
+        path = place.path
         if not (path / "config.yaml").is_file():
-            raise RunFolderError(f"{path} holds no run to resume; leave out --resume to start it")
-        _refuse_other_config(path, wanted, may_change, mend="resume with those values, or start another run")
-        run = cls(path, wanted, _hold(path))
+            raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
+        _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
+        place.hold()
+        run = cls(place, wanted)
         run._write_config()
         for leftover in path.rglob(f"*{_INTERRUPTED}"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -95,22 +110,31 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
         """A run folder to read. Raises RunFolderError where `path` is none."""
-        config = Path(path) / "config.yaml"
+        place = _Place.find(path)
+        config = place.path / "config.yaml"
         if not config.is_file():
-            raise RunFolderError(f"{path} is not a run folder: it has no config.yaml")
-        return cls(Path(path), yaml.safe_load(config.read_text()) or {})
+            raise RunFolderError(f"{place} is not a run folder: it has no config.yaml")
+        return cls(place, yaml.safe_load(config.read_text()) or {})
 
     def close(self) -> None:
-        """Lets go of the folder; reading and writing still work."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Lets go of the folder; reading and writing still work, but of a run on an object store, whose last changes
+        go up now. Raises RunFolderError where the store does not take them."""
+        self._place.leave()
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __str__(self) -> str:
+        """What to call it: its URL, or its path as it was given."""
+        return str(self._place)
+
+    @property
+    def location(self) -> str:
+        """Its URL, or its whole path."""
+        return self._place.url or str(self.path.resolve())
 
     @property
     def name(self) -> str:
@@ -134,6 +158,7 @@ class RunFolder:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
+        self._place.changed()
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows in order, without a torn last line. Raises RunFolderError, with the line's number, for a
@@ -187,6 +212,21 @@ class RunFolder:
         """Folder of `train.checkpoint`: a numbered folder in it is a whole checkpoint."""
         return self.path / "checkpoints"
 
+    @property
+    def checkpoint_store(self) -> CheckpointStore | None:
+        """Where a learner, on whatever node, puts checkpoints and takes them from; None: in `checkpoints` alone."""
+        return CheckpointStore(f"{self._place.url}/checkpoints", HEAD) if self._place.url else None
+
+    def pull_checkpoints(self) -> None:
+        """Brings the newest checkpoint to this machine, where the learner may have been on another one."""
+        if self.checkpoint_store is not None:
+            self.checkpoint_store.pull(self.checkpoints)
+
+    @property
+    def ray_storage(self) -> str:
+        """Ray Train's `storage_path`, reached from every node."""
+        return f"{self.location}/ray"
+
     # --- the rest
 
     def write_ledger(self, ledger: Mapping[str, Any]) -> None:
@@ -200,7 +240,9 @@ class RunFolder:
 
     def write_report(self, html: str) -> Path:
         """Replaces the report."""
-        return replace_file(self.report_path, html)
+        written = replace_file(self.report_path, html)
+        self._place.changed()
+        return written
 
     def log(self, line: str) -> None:
         """Appends one line to `log.txt`, with the time before it."""
@@ -214,9 +256,97 @@ class RunFolder:
     def _write_config(self) -> None:
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         replace_file(self.path / "config.yaml", text)
+        self._place.push()
 
     def _rewrite_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         replace_file(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._place.changed()
+
+
+class _Place:
+    """Where a run folder lies: here, or on an object store with a folder here that mirrors it."""
+
+    NOT_MIRRORED = ("checkpoints", "ray")
+    """The learner's, which puts them there itself, and Ray Train's."""
+
+    def __init__(self, path: Path, url: str | None) -> None:
+        self.path, self.url = path, url
+        self._lock: IO[str] | None = None
+        self._mirror: Mirror | None = None
+
+    @classmethod
+    def find(cls, path: Path | str) -> _Place:
+        """The place that `path` names, with what is on the store brought here. Raises RunFolderError."""
+        with _as_run_folder_error():
+            url = url_of(path)
+            if url is None:
+                return cls(Path(path), None)
+            parent, _, name = url.rpartition("/")
+            folder = f"crucible-{os.getuid()}/{hashlib.sha256(parent.encode()).hexdigest()[:12]}/{name}"
+            place = cls(Path(tempfile.gettempdir()) / folder, url)
+            place.path.mkdir(parents=True, exist_ok=True)
+            place.hold()
+            for leftover in place.path.iterdir():
+                if leftover.name != ".lock":
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            place._mirror = Mirror(place.path, Storage(url), cls.NOT_MIRRORED)
+            place._mirror.pull()
+            return place
+
+    def hold(self) -> None:
+        """Holds the folder against other processes of this machine. Raises RunFolderError."""
+        self._lock = self._lock or _hold(self.path)
+
+    def push(self) -> None:
+        """Uploads what has changed. Raises RunFolderError where the store does not take it."""
+        if self._mirror is not None:
+            with _as_run_folder_error():
+                self._mirror.push()
+
+    def changed(self) -> None:
+        """Has what has changed uploaded soon."""
+        if self._mirror is not None:
+            self._mirror.changed()
+
+    def leave(self) -> None:
+        """Uploads the rest, removes the copy, lets go. Raises RunFolderError; the copy then stays."""
+        if self._mirror is not None:
+            mirror, self._mirror = self._mirror, None
+            with _as_run_folder_error(f"; what it lacks is in {self.path}"):
+                mirror.close()
+            shutil.rmtree(self.path)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __str__(self) -> str:
+        return self.url or str(self.path)
+
+
+@contextlib.contextmanager
+def _as_run_folder_error(more: str = "") -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise RunFolderError(f"{error}{more}") from error
+
+
+def recorded_config(path: Path | str) -> Path | None:
+    """The file of a run's recorded configuration, of a run on an object store a copy; None where there is no run.
+
+    Raises RunFolderError where the store cannot be read.
+    """
+    with _as_run_folder_error():
+        url = url_of(path)
+        if url is None:
+            found = Path(path) / "config.yaml"
+            return found if found.is_file() else None
+        content = Storage(url).read("config.yaml")
+    if content is None:
+        return None
+    copy = Path(tempfile.mkdtemp(prefix="crucible-")) / "config.yaml"
+    copy.write_bytes(content)
+    return copy
 
 
 def step_name(step: int) -> str:
@@ -264,8 +394,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _refuse_other_config(path: Path, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
-    recorded, asked = _flat(yaml.safe_load((path / "config.yaml").read_text()) or {}), _flat(wanted)
+def _refuse_other_config(place: _Place, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
+    recorded, asked = _flat(yaml.safe_load((place.path / "config.yaml").read_text()) or {}), _flat(wanted)
     missing = "(none)"
     changes = [
         f"{key}: {recorded.get(key, missing)} there, {asked.get(key, missing)} now"
@@ -274,7 +404,7 @@ def _refuse_other_config(path: Path, wanted: Mapping[str, Any], may_change: Coll
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
-        raise RunFolderError(f"{path} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
 
 
 def _has_progress(path: Path) -> bool:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from train.learner import Learner
 
 FORMAT = 1
-_HEAD, _STATE, _ADAPTER = "checkpoint.json", "state.pt", "adapter"
+HEAD = "checkpoint.json"
+"""Name of the file that says what a checkpoint is; one without it is none."""
+_STATE, _ADAPTER = "state.pt", "adapter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
         "adapter_hash": policy.adapter_hash,
         "ledger": dict(ledger),
     }
-    (aside / _HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
-    for path in (aside / _STATE, aside / _HEAD, aside / _ADAPTER, aside):
+    (aside / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
+    for path in (aside / _STATE, aside / HEAD, aside / _ADAPTER, aside):
         _sync(path)
     for path in reversed(_numbered(folder)):
         if int(path.name) >= learner.steps_done:
@@ -85,9 +87,9 @@ def latest(folder: Path) -> Path | None:
 def read(path: Path) -> Checkpoint:
     """The head of the checkpoint at `path`. Raises ValueError where there is none or of unknown format."""
     try:
-        head = json.loads((path / _HEAD).read_text())
+        head = json.loads((path / HEAD).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"{path} is not a checkpoint: it has no {_HEAD}") from error
+        raise ValueError(f"{path} is not a checkpoint: it has no {HEAD}") from error
     if head.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path} has format {head.get('format')}; this version reads format {FORMAT}")
     return Checkpoint(path, head["step"], head["run"], head["version"], head["adapter_hash"], head["ledger"])
@@ -118,7 +120,7 @@ def _numbered(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / _HEAD).is_file()]
+    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / HEAD).is_file()]
     return sorted(found, key=lambda path: int(path.name))
 
 

@@ -63,6 +63,16 @@ class Coordinator(Protocol):
         """Rank 0, after each step: its metrics."""
 
 
+class CheckpointStore(Protocol):
+    """Where checkpoints outlive the learner's node."""
+
+    def push(self, checkpoint: Path, keep: int) -> None:
+        """Copies a checkpoint there, and drops all but the newest `keep`."""
+
+    def pull(self, folder: Path) -> None:
+        """Makes the newest checkpoint there the newest of `folder`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a learner worker needs to know."""
@@ -74,12 +84,14 @@ class Job:
     steps: int
     """Steps of the whole run, those before a resume included."""
     checkpoints: str
-    """Folder of the run's checkpoints; on several nodes a shared one."""
+    """Folder of the run's checkpoints; on several nodes a shared one, or one of each node beside a `store`."""
     canary: tuple[Sequence[int], Sequence[int]] | None = None
     """Prompt and completion token ids by which engines prove what they loaded."""
     device: str = "auto"
     initial: PolicyVersion | None = field(default=None, repr=False)
     """Adapter to start from instead of a fresh one, where there is no checkpoint."""
+    store: CheckpointStore | None = None
+    """Where checkpoints are copied to and resumed from; None where `checkpoints` is all there is."""
 
 
 Report = Callable[[StepResult, Checkpoint | None], None]
@@ -187,6 +199,8 @@ class RemoteCoordinator:
 
 def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str, Any] | None:
     """Puts the learner where the run stands and returns the ledger. Rank 0 chooses the checkpoint for all."""
+    if job.store is not None:
+        job.store.pull(Path(job.checkpoints))
     found = checkpoint.latest(Path(job.checkpoints)) if rank == 0 else None
     found = _from_rank_0(found, world_size)
     if found is not None:
@@ -206,7 +220,11 @@ def _publication(learner: Learner, job: Job) -> Publication:
 
 
 def _save(learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any] | None, job: Job) -> Checkpoint:
-    return checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, job.config.keep_checkpoints)
+    keep = job.config.keep_checkpoints
+    saved = checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, keep)
+    if job.store is not None:
+        job.store.push(saved.path, keep)
+    return saved
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def main(argv: Sequence[str]) -> int:
         print(usage, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     try:
-        print(write_report(RunFolder.open(argv[0])))
+        with RunFolder.open(argv[0]) as folder:
+            write_report(folder)
+            print(f"{folder}/report.html")
     except RunFolderError as error:
         print(f"crucible: {error}", file=sys.stderr)
         return 2

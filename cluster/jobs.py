@@ -1,0 +1,281 @@
+"""Jobs on a Ray cluster that is reached through its dashboard's port alone: submit, follow, stop, fetch their files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import shlex
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from cluster import handover, pack
+from cluster.upload import pack_directory
+
+HIDDEN_KIND = "crucible-fetch"
+"""Metadata of the jobs that pack a folder; they are not listed."""
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+BLOCK = 1 << 20
+"""Bytes read at a time from the cluster."""
+
+
+class JobError(RuntimeError):
+    """What was asked of the cluster cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command to run on the cluster, and what it needs there."""
+
+    module: str
+    """Python module of the working directory that is run."""
+    arguments: Sequence[str]
+    working_dir: Path
+    python: str = "python"
+    """Interpreter on the nodes; `python` is the one that `ray start` found, or that of the runtime environment."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Secrets among them: they are handed over unseen."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Plain environment variables; Ray logs them, and `${NAME}` in them is the node's own."""
+    installer: Literal["none", "uv", "pip"] = "none"
+    requirements: Sequence[str] = ()
+    """Lines of a requirements file, which the installer installs on each node over the cluster's own Python."""
+
+    @property
+    def entrypoint(self) -> str:
+        """The shell command."""
+        module = [handover.__name__, self.module] if self.variables else [self.module]
+        return shlex.join([self.python, "-m", *module, *self.arguments])
+
+    def runtime_env(self, scratch: Path) -> dict[str, Any]:
+        """Ray's runtime environment, with what is to be uploaded packed under `scratch`. Raises UploadError."""
+        environment: dict[str, Any] = {
+            "working_dir": str(pack_directory(self.working_dir, scratch / "working_dir.zip")),
+            "env_vars": dict(self.settings),
+        }
+        if self.variables:
+            environment["py_modules"] = [str(handover.pack(scratch, self.variables))]
+            environment["worker_process_setup_hook"] = f"{handover.__name__}.load"
+        if self.installer != "none":
+            environment[self.installer] = {"packages": list(self.requirements)}
+        return environment
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A submitted job as it stands."""
+
+    id: str
+    status: str
+    entrypoint: str
+    message: str
+    started: float
+    """Seconds since 1970."""
+    ended: float | None
+    node: str
+    """Id of the node that runs its driver; "" before it starts."""
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.time()) - self.started
+
+
+class Cluster:
+    """The job service of one cluster. Whatever goes wrong there is a JobError of one line."""
+
+    def __init__(self, address: str = "") -> None:
+        """Connects; "" takes RAY_ADDRESS or this machine's. Raises JobError where nobody answers."""
+        from ray.job_submission import JobSubmissionClient
+
+        for module in ("job.sdk", "dashboard_sdk"):  # their import sets them to INFO
+            logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        with self._said(address or DEFAULT_ADDRESS):
+            self._client = JobSubmissionClient(address or None)
+        self.address = self._client.get_address()
+
+    def submit(self, submission: Submission) -> str:
+        """Uploads and starts a job; returns its id."""
+        with tempfile.TemporaryDirectory() as scratch, self._said():
+            environment = submission.runtime_env(Path(scratch))
+            return self._client.submit_job(entrypoint=submission.entrypoint, runtime_env=environment)
+
+    def jobs(self) -> list[Job]:
+        """All submitted jobs, the oldest first."""
+        with self._said():
+            found = [j for j in self._client.list_jobs() if j.submission_id and "kind" not in (j.metadata or {})]
+        return sorted(map(_job, found), key=lambda job: job.started)
+
+    def job(self, job_id: str) -> Job:
+        """One job."""
+        with self._said(job_id=job_id):
+            return _job(self._client.get_job_info(job_id))
+
+    def logs(self, job_id: str) -> str:
+        """What the job has printed so far."""
+        with self._said(job_id=job_id):
+            return self._client.get_job_logs(job_id)
+
+    def follow(self, job_id: str) -> Job:
+        """Prints the job's output until it ends; returns the job."""
+
+        async def show() -> None:
+            async for text in self._client.tail_job_logs(job_id):
+                print(text, end="", flush=True)
+
+        self.job(job_id)
+        try:
+            asyncio.run(show())
+        except aiohttp.ClientError as error:
+            raise JobError(f"lost the cluster at {self.address} ({error}); the job may go on there") from None
+        return self.wait(job_id, seconds=30)
+
+    def wait(self, job_id: str, seconds: float) -> Job:
+        """The job once it is over. Raises JobError where it is not within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not (job := self.job(job_id)).over:
+            if time.monotonic() > deadline:
+                raise JobError(f"job {job_id} is still {job.status} after {seconds:.0f} s; try again")
+            time.sleep(0.2)
+        return job
+
+    def stop(self, job_id: str) -> Job:
+        """Ends a job (SIGTERM, then SIGKILL) and returns it once it is over."""
+        with self._said(job_id=job_id):
+            self._client.stop_job(job_id)
+        return self.wait(job_id, seconds=60)
+
+    def fetch(self, node: str, folder: str, target: Path, python: str = "python") -> int:
+        """Copies `folder` of a node to `target`, which must not exist. Returns the bytes that came.
+
+        A small job packs the folder on that node, and Ray's log service hands it out. Raises JobError.
+        """
+        self._must_live(node)
+        with tempfile.TemporaryDirectory(dir=_parent(target), prefix=".fetch-") as scratch:
+            arrived = Path(scratch)
+            with self._packed(node, folder, python) as packed:
+                self._download(node, packed, arrived / "packed.tar")
+            (arrived / "whole").mkdir()
+            with tarfile.open(arrived / "packed.tar") as tar:
+                tar.extractall(arrived / "whole", filter="data")
+            (arrived / "whole").rename(target)
+        return packed["bytes"]
+
+    @contextlib.contextmanager
+    def _packed(self, node: str, folder: str, python: str) -> Iterator[dict[str, Any]]:
+        """Runs `pack` on the node for the duration of the block; yields what it said."""
+        with tempfile.TemporaryDirectory() as scratch, self._said():
+            shutil.copy(pack.__file__, Path(scratch) / "pack.py")
+            job_id = self._client.submit_job(
+                entrypoint=shlex.join([python, "pack.py", folder]),
+                runtime_env={"working_dir": scratch},
+                metadata={"kind": HIDDEN_KIND},
+                entrypoint_label_selector={"ray.io/node-id": node},
+            )
+        try:
+            yield self._said_by_packer(job_id)
+        finally:
+            with contextlib.suppress(JobError):
+                self.stop(job_id)
+
+    def _said_by_packer(self, job_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + pack.KEPT
+        while time.monotonic() < deadline:
+            job, lines = self.job(job_id), self.logs(job_id).splitlines()
+            for line in lines:
+                if line.startswith("{"):
+                    said = json.loads(line)
+                    if "error" in said:
+                        raise JobError(said["error"])
+                    return said
+            if job.over:
+                raise JobError(f"the folder could not be packed: {_last_line(job.message)}")
+            time.sleep(0.2)
+        raise JobError(f"the folder was not packed within {pack.KEPT:.0f} s; is its node gone?")
+
+    def _must_live(self, node: str) -> None:
+        """Raises JobError where the node is gone: a job bound to it would wait for ever."""
+        if not node:
+            raise JobError("the job has not started; it has no files yet")
+        with self._said():
+            answer = self._client._do_request("GET", "/api/v0/nodes").json()["data"]["result"]["result"]
+        if node not in {entry["node_id"] for entry in answer if entry["state"] == "ALIVE"}:
+            raise JobError(
+                f"node {node[:12]}, which ran the job, is gone and its files with it; the folder of a run with "
+                f"--runs s3://BUCKET/PREFIX outlives its nodes"
+            )
+
+    def _download(self, node: str, packed: Mapping[str, Any], target: Path) -> None:
+        asked = {"node_id": node, "filename": packed["file"], "lines": -1, "timeout": 600, "filter_ansi_code": False}
+        digest = hashlib.sha256()
+        with self._said(), open(target, "wb") as file:
+            # The client has no public call for a binary file of a node; this one carries its token and certificates.
+            answer = self._client._do_request("GET", "/api/v0/logs/file", params=asked, stream=True)
+            for block in answer.iter_content(BLOCK):
+                digest.update(block)
+                file.write(block)
+        if digest.hexdigest() != packed["sha256"]:
+            raise JobError(f"only {target.stat().st_size} of {packed['bytes']} bytes came whole; fetch again")
+
+    @contextlib.contextmanager
+    def _said(self, address: str = "", job_id: str = "") -> Iterator[None]:
+        """Turns what Ray's client raises into one line."""
+        from ray.exceptions import AuthenticationError
+
+        where = address or getattr(self, "address", "")
+        try:
+            yield
+        except AuthenticationError:
+            raise JobError(
+                f"the cluster at {where} wants its token: export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH where "
+                f"the token is not in ~/.ray/auth_token"
+            ) from None
+        except (ConnectionError, OSError) as error:
+            raise JobError(
+                f"no Ray cluster answers at {where} ({_last_line(str(error))}); give --address http://HOST:8265 of its "
+                f"dashboard"
+            ) from None
+        except RuntimeError as error:
+            if isinstance(error, JobError):
+                raise
+            if job_id and "does not exist" in str(error):
+                raise JobError(f"there is no job {job_id} at {where}; see: crucible jobs list") from None
+            raise JobError(f"the cluster at {where} refused: {_last_line(str(error))}") from None
+
+
+def _job(details: Any) -> Job:
+    return Job(
+        id=details.submission_id,
+        status=str(details.status.value),
+        entrypoint=details.entrypoint,
+        message=details.message or "",
+        started=(details.start_time or 0) / 1000,
+        ended=details.end_time / 1000 if details.end_time else None,
+        node=details.driver_node_id or "",
+    )
+
+
+def _parent(target: Path) -> Path:
+    if target.exists():
+        raise JobError(f"{target} is there already; move it away, or fetch to another place")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.parent
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no reason given"

@@ -1,0 +1,63 @@
+"""Runs on a node of the cluster, as a job by itself: packs a folder where Ray's log service hands it out.
+
+    python pack.py FOLDER
+
+Prints one JSON line: `file` (in the node's log folder), `bytes` and `sha256`, or `error`. The file is removed when the
+job is stopped, or after KEPT seconds. Needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sys
+import tarfile
+import time
+import uuid
+from pathlib import Path
+
+KEPT = 900.0
+"""Seconds that the packed folder is kept."""
+LEFT_BEHIND = "ray"
+"""Ray Train's own state: of no use elsewhere."""
+
+
+def main(folder: str) -> int:
+    """Packs `folder`, says so, and waits to be stopped."""
+    source = Path(folder).expanduser()
+    # Ray unpacks a job's directory under its session's folder.
+    logs = Path(__file__).resolve().parents[3] / "logs"
+    for path, what in ((source, "folder"), (logs, "log folder of Ray")):
+        if not path.is_dir():
+            print(json.dumps({"error": f"there is no {what} {path} on that node"}), flush=True)
+            return 1
+    packed = logs / f"crucible-fetch-{uuid.uuid4().hex}.tar"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        pack(source, packed)
+        with open(packed, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        print(json.dumps({"file": packed.name, "bytes": packed.stat().st_size, "sha256": digest}), flush=True)
+        time.sleep(KEPT)
+    finally:
+        packed.unlink(missing_ok=True)
+    return 0
+
+
+def pack(source: Path, target: Path) -> None:
+    """Tars what is whole in `source`: a run that is still going on writes files aside and renames them."""
+    with tarfile.open(target, "w") as tar:
+        for path in sorted(source.rglob("*")):
+            inside = path.relative_to(source)
+            hidden = any(part.startswith(".") or part.endswith(".partial") for part in inside.parts)
+            if inside.parts[0] == LEFT_BEHIND or hidden or not path.is_file():
+                continue
+            try:
+                tar.add(path, str(inside), recursive=False)
+            except FileNotFoundError:  # an old checkpoint, dropped meanwhile
+                continue
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

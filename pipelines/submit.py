@@ -1,0 +1,144 @@
+"""`crucible submit`: runs a crucible command on a Ray cluster, from outside of it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from cluster.jobs import Cluster, Job, JobError, Submission
+from cluster.upload import UploadError
+from pipelines.config import RUNS_VARIABLE, ConfigError, fail
+
+ENTRY = "pipelines.cli"
+"""Module that the job runs."""
+NOT_SUBMITTED = ("submit", "jobs")
+USAGE = "say after -- what to run: crucible submit [options] -- grpo --config FILE.yaml"
+
+
+class SubmitConfig(BaseModel):
+    """Uploads the working directory and runs a crucible command on a Ray cluster.
+
+    crucible submit [options] -- grpo --config pipelines/configs/demo.yaml --name mine
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    address: str = ""
+    """The cluster's dashboard, http://HOST:8265; "" takes RAY_ADDRESS, and then this machine's."""
+    working_dir: Path = Path(".")
+    """The checkout that is uploaded, without run folders, models, environments, caches and what .gitignore and
+    .rayignore name."""
+    runs: str = "${HOME}/crucible/runs"
+    """Where the job's run folders lie, unless the command says --runs: a folder of the nodes, or s3://BUCKET/PREFIX."""
+    env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME of an environment variable of this shell that the job gets, once for each; values are never shown."""
+    install: Literal["none", "uv", "pip"] = "none"
+    """What installs packages on the nodes for this job; none uses the cluster's own Python as it is."""
+    requirements: Path | None = None
+    """Requirements file to install; without one, what pyproject.toml asks for."""
+    extra: Literal["cpu", "gpu"] = "gpu"
+    """Which vLLM of pyproject.toml is installed."""
+    python: str = "python"
+    """Interpreter on the nodes; `python` is the one that `ray start` found, or the installed one."""
+    wait: bool = True
+    """Follow the output until the job ends, and exit as it did."""
+
+
+def submission(config: SubmitConfig, command: Sequence[str]) -> Submission:
+    """What is sent to the cluster. Raises ConfigError in one line."""
+    _check_command(command)
+    folder = config.working_dir.expanduser().resolve()
+    if not folder.joinpath(*ENTRY.split(".")).with_suffix(".py").is_file():
+        raise ConfigError(f"{folder} is no checkout of crucible (no pipelines/cli.py); give --working-dir")
+    unset = [name for name in config.env if name not in os.environ]
+    if unset:
+        raise ConfigError(f"--env {unset[0]}: this shell has no such variable; export it, or leave the option out")
+    if config.install == "none" and config.requirements is not None:
+        raise ConfigError("--requirements has no effect with --install none; choose uv or pip")
+    return Submission(
+        module=ENTRY,
+        arguments=list(command),
+        working_dir=folder,
+        python=config.python,
+        variables={name: os.environ[name] for name in config.env},
+        settings={RUNS_VARIABLE: config.runs},
+        installer=config.install,
+        requirements=() if config.install == "none" else requirements(config, folder),
+    )
+
+
+def requirements(config: SubmitConfig, folder: Path) -> list[str]:
+    """Lines of a requirements file: those given, or what pyproject.toml asks for, as constraints.txt has it.
+
+    Ray itself is left out: a job's Ray is the cluster's. Raises ConfigError where there is no such file.
+    """
+    if config.requirements is not None:
+        if not config.requirements.is_file():
+            raise ConfigError(f"there is no requirements file {config.requirements}")
+        return [line for line in config.requirements.read_text().splitlines() if line.split("#")[0].strip()]
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"][config.extra]]
+    wanted = [line for line in asked if not line.startswith("ray[")]
+    constraints = "--constraint ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/constraints.txt"
+    return [*wanted, constraints] if (folder / "constraints.txt").is_file() else wanted
+
+
+def _check_command(command: Sequence[str]) -> None:
+    from pipelines.cli import VERBS
+
+    known = [verb for verb in VERBS if verb not in NOT_SUBMITTED]
+    if not command:
+        raise ConfigError(USAGE)
+    if command[0] not in known:
+        near = difflib.get_close_matches(command[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise ConfigError(f"there is no command {command[0]!r} to submit; {hint}")
+
+
+def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
+    """The whole of `crucible submit`."""
+    sent = submission(config, command)
+    cluster = Cluster(config.address)
+    job_id = cluster.submit(sent)
+    where = f" --address {config.address}" if config.address else ""
+    console.print(f"submitted {job_id}: crucible {' '.join(command)}", soft_wrap=True)
+    if not config.wait:
+        console.print(f"follow it: crucible jobs logs {job_id} --follow{where}", soft_wrap=True)
+        return 0
+    try:
+        job = cluster.follow(job_id)
+    except KeyboardInterrupt:
+        console.print(f"\nthe job goes on; end it by: crucible jobs stop {job_id}{where}", soft_wrap=True)
+        return 130
+    return ended(job, where, console)
+
+
+def ended(job: Job, where: str, console: Console) -> int:
+    """Says how a job ended; returns the exit status that goes with it."""
+    console.print(f"{job.id} {job.status} after {job.seconds:.0f} s", soft_wrap=True)
+    if job.status == "SUCCEEDED":
+        console.print(f"bring its run folder here: crucible jobs fetch {job.id}{where}", soft_wrap=True)
+        return 0
+    if job.over:
+        console.print(job.message.splitlines()[0] if job.message else "no reason given", soft_wrap=True, markup=False)
+    return 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible submit`."""
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    options, command = list(argv[:cut]), list(argv[cut + 1 :])
+    config = tyro.cli(SubmitConfig, args=options, prog="crucible submit")
+    try:
+        return run(config, command, Console(file=sys.stderr, highlight=False))
+    except (ConfigError, JobError, UploadError) as error:
+        return fail(str(error))

@@ -1,0 +1,112 @@
+"""Runs on an object store: a bucket is all that another machine needs to go on."""
+
+import json
+import shutil
+import time
+from collections import Counter
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from cluster.storage import Storage
+from tests.object_store import s3_server
+from tests.pipelines.test_grpo import SMALL, crucible, start
+
+pytestmark = pytest.mark.timeout(900)
+RUN = "s3://bucket/runs/mine"
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes what follows run as on another machine: nothing of this one's scratch folder is seen."""
+
+    def enter(name):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / name))
+        monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # sockets have short names
+        return tmp_path / name
+
+    return enter
+
+
+def booked():
+    """Steps in the bucket's metrics."""
+    lines = (Storage(RUN).read("metrics.jsonl") or b"").decode().splitlines()
+    return [row["step"] for row in map(json.loads, lines) if row["kind"] == "step"]
+
+
+def whole_checkpoints():
+    return sorted(int(name.split("/")[1]) for name in Storage(RUN).names() if name.endswith("/checkpoint.json"))
+
+
+def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_path):
+    first = machine("first")
+    job = ["grpo", "--model", tiny_student, "--runs", "s3://bucket/runs", "--name", "mine", "--steps=5", *SMALL]
+    process = start(*job)
+    deadline = time.monotonic() + 300
+    while not (whole_checkpoints() and max(booked(), default=0) >= 3):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.1)
+    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for each in reversed(tree):
+        each.kill()
+    process.wait()
+    process.stdout.close()
+    assert max(booked()) < 5
+    shutil.rmtree(first)
+
+    second = machine("second")
+    output = crucible(*job, "--or-resume")
+    assert f"run folder: {RUN}" in output and f"report: {RUN}/report.html" in output.replace("\n", "")
+    assert booked() == [1, 2, 3, 4, 5]
+    assert whole_checkpoints()[-1] == 5
+    assert not list(second.rglob("config.yaml")), "nothing is left behind"
+
+    there = Storage(RUN)
+    names = [name for name in there.names() if not name.startswith("ray/")]
+    there.download(names, tmp_path / "copy")
+    assert (tmp_path / "copy" / "report.html").stat().st_size > 10_000
+    tables = [pq.read_table(path).to_pylist() for path in (tmp_path / "copy" / "samples").glob("step-*.parquet")]
+    counted = Counter((row["step"], row["sequence"]) for table in tables for row in table)
+    assert len(counted) == 5 * 4 == len({sequence for _, sequence in counted}), "no problem twice"
+    assert set(counted.values()) == {4}, "every group whole"
+
+    there.delete(["report.html"])
+    output = crucible("report", RUN)
+    assert f"{RUN}/report.html" in output and "report.html" in there.names()
+
+    adapter = f"{RUN}/checkpoints/000005"
+    small = ["--evaluation.problems=4", "--evaluation.samples=2", "--problems.families", "reverse_string"]
+    crucible("evaluate", "--model", tiny_student, "--adapter", adapter, "--runs", tmp_path, "--name", "again", *small)
+    assert (tmp_path / "again" / "metrics.jsonl").stat().st_size
+
+    assert "already holds this run" in crucible(*job, status=2)
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"),
+    [
+        ("s3://no-such-bucket/runs", "cannot write s3://no-such-bucket/runs"),
+        ("ftp://host/runs", "ftp:// is no storage"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_said_at_once(bucket, machine, tiny_student, runs, says):
+    machine("here")
+    began = time.monotonic()
+    output = crucible("grpo", "--model", tiny_student, "--runs", runs, "--name", "mine", *SMALL, status=2)
+    assert says in output and "Traceback" not in output and time.monotonic() - began < 60
+
+
+def test_a_bucket_without_the_run_has_nothing_to_resume(bucket, machine):
+    machine("here")
+    output = crucible("grpo", "--resume", "s3://bucket/runs/none", status=2)
+    assert "s3://bucket/runs/none holds no run to resume" in output
