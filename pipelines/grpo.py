@@ -146,6 +146,7 @@ class _Run:
         self._on_step = on_step
         self._coordinator_name = f"{session.run}-coordinator"
         self._levels: Any = None
+        self._alarmed = False
 
     def train(self) -> int:
         """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
@@ -276,8 +277,22 @@ class _Run:
                     groups = event.batch.groups if event.batch is not None else ()
                     self._levels.observe.remote(event.step - 1, outcomes_of(groups))
                 self._folder.append_metrics(row)
+                self._tell_alarm(row, display)
                 display.update(row)
                 self._on_step(row)
+
+    def _tell_alarm(self, row: dict[str, Any], display: LiveDisplay) -> None:
+        """Notes that the entropy fell below its alarm: once for each time it does, not at every step there."""
+        if "entropy_alarm" not in row:
+            return
+        if row["entropy_alarm"] and not self._alarmed:
+            text = (
+                f"entropy {row['entropy']:.4f} at step {row['step']} is below train.entropy_alarm "
+                f"{self._config.train.entropy_alarm:g}: the policy is collapsing onto few answers"
+            )
+            self._folder.log(text)
+            display.note(text)
+        self._alarmed = bool(row["entropy_alarm"])
 
 
 class _Fit:

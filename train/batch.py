@@ -32,6 +32,8 @@ class Row:
     advantages: np.ndarray
     """float32 [completion length]"""
     policy_version: int
+    chosen: np.ndarray | None = None
+    """float32 [completion length]: 1 on tokens that `train.covariance` chose; None where it did not choose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,8 @@ class MicroBatch:
     """float32 [B, T]"""
     policy_versions: Tensor
     """int64 [B]"""
+    chosen: Tensor
+    """float32 [B, T], 1 on tokens chosen by their covariance."""
 
     @classmethod
     def of(cls, rows: Sequence[Row], device: torch.device | str = "cpu") -> MicroBatch:
@@ -126,6 +130,7 @@ class MicroBatch:
             _pad([row.sampler_logprobs for row in rows], np.float32),
             _pad([row.advantages for row in rows], np.float32),
             torch.tensor([row.policy_version for row in rows]),
+            _pad([np.zeros(len(row.completion_ids)) if row.chosen is None else row.chosen for row in rows], np.float32),
         )
         return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 

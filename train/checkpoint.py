@@ -1,6 +1,7 @@
 """Checkpoints `<folder>/<step>/`: written aside and renamed, so that a folder named by a number is whole.
 
 adapter/            as peft and vLLM read it
+ema/                its moving average, in the same form, where one is kept
 state.pt            the learner's state_dict
 checkpoint.json     step, policy version, and what the caller keeps beside it (the ledger)
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 HEAD = "checkpoint.json"
 """Name of the file that says what a checkpoint is; one without it is none."""
-_STATE, _ADAPTER = "state.pt", "adapter"
+_STATE, _ADAPTER, _AVERAGE = "state.pt", "adapter", "ema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
     target = folder / f"{learner.steps_done:06d}"
     aside = folder / f".{target.name}-{uuid.uuid4().hex[:8]}"
     _write_adapter(aside / _ADAPTER, policy)
+    average = learner.averaged_policy(policy.run, policy.number)
+    if average is not None:
+        _write_adapter(aside / _AVERAGE, average)
     torch.save(learner.state_dict(), aside / _STATE)
     head = {
         "format": FORMAT,
@@ -66,7 +70,7 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
         "ledger": dict(ledger),
     }
     (aside / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
-    for path in (aside / _STATE, aside / HEAD, aside / _ADAPTER, aside):
+    for path in (*aside.iterdir(), aside):
         _sync(path)
     for path in reversed(_numbered(folder)):
         if int(path.name) >= learner.steps_done:
@@ -131,7 +135,7 @@ def _drop(path: Path) -> None:
 
 def _write_adapter(path: Path, version: PolicyVersion) -> None:
     """`PolicyVersion.write` names its folder; a checkpoint wants a fixed name."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     version.write(path.parent).rename(path)
     for file in path.iterdir():
         _sync(file)

@@ -10,6 +10,7 @@ Loss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "cispo"]
 Estimator = Literal["group_std", "mean_only", "leave_one_out"]
 GroupFilter = Literal["outcome", "reward", "off"]
 Correction = Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
+Covariance = Literal["off", "clip_cov", "kl_cov"]
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -25,6 +26,9 @@ DEFAULT_CLIP: dict[str, tuple[float, float]] = {
     "gspo": (3e-4, 4e-4),
     "cispo": (0.0, 5.0),
 }
+
+DEFAULT_COVARIANCE_SHARE: dict[str, float] = {"clip_cov": 2e-4, "kl_cov": 2e-3}
+"""Share of tokens chosen where the configuration leaves it open: the values of arXiv 2505.22617."""
 
 
 class TrainConfig(BaseModel):
@@ -56,6 +60,20 @@ class TrainConfig(BaseModel):
     """Largest correction weight: truncated to it, or masked beyond it; None is 2."""
     importance_floor: Positive | None = None
     """Smallest correction weight: truncated to it, or masked below it; None for no floor."""
+    covariance: Covariance = "off"
+    """What spares entropy at tokens of high covariance: clip_cov drops their gradient, kl_cov penalises their ratio."""
+    covariance_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a step's tokens that are chosen, at least one token; None is 0.0002 for clip_cov, 0.002 for kl_cov."""
+    covariance_range: tuple[float, float] | None = None
+    """clip_cov draws among tokens whose covariance lies between these; None is 1 to 5."""
+    covariance_beta: Positive | None = None
+    """kl_cov adds this times |log ratio| to the loss of each chosen token; None is 1."""
+    entropy_alarm: Positive | None = None
+    """Nats: a step whose mean token entropy is below this is noted in the log; nothing else changes."""
+    entropy_floor: Positive | None = None
+    """Nats: an entropy bonus in the loss gains weight by each step whose entropy is below this, and loses it above."""
+    entropy_gain: Positive | None = None
+    """How much weight the bonus gains or loses by a step; None is 0.005."""
     temperature: Positive = 1.0
     """Sampling temperature of the rollouts: logits are divided by it before every log-softmax."""
 
@@ -73,6 +91,8 @@ class TrainConfig(BaseModel):
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
 
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the adapter, written into checkpoints, never sampled from."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -109,7 +129,7 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> Self:
-        for problem in (*self._objective_problems(), *self._schedule_problems()):
+        for problem in (*self._objective_problems(), *self._entropy_problems(), *self._schedule_problems()):
             raise ValueError(problem)
         return self
 
@@ -140,6 +160,28 @@ class TrainConfig(BaseModel):
                     yield f"{name} has no effect while importance correction is off: remove it"
         if self.importance_floor is not None and self.importance_floor >= self.correction_range[1]:
             yield f"importance_floor {self.importance_floor} must be below importance_cap {self.correction_range[1]}"
+
+    def _entropy_problems(self):
+        if self.covariance == "off" and self.covariance_share is not None:
+            yield "covariance_share has no effect while covariance is off: remove it or use clip_cov or kl_cov"
+        if self.covariance != "clip_cov" and self.covariance_range is not None:
+            yield f"covariance_range has no effect on covariance {self.covariance}: remove it or use clip_cov"
+        if self.covariance != "kl_cov" and self.covariance_beta is not None:
+            yield f"covariance_beta has no effect on covariance {self.covariance}: remove it or use kl_cov"
+        if self.covariance_range is not None and self.covariance_range[0] >= self.covariance_range[1]:
+            yield f"covariance_range {self.covariance_range} is empty: give the lower bound first"
+        if self.covariance != "off" and self.loss == "gspo":
+            yield (
+                f"covariance {self.covariance} has no effect token by token on loss gspo, where a sequence has but one "
+                "ratio: use another loss or remove it"
+            )
+        if self.covariance == "kl_cov" and self.epochs == 1 and self.old_logprobs == "learner":
+            yield (
+                "covariance kl_cov has no effect with epochs=1 and old_logprobs=learner, where the ratio is exactly 1: "
+                "set epochs to 2 or more, set old_logprobs=sampler, or use clip_cov"
+            )
+        if self.entropy_floor is None and self.entropy_gain is not None:
+            yield "entropy_gain has no effect without entropy_floor: set the floor or remove it"
 
     def _schedule_problems(self):
         if self.schedule == "constant" and self.total_steps is not None:
@@ -173,3 +215,15 @@ class TrainConfig(BaseModel):
     def correction_range(self) -> tuple[float | None, float]:
         """Effective (floor, cap) of the correction weights."""
         return self.importance_floor, 2.0 if self.importance_cap is None else self.importance_cap
+
+    @property
+    def chosen_share(self) -> float:
+        """Effective share of tokens that `covariance` chooses; 0 while it is off."""
+        if self.covariance == "off":
+            return 0.0
+        return self.covariance_share or DEFAULT_COVARIANCE_SHARE[self.covariance]
+
+    @property
+    def chosen_range(self) -> tuple[float, float]:
+        """Effective bounds of the covariance that clip_cov draws from."""
+        return self.covariance_range or (1.0, 5.0)

@@ -21,6 +21,7 @@ from problems.problem import Group
 from rollout.policy import PolicyVersion
 from train.batch import MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
+from train.covariance import mark
 from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
 from train.schedule import learning_rate
@@ -85,6 +86,10 @@ class Learner:
             fused=True,
         )
         self.steps_done = 0
+        self.entropy_weight = 0.0
+        self.average: dict[str, Tensor] | None = None
+        if config.ema_decay is not None:
+            self.average = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
 
     def step(self, groups: Sequence[Group]) -> StepResult:
         """One training step on `groups` (all of the step's groups, on every rank).
@@ -95,6 +100,10 @@ class Learner:
         started = self._clock()
         seconds: dict[str, float] = {}
         batch = TrainBatch.from_groups(groups, self.config)
+        if self.config.covariance != "off":
+            # Not of the rank: every rank must choose the same tokens.
+            words = [self.config.seed & 0xFFFFFFFF, self.steps_done]
+            batch = mark(batch, self.config, np.random.default_rng(words))
         tally = Tally(sorted({row.policy_version for row in batch.rows}), self.device)
         parts = self._micro_batches(batch)
         seconds["prepare"] = self._clock() - started
@@ -107,6 +116,9 @@ class Learner:
         metrics, gaps = tally.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
             metrics["logprob_gap/fresh_max"] = fresh.max
+        self._guard_entropy(metrics)
+        if batch.rows:
+            self._average()
         self.steps_done += 1
         metrics |= {
             "grad_norm": norm,
@@ -143,6 +155,10 @@ class Learner:
         """The adapter as it is now, as version `number` of `run`."""
         return self.adapter.export(run, number)
 
+    def averaged_policy(self, run: str, number: int) -> PolicyVersion | None:
+        """The moving average of the adapter, as version `number` of `run`; None where none is kept."""
+        return None if self.average is None else self.adapter.export(run, number, self.average)
+
     @property
     def signature(self) -> dict[str, Any]:
         """What a saved state must agree on to be this learner's: base model and shape of the adapter."""
@@ -164,6 +180,8 @@ class Learner:
             "signature": self.signature,
             "adapter": {name: value.detach().cpu().clone() for name, value in self.adapter.parameters.items()},
             "optimiser": self.optimiser.state_dict(),
+            "entropy_weight": self.entropy_weight,
+            "average": None if self.average is None else {n: v.cpu().clone() for n, v in self.average.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -177,9 +195,16 @@ class Learner:
                     f"the saved state has {name} {state['signature'][name]} and this learner {own}: resume with the "
                     "configuration and model it was saved with, or start a new run"
                 )
+        average = state.get("average")
+        if self.average is not None and average is None:
+            raise ValueError("the saved state has no average of the adapter: resume without ema_decay")
         self.adapter.load_tensors(state["adapter"], "of the saved state")
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps_done = state["step"]
+        self.entropy_weight = state.get("entropy_weight", 0.0)
+        if self.average is not None:
+            for name, value in self.average.items():
+                value.copy_(average[name])
 
     def _micro_batches(self, batch: TrainBatch) -> list[MicroBatch]:
         """This worker's part of the batch, on the device."""
@@ -206,13 +231,28 @@ class Learner:
         for epoch in range(self.config.epochs):
             began = self._clock()
             for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
-                logprobs, entropies = self.scorer.logprobs(part, self.config.temperature)
+                logprobs, entropies = self.scorer.logprobs(
+                    part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
+                )
                 if epoch == 0:
                     olds.append(self._old(part, logprobs.detach()))
                     tally.add_gap(part, logprobs.detach())
-                output = policy_loss(_loss_inputs(part, batch, logprobs, olds[index], reference), self.config)
+                inputs = LossInputs(
+                    logprobs=logprobs,
+                    old_logprobs=olds[index],
+                    sampler_logprobs=part.sampler_logprobs,
+                    advantages=part.advantages,
+                    mask=part.mask,
+                    total_rows=len(batch.rows),
+                    total_tokens=batch.tokens,
+                    reference_logprobs=reference,
+                    chosen=part.chosen,
+                    entropies=entropies,
+                    entropy_weight=self.entropy_weight,
+                )
+                output = policy_loss(inputs, self.config)
                 output.loss.backward()
-                tally.add(part, output, entropies)
+                tally.add(part, output, entropies.detach())
             seconds["gradient"] += self._clock() - began
             began = self._clock()
             gradient = self._reduced_gradient()
@@ -267,6 +307,33 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         return norm
 
+    def _guard_entropy(self, metrics: dict[str, float]) -> None:
+        """Raises the alarm and sets the bonus's weight for the next step, by the entropy of this one.
+
+        The weight moves by a fixed gain and never below 0, after the adaptive entropy control of Skywork-OR1 (arXiv
+        2505.22312), which besides takes the bonus away at once above the floor. A step without rows has no entropy
+        and changes nothing.
+        """
+        config, entropy = self.config, metrics.get("entropy")
+        if config.entropy_floor is not None:
+            metrics["entropy_weight"] = self.entropy_weight
+        if entropy is None:
+            return
+        if config.entropy_alarm is not None:
+            metrics["entropy_alarm"] = float(entropy < config.entropy_alarm)
+        if config.entropy_floor is not None:
+            gain = 0.005 if config.entropy_gain is None else config.entropy_gain
+            change = gain if entropy < config.entropy_floor else -gain
+            self.entropy_weight = max(0.0, self.entropy_weight + change)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Moves the average a little way to the adapter. Both factors are averaged, not their product."""
+        if self.average is None:
+            return
+        for name, value in self.average.items():
+            value.lerp_(self.adapter.parameters[name], 1 - self.config.ema_decay)
+
     def _dropout_seed(self) -> int:
         words = [self.config.seed & 0xFFFFFFFF, self.steps_done, place()[0]]
         return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -307,21 +374,6 @@ def fingerprint(base: PreTrainedModel) -> str:
         first = parameter.flatten()[:64].to(device="cpu", dtype=torch.bfloat16).view(torch.int16)
         digest.update(f"{name}{tuple(parameter.shape)}".encode() + first.numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _loss_inputs(
-    part: MicroBatch, batch: TrainBatch, logprobs: Tensor, old: Tensor, reference: Tensor | None
-) -> LossInputs:
-    return LossInputs(
-        logprobs=logprobs,
-        old_logprobs=old,
-        sampler_logprobs=part.sampler_logprobs,
-        advantages=part.advantages,
-        mask=part.mask,
-        total_rows=len(batch.rows),
-        total_tokens=batch.tokens,
-        reference_logprobs=reference,
-    )
 
 
 def _padding(parts: list[MicroBatch]) -> float:

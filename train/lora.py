@@ -65,15 +65,18 @@ class Adapter:
         with self.model.disable_adapter():
             yield
 
-    def export(self, run: str, number: int) -> PolicyVersion:
-        """The adapter as peft's `save_pretrained` would write it: same names, same tensors, float32."""
-        values = [parameter.detach() for parameter in self.parameters.values()]
+    def export(self, run: str, number: int, tensors: Mapping[str, Tensor] | None = None) -> PolicyVersion:
+        """The adapter as peft's `save_pretrained` would write it: same names, same tensors, float32.
+
+        `tensors`, by the names of `parameters` and in their order, stand in for the weights as they are now.
+        """
+        values = [value.detach() for value in (tensors or self.parameters).values()]
         flat = torch.cat([value.flatten() for value in values]).cpu()  # one copy off the device, not one a tensor
         parts = torch.split(flat, [value.numel() for value in values])
-        tensors = {
+        shaped = {
             name: part.view(value.shape) for name, part, value in zip(self.parameters, parts, values, strict=True)
         }
-        weights = save_safetensors(tensors, metadata={"format": "pt"})
+        weights = save_safetensors(shaped, metadata={"format": "pt"})
         return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config)
 
     def load(self, policy: PolicyVersion) -> None:

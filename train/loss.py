@@ -36,6 +36,12 @@ class LossInputs:
     """Completion tokens of the whole batch, over all micro-batches and workers."""
     reference_logprobs: Tensor | None = None
     """[B, T] the base model's; needed where beta > 0."""
+    chosen: Tensor | None = None
+    """[B, T] 1 on tokens of high covariance; needed where covariance is not off. See `train.covariance`."""
+    entropies: Tensor | None = None
+    """[B, T] of the learner's next token, in nats, with gradient; needed where entropy_weight > 0."""
+    entropy_weight: float = 0.0
+    """Weight of the entropy bonus."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +64,11 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
     normalising by the whole batch rather than by whatever micro-batch a token landed in makes them
     otherwise the same. dr_grpo (2503.20783): token sum over rows times `length_norm`. gspo (2507.18071):
     grpo with the ratio's geometric mean over the sequence. cispo (2506.13585): the capped ratio weights the
-    log-probability, over all tokens. KL is the k3 estimator. Raises ValueError where beta > 0 and no
-    reference log-probabilities are given.
+    log-probability, over all tokens. KL is the k3 estimator. On the chosen tokens clip_cov (2505.22617)
+    leaves no policy gradient and kl_cov (same source) adds `covariance_beta` * |log ratio|; the authors'
+    kl_cov has no clip besides, here the loss keeps its own. The entropy bonus is minus
+    entropy_weight times each token's entropy, weighted as its loss. Raises ValueError where beta > 0 and no
+    reference log-probabilities are given, and where covariance is not off and no tokens are chosen.
     """
     mask = inputs.mask
     log_ratio = inputs.logprobs - inputs.old_logprobs
@@ -67,6 +76,8 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
         log_ratio = (log_ratio * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
     ratio = log_ratio.exp()
     token_loss = _surrogate(ratio, inputs, config)
+    if config.covariance == "clip_cov":
+        token_loss = token_loss * (1 - _chosen(inputs))
     sums = {"ratio": _token_sum(ratio, mask)}
     maxima = {"ratio": _token_max(ratio, mask)}
     if config.correction != "off":
@@ -80,6 +91,13 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
         divergence = gap.exp() - gap - 1
         token_loss = token_loss + config.beta * divergence
         sums["kl"] = _token_sum(divergence, mask)
+    if config.covariance == "kl_cov":
+        beta = 1.0 if config.covariance_beta is None else config.covariance_beta
+        token_loss = token_loss + beta * _chosen(inputs) * log_ratio.abs()
+    if config.covariance != "off":
+        sums["covariance/chosen"] = _token_sum(_chosen(inputs), mask)
+    if inputs.entropy_weight:
+        token_loss = token_loss - inputs.entropy_weight * inputs.entropies
     loss = (token_loss * _token_weights(inputs, config)).sum()
     sums |= _clip_sums(ratio, inputs, config)
     return LossOutputs(loss, sums, maxima)
@@ -115,6 +133,12 @@ def _surrogate(ratio: Tensor, inputs: LossInputs, config: TrainConfig) -> Tensor
     if config.delta is not None:
         ratio = ratio.clamp(max=config.delta)
     return -torch.min(ratio * inputs.advantages, clipped * inputs.advantages)
+
+
+def _chosen(inputs: LossInputs) -> Tensor:
+    if inputs.chosen is None:
+        raise ValueError("covariance needs its tokens chosen: give them or set covariance=off")
+    return inputs.chosen
 
 
 def _token_weights(inputs: LossInputs, config: TrainConfig) -> Tensor:

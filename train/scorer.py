@@ -32,11 +32,12 @@ class Scorer:
         self.head = model.get_output_embeddings()
         self.fused_head = _head_is_linear(model)
 
-    def logprobs(self, batch: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
-        """(log-probabilities [B, T] float32, entropies [B, T] float32 without gradient), 0 on padding.
+    def logprobs(self, batch: MicroBatch, temperature: float, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
+        """(log-probabilities [B, T] float32, entropies [B, T] float32), 0 on padding.
 
         Both are of softmax(logits / temperature), as vLLM's `processed_logprobs` are where no top-k or
-        top-p is set.
+        top-p is set. Entropies have a gradient only where it is asked for, since it costs another product with the
+        head.
         """
         if self.share_prompts and batch.prompt_ids.shape[1] > 1:
             states = self._shared(batch)
@@ -45,10 +46,10 @@ class Scorer:
         mask = batch.mask.bool()
         targets_N = batch.completion_ids[mask]
         if self.fused_head:
-            arguments = (states[mask], self.head.weight, self.head.bias, targets_N, temperature)
+            arguments = (states[mask], self.head.weight, self.head.bias, targets_N, temperature, entropy_gradient)
             logprobs_N, entropies_N = _HeadLogprobs.apply(*arguments)
         else:
-            logprobs_N, entropies_N = _softmax_logprobs(states[mask], targets_N, temperature)
+            logprobs_N, entropies_N = _softmax_logprobs(states[mask], targets_N, temperature, entropy_gradient)
         padded = torch.zeros_like(batch.mask)
         return padded.masked_scatter(mask, logprobs_N), padded.masked_scatter(mask, entropies_N)
 
@@ -120,10 +121,13 @@ def _head_is_linear(model: PreTrainedModel) -> bool:
     return torch.allclose(head(hidden), model(input_ids=ids, use_cache=False).logits, rtol=1e-3, atol=1e-4)
 
 
-def _softmax_logprobs(logits_N_V: Tensor, targets_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _softmax_logprobs(
+    logits_N_V: Tensor, targets_N: Tensor, temperature: float, entropy_gradient: bool
+) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies [N] of logits, the plain way."""
     all_N_V = torch.log_softmax(logits_N_V.float() / temperature, dim=-1)
-    entropies_N = -(all_N_V.detach().exp() * all_N_V.detach()).sum(-1)
+    seen_N_V = all_N_V if entropy_gradient else all_N_V.detach()
+    entropies_N = -(seen_N_V.exp() * seen_N_V).sum(-1)
     return all_N_V.gather(-1, targets_N[:, None]).squeeze(-1), entropies_N
 
 
@@ -131,16 +135,18 @@ class _HeadLogprobs(torch.autograd.Function):
     """Hidden states [N, H] and a frozen head to log-probabilities and entropies [N], a block of rows at a
     time.
 
-    The derivative of log p(y) by the hidden state is (W[y] - sum_v p(v) W[v]) / temperature. It is formed
-    in the forward pass while the probabilities are at hand, so no [N, V] tensor outlives its block.
+    The derivative of log p(y) by the hidden state is (W[y] - sum_v p(v) W[v]) / temperature, that of the
+    entropy H is -sum_v p(v) (log p(v) + H) W[v] / temperature. They are formed in the forward pass while the
+    probabilities are at hand, so no [N, V] tensor outlives its block.
     """
 
     @staticmethod
-    def forward(ctx, hidden_N_H, weight_V_H, bias_V, targets_N, temperature):
+    def forward(ctx, hidden_N_H, weight_V_H, bias_V, targets_N, temperature, entropy_gradient):
         count, vocabulary = len(hidden_N_H), len(weight_V_H)
         logprobs_N = hidden_N_H.new_empty(count, dtype=torch.float32)
         entropies_N = torch.empty_like(logprobs_N)
         slopes_N_H = torch.empty_like(hidden_N_H) if ctx.needs_input_grad[0] else None
+        entropy_slopes_N_H = torch.empty_like(hidden_N_H) if ctx.needs_input_grad[0] and entropy_gradient else None
         block = max(1, HEAD_BLOCK.get(hidden_N_H.device.type, 1 << 26) // vocabulary)
         for start in range(0, count, block):
             part = slice(start, start + block)
@@ -159,12 +165,20 @@ class _HeadLogprobs(torch.autograd.Function):
                 weights.div_(total[:, None])
                 mean = weights.to(weight_V_H.dtype) @ weight_V_H
                 slopes_N_H[part] = (weight_V_H[targets_N[part]] - mean).div_(temperature)
+            if entropy_slopes_N_H is not None:
+                # `logits` holds total * p * (log p + log_total) by now: p * (log p + H) without another block.
+                tilt = logits.div_(total[:, None]).add_(weights * (entropies_N[part] - log_total)[:, None])
+                entropy_slopes_N_H[part] = (tilt.to(weight_V_H.dtype) @ weight_V_H).div_(-temperature)
         if slopes_N_H is not None:
-            ctx.save_for_backward(slopes_N_H)
-        ctx.mark_non_differentiable(entropies_N)
+            ctx.save_for_backward(slopes_N_H, *([] if entropy_slopes_N_H is None else [entropy_slopes_N_H]))
+        if entropy_slopes_N_H is None:
+            ctx.mark_non_differentiable(entropies_N)
         return logprobs_N, entropies_N
 
     @staticmethod
-    def backward(ctx, grad_N, _):
-        (slopes_N_H,) = ctx.saved_tensors
-        return (slopes_N_H * grad_N[:, None].to(slopes_N_H.dtype)), None, None, None, None
+    def backward(ctx, grad_N, entropy_grad_N):
+        slopes_N_H, *entropy_slopes = ctx.saved_tensors
+        grad_N_H = slopes_N_H * grad_N[:, None].to(slopes_N_H.dtype)
+        for entropy_slopes_N_H in entropy_slopes:
+            grad_N_H = grad_N_H + entropy_slopes_N_H * entropy_grad_N[:, None].to(slopes_N_H.dtype)
+        return grad_N_H, None, None, None, None, None

@@ -79,6 +79,10 @@ CURVES = (
         (("acceptance", "informative", VIOLET),), ".0%", 1.0,
     ),
     _Curve("entropy", "Entropy", "of the policy's next token, in nats", (("entropy", "entropy", BLUE),)),
+    _Curve(
+        "entropy-weight", "Entropy bonus", "weight that the entropy floor gave it",
+        (("entropy_weight", "weight", VIOLET),),
+    ),
     _Curve("kl", "KL to the base model", "nats per token", (("kl", "KL", RED),)),
     _Curve("grad-norm", "Gradient norm", "before clipping", (("grad_norm", "gradient norm", AMBER),)),
     _Curve("length", "Completion length", "tokens, mean of the step", (("completion_length", "tokens", BLUE),)),
@@ -106,6 +110,8 @@ def learning_curves(record: Record) -> list[Chart]:
             figure.add_traces(list(_raw_and_smoothed(record.numbers, values, label, colour)))
         if curve.key == "pass-rate":
             _mark_evaluations(figure, record)
+        if curve.key == "entropy":
+            _mark_entropy_bounds(figure, record)
         figure.update_yaxes(tickformat=curve.format, rangemode="tozero")
         if curve.top is not None:
             figure.update_yaxes(range=[0, curve.top * 1.03])
@@ -288,6 +294,13 @@ def _mark_evaluations(figure: go.Figure, record: Record) -> None:
             x=[row["step"]], y=[rate["value"]], error_y=error, mode="markers", name=f"held out, {row['name']}",
             marker={"symbol": "diamond", "size": 9, "color": colour}, hovertemplate="%{y:.1%}",
         )  # fmt: skip
+
+
+def _mark_entropy_bounds(figure: go.Figure, record: Record) -> None:
+    for key, label, colour in (("train.entropy_floor", "floor", AMBER), ("train.entropy_alarm", "alarm", RED)):
+        bound = record.setting(key)
+        if is_number(bound):
+            figure.add_hline(y=bound, line=_line(colour, 1.2, "dash"), annotation_text=label)
 
 
 def _evaluation_colours(record: Record) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from train_helpers import make_groups, tiny_model
 
+from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.config import TrainConfig
 from train.learner import Learner
@@ -22,7 +23,10 @@ def train(learner, first, last):
     return [learner.step(make_groups(3, 4, seed=step)).metrics["loss"] for step in range(first, last)]
 
 
-@pytest.mark.parametrize("options", [{}, {"lora_dropout": 0.2, "epochs": 2, "beta": 0.1, "weight_decay": 0.1}])
+GUARDED = {"entropy_floor": 99.0, "ema_decay": 0.8, "covariance": "clip_cov", "covariance_share": 0.2}
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_dropout": 0.2, "epochs": 2, "beta": 0.1, "weight_decay": 0.1}, GUARDED])
 def test_a_resumed_learner_goes_on_bit_for_bit(tmp_path, options):
     straight = learner_of(**options)
     losses = train(straight, 0, 4)
@@ -37,6 +41,21 @@ def test_a_resumed_learner_goes_on_bit_for_bit(tmp_path, options):
     assert checkpoint.policy(restored).adapter_hash == restored.adapter_hash == first.policy("run", 2).adapter_hash
     assert train(second, 2, 4) == losses[2:]
     assert second.policy("r", 4).weights == straight.policy("r", 4).weights
+    assert second.entropy_weight == straight.entropy_weight
+    assert second.averaged_policy("r", 4) == straight.averaged_policy("r", 4)
+
+
+def test_the_average_lies_beside_the_adapter_as_an_adapter(tmp_path):
+    learner = learner_of(ema_decay=0.8)
+    train(learner, 0, 2)
+    path = checkpoint.save(tmp_path, learner, learner.policy("run", 2), {}, keep=1).path
+    read = PolicyVersion.read(path / "ema", run="run", number=2)
+    assert read == learner.averaged_policy("run", 2)
+    assert read.lora_config == learner.policy("run", 2).lora_config and read.weights != learner.policy("run", 2).weights
+    plain = learner_of()
+    assert not (checkpoint.save(tmp_path / "plain", plain, plain.policy("run", 0), {}, keep=1).path / "ema").exists()
+    with pytest.raises(ValueError, match="without ema_decay"):
+        checkpoint.restore(checkpoint.latest(tmp_path / "plain"), learner)
 
 
 def test_another_model_or_adapter_is_refused_and_nothing_changes(tmp_path):

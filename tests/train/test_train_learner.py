@@ -197,6 +197,66 @@ def test_a_model_is_loaded_from_a_folder_and_missing_ones_are_named(tmp_path):
     assert not Learner(tiny_model(**windowed), TrainConfig()).share_prompts
 
 
+def test_the_average_follows_the_adapter_and_changes_nothing():
+    groups = make_groups()
+    plain, learner = Learner(tiny_model(), TrainConfig()), Learner(tiny_model(), TrainConfig(ema_decay=0.75))
+    expected = weights(learner)
+    for _ in range(3):
+        plain.step(groups)
+        learner.step(groups)
+        expected = 0.75 * expected + 0.25 * weights(learner)
+    average = torch.cat([value.flatten() for value in learner.average.values()])
+    assert torch.equal(weights(learner), weights(plain))
+    assert torch.allclose(average, expected, atol=1e-6) and not torch.allclose(average, weights(learner), atol=1e-3)
+    learner.step([make_group(np.random.default_rng(0), [1.0, 1.0])])  # nothing to learn, so nothing to average
+    assert torch.equal(average, torch.cat([value.flatten() for value in learner.average.values()]))
+    assert plain.averaged_policy("r", 0) is None
+
+
+def test_the_entropy_floor_holds_the_entropy_up():
+    """One group, learnt again and again, makes the policy sure of its answers: the bonus must keep it from that."""
+    groups, entropies, bonus = [make_group(np.random.default_rng(3), [1.0, 0.0, 0.0, 0.0])], [], []
+    for floor in (None, 99.0):
+        options = {} if floor is None else {"entropy_floor": floor, "entropy_gain": 0.2}
+        learner = Learner(tiny_model(), TrainConfig(learning_rate=3e-3, **options))
+        rows = [learner.step(groups).metrics for _ in range(10)]
+        entropies.append(rows[-1]["entropy"])
+        bonus.append([row.get("entropy_weight") for row in rows[:4]])
+    assert entropies[1] > entropies[0] + 0.1
+    assert bonus == [[None] * 4, pytest.approx([0.0, 0.2, 0.4, 0.6])]
+
+
+def test_the_bonus_falls_above_its_floor_and_never_below_nothing():
+    learner = Learner(tiny_model(), TrainConfig(entropy_floor=1e-6, entropy_gain=0.2))
+    learner.entropy_weight = 0.3
+    seen = [learner.step(make_groups()).metrics["entropy_weight"] for _ in range(4)]
+    assert seen == pytest.approx([0.3, 0.1, 0.0, 0.0])
+    learner.entropy_weight = 0.3
+    learner.step([make_group(np.random.default_rng(0), [1.0, 1.0])])
+    assert learner.entropy_weight == 0.3, "a step without rows has no entropy to judge by"
+
+
+def test_the_alarm_is_raised_below_its_bound_alone():
+    entropy = Learner(tiny_model(), TrainConfig()).step(make_groups()).metrics["entropy"]
+    for bound, alarm in ((entropy * 1.01, 1.0), (entropy * 0.99, 0.0)):
+        metrics = Learner(tiny_model(), TrainConfig(entropy_alarm=bound)).step(make_groups()).metrics
+        assert metrics["entropy_alarm"] == alarm and metrics["entropy"] == entropy
+
+
+@pytest.mark.parametrize("covariance", ["clip_cov", "kl_cov"])
+def test_covariance_moves_the_step_elsewhere_and_does_not_depend_on_micro_batches(covariance):
+    bounds = {"covariance_range": (0.0, 99.0)} if covariance == "clip_cov" else {"covariance_beta": 5.0}
+    chosen = {"covariance": covariance, "covariance_share": 0.5, **bounds}
+    found = []
+    for options in ({}, chosen, {**chosen, "micro_batch_tokens": 60}):
+        learner = Learner(tiny_model(), TrainConfig(epochs=2, learning_rate=1e-3, **options))
+        share = learner.step(make_groups(6, 4)).metrics.get("covariance/chosen")
+        found.append((weights(learner), share))
+    (plain, none), (whole, share), (parts, same) = found
+    assert none is None and 0.1 < share <= 0.5 and share == same
+    assert (whole - parts).abs().max() < 1e-4 < 1e-3 < (whole - plain).abs().max()
+
+
 DISTRIBUTED = """
 import os, sys, torch
 import torch.distributed as dist
@@ -207,7 +267,8 @@ from train.config import TrainConfig
 from train.learner import Learner
 import numpy as np
 dist.init_process_group("gloo", init_method="file://{store}", rank=int(sys.argv[1]), world_size=2)
-learner = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3))
+guards = dict(entropy_floor=99.0, covariance="clip_cov", covariance_share=0.2, covariance_range=(0.0, 99.0))
+learner = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3, **(guards if {guarded} else {{}})))
 results = [learner.step(groups) for groups in (make_groups(6, 4), make_groups(2, 3, seed=1), make_groups(1, 2, seed=2))]
 results.append(learner.step([make_group(np.random.default_rng(0), [1.0, 1.0])]))
 vector = torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()])
@@ -216,15 +277,18 @@ torch.save((vector, [(r.metrics, {{v: (g.mean, g.max, g.tokens) for v, g in r.ga
 """
 
 
-def test_two_workers_are_one(tmp_path):
+@pytest.mark.parametrize("guarded", [False, True])
+def test_two_workers_are_one(tmp_path, guarded):
     """Weights, metrics and gaps after four steps (one of them uninformative) in two real processes over
     gloo."""
     root = Path(__file__).parents[2]
     script = DISTRIBUTED.format(
-        paths=[str(root), str(Path(__file__).parent)], store=tmp_path / "store", out=tmp_path / "out"
+        paths=[str(root), str(Path(__file__).parent)], store=tmp_path / "store", out=tmp_path / "out", guarded=guarded
     )
     processes = [subprocess.Popen([sys.executable, "-c", script, str(rank)], cwd=root) for rank in range(2)]
-    alone = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3))
+    guards = {"entropy_floor": 99.0, "covariance": "clip_cov", "covariance_share": 0.2, "covariance_range": (0.0, 99.0)}
+    options = guards if guarded else {}
+    alone = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3, **options))
     expected = [alone.step(g) for g in (make_groups(6, 4), make_groups(2, 3, seed=1), make_groups(1, 2, seed=2))]
     expected.append(alone.step([make_group(np.random.default_rng(0), [1.0, 1.0])]))
     assert [process.wait(timeout=120) for process in processes] == [0, 0]

@@ -63,7 +63,7 @@ def batch():
     )
 
 
-def ours(config, batch):
+def ours(config, batch, **more):
     logprobs = batch.logprobs.clone().requires_grad_()
     inputs = LossInputs(
         logprobs=logprobs,
@@ -74,6 +74,7 @@ def ours(config, batch):
         total_rows=len(LENGTHS),
         total_tokens=sum(LENGTHS),
         reference_logprobs=batch.reference if config.beta else None,
+        **more,
     )
     output = policy_loss(inputs, config)
     output.loss.backward()
@@ -205,3 +206,46 @@ def test_a_missing_reference_is_an_error(batch):
     inputs = LossInputs(batch.logprobs, batch.old, batch.sampler, batch.mask, batch.mask, 1, 1)
     with pytest.raises(ValueError, match="reference"):
         policy_loss(inputs, TrainConfig(beta=0.1))
+
+
+@pytest.fixture(scope="module")
+def chosen(batch):
+    """Some tokens of several rows, padding among them."""
+    return (torch.rand(batch.mask.shape, generator=torch.Generator().manual_seed(8)) < 0.3).float() * batch.mask
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo", "cispo"])
+def test_clip_cov_takes_the_gradient_from_the_chosen_tokens_alone(loss, batch, chosen):
+    plain = ours(TrainConfig(loss=loss, epochs=2), batch)[1]
+    clipped = ours(TrainConfig(loss=loss, epochs=2, covariance="clip_cov"), batch, chosen=chosen)
+    assert (plain * chosen).abs().max() > 1e-3
+    assert torch.equal(clipped[1], plain * (1 - chosen))
+    assert clipped[2].sums["covariance/chosen"] == chosen.sum()
+
+
+def test_clip_cov_leaves_the_pull_to_the_reference(batch, chosen):
+    config = TrainConfig(beta=0.1, epochs=2)
+    pull = ours(config, batch)[1] - ours(TrainConfig(epochs=2), batch)[1]
+    clipped = ours(config.model_copy(update={"covariance": "clip_cov"}), batch, chosen=chosen)[1]
+    assert torch.allclose(clipped * chosen, pull * chosen, atol=1e-7)
+
+
+def test_kl_cov_pulls_the_chosen_tokens_back_and_no_others(batch, chosen):
+    plain = ours(TrainConfig(loss="dapo", epochs=2), batch)[1]
+    config = TrainConfig(loss="dapo", epochs=2, covariance="kl_cov", covariance_beta=0.7)
+    pulled = ours(config, batch, chosen=chosen)[1]
+    # Of 0.7 |log p - log p_old|, mean over all tokens: its slope is the sign, down where the policy has risen.
+    wanted = plain + 0.7 * chosen * (batch.logprobs - batch.old).sign() / sum(LENGTHS)
+    assert torch.allclose(pulled, wanted, atol=1e-7) and not torch.allclose(pulled, plain, atol=1e-3)
+
+
+def test_the_entropy_bonus_raises_every_tokens_entropy_alike(batch):
+    entropies = torch.rand(batch.mask.shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    _, gradient, _ = ours(TrainConfig(loss="dapo", epochs=2), batch, entropies=entropies, entropy_weight=0.3)
+    assert torch.equal(gradient, ours(TrainConfig(loss="dapo", epochs=2), batch)[1])
+    assert torch.allclose(entropies.grad, -0.3 * batch.mask / sum(LENGTHS))
+
+
+def test_covariance_without_chosen_tokens_is_an_error(batch):
+    with pytest.raises(ValueError, match="chosen"):
+        ours(TrainConfig(covariance="clip_cov"), batch)

@@ -95,6 +95,25 @@ def test_scores_and_gradients_are_those_of_the_plain_forward_pass(name, temperat
         assert (got - wanted).norm() < 1e-5 * wanted.norm()
 
 
+@pytest.mark.parametrize("name", ["qwen2", "granite"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_entropies_have_their_gradient_where_it_is_asked_for(name, temperature, monkeypatch):
+    monkeypatch.setattr("train.scorer.HEAD_BLOCK", {"cpu": VOCABULARY * 5})
+    model = model_of(name)
+    parameters = [p for n, p in model.named_parameters() if "q_proj.weight" in n]
+    model.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    batch = batch_of(make_groups())
+    logprobs, entropies = plain(model, batch, temperature)
+    wanted = torch.autograd.grad(sum(e.sum() for e in entropies) + 2 * sum(lp.sum() for lp in logprobs), parameters)
+    scorer = Scorer(model, can_share_prompts(model))
+    found, found_entropies = scorer.logprobs(batch, temperature, entropy_gradient=True)
+    got = torch.autograd.grad(found_entropies.sum() + 2 * found.sum(), parameters)
+    for mine, theirs in zip(got, wanted):
+        assert (mine - theirs).norm() < 1e-4 * theirs.norm()
+
+
 def test_models_with_a_window_do_not_share_prompts():
     assert can_share_prompts(model_of("llama"))
     assert not can_share_prompts(model_of("mistral"))
