@@ -290,7 +290,8 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
         title=f"Settings by held-out pass@1 on the val split, over {len(config.seeds)} seeds", title_justify="left"
     )
     for heading in ("setting", "finished", "steps", "val pass@1", "against the best", "last pass rate"):
-        table.add_column(heading, justify="left" if heading == "setting" else "right")
+        left = heading == "setting"
+        table.add_column(heading, justify="left" if left else "right", overflow="fold", min_width=15 if left else None)
     for setting in settings:
         steps = "/".join(str(trial.steps) for trial in setting.trials)
         scores = [trial.score(config.report_every) for trial in setting.trials if trial.pass_rates]
