@@ -8,10 +8,10 @@ from collections import Counter
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from job import SMALL, crucible, start
 
 from cluster.storage import Storage
 from tests.object_store import s3_server
-from tests.pipelines.test_grpo import SMALL, crucible, start
 
 pytestmark = pytest.mark.timeout(900)
 RUN = "s3://bucket/runs/mine"
