@@ -28,6 +28,7 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.grpo import RunFailed
+from pipelines.questions import with_questions
 from pipelines.run_folder import RunFolder, RunFolderError, plain_config, replace_file
 from pipelines.session import (
     Session,
@@ -60,7 +61,7 @@ def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Set
     check_space(axes, config.grpo)
     _check_scheduler(config, axes)
     model = resolve_model(config.grpo.model)
-    config = config.model_copy(update={"grpo": with_model_prompt(config.grpo, model)})
+    config = config.model_copy(update={"grpo": with_questions(with_model_prompt(config.grpo, model), console)})
     if not config.name:
         config = config.model_copy(update={"name": default_name("sweep", model)})
     path = config.runs / config.name
