@@ -209,16 +209,14 @@ def _own_ray() -> bool:
 
 def show_soak(args: SoakArgs) -> int:
     """Judges many programs and prints memory as it goes."""
-    table = Table("jobs", "parent MiB", "zygote MiB", "descriptors", title="Memory over many jobs")
     samples = []
     for sample in soak(args.jobs):
         samples.append(sample)
-        sizes = (f"{kib / 1024:.1f}" for kib in (sample.parent, sample.zygote))
-        table.add_row(str(sample.jobs), *sizes, str(sample.descriptors))
-    console = Console()
-    console.print(table)
+        parent, zygote = sample.parent / 1024, sample.zygote / 1024
+        said = f"parent {parent:.1f} MiB, zygote {zygote:.1f} MiB, {sample.descriptors} descriptors"
+        print(f"{sample.jobs:>6} jobs: {said}", flush=True)
     flat = is_flat(samples)
-    console.print("flat" if flat else "[red]it grew[/red]")
+    print("flat" if flat else "it grew")
     return 0 if flat else 1
 
 
