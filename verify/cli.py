@@ -93,8 +93,8 @@ class StormArgs(BaseModel):
 
     jobs: int = Field(default=5000, ge=1)
     """Programs to judge."""
-    every: float = Field(default=0.25, gt=0)
-    """Seconds between two kills, on average; with actors give it time for them to start again."""
+    kills: int = Field(default=200, ge=0)
+    """Processes to kill meanwhile, as evenly as the jobs go on."""
     actors: int = Field(default=0, ge=0)
     """Ray actors to judge with, and to kill too; 0: a judge in this process."""
     seed: int = 0
@@ -223,7 +223,7 @@ def show_soak(args: SoakArgs) -> int:
 def show_storm(args: StormArgs) -> int:
     """Judges programs while processes are killed and prints what became of them."""
     own = bool(args.actors) and _own_ray()
-    done = storm(args.jobs, args.every, actors=args.actors, seed=args.seed)
+    done = storm(args.jobs, args.kills, actors=args.actors, seed=args.seed)
     if own:
         import ray
 
