@@ -93,8 +93,8 @@ class StormArgs(BaseModel):
 
     jobs: int = Field(default=5000, ge=1)
     """Programs to judge."""
-    every: float = Field(default=0.25, gt=0)
-    """Seconds between two kills, on average; with actors give it time for them to start again."""
+    kills: int = Field(default=200, ge=0)
+    """Processes to kill meanwhile, as evenly as the jobs go on."""
     actors: int = Field(default=0, ge=0)
     """Ray actors to judge with, and to kill too; 0: a judge in this process."""
     seed: int = 0
@@ -209,23 +209,21 @@ def _own_ray() -> bool:
 
 def show_soak(args: SoakArgs) -> int:
     """Judges many programs and prints memory as it goes."""
-    table = Table("jobs", "parent MiB", "zygote MiB", "descriptors", title="Memory over many jobs")
     samples = []
     for sample in soak(args.jobs):
         samples.append(sample)
-        sizes = (f"{kib / 1024:.1f}" for kib in (sample.parent, sample.zygote))
-        table.add_row(str(sample.jobs), *sizes, str(sample.descriptors))
-    console = Console()
-    console.print(table)
+        parent, zygote = sample.parent / 1024, sample.zygote / 1024
+        said = f"parent {parent:.1f} MiB, zygote {zygote:.1f} MiB, {sample.descriptors} descriptors"
+        print(f"{sample.jobs:>6} jobs: {said}", flush=True)
     flat = is_flat(samples)
-    console.print("flat" if flat else "[red]it grew[/red]")
+    print("flat" if flat else "it grew")
     return 0 if flat else 1
 
 
 def show_storm(args: StormArgs) -> int:
     """Judges programs while processes are killed and prints what became of them."""
     own = bool(args.actors) and _own_ray()
-    done = storm(args.jobs, args.every, actors=args.actors, seed=args.seed)
+    done = storm(args.jobs, args.kills, actors=args.actors, seed=args.seed)
     if own:
         import ray
 

@@ -21,11 +21,13 @@ from verify.verdict import Item
 PARENT_KIB, ZYGOTE_KIB = 3000, 500
 """Growth beyond which memory is not flat."""
 _BATCH = 20
+_EVERY = 0.03
+"""Seconds between two thoughts of killing something, on average."""
 _KINDS = (
     (HONEST, Status.PASSED),
     ("def coin_change(c, a): return -1", Status.WRONG_ANSWER),
     ("def coin_change(c, a): raise ValueError", Status.EXCEPTION),
-    (HONEST.replace("table =", "sum(range(300_000)); table =", 1), Status.PASSED),
+    (HONEST.replace("table =", "sum(range(30_000)); table =", 1), Status.PASSED),
 )
 _ACTOR = b"VerifyActor"
 
@@ -100,25 +102,24 @@ class Survived:
         return not (self.wrong or self.unjudged or self.left)
 
 
-def storm(jobs: int, every: float, *, actors: int = 0, seed: int = 0, most: int = 1_000_000) -> Survived:
-    """Judges `jobs` programs while one process is killed about each `every` seconds, `most` of them at most.
+def storm(jobs: int, kills: int, *, actors: int = 0, seed: int = 0) -> Survived:
+    """Judges `jobs` programs while processes are killed at random moments, `kills` of them spread over the jobs.
 
     With `actors` 0: a judge here, of which zygotes, stubs and children are killed; otherwise a pool on the running Ray,
-    of which actors are killed as well.
+    of which actors are killed as well. Kills keep pace with the jobs, so that a busy machine does not starve the work.
     """
     config = VerifyConfig(cache=False, retries=100, batch_size=_BATCH, actors=max(1, actors))
-    seen: set[int] = set()
-    others = frozenset(descendants(os.getpid()))
+    others, seen, counts = frozenset(descendants(os.getpid())), set(), Counter()
 
     def targets() -> list[int]:
         found = _of_actors() if actors else descendants(os.getpid(), besides=others)
         seen.update(found)
-        return found
+        return found if raging.kills < kills * (counts["done"] + _BATCH) // jobs else []
 
     target = VerifyPool(config) if actors else Judge(config)
     try:
-        with Storm(targets, every, seed, most) as raging:
-            counts = _judge_all(target.judge_batch, jobs, _BATCH * max(1, 4 * actors))
+        with Storm(targets, _EVERY, seed) as raging:
+            _judge_all(target.judge_batch, jobs, counts)
         targets()
     finally:
         target.close()
@@ -126,14 +127,15 @@ def storm(jobs: int, every: float, *, actors: int = 0, seed: int = 0, most: int 
     return Survived(jobs, raging.kills, counts["wrong"], counts["unjudged"], tuple(sorted(left)))
 
 
-def _judge_all(judge_batch: Callable[[list[Item]], list[Verdict]], jobs: int, batch: int) -> Counter:
-    problem, counts = coin_change_problem(), Counter()
-    for start in range(0, jobs, batch):
-        items, expected = _work(problem, start, min(batch, jobs - start))
+def _judge_all(judge_batch: Callable[[list[Item]], list[Verdict]], jobs: int, counts: Counter) -> None:
+    """Judges all jobs, batch by batch, and counts those done, judged wrongly, and not judged."""
+    problem = coin_change_problem()
+    for start in range(0, jobs, 2 * _BATCH):
+        items, expected = _work(problem, start, min(2 * _BATCH, jobs - start))
         for verdict, right in zip(judge_batch(items), expected, strict=True):
             counts["unjudged"] += verdict.status is Status.INFRASTRUCTURE
             counts["wrong"] += verdict.status not in (right, Status.INFRASTRUCTURE)
-    return counts
+        counts["done"] += len(items)
 
 
 def _of_actors() -> list[int]:
