@@ -88,7 +88,7 @@ def test_an_answer_cut_by_max_tokens_says_so(make, messages_url):
 
 def test_what_one_request_did_wrong_does_not_stop_the_others(make, messages_url):
     teacher = make(messages_url)
-    long, short = answers(teacher, "word " * 3000, "Reverse a string.")
+    long, short = answers(teacher, "word " * 9000, "Reverse a string.")
     assert long.reply is None and not long.stopped and "400" in long.error
     assert short.reply.text
     assert teacher.account().open_dollars == 0
