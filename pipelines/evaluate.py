@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def evaluate(
             else:
                 groups[problem.id] = group
             passed = [v.passed for g in groups.values() for v in g.verdicts]
-            progress.update(task, advance=1, rate=f"pass@1 {100 * _mean(passed):.1f} %")
+            progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
     session.ray.get([engine.forget.remote(run) for engine in session.engines])
     if not groups:
         raise ConfigError(f"no problem could be answered: {lost[0] if lost else 'there are none'}")
@@ -331,8 +331,3 @@ def _family_rate(evaluation: Evaluation, family: str) -> str:
 
 def _get(record: Any, key: str) -> float:
     return record[key] if isinstance(record, Mapping) else getattr(record, key)
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = [float(v) for v in values]
-    return sum(numbers) / len(numbers) if numbers else 0.0
