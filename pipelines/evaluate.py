@@ -80,13 +80,19 @@ def evaluate(
     max_tokens: int,
     console: Console,
 ) -> Evaluation:
-    """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar."""
+    """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar.
+
+    Raises ConfigError for an adapter that the engines refuse, and where no problem could be answered.
+    """
     from pipelines.stream import answer_all
 
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
     publication = session.ray.put(Publication(PolicyVersion(run, 0, policy.weights, policy.lora_config)))
-    session.ray.get([engine.load.remote(publication) for engine in session.engines])
+    try:
+        session.ray.get([engine.load.remote(publication) for engine in session.engines])
+    except session.ray.exceptions.RayTaskError as error:
+        raise ConfigError(f"the adapter of {name} does not fit model {session.model}: {error.cause}") from error
     job = RolloutJob(
         run=run,
         group_size=1 if settings.temperature == 0 else settings.samples,
@@ -198,6 +204,9 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
         recorded = opponent if isinstance(opponent, RunFolder) else None
         other = recorded_evaluation(recorded, config, problems) if recorded else None
         policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
+        for key, value in policies.items():
+            if base := other_base(value, model):
+                console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
         ranks = [int(p.lora_config.get("r", 8)) for p in policies.values()]
         spec = engine_spec(model, config.engine, max(ranks), 1, 0)
         with open_session(config, spec, config.engines) as session:
@@ -260,6 +269,15 @@ def conclude(
             gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
             console.print(f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}")
     console.print(f"figures: {path}   report: {report}")
+
+
+def other_base(policy: PolicyVersion, model: str) -> str:
+    """The base model that an adapter names, where it goes by another name than `model`; else "".
+
+    Folders and ids are told apart by their last part alone, for models are moved about and downloaded.
+    """
+    base = str(policy.lora_config.get("base_model_name_or_path") or "")
+    return base if base and Path(base).name != Path(model).name else ""
 
 
 def opponent_of(config: EvaluateConfig) -> PolicyVersion | RunFolder | None:

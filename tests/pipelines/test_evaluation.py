@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipelines import evaluate
 from pipelines.config import ConfigError, EvaluateConfig, parse
-from pipelines.evaluate import held_out_by, opponent_of, recorded_evaluation, write_evaluation
+from pipelines.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
 from pipelines.evaluation import Evaluation, compare
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import cell_rate, pass_rate, wilson_interval
@@ -186,6 +186,20 @@ def test_whom_to_compare_with(tmp_path):
     for against, says in ((str(empty.path), "no checkpoint and no recorded"), ("/no/such", "not a LoRA adapter")):
         with pytest.raises(ConfigError, match=says):
             opponent_of(EvaluateConfig(against=against))
+
+
+@pytest.mark.parametrize(
+    ("base", "model", "told"),
+    [
+        ("Qwen/Qwen2.5-0.5B", "/models/Qwen2.5-0.5B", False),
+        ("/old/students/ab12", "/new/students/ab12", False),
+        ("/students/ab12", "/students/cd34", True),
+        (None, "/students/cd34", False),
+    ],
+)
+def test_an_adapter_of_another_model_is_told(base, model, told):
+    policy = PolicyVersion("r", 0, b"weights", {"base_model_name_or_path": base})
+    assert other_base(policy, model) == (base if told else "")
 
 
 @pytest.mark.parametrize(
