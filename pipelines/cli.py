@@ -9,10 +9,7 @@ from collections.abc import Sequence
 VERBS = {
     "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
     "sweep": ("pipelines.sweep", "many GRPO runs on one fleet of engines: which settings learn best"),
-    "evaluate": (
-        "pipelines.evaluate",
-        "pass@1 and pass@k of a model or adapter on held-out problems, and against another",
-    ),
+    "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),
