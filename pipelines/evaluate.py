@@ -291,7 +291,7 @@ def opponent_of(config: EvaluateConfig) -> PolicyVersion | RunFolder | None:
         return PolicyVersion("against", 0)
     path = Path(config.against).expanduser()
     if not (path / "config.yaml").is_file():
-        return read_adapter(str(path), "against")
+        return read_adapter(config.against, "against")
     folder = RunFolder.open(path)
     newest = checkpoint.latest(folder.checkpoints)
     if newest is not None:
