@@ -113,12 +113,24 @@ class EvaluateConfig(JobConfig):
 
     adapter: str = ""
     """Folder of a LoRA adapter (a checkpoint's, say); "" measures the model alone."""
+    against: str = ""
+    """What to compare with on the same problems: `base` (the model alone), an adapter, or a run folder."""
+    seeds: tuple[int, ...] = ()
+    """Problems are drawn once by each of these, and none is asked twice; () is evaluation.seed alone."""
     engines: int = Field(1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
     max_tokens: int = Field(192, ge=1)
     """Longest completion, in tokens."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> EvaluateConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} name one twice, which would ask nothing new: name each once")
+        if self.against == "base" and not self.adapter:
+            raise ValueError("against base compares the model with itself: give --adapter, or leave --against out")
+        return self
 
     @property
     def sampling(self) -> Sampling:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import collections
-import json
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cluster.hardware import NoRoom
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
+from pipelines.evaluation import Evaluation, compare
 from pipelines.questions import questions_of, with_questions
 from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
 from pipelines.samples import sample_rows
@@ -30,68 +29,15 @@ from pipelines.session import (
     wait_for_engines,
     with_model_prompt,
 )
-from pipelines.statistics import Difference, Estimate, mcnemar, paired_difference, pass_rate
-from problems.problem import Group, Problem, Status
+from pipelines.statistics import Difference
+from problems.problem import Group, Problem
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
 from rollout.policy import PolicyVersion, Publication
+from train import checkpoint
 
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Judged samples of one policy on a fixed list of problems."""
-
-    name: str
-    groups: tuple[Group, ...]
-    lost: tuple[str, ...] = ()
-    """Why some problems have no answer: never counted as wrong."""
-    seeds: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def outcomes(self) -> dict[str, list[bool]]:
-        """Problem id -> whether each of its scored samples passed."""
-        return {
-            g.problem.id: [v.passed for v in g.verdicts if v.status is not Status.INFRASTRUCTURE] for g in self.groups
-        }
-
-    def pass_at(self, k: int, families: Sequence[str] = ()) -> Estimate:
-        """pass@k with its 95 % interval, over all families or those named."""
-        kept = {g.problem.id for g in self.groups if not families or g.problem.family in families}
-        return pass_rate({i: o for i, o in self.outcomes.items() if i in kept and len(o) >= k}, k)
-
-    def shares(self) -> dict[str, float]:
-        """Share of samples by how their judging ended."""
-        counts = collections.Counter(str(v.status) for g in self.groups for v in g.verdicts)
-        return {status: count / max(1, sum(counts.values())) for status, count in sorted(counts.items())}
-
-    def row(self, step: int) -> dict[str, Any]:
-        """The evaluation's row of `metrics.jsonl`."""
-        largest = min((len(o) for o in self.outcomes.values()), default=1)
-        ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= largest]
-        families = sorted({g.problem.family for g in self.groups})
-        lengths = [len(s.completion_ids) for g in self.groups for s in g.samples]
-        return {
-            "kind": "evaluation",
-            "name": self.name,
-            "step": step,
-            "problems": len(self.groups),
-            "samples": len(lengths),
-            "lost": len(self.lost),
-            "pass_at": {str(k): _plain(self.pass_at(k)) for k in ks},
-            "families": {name: _plain(self.pass_at(1, [name])) for name in families},
-            "difficulties": {str(d): _plain(e) for d, e in self._by_difficulty().items()},
-            "tests_passed": _mean(v.tests_passed / max(1, v.tests_total) for g in self.groups for v in g.verdicts),
-            "statuses": self.shares(),
-            "truncated": _mean(s.finish_reason == "length" for g in self.groups for s in g.samples),
-            "completion_tokens": statistics.fmean(lengths) if lengths else 0.0,
-        }
-
-    def _by_difficulty(self) -> dict[int, Estimate]:
-        found: dict[int, dict[str, list[bool]]] = collections.defaultdict(dict)
-        outcomes = self.outcomes
-        for group in self.groups:
-            found[group.problem.difficulty][group.problem.id] = outcomes[group.problem.id]
-        return {d: pass_rate(found[d], 1) for d in sorted(found)}
+FORMAT = 1
+"""Of `evaluation.json`."""
 
 
 def held_out(config: JobConfig) -> list[Problem]:
@@ -106,6 +52,26 @@ def held_out(config: JobConfig) -> list[Problem]:
         raise ConfigError(str(error)) from None
 
 
+def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Problem]]:
+    """What each seed brings in: its held-out problems but those whose question an earlier seed asks already.
+
+    Raises ConfigError for a seed that brings in nothing, as all but the first do on a whole data set.
+    """
+    asked: set[str] = set()
+    found = {}
+    for seed in seeds:
+        evaluation = config.evaluation.model_copy(update={"seed": seed})
+        drawn = held_out(config.model_copy(update={"evaluation": evaluation}))
+        found[seed] = [problem for problem in drawn if problem.question_hash not in asked]
+        if not found[seed]:
+            raise ConfigError(
+                f"seed {seed} draws no problem that the seeds before it did not: leave it out, and raise "
+                "evaluation.samples for more samples of the same problems"
+            )
+        asked |= {problem.question_hash for problem in drawn}
+    return found
+
+
 def evaluate(
     session: Session,
     config: JobConfig,
@@ -115,13 +81,19 @@ def evaluate(
     max_tokens: int,
     console: Console,
 ) -> Evaluation:
-    """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar."""
+    """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar.
+
+    Raises ConfigError for an adapter that the engines refuse, and where no problem could be answered.
+    """
     from pipelines.stream import answer_all
 
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
     publication = session.ray.put(Publication(PolicyVersion(run, 0, policy.weights, policy.lora_config)))
-    session.ray.get([engine.load.remote(publication) for engine in session.engines])
+    try:
+        session.ray.get([engine.load.remote(publication) for engine in session.engines])
+    except session.ray.exceptions.RayTaskError as error:
+        raise ConfigError(f"the adapter of {name} does not fit model {session.model}: {error.cause}") from error
     job = RolloutJob(
         run=run,
         group_size=1 if settings.temperature == 0 else settings.samples,
@@ -139,7 +111,7 @@ def evaluate(
             else:
                 groups[problem.id] = group
             passed = [v.passed for g in groups.values() for v in g.verdicts]
-            progress.update(task, advance=1, rate=f"pass@1 {100 * _mean(passed):.1f} %")
+            progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
     session.ray.get([engine.forget.remote(run) for engine in session.engines])
     if not groups:
         raise ConfigError(f"no problem could be answered: {lost[0] if lost else 'there are none'}")
@@ -164,30 +136,18 @@ def write_evaluation(folder: RunFolder, evaluation: Evaluation, step: int) -> No
     folder.append_metrics(evaluation.row(step))
 
 
-def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """After minus before, paired by problem: the row of `metrics.jsonl`."""
-    shared = before.outcomes.keys() & after.outcomes.keys()
-    one, two = ({i: e.outcomes[i] for i in shared} for e in (before, after))
-    difference = paired_difference(one, two)
-    row = {"kind": "comparison", "before": before.name, "after": after.name, "pass_at_1": _plain(difference)}
-    if all(len(o) == 1 for o in (*one.values(), *two.values())):
-        row["mcnemar_p"] = mcnemar(one, two).p_value
-    return row
-
-
 def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
     """Prints one column an evaluation: pass rates with 95 % intervals, over all and by family."""
     table = Table(title="Held-out problems", title_justify="left")
     table.add_column("")
     for evaluation in evaluations:
         table.add_column(evaluation.name, justify="right")
-    largest = min(len(o) for e in evaluations for o in e.outcomes.values())
-    for k in [k for k in (1, 8) if k <= largest]:
+    for k in [k for k in (1, 8) if all(k in e.ks for e in evaluations)]:
         table.add_row(f"pass@{k}", *(str(e.pass_at(k)) for e in evaluations), style="bold")
-    for family in sorted({g.problem.family for g in evaluations[0].groups}):
-        table.add_row(f"  {family}", *(f"{100 * e.pass_at(1, [family]).value:.0f} %" for e in evaluations))
-    for label, key in (("truncated", "truncated"), ("unparsed", "unparsed")):
-        table.add_row(label, *(f"{100 * e.shares().get(key, 0):.1f} %" for e in evaluations), style="dim")
+    for family in evaluations[0].grid():
+        table.add_row(f"  {family}", *(_family_rate(e, family) for e in evaluations))
+    for label, key in (("tests passed", "tests_passed"), ("truncated", "truncated"), ("unparsed", "unparsed")):
+        table.add_row(label, *(f"{100 * getattr(e, key):.1f} %" for e in evaluations), style="dim")
     table.add_row("problems x samples", *(f"{len(e.groups)} x {len(e.groups[0].samples)}" for e in evaluations))
     console.print(table)
     for evaluation in evaluations:
@@ -196,6 +156,20 @@ def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
                 f"[yellow]{len(evaluation.lost)} problems of {evaluation.name} could not be answered and are left "
                 f"out, not counted as wrong; the first: {evaluation.lost[0]}"
             )
+
+
+def show_grid(console: Console, evaluation: Evaluation) -> None:
+    """Prints pass@1 by family and difficulty, with the number of problems behind each."""
+    grid = evaluation.grid()
+    difficulties = sorted({d for cells in grid.values() for d in cells})
+    table = Table(title=f"pass@1 of {evaluation.name} in % (problems), by difficulty", title_justify="left")
+    table.add_column("")
+    for difficulty in difficulties:
+        table.add_column(str(difficulty), justify="right")
+    for family, cells in grid.items():
+        texts = (f"{100 * cells[d].value:.0f} ({cells[d].problems})" if d in cells else "" for d in difficulties)
+        table.add_row(family, *texts)
+    console.print(table)
 
 
 def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
@@ -235,21 +209,138 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     model = resolve_model(config.model)
     config = with_model_prompt(config, model)
     policy = read_adapter(config.adapter, "evaluate")
+    opponent = opponent_of(config)
     name = config.name or default_name("evaluate", model)
     config = config.model_copy(update={"name": name})
     config = with_questions(config, console)
     with RunFolder.create(config.runs / name, config) as folder:
         console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
-        rank = int(policy.lora_config.get("r", 8)) if policy.weights else 8
-        spec = engine_spec(model, config.engine, rank, 1, 0)
+        by_seed = held_out_by(config, config.seeds or (config.evaluation.seed,))
+        problems = [problem for drawn in by_seed.values() for problem in drawn]
+        recorded = opponent if isinstance(opponent, RunFolder) else None
+        other = recorded_evaluation(recorded, config, problems) if recorded else None
+        policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
+        for key, value in policies.items():
+            if base := other_base(value, model):
+                console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
+        ranks = [int(p.lora_config.get("r", 8)) for p in policies.values()]
+        spec = engine_spec(model, config.engine, max(ranks), 1, 0)
         with open_session(config, spec, config.engines) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)
-            problems = held_out(config)
-            evaluation = evaluate(session, config, problems, policy, "model", config.max_tokens, console)
-        write_evaluation(folder, evaluation, 0)
-        show(console, [evaluation])
+            found = {
+                key: evaluate(session, config, problems, value, key, config.max_tokens, console)
+                for key, value in policies.items()
+            }
+        seeds = {seed: [p.id for p in drawn] for seed, drawn in by_seed.items()} if len(by_seed) > 1 else {}
+        evaluation = replace(found["model"], seeds=seeds)
+        conclude(folder, config, policy, evaluation, found.get("against", other), console)
     return evaluation
+
+
+def conclude(
+    folder: RunFolder,
+    config: EvaluateConfig,
+    policy: PolicyVersion,
+    evaluation: Evaluation,
+    other: Evaluation | None,
+    console: Console,
+) -> None:
+    """Writes samples, figures and report of a finished evaluation, and prints its tables."""
+    from pipelines.report import write_report
+
+    both = [evaluation] if other is None else [other, evaluation]
+    for one in both:
+        write_evaluation(folder, one, 0)
+    comparison = None
+    if other is not None:
+        try:
+            comparison = compare(other, evaluation)
+        except ValueError as error:
+            raise ConfigError(f"against {config.against}: {error}") from None
+        folder.append_metrics(comparison)
+    settings = config.evaluation
+    path = folder.write_evaluation(
+        {
+            "format": FORMAT,
+            "model": config.model,
+            "adapter": config.adapter,
+            "adapter_hash": policy.adapter_hash,
+            "against": config.against,
+            "split": settings.split,
+            "temperature": settings.temperature,
+            "greedy": settings.temperature == 0,
+            "max_tokens": config.max_tokens,
+            "seeds": list(config.seeds or (settings.seed,)),
+            "evaluations": {one.name: one.row(0) for one in both},
+            "comparison": comparison,
+        }
+    )
+    report = write_report(folder)
+    show(console, both)
+    show_grid(console, evaluation)
+    if comparison is not None:
+        console.print(verdict_line(comparison["pass_at_1"]))
+        if "mcnemar_p" in comparison:
+            gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
+            console.print(f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}")
+    console.print(f"figures: {path}   report: {report}")
+
+
+def other_base(policy: PolicyVersion, model: str) -> str:
+    """The base model that an adapter names, where it goes by another name than `model`; else "".
+
+    Folders and ids are told apart by their last part alone, for models are moved about and downloaded.
+    """
+    base = str(policy.lora_config.get("base_model_name_or_path") or "")
+    return base if base and Path(base).name != Path(model).name else ""
+
+
+def opponent_of(config: EvaluateConfig) -> PolicyVersion | RunFolder | None:
+    """Whom to compare with: a policy to be sampled, or a run folder whose recorded samples are to be used.
+
+    A run folder with a checkpoint stands for the newest of its adapters. Raises ConfigError where it is none of these.
+    """
+    if not config.against:
+        return None
+    if config.against == "base":
+        return PolicyVersion("against", 0)
+    path = Path(config.against).expanduser()
+    if not (path / "config.yaml").is_file():
+        return read_adapter(config.against, "against")
+    folder = RunFolder.open(path)
+    newest = checkpoint.latest(folder.checkpoints)
+    if newest is not None:
+        return read_adapter(str(newest), "against")
+    if load_evaluation(folder, "model") is None:
+        raise ConfigError(f"against: the run folder {path} has no checkpoint and no recorded evaluation")
+    return folder
+
+
+def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
+    """What an earlier `crucible evaluate` recorded of its model on these problems.
+
+    Raises ConfigError where it was sampled in another way, or asked other problems: then nothing can be paired.
+    """
+    now = {"evaluation.temperature": config.evaluation.temperature, "max_tokens": config.max_tokens}
+    then = {
+        "evaluation.temperature": (folder.config.get("evaluation") or {}).get("temperature"),
+        "max_tokens": folder.config.get("max_tokens"),
+    }
+    for key, value in now.items():
+        if then[key] != value:
+            raise ConfigError(f"against {folder.path}: {key} was {then[key]} there and is {value} here; use the same")
+    rows = folder.samples("evaluation-model", ["problem_id", "question_hash"]).to_pylist()
+    asked = {row["problem_id"]: row["question_hash"] for row in rows}
+    missing = [p.id for p in problems if asked.get(p.id) != p.question_hash]
+    if missing:
+        raise ConfigError(
+            f"against {folder.path}: {len(missing)} of these {len(problems)} problems (such as {missing[0]}) were not "
+            "asked there; use the same problems, split and seeds"
+        )
+    recorded = load_evaluation(folder, "model")
+    wanted = {p.id for p in problems}
+    return Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -257,7 +348,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = parse(EvaluateConfig, argv, prog="crucible evaluate")
         run(config, Console(file=sys.stderr, highlight=False))
-    except (ConfigError, RunFolderError) as error:
+    except (ConfigError, RunFolderError, NoRoom) as error:
         return fail(str(error))
     return 0
 
@@ -267,19 +358,10 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
-def _plain(estimate: Estimate | Difference) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _family_rate(evaluation: Evaluation, family: str) -> str:
+    cells = evaluation.grid().get(family)
+    return f"{100 * evaluation.pass_at(1, [family]).value:.0f} %" if cells else ""
 
 
 def _get(record: Any, key: str) -> float:
     return record[key] if isinstance(record, Mapping) else getattr(record, key)
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = [float(v) for v in values]
-    return sum(numbers) / len(numbers) if numbers else 0.0
-
-
-def as_json(evaluation: Evaluation) -> str:
-    """The evaluation's figures as one JSON text."""
-    return json.dumps(evaluation.row(0), indent=1)

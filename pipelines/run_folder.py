@@ -5,6 +5,7 @@
     samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
     checkpoints/<step>/   complete as soon as they are there
     ledger.json           which problems were consumed
+    evaluation.json       all figures of `crucible evaluate`
     report.html, log.txt
     what a job writes besides is told where the job is (pipelines.distil, pipelines.sft, pipelines.hard_distil)
 
@@ -237,6 +238,10 @@ class RunFolder:
         """The ledger, {} where none was written yet."""
         path = self.path / "ledger.json"
         return json.loads(path.read_text()) if path.exists() else {}
+
+    def write_evaluation(self, figures: Mapping[str, Any]) -> Path:
+        """Replaces the figures of an evaluation. A value that is not finite is written as null."""
+        return replace_file(self.path / "evaluation.json", json.dumps(_plain(figures), indent=1, allow_nan=False))
 
     def write_report(self, html: str) -> Path:
         """Replaces the report."""

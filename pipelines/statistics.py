@@ -84,6 +84,18 @@ def pass_rate(outcomes: Outcomes, k: int = 1, confidence: float = 0.95, seed: in
     return Estimate(mean, low, high, count)
 
 
+def cell_rate(outcomes: Outcomes) -> Estimate:
+    """Mean pass@1 over a handful of problems, with Wilson's interval over problems.
+
+    A bootstrap of so few is too narrow; Wilson's errs on the wide side, for it takes a problem that passes in part for
+    one that might pass or fail. Raises ValueError for no problems, or a problem without a sample.
+    """
+    values_P = [pass_at_k(len(done), sum(map(bool, done)), 1) for done in outcomes.values()]
+    if not values_P:
+        raise ValueError("no problems were judged, so there is no pass rate; look for infrastructure failures")
+    return Estimate(float(np.mean(values_P)), *wilson_interval(sum(values_P), len(values_P)), len(values_P))
+
+
 def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of a binomial share; it keeps within 0 and 1 and has width at 0 and at all.
 

@@ -39,6 +39,7 @@ def render(folder: RunFolder) -> str:
     """The page as text."""
     record = Record.read(folder)
     charts = {
+        "grid": figures.grid_charts(record),
         "learning": figures.learning_curves(record),
         "sync": _some(figures.sync_chart(record)),
         "time": _some(figures.time_chart(record), figures.engine_chart(record)),

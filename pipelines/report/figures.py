@@ -235,6 +235,44 @@ def status_chart(record: Record) -> Chart | None:
     return Chart("statuses", "Verdicts over the steps", "", figure)
 
 
+def grid_charts(record: Record) -> list[Chart]:
+    """One heat map an evaluation: pass@1 by family and difficulty. None where there is but one cell."""
+    charts = []
+    for number, row in enumerate(record.evaluations):
+        grid = row.get("grid") if isinstance(row.get("grid"), Mapping) else {}
+        families = sorted((f for f in grid if isinstance(grid[f], Mapping)), reverse=True)
+        difficulties = sorted({d for f in families for d in grid[f] if d.isdecimal()}, key=int)
+        cells = [[_cell(grid[f].get(d)) for d in difficulties] for f in families]
+        if sum(cell is not None for line in cells for cell in line) < 2:
+            continue
+        figure = blank(60 + 26 * len(families))
+        figure.add_heatmap(
+            x=difficulties, y=[readable(f) for f in families], zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=False,
+            z=[[cell and cell["value"] for cell in line] for line in cells],
+            text=[[_cell_text(cell) for cell in line] for line in cells], texttemplate="%{z:.0%}",
+            hovertemplate="%{y}, difficulty %{x}: %{text}<extra></extra>",
+            colorscale=[[0, RED], [0.5, AMBER], [1, TEAL]], colorbar={"tickformat": ".0%", "thickness": 10},
+        )  # fmt: skip
+        figure.update_layout(hovermode="closest", margin={"l": 130})
+        figure.update_xaxes(type="category", title_text="difficulty")
+        title = f"pass@1 by family and difficulty, {row['name']}"
+        charts.append(Chart(f"grid-{number}", title, "hover for interval and problems", figure))
+    return charts
+
+
+def _cell(value: Any) -> Mapping[str, Any] | None:
+    keys = ("value", "low", "high", "problems")
+    return value if isinstance(value, Mapping) and all(is_number(value.get(key)) for key in keys) else None
+
+
+def _cell_text(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    low, high, problems = cell["low"], cell["high"], cell["problems"]
+    plural = "s" * (problems != 1)
+    return f"{cell['value']:.1%}, 95 % interval {low:.0%} to {high:.0%}, {problems:.0f} problem{plural}"
+
+
 def ordered_statuses(names: set[str]) -> list[str]:
     """Statuses in the order in which they are stacked, unknown ones last."""
     known = [str(status) for status in STATUS_COLOURS]

@@ -182,7 +182,9 @@ def evaluation_facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
         "problems × samples": lambda row: _product(row),
         "tests passed": lambda row: _percent(number(row, "tests_passed")),
         "truncated": lambda row: _percent(number(row, "truncated")),
+        "unparsed": lambda row: _percent(number(row, "unparsed")),
         "tokens a completion": lambda row: _formatted(number(row, "completion_tokens"), "{:.1f}"),
+        "samples not scored (machinery failed)": lambda row: _formatted(number(row, "unscored") or None, "{:.0f}"),
         "problems without an answer": lambda row: _formatted(number(row, "lost") or None, "{:.0f}"),
     }
     rows = [(label, tuple(fact(row) for row in record.evaluations)) for label, fact in facts.items()]

@@ -1,0 +1,239 @@
+"""An evaluation's figures, whom it is compared with, and what it leaves in its run folder. Made-up samples."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipelines import evaluate
+from pipelines.config import ConfigError, EvaluateConfig, parse
+from pipelines.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
+from pipelines.evaluation import Evaluation, compare
+from pipelines.run_folder import RunFolder
+from pipelines.statistics import cell_rate, pass_rate, wilson_interval
+from problems.problem import Group, Problem, Sample, Status, Verdict
+from rollout.policy import PolicyVersion
+
+PASS, WRONG, LOST = Status.PASSED, Status.WRONG_ANSWER, Status.INFRASTRUCTURE
+
+
+def problem(number: int, family: str = "lis", difficulty: int = 1) -> Problem:
+    name = f"{family}-{difficulty}-{number}"
+    return Problem(name, family, 1, difficulty, "test", "say it", "f", "def f():", (), (), params={"n": number})
+
+
+def group(asked: Problem, *statuses: Status, finish: str = "stop") -> Group:
+    samples = tuple(
+        Sample(
+            asked.id, "0.0", i, np.ones(2, np.int32), np.ones(3, np.int32), np.zeros(3, np.float32), "x", finish, 0, ""
+        )
+        for i in range(len(statuses))
+    )
+    verdicts = tuple(Verdict(s, tests_passed=4 if s is PASS else 1, tests_run=4, tests_total=4) for s in statuses)
+    rewards = tuple(None if s is LOST else float(s is PASS) for s in statuses)
+    return Group(int(asked.id.rpartition("-")[2]), 0, asked, samples, verdicts, rewards)
+
+
+def drawn(name: str, skill: float, count: int = 40, samples: int = 4, seed: int = 0) -> Evaluation:
+    """Two families by two difficulties; problem number n passes more often the smaller n is."""
+    rng = random.Random(seed)
+    groups = []
+    for n in range(count):
+        asked = problem(n, ("lis", "lcs")[n % 2], 1 + n // 2 % 2)
+        chance = min(1.0, skill + 0.4 * (1 - n / count))
+        groups.append(group(asked, *(PASS if rng.random() < chance else WRONG for _ in range(samples))))
+    return Evaluation(name, tuple(groups))
+
+
+def test_what_the_machinery_lost_counts_nowhere():
+    groups = (
+        group(problem(0), PASS, LOST, LOST, LOST),
+        group(problem(1), WRONG, PASS, Status.UNPARSED, WRONG),
+        group(problem(2, "lcs", 7), LOST, LOST, LOST, LOST),
+        group(problem(3), PASS, PASS, PASS, PASS, finish="length"),
+    )
+    found = Evaluation("model", groups)
+    row = found.row(0)
+    assert set(found.outcomes) == {"lis-1-0", "lis-1-1", "lis-1-3"}
+    assert found.ks == [1, 2, 4]
+    assert found.pass_at(1).value == pytest.approx((1 + 1 / 4 + 1) / 3)
+    assert found.pass_at(4).problems == 2, "one problem has too few scored samples for it"
+    assert list(row["families"]) == ["lis"] and list(row["difficulties"]) == ["1"] and list(row["grid"]) == ["lis"]
+    assert row["unscored"] == 7 and row["samples"] == 16
+    assert row["unparsed"] == pytest.approx(1 / 9) and row["truncated"] == pytest.approx(1 / 4)
+    assert row["tests_passed"] == pytest.approx((6 * 4 + 3 * 1) / (9 * 4))
+    json.dumps(row, allow_nan=False)
+
+
+def test_an_evaluation_of_nothing_scored_still_has_a_row():
+    row = Evaluation("model", (group(problem(0), LOST),)).row(0)
+    assert row["pass_at"] == row["families"] == row["grid"] == {}
+
+
+def test_the_grid_holds_every_problem_once():
+    found = drawn("model", 0.3)
+    cells = [(family, d, cell) for family, line in found.grid().items() for d, cell in line.items()]
+    assert [(f, d, c.problems) for f, d, c in cells] == [("lcs", 1, 10), ("lcs", 2, 10), ("lis", 1, 10), ("lis", 2, 10)]
+    assert np.mean([c.value for _, _, c in cells]) == pytest.approx(found.pass_at(1).value)
+
+
+def test_a_cells_interval_is_wilsons_and_covers_the_truth_where_a_bootstrap_does_not():
+    assert (cell_rate({"a": [True], "b": [False]}).low, cell_rate({"a": [True], "b": [False]}).high) == wilson_interval(
+        1, 2
+    )
+    rng, covered, narrow = np.random.default_rng(0), 0, 0
+    for _ in range(60):
+        skill_P = rng.beta(0.5, 0.5, size=4)
+        outcomes = {str(i): (rng.random(8) < skill).tolist() for i, skill in enumerate(skill_P)}
+        cell, bootstrap = cell_rate(outcomes), pass_rate(outcomes)
+        covered += cell.low <= 0.5 <= cell.high
+        narrow += bootstrap.low <= 0.5 <= bootstrap.high
+    assert covered / 60 > 0.95 > 0.9 > narrow / 60
+    with pytest.raises(ValueError, match="no problems were judged"):
+        cell_rate({})
+
+
+def test_several_samples_are_compared_by_bootstrap_and_single_ones_by_mcnemar_too():
+    many = compare(drawn("against", 0.1), drawn("model", 0.5, seed=1))
+    assert many["pass_at_1"]["low"] > 0 and many["pass_at_1"]["problems"] == 40 and "mcnemar_p" not in many
+    assert many["pass_at_4"]["value"] > 0
+    one, two = drawn("against", 0.1, samples=1), drawn("model", 0.5, samples=1, seed=1)
+    greedy = compare(one, two)
+    solved = [{i for i, (passed,) in e.outcomes.items() if passed} for e in (one, two)]
+    assert (greedy["lost"], greedy["gained"]) == (len(solved[0] - solved[1]), len(solved[1] - solved[0]))
+    assert greedy["mcnemar_p"] < 0.05 and "pass_at_4" not in greedy
+    assert compare(one, one)["mcnemar_p"] == 1.0
+
+
+def test_only_problems_that_both_answered_are_compared():
+    before, after = drawn("against", 0.5), drawn("model", 0.5)
+    assert compare(before, Evaluation("model", after.groups[:30]))["pass_at_1"]["problems"] == 30
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compare(Evaluation("against", before.groups[:3]), Evaluation("model", after.groups[3:]))
+
+
+def test_seeds_bring_in_new_questions_only(monkeypatch):
+    def ask(config):
+        first = 4 * min(config.evaluation.seed, 2)
+        return [problem(n) for n in range(first, first + 6)]
+
+    monkeypatch.setattr(evaluate, "held_out", ask)
+    found = held_out_by(EvaluateConfig(), (0, 1, 2))
+    numbers = {seed: [int(p.id.rpartition("-")[2]) for p in problems] for seed, problems in found.items()}
+    assert numbers == {0: [0, 1, 2, 3, 4, 5], 1: [6, 7, 8, 9], 2: [10, 11, 12, 13]}
+    with pytest.raises(ConfigError, match=r"seed 9 draws no problem .* raise evaluation\.samples"):
+        held_out_by(EvaluateConfig(), (0, 2, 9))
+
+
+def test_each_seeds_rate_is_that_of_its_own_problems():
+    found = drawn("model", 0.3)
+    halves = {7: [g.problem.id for g in found.groups[:20]], 8: [g.problem.id for g in found.groups[20:]]}
+    row = Evaluation("model", found.groups, seeds=halves).row(0)
+    assert [row["seeds"][s]["problems"] for s in ("7", "8")] == [20, 20]
+    assert row["seeds"]["7"]["value"] > row["seeds"]["8"]["value"]
+    assert np.mean([s["value"] for s in row["seeds"].values()]) == pytest.approx(row["pass_at"]["1"]["value"])
+
+
+def record(path, evaluation: Evaluation, **settings) -> RunFolder:
+    """The run folder that `crucible evaluate` leaves."""
+    with RunFolder.create(path, EvaluateConfig(name=path.name, runs=path.parent, **settings)) as folder:
+        write_evaluation(folder, evaluation, 0)
+    return folder
+
+
+def test_a_recorded_evaluation_is_used_where_it_asked_the_same(tmp_path):
+    folder = record(tmp_path / "old", drawn("model", 0.2))
+    assert isinstance(opponent_of(EvaluateConfig(against=str(folder.path))), RunFolder)
+    problems = [g.problem for g in drawn("model", 0.2).groups[:30]]
+    found = recorded_evaluation(folder, EvaluateConfig(), problems)
+    assert found.name == "against" and list(found.outcomes) == [p.id for p in problems]
+    assert found.outcomes == {p.id: drawn("model", 0.2).outcomes[p.id] for p in problems}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"max_tokens": 64}, "max_tokens was 192 there and is 64 here"),
+        ({"evaluation": {"temperature": 0}}, "temperature was 1.0 there and is 0"),
+        ({}, r"1 of these 2 problems \(such as lis-1-999\) were not asked there"),
+    ],
+)
+def test_a_recorded_evaluation_of_other_samples_is_refused(tmp_path, changes, says):
+    folder = record(tmp_path / "old", drawn("model", 0.2))
+    with pytest.raises(ConfigError, match=says):
+        recorded_evaluation(folder, EvaluateConfig(**changes), [drawn("model", 0.2).groups[0].problem, problem(999)])
+
+
+def test_whom_to_compare_with(tmp_path):
+    adapter = PolicyVersion("run", 3, b"weights", {"r": 4})
+    folder = record(tmp_path / "trained", drawn("before", 0.2))
+    for step in ("000002", "000010"):
+        (folder.checkpoints / step).mkdir()
+        (folder.checkpoints / step / "checkpoint.json").write_text("{}")
+        written = PolicyVersion("run", 3, f"weights {step}".encode(), {"r": 4}).write(folder.checkpoints / step)
+        written.rename(folder.checkpoints / step / "adapter")
+    assert opponent_of(EvaluateConfig()) is None
+    assert opponent_of(EvaluateConfig(against="base", adapter="x")).weights == b""
+    assert opponent_of(EvaluateConfig(against=str(adapter.write(tmp_path)))).weights == b"weights"
+    assert opponent_of(EvaluateConfig(against=str(folder.path))).weights == b"weights 000010"
+    empty = RunFolder.create(tmp_path / "empty", EvaluateConfig())
+    for against, says in ((str(empty.path), "no checkpoint and no recorded"), ("/no/such", "not a LoRA adapter")):
+        with pytest.raises(ConfigError, match=says):
+            opponent_of(EvaluateConfig(against=against))
+
+
+@pytest.mark.parametrize(
+    ("base", "model", "told"),
+    [
+        ("Qwen/Qwen2.5-0.5B", "/models/Qwen2.5-0.5B", False),
+        ("/old/students/ab12", "/new/students/ab12", False),
+        ("/students/ab12", "/students/cd34", True),
+        (None, "/students/cd34", False),
+    ],
+)
+def test_an_adapter_of_another_model_is_told(base, model, told):
+    policy = PolicyVersion("r", 0, b"weights", {"base_model_name_or_path": base})
+    assert other_base(policy, model) == (base if told else "")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--seeds", "1", "2", "1"], "name one twice"), (["--against", "base"], "compares the model with itself")],
+)
+def test_options_without_effect_are_refused(options, says):
+    with pytest.raises(ConfigError, match=says):
+        parse(EvaluateConfig, options, prog="crucible evaluate")
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_what_an_evaluation_leaves(tmp_path, samples):
+    config = EvaluateConfig(
+        name="e", runs=tmp_path, against="base", adapter="a", evaluation={"temperature": 0 if samples == 1 else 1}
+    )
+    one, two = drawn("against", 0.1, samples=samples), drawn("model", 0.5, samples=samples, seed=1)
+    said = io.StringIO()
+    with RunFolder.create(tmp_path / "e", config) as folder:
+        evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one, Console(file=said, width=160))
+    figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    assert set(figures["evaluations"]) == {"against", "model"} and figures["greedy"] == (samples == 1)
+    assert figures["comparison"] == compare(one, two)
+    assert figures["evaluations"]["model"] == json.loads(json.dumps(two.row(0)))
+    assert folder.samples("evaluation-*").num_rows == 2 * 40 * samples
+
+    text = said.getvalue()
+    assert "held-out pass@1 improved" in text and ("McNemar" in text) == (samples == 1)
+    cell = two.grid()["lcs"][2]
+    assert re.search(rf"lcs .*{100 * cell.value:.0f} \(10\)", text)
+
+    page = (tmp_path / "e" / "report.html").read_text()
+    charts = json.JSONDecoder().raw_decode(page.split("const figures = ", 1)[1])[0]
+    heat = charts["chart-grid-1"]["data"][0]
+    assert heat["type"] == "heatmap" and heat["x"] == ["1", "2"] and heat["y"] == ["lis", "lcs"]
+    assert heat["z"][1][1] == cell.value and f"{cell.value:.1%}" in heat["text"][1][1]
+    assert 'id="chart-grid-0"' in page and 'id="chart-grid-1"' in page
