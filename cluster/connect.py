@@ -96,7 +96,7 @@ def check_answer(address: str) -> None:
         socket.create_connection((found[1], int(found[2])), timeout=ANSWER).close()
     except OSError as error:
         raise NoCluster(
-            f"no Ray cluster answers at {address} ({error.strerror or error}); give the address that `ray start` printed"
+            f"no Ray cluster answers at {address} ({error.strerror or error}); give the one that `ray start` printed"
         ) from None
 
 

@@ -12,12 +12,14 @@ import sys
 from ray.cluster_utils import Cluster
 
 STORE = 100 * 2**20
+CPUS = 8
+"""Of each raylet, whatever the machine has: all of a small job fits on one."""
 
 
 def main(port, temporary):
-    head = {"include_dashboard": True, "dashboard_port": int(port), "num_cpus": 4, "object_store_memory": STORE}
+    head = {"include_dashboard": True, "dashboard_port": int(port), "num_cpus": CPUS, "object_store_memory": STORE}
     cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": temporary})
-    second = cluster.add_node(num_cpus=4, object_store_memory=STORE)
+    second = cluster.add_node(num_cpus=CPUS, object_store_memory=STORE)
     said = {"address": cluster.address, "logs": cluster.head_node.get_logs_dir_path(), "second": second.node_id}
     print(json.dumps(said), flush=True)
     for line in sys.stdin:
