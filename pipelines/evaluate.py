@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cluster.hardware import NoRoom
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
 from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
@@ -213,7 +214,7 @@ def read_adapter(path: str, run: str) -> PolicyVersion:
     """
     if not path:
         return PolicyVersion(run, 0)
-    folder = _brought(path) if url_of(path) else Path(path).expanduser()
+    folder = _brought(path)
     inner = folder / "adapter"
     try:
         return PolicyVersion.read(inner if inner.is_dir() else folder, run=run, number=0)
@@ -222,9 +223,12 @@ def read_adapter(path: str, run: str) -> PolicyVersion:
 
 
 def _brought(path: str) -> Path:
-    """A copy of what an adapter on an object store, or a checkpoint there, has for engines. Raises ConfigError."""
-    storage, folder = Storage(url_of(path)), Path(tempfile.mkdtemp(prefix="crucible-"))
+    """The folder itself, or a copy of what is of use to engines in one on an object store. Raises ConfigError."""
     try:
+        url = url_of(path)
+        if url is None:
+            return Path(path).expanduser()
+        storage, folder = Storage(url), Path(tempfile.mkdtemp(prefix="crucible-"))
         storage.download([name for name in storage.names() if name.endswith((".json", ".safetensors"))], folder)
     except StorageError as error:
         raise ConfigError(str(error)) from None
@@ -257,7 +261,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = parse(EvaluateConfig, argv, prog="crucible evaluate")
         run(config, Console(file=sys.stderr, highlight=False))
-    except (ConfigError, RunFolderError) as error:
+    except (ConfigError, RunFolderError, NoRoom) as error:
         return fail(str(error))
     return 0
 

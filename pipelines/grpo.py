@@ -26,7 +26,8 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
-from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, recorded_config, step_name
+from pipelines.place import recorded_config
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
