@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
 
-from cluster.hardware import Node
+from cluster.hardware import Node, NoRoom
 
 NAMESPACE = "crucible"
 LOCAL_SLOTS = 8
@@ -18,6 +20,8 @@ LOCAL_SLOTS = 8
 controller would wait for ever behind Ray Data's stages."""
 LOCAL_STORE = 256 * 2**20
 """Bytes of a local object store: rows and adapters are small."""
+ANSWER = 5.0
+"""Seconds that a cluster has to take a connection."""
 GRACE = 5.0
 """Seconds that a local Ray's processes have to end by themselves."""
 
@@ -38,12 +42,16 @@ WORKER_ENVIRONMENT = {
 }
 
 
+class NoCluster(NoRoom):
+    """Nobody answers at the address of a cluster."""
+
+
 @contextlib.contextmanager
 def ray_session(address: str | None = None) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
 
     `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that
-    no other program sees. A Ray that is already up in this process is used and left as it is.
+    no other program sees. A Ray that is already up in this process is used and left as it is. Raises NoCluster.
     """
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -59,7 +67,11 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         "logging_level": logging.ERROR,
     }
     if address:
-        ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
+        check_answer(address)
+        try:
+            ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
+        except ConnectionError as error:
+            raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
     else:
         # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
         ray.init(
@@ -75,6 +87,19 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         leftovers = [] if address else ray_processes()
         ray.shutdown()
         end_processes(leftovers, GRACE)
+
+
+def check_answer(address: str) -> None:
+    """Raises NoCluster where HOST:PORT is not listened on: Ray would try it for minutes."""
+    found = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=ANSWER).close()
+    except OSError as error:
+        raise NoCluster(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); give the one that `ray start` printed"
+        ) from None
 
 
 def ray_processes() -> list[psutil.Process]:

@@ -69,7 +69,7 @@ class Storage:
     def upload(self, source: Path, name: str) -> None:
         """Puts a file there; it is seen whole or not at all."""
         system, base = self._open()
-        with open(source, "rb") as file, self._said("write"), system.open_output_stream(f"{base}/{name}") as stream:
+        with self._said("write"), open(source, "rb") as file, system.open_output_stream(f"{base}/{name}") as stream:
             shutil.copyfileobj(file, stream, BLOCK)
 
     def write(self, name: str, content: bytes) -> None:
@@ -202,8 +202,9 @@ class Mirror:
         for path in self._folder.rglob("*"):
             name = path.relative_to(self._folder).as_posix()
             if self._is_mirrored(name) and path.is_file():
-                stat = path.stat()
-                found[name] = (stat.st_mtime_ns, stat.st_size)
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    stat = path.stat()
+                    found[name] = (stat.st_mtime_ns, stat.st_size)
         return found
 
     def _is_mirrored(self, name: str) -> bool:

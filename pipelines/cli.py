@@ -15,6 +15,7 @@ VERBS = {
     "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
     "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
     "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
+    "doctor": ("pipelines.doctor", "what of a machine, a live cluster or a manifest would break a run"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),

@@ -186,7 +186,7 @@ def read_adapter(path: str, run: str) -> PolicyVersion:
     """
     if not path:
         return PolicyVersion(run, 0)
-    folder = _brought(path) if url_of(path) else Path(path).expanduser()
+    folder = _brought(path)
     inner = folder / "adapter"
     try:
         return PolicyVersion.read(inner if inner.is_dir() else folder, run=run, number=0)
@@ -195,9 +195,12 @@ def read_adapter(path: str, run: str) -> PolicyVersion:
 
 
 def _brought(path: str) -> Path:
-    """A copy of what an adapter on an object store, or a checkpoint there, has for engines. Raises ConfigError."""
-    storage, folder = Storage(url_of(path)), Path(tempfile.mkdtemp(prefix="crucible-"))
+    """The folder itself, or a copy of what is of use to engines in one on an object store. Raises ConfigError."""
     try:
+        url = url_of(path)
+        if url is None:
+            return Path(path).expanduser()
+        storage, folder = Storage(url), Path(tempfile.mkdtemp(prefix="crucible-"))
         storage.download([name for name in storage.names() if name.endswith((".json", ".safetensors"))], folder)
     except StorageError as error:
         raise ConfigError(str(error)) from None

@@ -26,8 +26,9 @@ from pipelines.evaluate import (
     write_evaluation,
 )
 from pipelines.metrics import step_row
+from pipelines.place import recorded_config
 from pipelines.questions import outcomes_of, start_levels, train_problem, with_questions
-from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, recorded_config, step_name
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
 from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,

@@ -18,25 +18,22 @@ is mirrored as it changes and removed at the end. Checkpoints are copied by whoe
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import math
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel
 
-from cluster.storage import CheckpointStore, Mirror, Storage, StorageError, url_of
+from cluster.storage import CheckpointStore
+from pipelines.place import Place, RunFolderError
 from pipelines.samples import SAMPLE_SCHEMA
 from train.checkpoint import HEAD
 
@@ -47,15 +44,11 @@ _INTERRUPTED = ".partial"
 removed."""
 
 
-class RunFolderError(RuntimeError):
-    """A run folder that cannot be used as asked; the message says why and what to do."""
-
-
 class RunFolder:
     """One run's folder. `create` and `resume` hold it against other processes until `close`; `open` only
     reads."""
 
-    def __init__(self, place: _Place, config: Mapping[str, Any]) -> None:
+    def __init__(self, place: Place, config: Mapping[str, Any]) -> None:
         self.path = place.path
         """On this machine; of a run on an object store the folder that it is worked on in."""
         self.config = dict(config)
@@ -68,21 +61,16 @@ class RunFolder:
         A folder with this very configuration and nothing done in it yet is taken over: the run failed on its
         way up.
         """
-        place, wanted = _Place.find(path), plain_config(config)
-        path = place.path
-        if (path / "config.yaml").is_file():
-            _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
-            if _has_progress(path):
-                mend = "go on with it by --resume, or choose another name"
-                raise RunFolderError(f"{place} already holds this run; {mend}")
-        elif not _is_empty(path):
-            raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
-        for folder in (path, path / "samples", path / "checkpoints"):
-            folder.mkdir(parents=True, exist_ok=True)
-        place.hold()
-        run = cls(place, wanted)
-        run._write_config()
-        return run
+        wanted = plain_config(config)
+        with Place.find(path) as place:
+            if (place.path / "config.yaml").is_file():
+                _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
+                if _has_progress(place.path):
+                    mend = "go on with it by --resume, or choose another name"
+                    raise RunFolderError(f"{place} already holds this run; {mend}")
+            elif not _is_empty(place.path):
+                raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
+            return cls._begin(place, wanted)
 
     @classmethod
     def resume(
@@ -93,15 +81,13 @@ class RunFolder:
         `may_change` names the dotted keys that may differ from the recorded configuration (the new value is
         recorded). Raises RunFolderError where there is no such run, or it has another configuration.
         """
-        place, wanted = _Place.find(path), plain_config(config)
-        path = place.path
-        if not (path / "config.yaml").is_file():
-            raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
-        _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
-        place.hold()
-        run = cls(place, wanted)
-        run._write_config()
-        for leftover in path.rglob(f"*{_INTERRUPTED}"):
+        wanted = plain_config(config)
+        with Place.find(path) as place:
+            if not (place.path / "config.yaml").is_file():
+                raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
+            _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
+            run = cls._begin(place, wanted)
+        for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for leftover in run.checkpoints.glob(".*"):
             shutil.rmtree(leftover)
@@ -111,11 +97,20 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
         """A run folder to read. Raises RunFolderError where `path` is none."""
-        place = _Place.find(path)
-        config = place.path / "config.yaml"
-        if not config.is_file():
-            raise RunFolderError(f"{place} is not a run folder: it has no config.yaml")
-        return cls(place, yaml.safe_load(config.read_text()) or {})
+        with Place.find(path, alone=False) as place:
+            config = place.path / "config.yaml"
+            if not config.is_file():
+                raise RunFolderError(f"{place} is not a run folder: it has no config.yaml")
+            return cls(place, yaml.safe_load(config.read_text()) or {})
+
+    @classmethod
+    def _begin(cls, place: Place, config: Mapping[str, Any]) -> RunFolder:
+        for folder in (place.path, place.path / "samples", place.path / "checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+        place.hold()
+        run = cls(place, config)
+        run._write_config()
+        return run
 
     def close(self) -> None:
         """Lets go of the folder; reading and writing still work, but of a run on an object store, whose last changes
@@ -268,92 +263,6 @@ class RunFolder:
         self._place.changed()
 
 
-class _Place:
-    """Where a run folder lies: here, or on an object store with a folder here that mirrors it."""
-
-    NOT_MIRRORED = ("checkpoints", "ray")
-    """The learner's, which puts them there itself, and Ray Train's."""
-
-    def __init__(self, path: Path, url: str | None) -> None:
-        self.path, self.url = path, url
-        self._lock: IO[str] | None = None
-        self._mirror: Mirror | None = None
-
-    @classmethod
-    def find(cls, path: Path | str) -> _Place:
-        """The place that `path` names, with what is on the store brought here. Raises RunFolderError."""
-        with _as_run_folder_error():
-            url = url_of(path)
-            if url is None:
-                return cls(Path(path), None)
-            parent, _, name = url.rpartition("/")
-            folder = f"crucible-{os.getuid()}/{hashlib.sha256(parent.encode()).hexdigest()[:12]}/{name}"
-            place = cls(Path(tempfile.gettempdir()) / folder, url)
-            place.path.mkdir(parents=True, exist_ok=True)
-            place.hold()
-            for leftover in place.path.iterdir():
-                if leftover.name != ".lock":
-                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            place._mirror = Mirror(place.path, Storage(url), cls.NOT_MIRRORED)
-            place._mirror.pull()
-            return place
-
-    def hold(self) -> None:
-        """Holds the folder against other processes of this machine. Raises RunFolderError."""
-        self._lock = self._lock or _hold(self.path)
-
-    def push(self) -> None:
-        """Uploads what has changed. Raises RunFolderError where the store does not take it."""
-        if self._mirror is not None:
-            with _as_run_folder_error():
-                self._mirror.push()
-
-    def changed(self) -> None:
-        """Has what has changed uploaded soon."""
-        if self._mirror is not None:
-            self._mirror.changed()
-
-    def leave(self) -> None:
-        """Uploads the rest, removes the copy, lets go. Raises RunFolderError; the copy then stays."""
-        if self._mirror is not None:
-            mirror, self._mirror = self._mirror, None
-            with _as_run_folder_error(f"; what it lacks is in {self.path}"):
-                mirror.close()
-            shutil.rmtree(self.path)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def __str__(self) -> str:
-        return self.url or str(self.path)
-
-
-@contextlib.contextmanager
-def _as_run_folder_error(more: str = "") -> Iterator[None]:
-    try:
-        yield
-    except StorageError as error:
-        raise RunFolderError(f"{error}{more}") from error
-
-
-def recorded_config(path: Path | str) -> Path | None:
-    """The file of a run's recorded configuration, of a run on an object store a copy; None where there is no run.
-
-    Raises RunFolderError where the store cannot be read.
-    """
-    with _as_run_folder_error():
-        url = url_of(path)
-        if url is None:
-            found = Path(path) / "config.yaml"
-            return found if found.is_file() else None
-        content = Storage(url).read("config.yaml")
-    if content is None:
-        return None
-    copy = Path(tempfile.mkdtemp(prefix="crucible-")) / "config.yaml"
-    copy.write_bytes(content)
-    return copy
-
-
 def step_name(step: int) -> str:
     """Name of the sample file of a training step; names sort as their steps do."""
     return f"step-{step:06d}"
@@ -399,7 +308,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _refuse_other_config(place: _Place, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
+def _refuse_other_config(place: Place, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
     recorded, asked = _flat(yaml.safe_load((place.path / "config.yaml").read_text()) or {}), _flat(wanted)
     missing = "(none)"
     changes = [
@@ -423,21 +332,6 @@ def _is_empty(path: Path) -> bool:
     if not path.exists():
         return True
     return path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir())
-
-
-def _hold(path: Path) -> IO[str]:
-    lock = open(path / ".lock", "a+")  # noqa: SIM115 - held until close
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        lock.close()
-        raise RunFolderError(f"{path} is in use by process {holder}; wait, or choose another name") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
 
 
 def _sync(path: Path) -> None:

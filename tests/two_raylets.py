@@ -1,0 +1,33 @@
+"""Runs a Ray cluster of a head and one more raylet for the test that started it.
+
+    python two_raylets.py DASHBOARD_PORT TEMP_DIR
+
+Says on its output, as JSON lines, where the cluster is; a line `kill` on its input kills the second raylet, and the end
+of the input ends the cluster.
+"""
+
+import json
+import sys
+
+from ray.cluster_utils import Cluster
+
+STORE = 100 * 2**20
+CPUS = 8
+"""Of each raylet, whatever the machine has: all of a small job fits on one."""
+
+
+def main(port, temporary):
+    head = {"include_dashboard": True, "dashboard_port": int(port), "num_cpus": CPUS, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": temporary})
+    second = cluster.add_node(num_cpus=CPUS, object_store_memory=STORE)
+    said = {"address": cluster.address, "logs": cluster.head_node.get_logs_dir_path(), "second": second.node_id}
+    print(json.dumps(said), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "kill":
+            cluster.remove_node(second, allow_graceful=False)
+            print("{}", flush=True)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
