@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.config import GRPOConfig, JobConfig
-from problems.config import ProblemsConfig
+from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
 from rollout.prompts import PromptConfig, Style
 from rollout.teacher_config import TeacherConfig
@@ -35,7 +35,7 @@ class DistilConfig(BaseModel):
     """Traces asked for each family and difficulty."""
     corrections: int = Field(1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
-    problems: ProblemsConfig = ProblemsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
+    problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
     """What is asked; always of the train split."""
     prompt: PromptConfig = PromptConfig(style="think")
     """In which words the teacher is asked; the student's own words are `sft`'s."""
@@ -82,7 +82,7 @@ class SFTJobConfig(JobConfig):
 class HardDistilConfig(JobConfig):
     """Distils traces of hard families, fine-tunes an adapter on them, and lets that adapter go on by GRPO."""
 
-    problems: ProblemsConfig = ProblemsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
+    problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
     """What is taught, and measured on held-out questions."""
     seed: int = 42
     """Of the split of traces, the stream of GRPO's problems and its sampling."""

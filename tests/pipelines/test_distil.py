@@ -17,13 +17,13 @@ from servers import SECRET, Front, busy, message
 from pipelines.distil import first_request, lesson, reference_solution
 from pipelines.teach_config import DistilConfig
 from pipelines.traces import TRACE_SCHEMA, TracesError, read_answer, read_traces
-from problems.config import ProblemsConfig
+from problems.questions import QuestionsConfig
 from rollout.prompts import completion_text
 from verify.extract import extract_code
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
-PROBLEMS = ProblemsConfig(families=("coin_change", "n_queens"), difficulties=(3, 5))
+PROBLEMS = QuestionsConfig(families=("coin_change", "n_queens"), difficulties=(3, 5))
 CONFIG = DistilConfig(problems=PROBLEMS, count=3)
 SAME = ["--problems.families", "coin_change", "n_queens", "--problems.difficulties", "3", "5", "--count=3"]
 ASKED = 12

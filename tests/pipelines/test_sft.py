@@ -17,8 +17,8 @@ from pipelines.evaluate import Evaluation
 from pipelines.hard_distil import gates
 from pipelines.teach_config import DistilConfig, HardDistilConfig
 from pipelines.traces import trace_row, write_traces
-from problems.config import ProblemsConfig
 from problems.problem import Group, Sample, Status, Verdict
+from problems.questions import QuestionsConfig
 from rollout.reference import ReferenceTeacher
 from rollout.teacher_config import TeacherConfig
 
@@ -62,7 +62,7 @@ def weights(folder):
 def traces(tmp_path_factory):
     """Forty verified traces with brief thoughts; one of them has none."""
     config = DistilConfig(
-        problems=ProblemsConfig(families=("reverse_string", "is_palindrome"), difficulties=(1, 2)), count=10
+        problems=QuestionsConfig(families=("reverse_string", "is_palindrome"), difficulties=(1, 2)), count=10
     )
     teacher = ReferenceTeacher(TeacherConfig(thought="brief"), reference_solution)
     rows = []
@@ -162,7 +162,7 @@ def evaluation(name, outcomes):
     groups = []
     for family, passes in outcomes.items():
         for number, passed in enumerate(passes):
-            problem = lesson(DistilConfig(problems=ProblemsConfig(families=(family,), difficulties=(3,)), count=1))[0]
+            problem = lesson(DistilConfig(problems=QuestionsConfig(families=(family,), difficulties=(3,)), count=1))[0]
             problem = type(problem)(
                 **{**{f: getattr(problem, f) for f in problem.__slots__}, "id": f"{family}{number}"}
             )
