@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from job import SMALL, rows, steps
 
 from tests.object_store import free_ports
-from tests.pipelines.test_grpo import SMALL, rows, steps
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[2]
