@@ -1,6 +1,6 @@
 """Runs a Ray cluster of a head and one more raylet for the test that started it.
 
-    python two_raylets.py DASHBOARD_PORT TEMP_DIR
+    python two_raylets.py TEMP_DIR DASHBOARD_PORT AGENT_PORT AGENT_PORT
 
 Says on its output, as JSON lines, where the cluster is; a line `kill` on its input kills the second raylet, and the end
 of the input ends the cluster.
@@ -16,10 +16,11 @@ CPUS = 8
 """Of each raylet, whatever the machine has: all of a small job fits on one."""
 
 
-def main(port, temporary):
-    head = {"include_dashboard": True, "dashboard_port": int(port), "num_cpus": CPUS, "object_store_memory": STORE}
-    cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": temporary})
-    second = cluster.add_node(num_cpus=CPUS, object_store_memory=STORE)
+def main(temporary, port, *agents):
+    each = [{"num_cpus": CPUS, "object_store_memory": STORE, "dashboard_agent_listen_port": int(p)} for p in agents]
+    head = {"include_dashboard": True, "dashboard_port": int(port), "temp_dir": temporary}
+    cluster = Cluster(initialize_head=True, head_node_args=head | each[0])
+    second = cluster.add_node(**each[1])
     said = {"address": cluster.address, "logs": cluster.head_node.get_logs_dir_path(), "second": second.node_id}
     print(json.dumps(said), flush=True)
     for line in sys.stdin:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from job import SMALL, rows, steps
 
+from cluster.jobs import Cluster, Submission
 from tests.object_store import free_ports
 
 pytestmark = pytest.mark.timeout(900)
@@ -27,7 +28,8 @@ class TwoRaylets:
     """The cluster, from outside: a process of its own, its address and where it writes."""
 
     def __init__(self):
-        self.port, self.folder = free_ports(1)[0], tempfile.mkdtemp(prefix="cr", dir="/tmp")
+        self.port, *agents = free_ports(3)
+        self.folder = tempfile.mkdtemp(prefix="cr", dir="/tmp")  # short: the sockets in it have names of 107 bytes
         self.environment = {
             **os.environ,
             "RAY_AUTH_MODE": "token",
@@ -38,7 +40,7 @@ class TwoRaylets:
         }
         for name in ("RAY_ADDRESS", "CRUCIBLE_RUNS"):
             self.environment.pop(name, None)
-        command = [sys.executable, ROOT / "tests" / "two_raylets.py", str(self.port), self.folder]
+        command = [sys.executable, ROOT / "tests" / "two_raylets.py", self.folder, *map(str, (self.port, *agents))]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, env=self.environment, text=True, **pipes)
         self.said = self.answer()
@@ -88,8 +90,8 @@ def job_id(output):
     return re.search(r"raysubmit_\w+", output)[0]
 
 
-def test_the_doctor_sees_every_node(cluster):
-    output = cluster.submit("doctor", "--address", "auto", options=["--env", "MY_SECRET"])
+def test_the_doctor_sees_every_node(cluster, tmp_path):
+    output = cluster.submit("doctor", "--address", "auto", options=["--env", "MY_SECRET", "--runs", tmp_path])
     assert len(set(re.findall(r"^ (\S+/\w{6}) ", output, re.MULTILINE))) == 2
     assert output.count("isolation level") == 2 and "nothing would break a run" in output
     assert "SUCCEEDED" in output and SECRET not in output
@@ -99,8 +101,6 @@ def test_a_secret_is_in_no_log_and_in_no_answer(cluster):
     script = "import os, ray; ray.init(); print('driver', os.environ['MY_SECRET'][:5]);"
     script += "f = ray.remote(lambda: os.environ['MY_SECRET'][:5]); print('worker', ray.get(f.remote()))"
     # Not a crucible command: the same way for any module, here one that tells what it got.
-    from cluster.jobs import Cluster, Submission
-
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             patch.setenv(name, cluster.environment[name])
