@@ -9,6 +9,7 @@ from collections.abc import Sequence
 VERBS = {
     "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
     "lrl": ("pipelines.lrl", "learn a strategy in words from a teacher's journal, and hand it to a student by LoRA"),
+    "undo": ("pipelines.undo", "teach a student again and again from its own errors, until validation falls"),
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),

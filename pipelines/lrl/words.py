@@ -9,8 +9,8 @@ from problems.families.scheduling import peak
 from problems.problem import Problem
 
 RULES = """\
-You judge whether meetings fit into rooms. A meeting has a start and an end and nothing else: no priorities, no people, no \
-breaks. A room holds one meeting at a time, all rooms are alike, and a meeting may begin in a room at the very moment at \
+You judge whether meetings fit into rooms. A meeting has a start and an end and nothing more: no priority, no people, no \
+breaks. A room holds one meeting at a time, all rooms are alike, and a meeting may begin in a room at the moment at \
 which another ends there. Assume nothing that is not stated."""
 
 JOURNAL_SYSTEM = """\
