@@ -9,9 +9,9 @@ from problems.families.scheduling import peak
 from problems.problem import Problem
 
 RULES = """\
-You judge whether meetings fit into rooms. A meeting has a start and an end and nothing more: no priority, no people, no \
-breaks. A room holds one meeting at a time, all rooms are alike, and a meeting may begin in a room at the moment at \
-which another ends there. Assume nothing that is not stated."""
+You judge whether meetings fit into rooms. A meeting has a start and an end and nothing more: no priority, no people. \
+A room holds one meeting at a time, all rooms are alike, and a meeting may begin in a room at the moment at which \
+another ends there. Assume nothing that is not stated."""
 
 JOURNAL_SYSTEM = """\
 You keep a journal about your own work on scheduling problems. Write about what the figures and examples show, and \
