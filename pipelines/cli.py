@@ -9,6 +9,8 @@ from collections.abc import Sequence
 VERBS = {
     "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
     "sweep": ("pipelines.sweep", "many GRPO runs on one fleet of engines: which settings learn best"),
+    "lrl": ("pipelines.lrl", "learn a strategy in words from a teacher's journal, and hand it to a student by LoRA"),
+    "undo": ("pipelines.undo", "teach a student again and again from its own errors, until validation falls"),
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
     "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
     "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),

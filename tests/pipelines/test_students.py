@@ -1,0 +1,57 @@
+"""`crucible lrl` and `crucible undo` as people run them: a real engine, a real adapter, the offline teacher."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def crucible(*arguments, status=0):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stderr
+
+
+def kept(folder):
+    """What a run folder holds that another session must not change."""
+    files = [*folder.glob("samples/*"), *folder.glob("adapters/*/adapter/*"), *folder.glob("*.jsonl")]
+    files += [folder / "results.json", *folder.glob("dataset/*/*.jsonl")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_lrl_teaches_a_real_student_to_give_verdicts(tiny_student, tmp_path):
+    sizes = ["--train-problems=6", "--test-problems=12", "--synthesis-problems=24", "--batch=3"]
+    learning = ["--transfer.learning-rate=1e-2", "--transfer.epochs=6"]
+    crucible("lrl", "--model", tiny_student, "--runs", tmp_path, "--name", "one", *sizes, *learning)
+    folder = tmp_path / "one"
+    stages = json.loads((folder / "results.json").read_text())["stages"]
+    assert stages["student"]["statuses"].get("answered", 0) < 6 < stages["student_trained"]["statuses"]["answered"]
+    assert stages["student_trained"]["majority"]["accuracy"] == 0.5
+    before = kept(folder)
+    crucible("lrl", "--resume", folder)
+    assert kept(folder) == before
+    assert "already holds this run" in crucible("lrl", "--model", tiny_student, "--runs", tmp_path, "--name", "one",
+                                                *sizes, *learning, status=2)  # fmt: skip
+
+
+def test_undo_teaches_a_real_student_on(tiny_student, tmp_path):
+    sizes = ["--train-problems=16", "--val-problems=8", "--test-problems=8", "--iterations=1", "--max-tokens=96"]
+    asked = ["--problems.families", "reverse_string", "word_problems", "--problems.difficulties", "1", "2"]
+    crucible("undo", "--model", tiny_student, "--runs", tmp_path, "--name", "one", *sizes, *asked)
+    folder = tmp_path / "one"
+    results = json.loads((folder / "results.json").read_text())
+    first = results["iterations"][0]
+    assert first["solved_with"]["none"] == first["taught"] == 16
+    assert set(results["test"]) >= {"base", "iteration-0"}
+    before = kept(folder)
+    crucible("undo", "--resume", folder)
+    assert kept(folder) == before

@@ -1,0 +1,321 @@
+"""UNDO: real SDK, ledger, sandbox and hub client against scripted servers; the student is scripted too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from servers import Front, busy
+from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
+
+from pipelines.undo.config import UndoConfig
+from pipelines.undo.job import DATASET_SCHEMA, distinct
+from pipelines.undo.words import Mistake, hint_text, lesson, read_grade, rework
+from problems.config import ProblemsConfig
+from problems.stream import ProblemStream
+from rollout.answers import TeacherStopped
+from rollout.purse import read_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+
+
+def problem(family):
+    return ProblemStream(ProblemsConfig(families=(family,), difficulties=(1,)), "train").problem(0)
+
+
+def artefacts(folder):
+    results = json.loads((folder / "results.json").read_text())
+    results.pop("cost")
+    data = {path.parent.name: path.read_text() for path in sorted(folder.glob("dataset/*/train.jsonl"))}
+    attempts = read_rows(folder / "attempts.jsonl")
+    # A request's key is of the server's address too, which differs between two servers.
+    return results, data, sorted(json.dumps({**row, "request": ""}) for row in attempts)
+
+
+# --- words
+
+
+def test_hints_tell_more_and_more():
+    word, code = problem("word_problems"), problem("reverse_string")
+    assert hint_text(word, "none") == "" == hint_text(code, "none")
+    assert word.hidden_tests[0].expected in hint_text(word, "answer")
+    assert "A right program gives" in hint_text(code, "answer") and "def " not in hint_text(code, "answer")
+    assert f"def {code.entry_point}" in hint_text(code, "solution")
+
+
+def test_what_is_learnt_of_an_answer():
+    word, code = problem("word_problems"), problem("reverse_string")
+    assert lesson(word, "<think>\nhm\n</think>\n2 + 2 = 4\n\\boxed{4}", "direct") == "2 + 2 = 4\n\\boxed{4}"
+    program = f"def {code.entry_point}(s):\n    return s[::-1]"
+    whole = f"<think>\nturn it\n</think>\nHere:\n```python\n{program}\n```\nThat is all."
+    assert lesson(code, whole, "direct") == f"```python\n{program}\n```"
+    assert lesson(code, whole, "think") == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "want"), [("so \\boxed{5}", 1), ("\\boxed{1}", -1), ("\\boxed{6}", None), ("4", None)]
+)
+def test_grades(text, want):
+    assert read_grade(text) == want
+
+
+def test_a_rework_shows_both_earlier_answers_and_errors_elsewhere():
+    word, other = problem("word_problems"), problem("reverse_string")
+    text = rework("Q?", "old answer", Mistake(word, "student's", "wrong answer"), [Mistake(other, "", "")])
+    assert text.startswith("Q?") and text.endswith("Answer the first question anew.")
+    assert text.index("old answer") < text.index("student's") < text.index("wrong answer") < text.index(other.statement)
+    assert "(nothing)" in text
+
+
+# --- the iterations
+
+
+def test_iterations_end_when_validation_falls_and_the_best_is_kept(tmp_path):
+    settings, student = config("", tmp_path), ScriptedStudent()
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        settings = config(front.url, tmp_path)
+        results = start(settings, student)
+        asked = front.asked()
+    assert results["stopped"] == "validation fell in iteration-2" and results["best"] == "iteration-1"
+    first, second, _ = results["iterations"]
+    assert first["asked"] == 12 and first["dropped"] == 1
+    assert first["solved_with"]["none"] == 8 and sum(first["solved_with"].values()) == 11
+    assert first["taught"] == 11 and second["asked"] == 7, "six are still wrong, and one was never solved"
+    assert set(results["test"]) == {"base", "iteration-0", "iteration-1"}
+    assert [(row["before"], row["after"]) for row in results["comparisons"]] == [
+        ("base", "iteration-1"), ("iteration-0", "iteration-1"),
+    ]  # fmt: skip
+    assert all("mcnemar_p" in row and "low" in row["pass_at_1"] for row in results["comparisons"])
+    # Each iteration goes on from the adapter before.
+    assert [initial and initial.weights for _, _, initial in student.learnt] == [None, b"0", b"1"]
+    texts = [body["messages"][0]["content"] for body in asked]
+    anew = [text for text in texts if "Your earlier answer" in text]
+    assert anew and all("Half of it" in text and "it is wrong" in text for text in anew)
+    val = {p.statement for p in distinct(settings, "val", 8)}
+    assert all(len(shown(text)) == 2 and set(shown(text)) <= val for text in anew)
+    assert not any(text.startswith(statement) for text in texts for statement in val), "validation is never solved"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "plain distillation" in page and "McNemar" in page and "validation fell" in page
+
+
+def test_datasets_have_their_columns(tmp_path):
+    settings = config("", tmp_path, iterations=1)
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        start(config(front.url, tmp_path, iterations=1), ScriptedStudent())
+    folder = tmp_path / "run" / "dataset" / "iteration-1"
+    table = pq.read_table(folder / "train.parquet")
+    assert table.schema == DATASET_SCHEMA and table.num_rows == 11
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    assert [row["idx"] for row in rows] == [n for n in range(12) if n != 3]
+    assert {row["hint"] for row in rows} <= {"none", "answer", "solution"} and len({row["hint"] for row in rows}) > 1
+    assert {row["written_in"] for row in rows} == {0, 1} and all(row["student_solution"] for row in rows)
+
+
+def test_the_rubric_moves_what_is_written_anew(tmp_path):
+    settings = config("", tmp_path, iterations=1)
+    more = {"iterations": 1, "scoring": "rubric"}
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        results = start(config(front.url, tmp_path, **more), ScriptedStudent())
+    # Right answers whose reasoning is graded 2 of 5 have .6 - .2 = .4, below .5: all twelve are written anew.
+    assert results["iterations"][1]["asked"] == 12
+    grades = read_rows(tmp_path / "run" / "grades.jsonl")
+    assert len(grades) == 12 and {row["grade"] for row in grades} == {-0.5}
+
+
+def test_an_untaught_student_that_was_better_is_kept(tmp_path):
+    class Spoilt(ScriptedStudent):
+        def answer(self, problems, prompt, policy, name):
+            return super().answer(problems, prompt, policy, name.replace("-val", "-x") if not policy.weights else name)
+
+        def learn(self, *arguments):
+            policy = super().learn(*arguments)
+            return type(policy)(policy.run, policy.number, b"2", {})
+
+    class Good(Spoilt):
+        def answer(self, problems, prompt, policy, name):
+            found = super().answer(problems, prompt, policy, name)
+            if policy.weights:
+                return found
+            passed = [type(g)(g.sequence, 0, g.problem, g.samples, (_passed(g.verdicts[0]),)) for g in found.groups]
+            return type(found)(name, tuple(passed))
+
+    settings = config("", tmp_path)
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        results = start(config(front.url, tmp_path), Good())
+    assert results["best"] == "base" and results["stopped"] == "validation fell in iteration-0"
+
+
+def _passed(verdict):
+    from dataclasses import replace
+
+    from problems.problem import Status
+
+    return replace(verdict, status=Status.PASSED)
+
+
+def test_refused_requests_are_statuses_and_the_cascade_goes_on(tmp_path):
+    settings = config("", tmp_path, iterations=0)
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        front.script += [None, busy(400, "invalid_request_error")]
+        results = start(config(front.url, tmp_path, iterations=0), ScriptedStudent())
+    assert results["iterations"][0]["statuses"]["api_error"] == 1
+    assert results["iterations"][0]["taught"] == 11
+
+
+def test_a_spent_budget_loses_nothing(tmp_path):
+    settings = config("", tmp_path)
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        poor = config(front.url, tmp_path, teacher={"budget": 4.0})
+        with pytest.raises(TeacherStopped, match="budget"):
+            start(poor, ScriptedStudent())
+        before = len(front.asked())
+        assert before
+        start(config(front.url, tmp_path, teacher={"budget": 900.0}), ScriptedStudent(), resume=True)
+        bodies = [json.dumps(body) for body in front.asked()]
+    assert len(bodies) == len(set(bodies)) > before
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front:
+        start(config(front.url, tmp_path / "whole"), ScriptedStudent())
+        whole = len(front.asked())
+    scripted, reached, answered = ScriptedTeacher(config("", tmp_path)), threading.Event(), []
+
+    def until_the_kill(body):
+        if len(answered) == 21 and not reached.is_set():  # in the middle of iteration 1
+            reached.set()
+            threading.Event().wait(3)
+        answered.append(body)
+        return scripted(body)
+
+    with Front(reply=until_the_kill) as front:
+        script, folder = ROOT / "tests/pipelines/undo_scripted.py", tmp_path / "killed"
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        process = subprocess.Popen(
+            [sys.executable, str(script), front.url, str(folder), "{}"], env={**os.environ, "PYTHONPATH": path}
+        )
+        assert reached.wait(180)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        asked = front.asked()
+        start(config(front.url, folder), ScriptedStudent(), resume=True)
+        resumed = front.asked()[len(asked) :]
+    assert not [body for body in resumed if body in asked[:-1]] and len(resumed) == whole - 21
+    assert artefacts(tmp_path / "killed" / "run") == artefacts(tmp_path / "whole" / "run")
+
+
+# --- the hub
+
+
+class Hub(ThreadingHTTPServer):
+    """As much of the hub as an upload of small files needs."""
+
+    daemon_threads = True
+
+    def __init__(self, private=True, down=False):
+        super().__init__(("127.0.0.1", 0), _HubHandler)
+        self.private, self.down = private, down
+        self.created, self.commits = [], []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        super().__exit__(*exception)
+
+
+class _HubHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.server.down:
+            return self._send({"error": "away"}, 403)
+        repo = {"id": "me/undo", "private": self.server.private, "siblings": [], "tags": [], "downloads": 0, "likes": 0}
+        return self._send(repo)
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.down:
+            return self._send({"error": "away"}, 403)
+        if self.path == "/api/repos/create":
+            self.server.created.append(json.loads(raw))
+            return self._send({"url": f"{self.server.url}/datasets/me/undo", "name": "me/undo", "id": "me/undo"})
+        if "/preupload/" in self.path:
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(raw)["files"]
+            ]
+            return self._send({"files": files})
+        assert "/commit/" in self.path, self.path
+        self.server.commits.append([json.loads(line) for line in raw.splitlines()])
+        where = f"{self.server.url}/datasets/me/undo/commit/{'a' * 40}"
+        return self._send({"success": True, "commitOid": "a" * 40, "commitUrl": where, "hookOutput": ""})
+
+    def _send(self, value, status=200):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+
+
+def pushing(front, hub, tmp_path):
+    return config(front.url, tmp_path, iterations=1, hub_repo="me/undo", hub_endpoint=hub.url)
+
+
+def test_each_iteration_is_pushed_once_and_privately(tmp_path, token):
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front, Hub() as hub:
+        settings = pushing(front, hub, tmp_path)
+        results = start(settings, ScriptedStudent())
+        start(settings, ScriptedStudent(), resume=True)
+    assert [repo.get("visibility") or repo["private"] for repo in hub.created] == ["private"] * 2
+    paths = [sorted(line["value"]["path"] for line in commit if line["key"] == "file") for commit in hub.commits]
+    assert paths == [[f"iteration-{n}/train.jsonl", f"iteration-{n}/train.parquet"] for n in (0, 1)]
+    assert results["hub"]["iteration-1"].endswith("a" * 40)
+    told = "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert "hf_test" not in told
+
+
+@pytest.mark.parametrize(("more", "says"), [({"private": False}, "public"), ({"down": True}, "failed: me/undo")])
+def test_a_push_that_fails_is_told_and_costs_the_run_nothing(tmp_path, token, more, says):
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front, Hub(**more) as hub:
+        results = start(pushing(front, hub, tmp_path), ScriptedStudent())
+    assert says in results["hub"]["iteration-0"] and not hub.commits
+    assert len(results["iterations"]) == 2
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"hints": ()}, "at least one"),
+        ({"hints": ("none", "none")}, "each once"),
+        ({"scoring": "rubric"}, "reference teacher"),
+        ({"hub_private": False}, "without hub_repo"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings, says):
+    with pytest.raises(ValueError, match=says):
+        UndoConfig.model_validate(settings)
