@@ -5,10 +5,11 @@ import re
 import signal
 from collections import Counter
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from job import crucible, grpo, rows, start, steps, wait_for_step
+
+from tests.processes import titled
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -91,7 +92,7 @@ def test_killed_actors_lose_nothing(tiny_student, runs):
     process = start(*grpo(tiny_student, runs, "killed", "--steps=9", "--rollout.max-staleness=1"))
     for step, title in ((2, "EngineActor"), (4, "JudgeStage"), (6, "RayTrainWorker")):
         wait_for_step(folder, step, process)
-        victims = [p for p in psutil.Process(process.pid).children(recursive=True) if title in " ".join(p.cmdline())]
+        victims = titled(title, process.pid)
         assert victims, f"no process of {title}"
         for victim in victims:
             victim.kill()

@@ -4,7 +4,6 @@ import sys
 import time
 
 import numpy as np
-import psutil
 import pytest
 from ray import cloudpickle
 
@@ -15,6 +14,7 @@ from rollout.coordinator import Coordinator
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.policy import PolicyVersion, Publication
 from rollout.stream import lease_stream, rollout_stream, unpack
+from tests.processes import titled
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -217,7 +217,7 @@ def test_a_killed_proxy_and_source_do_not_stop_the_run(harness, ray_local):
     h = harness("killed", config(lease_seconds=3.0))
     h.begin()
     h.step(0)
-    stages = [p for p in psutil.Process().children(recursive=True) if "RolloutStage" in " ".join(p.cmdline())]
+    stages = titled("RolloutStage")
     assert stages
     stages[0].kill()
     for step in (1, 2):
