@@ -290,12 +290,12 @@ def memory(options: Options) -> None:
 
 
 def load(options: Options) -> None:
-    """Correct programs that take 0.6 s of their 1 s, beside 4 busy processes a core."""
+    """Correct programs that take a good part of their limit, beside 4 busy processes a core."""
     from verify.config import VerifyConfig
     from verify.pool import Judge
 
-    count, cores = 8, len(os.sched_getaffinity(0))
-    slow = HONEST.replace("    table =", "    for _ in range(1_200_000): pass\n    table =", 1)
+    count, cores = 4 * options.rounds, len(os.sched_getaffinity(0))
+    slow = HONEST.replace("    table =", "    for _ in range(5_000_000): pass\n    table =", 1)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * cores)]
     try:
         with Judge(VerifyConfig(cpu_seconds=LIMIT, cache=False)) as judge:
