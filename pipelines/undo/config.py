@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import STUDENT, EvaluationConfig, JobConfig
-from problems.config import ProblemsConfig
+from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher_config import REFERENCE, TeacherConfig
@@ -38,7 +38,7 @@ class UndoConfig(BaseModel):
     """Where run folders lie."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
-    problems: ProblemsConfig = ProblemsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
+    problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
     """What is taught, measured and chosen by: mathematics, code, or both."""
     train_problems: int = Field(96, ge=2)
     """Problems that the teacher solves."""
