@@ -77,23 +77,23 @@ class Outcome:
 
 def lesson(config: DistilConfig) -> list[Problem]:
     """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
-    found: list[Problem] = []
+    found: dict[str, Problem] = {}
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
             one = config.problems.model_copy(update={"families": (family,), "difficulties": (difficulty,)})
-            stream, chosen = ProblemStream(one, "train"), {}
+            stream, before = ProblemStream(one, "train"), len(found)
             for index in range(20 * config.count):
                 problem = stream.problem(index)
-                chosen.setdefault(problem.content_hash, problem)
-                if len(chosen) == config.count:
+                # One content may be drawn at several difficulties.
+                found.setdefault(problem.content_hash, problem)
+                if len(found) - before == config.count:
                     break
             else:
                 raise ConfigError(
-                    f"family {family} has only {len(chosen)} different problems of difficulty {difficulty}, and count "
-                    f"is {config.count}; lower it"
+                    f"family {family} has only {len(found) - before} more problems of difficulty {difficulty} that are "
+                    f"not asked already, and count is {config.count}; lower it"
                 )
-            found += chosen.values()
-    return found
+    return list(found.values())
 
 
 def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:

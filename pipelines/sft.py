@@ -147,7 +147,7 @@ def _learn(
     """Trains to the end, or finds that done already. Returns the outcome's figures."""
     outcome = folder.path / OUTCOME_FILE
     if outcome.is_file() and not (figures := json.loads(outcome.read_text())).get("error"):
-        return figures
+        return _booked(folder, figures)
     outcome.unlink(missing_ok=True)
     train, val = _prepare(config, model, folder, traces, console)
     job = Job(
@@ -165,11 +165,17 @@ def _learn(
     figures = json.loads(outcome.read_text())
     if figures.get("error"):
         raise SFTFailed(figures["error"])
-    folder.append_metrics({"kind": "sft", **figures})
     console.print(
         f"{figures['steps']} updates{', stopped early' if figures['stopped_early'] else ''}; lowest validation loss "
         f"{figures['best_loss']:.4f} after update {figures['best_step']}"
     )
+    return _booked(folder, figures)
+
+
+def _booked(folder: RunFolder, figures: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The figures, once they are a row of `metrics.jsonl`."""
+    if not any(row.get("kind") == "sft" for row in folder.metrics()):
+        folder.append_metrics({"kind": "sft", **figures})
     return figures
 
 

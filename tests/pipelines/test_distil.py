@@ -96,6 +96,11 @@ def test_the_reference_teacher_fills_every_cell_with_verified_traces(offline):
     assert "3 / 3" in output
 
 
+def test_no_question_is_asked_twice_also_at_several_difficulties():
+    problems = lesson(DistilConfig(count=20))
+    assert len({problem.content_hash for problem in problems}) == len(problems) == 20 * 3 * 3
+
+
 def test_both_files_hold_the_same_columns(offline):
     folder, _ = offline
     table = pq.read_table(folder / "traces.parquet")
