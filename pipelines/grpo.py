@@ -335,6 +335,16 @@ def _report(folder: RunFolder) -> None:
     write_report(folder)
 
 
+def _recorded(path: str) -> GRPOConfig:
+    """The configuration of the run to resume. Raises ConfigError, RunFolderError."""
+    where = Path(path)
+    with recorded_config(path) as recorded:
+        if recorded is None:
+            raise ConfigError(f"{path} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+        config = load_yaml(GRPOConfig, recorded)
+    return config.model_copy(update={"runs": where.parent, "name": where.name})
+
+
 def main(argv: Sequence[str]) -> int:
     """`crucible grpo`."""
     argv = list(argv)
@@ -342,15 +352,13 @@ def main(argv: Sequence[str]) -> int:
     try:
         resumed, again, default = take_option(argv, "--resume"), OR_RESUME in argv, None
         if resumed is not None:
-            where, recorded = Path(resumed), recorded_config(resumed)
-            if recorded is None:
-                raise ConfigError(f"{resumed} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-            default = load_yaml(GRPOConfig, recorded)
-            default = default.model_copy(update={"runs": where.parent, "name": where.name})
+            default = _recorded(resumed)
         config = parse(GRPOConfig, [a for a in argv if a != OR_RESUME], prog="crucible grpo", default=default)
         if again and not config.name:
             raise ConfigError(f"{OR_RESUME} needs --name: a name made of the time is never there already")
-        again = again and recorded_config(config.runs / config.name) is not None
+        if again:
+            with recorded_config(config.runs / config.name) as found:
+                again = found is not None
         outcome = run(config, console, resume=again or resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
         return fail(str(error))

@@ -105,22 +105,20 @@ def _as_run_folder_error(more: str = "") -> Iterator[None]:
         raise RunFolderError(f"{error}{more}") from error
 
 
-def recorded_config(path: Path | str) -> Path | None:
+@contextlib.contextmanager
+def recorded_config(path: Path | str) -> Iterator[Path | None]:
     """The file of a run's recorded configuration, of a run on an object store a copy; None where there is no run.
 
     Raises RunFolderError where the store cannot be read.
     """
     with _as_run_folder_error():
         url = url_of(path)
-        if url is None:
-            found = Path(path) / "config.yaml"
-            return found if found.is_file() else None
-        content = Storage(url).read("config.yaml")
-    if content is None:
-        return None
-    copy = Path(tempfile.mkdtemp(prefix="crucible-")) / "config.yaml"
-    copy.write_bytes(content)
-    return copy
+        content = Storage(url).read("config.yaml") if url else None
+    with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
+        file = Path(folder if url else path) / "config.yaml"
+        if content is not None:
+            file.write_bytes(content)
+        yield file if file.is_file() else None
 
 
 def _hold(path: Path) -> IO[str]:
