@@ -179,58 +179,6 @@ def test_gates_ask_every_family():
     assert found == {"before, all": True, "after, all": True, "after, knapsack": True, "after, n_queens": False}
 
 
-@pytest.fixture(scope="module")
-def pipeline(tiny_student, tmp_path_factory):
-    runs = tmp_path_factory.mktemp("hard")
-    arguments = [
-        "--model", tiny_student, "--runs", runs, "--name", "h", *FAMILIES, *SMALL, "--count=8",
-        "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2", "--rollout.groups-per-step=4",
-        "--rollout.group-size=4",
-        "--rollout.sampling.max-tokens=96", "--train.learning-rate=0.001", "--train.group-filter=reward",
-        "--verify.reward.outcome=fraction", "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
-    ]  # fmt: skip
-    process = start("hard-distil", *arguments)
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode in (0, 1), output
-    return runs / "h", output
-
-
-def test_three_stages_hand_one_adapter_on(pipeline):
-    folder, output = pipeline
-    found = json.loads((folder / "metrics.json").read_text())
-    assert list(found["evaluations"]) == ["before", "sft", "after"]
-    assert found["stages"]["distil"]["kept"] == 32 and found["stages"]["sft"]["steps"] > 10
-    assert set(found["seconds"]) == {"distil", "sft", "grpo"} and len(found["comparisons"]) == 3
-    between = [row for row in metrics(folder / "grpo", "evaluation") if row["name"] == "before"]
-    assert between[0]["pass_at"] == found["evaluations"]["sft"]["pass_at"], "GRPO began where fine-tuning ended"
-    assert found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
-    assert [row["name"] for row in metrics(folder, "evaluation")] == ["before", "sft", "after"]
-    assert "Success gates" in output and (folder / "report.html").is_file()
-
-
-def test_what_is_done_is_not_done_again(pipeline):
-    folder, _ = pipeline
-    stamps = {path: path.stat().st_mtime_ns for name in ("distil", "sft") for path in (folder / name).glob("*.jsonl")}
-    output = crucible("hard-distil", "--resume", folder, "--skip-grpo=True")
-    assert "1 of 3" not in output and "2 of 3" not in output
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
-
-
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (["--skip-traces=True"], "no run to resume|no traces"),
-        (["--traces=/x"], "no effect unless skip_traces"),
-        (["--sft.lora-r=16", "--train.lora-r=4"], "one adapter"),
-        (["--skip-traces=True", "--traces=/none"], "no traces at"),
-    ],
-)
-def test_stages_that_cannot_be_skipped_are_named(tiny_student, tmp_path, more, says):
-    output = crucible("hard-distil", "--model", tiny_student, "--runs", tmp_path, "--name", "x", *more, status=2)
-    assert re.search(says, output), output
-
-
 def test_both_stages_adapt_the_same_layers():
     config = HardDistilConfig(sft={"lora_r": 32, "target_modules": ("q_proj",)})
     assert config.grpo_stage("a", Path()).train.lora_r == 32
