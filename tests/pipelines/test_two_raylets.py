@@ -8,13 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from job import SMALL, rows, steps
 
 from tests.object_store import free_ports
 
@@ -107,32 +103,3 @@ def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_p
     assert "has not named a run folder" in cluster.crucible("jobs", "fetch", job, "--to", tmp_path, status=2)
     for verb in (["status"], ["logs"], ["logs", "--follow"], ["stop"], ["fetch"]):
         assert "there is no job raysubmit_none" in cluster.crucible("jobs", *verb, "raysubmit_none", status=2)
-
-
-def test_a_job_survives_a_raylet_and_its_files_are_fetched(cluster, tiny_student, tmp_path):
-    runs = tmp_path / "there"
-    command = ["grpo", "--model", tiny_student, "--name", "mine", "--steps=8", *SMALL, "--rollout.engines=2"]
-    # Ray fills half of the head and then the other raylet, so that some of these are there.
-    command += ["--hardware.engine.cpus=2", "--hardware.learner.cpus=2"]
-    job = job_id(cluster.submit(*command, options=["--no-wait", "--runs", runs]))
-    deadline = time.monotonic() + 300
-    while max((row["step"] for row in steps(runs / "mine")), default=0) < 2:
-        assert time.monotonic() < deadline, cluster.crucible("jobs", "logs", job)
-        time.sleep(0.2)
-    cluster.kill_second()
-    output = cluster.crucible("jobs", "logs", job, "--follow")
-    assert "SUCCEEDED" in output and "held-out pass@1" in output
-
-    output = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", "--python", sys.executable)
-    here = tmp_path / "here" / "mine"
-    assert str(here) in output
-    assert [row["step"] for row in steps(here)] == list(range(1, 9))
-    assert rows(here) == rows(runs / "mine")
-    assert (here / "report.html").read_bytes() == (runs / "mine" / "report.html").read_bytes()
-    assert max(path.name for path in (here / "checkpoints").iterdir()) == "000008"
-    tables = [pq.read_table(path).to_pylist() for path in (here / "samples").glob("step-*.parquet")]
-    counted = Counter((row["step"], row["sequence"]) for table in tables for row in table)
-    assert len(counted) == 8 * 4 == len({sequence for _, sequence in counted}), "no problem twice"
-    assert "started again" in (here / "log.txt").read_text(), "the raylet had something to lose"
-    again = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", status=2)
-    assert "is there already" in again
