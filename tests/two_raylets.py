@@ -9,6 +9,7 @@ of the input ends the cluster.
 import json
 import sys
 
+from ray._private.utils import write_ray_address
 from ray.cluster_utils import Cluster
 
 STORE = 100 * 2**20
@@ -20,6 +21,8 @@ def main(temporary, port, *agents):
     each = [{"num_cpus": CPUS, "object_store_memory": STORE, "dashboard_agent_listen_port": int(p)} for p in agents]
     head = {"include_dashboard": True, "dashboard_port": int(port), "temp_dir": temporary}
     cluster = Cluster(initialize_head=True, head_node_args=head | each[0])
+    # A job's RAY_ADDRESS is looked up here; without it any Ray of this machine may be taken for the job's own.
+    write_ray_address(cluster.address, temporary)
     second = cluster.add_node(**each[1])
     said = {"address": cluster.address, "logs": cluster.head_node.get_logs_dir_path(), "second": second.node_id}
     print(json.dumps(said), flush=True)
