@@ -1,0 +1,36 @@
+"""`crucible expert-iteration`: a model learns a few families from its own verified samples and keeps what it knew."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.hardware import NoRoom
+from pipelines.config import ConfigError, fail, parse, take_option
+from pipelines.expert.config import ExpertConfig
+from pipelines.run_folder import RunFolderError
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible expert-iteration`."""
+    from pipelines.distil import resumed_config
+    from pipelines.expert.job import run
+    from pipelines.sft import SFTFailed
+    from pipelines.traces import TracesError
+
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = resumed_config(ExpertConfig, Path(resumed)) if resumed is not None else None
+        config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
+        outcome = run(config, console, resume=resumed is not None)
+    except (ConfigError, RunFolderError, NoRoom, SFTFailed, TracesError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted; all samples so far are kept, and `--resume RUN_FOLDER` goes on") and 130
+    console.print(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html", soft_wrap=True)
+    return 0
