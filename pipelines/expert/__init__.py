@@ -16,17 +16,24 @@ from pipelines.run_folder import RunFolderError
 
 def main(argv: Sequence[str]) -> int:
     """`crucible expert-iteration`."""
-    from pipelines.distil import resumed_config
+    argv = list(argv)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = None
+        if resumed is not None:
+            from pipelines.distil import resumed_config
+
+            default = resumed_config(ExpertConfig, Path(resumed))
+        config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
+    except ConfigError as error:
+        return fail(str(error))
+    # After the options are read: help, and a mistyped option, need not wait for these.
     from pipelines.expert.job import run
     from pipelines.sft import SFTFailed
     from pipelines.traces import TracesError
 
-    argv = list(argv)
     console = Console(file=sys.stderr, highlight=False)
     try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(ExpertConfig, Path(resumed)) if resumed is not None else None
-        config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
         outcome = run(config, console, resume=resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, SFTFailed, TracesError) as error:
         return fail(str(error))
