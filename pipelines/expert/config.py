@@ -18,7 +18,7 @@ from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 FOCUS = ("remove_duplicates", "fibonacci")
-GENERAL = ("reverse_string", "is_palindrome", "max_subarray", "binary_search")
+GENERAL = ("max_subarray", "binary_search")
 DIFFICULTIES = (1, 2, 3, 4, 5)
 SEEDS_APART = 1000
 """Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""

@@ -116,13 +116,15 @@ def _iterations(results: Mapping[str, Any]) -> Table:
     table = Table(title="Validation pass@1; change is against the start, paired by problem, 95 %", title_justify="left")
     for head in ("", "learnt", "replay", "focus", "change", "general", "change", ""):
         table.add_column(head, justify="right" if head else "left")
-    table.add_row("start", "", "", _share(results["start"]["focus"]), "", _share(results["start"]["general"]), "", "")
+    table.add_row(
+        "start", "", "", _percent(results["start"]["focus"]), "", _percent(results["start"]["general"]), "", ""
+    )
     for row in results["iterations"]:
-        cells: Sequence[str] = [text for s in SIDES for text in (_share(row["val"][s]), _change(row["change"][s]))]
+        cells: Sequence[str] = [text for s in SIDES for text in (_percent(row["val"][s]), _change(row["change"][s]))]
         fate = "" if row["accepted"] else f"[red]rolled back: {' and '.join(row['fallen'])} fell"
-        kept = ", best" if row["name"] == results["best"] else ""
+        kept = " best" if row["name"] == results["best"] else ""
         learnt = row["learnt"]
-        table.add_row(row["name"] + kept, str(learnt["focus"]), str(learnt["replay"]), *cells, fate)
+        table.add_row(row["name"].rpartition("-")[2] + kept, str(learnt["focus"]), str(learnt["replay"]), *cells, fate)
     return table
 
 
@@ -141,6 +143,10 @@ def _test(results: Mapping[str, Any]) -> Table:
 
 def _share(estimate: Mapping[str, float]) -> str:
     return str(Estimate(**estimate))
+
+
+def _percent(estimate: Mapping[str, float]) -> str:
+    return f"{100 * estimate['value']:.1f} %"
 
 
 def _change(change: Mapping[str, float]) -> str:
