@@ -8,6 +8,7 @@ failures.jsonl, .parquet    all others, corrections included, with their verdict
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -81,18 +82,23 @@ def lesson(config: DistilConfig) -> list[Problem]:
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
             one = config.problems.model_copy(update={"families": (family,), "difficulties": (difficulty,)})
-            stream, before = ProblemStream(one, "train"), len(found)
-            for index in range(20 * config.count):
+            stream, asked, repeats = ProblemStream(one, "train"), 0, 0
+            for index in itertools.count():
+                if asked == config.count:
+                    break
                 problem = stream.problem(index)
                 # One content may be drawn at several difficulties.
-                found.setdefault(problem.content_hash, problem)
-                if len(found) - before == config.count:
-                    break
-            else:
-                raise ConfigError(
-                    f"family {family} has only {len(found) - before} more problems of difficulty {difficulty} that are "
-                    f"not asked already, and count is {config.count}; lower it"
-                )
+                if problem.content_hash not in found:
+                    found[problem.content_hash] = problem
+                    asked, repeats = asked + 1, 0
+                    continue
+                repeats += 1
+                # Were one of n + 1 equally likely questions left, so many repeats in a row had a chance of e^-10.
+                if repeats > 10 * (len(found) + 1):
+                    raise ConfigError(
+                        f"family {family} has only {asked} more problems of difficulty {difficulty} that are "
+                        f"not asked already, and count is {config.count}; lower it"
+                    )
     return list(found.values())
 
 

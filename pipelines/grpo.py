@@ -34,6 +34,7 @@ from pipelines.session import (
     Session,
     default_name,
     engine_spec,
+    interruption,
     open_session,
     resolve_model,
     wait_for_engines,
@@ -158,20 +159,18 @@ class _Run:
         canary = self._canary()
         coordinator = self._start_coordinator()
         fit = _Fit(lambda: self._fit(coordinator, canary))
-        interrupted = False
-        with LiveDisplay(self._config.steps, self._console) as display:
+        told = False
+        with LiveDisplay(self._config.steps, self._console) as display, interruption() as interrupted:
             while True:
+                if interrupted() and not told:
+                    told = True
+                    display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
+                    coordinator.stop.remote()
                 try:
                     events = ray.get(coordinator.events.remote(0.5))
                     self._book(events, display)
                     if fit.done and not events:
                         break
-                except KeyboardInterrupt:
-                    if interrupted:
-                        raise
-                    interrupted = True
-                    display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
-                    coordinator.stop.remote()
                 except ray.exceptions.ActorUnavailableError:
                     continue
         ray.get(coordinator.stop.remote())

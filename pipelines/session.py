@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +61,30 @@ def open_session(
                 ray.get([engine.close.remote() for engine in handles], timeout=20)
             for engine in handles:
                 ray.kill(engine)
+
+
+@contextlib.contextmanager
+def interruption() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether there was a Ctrl-C in the block; only the second one raises KeyboardInterrupt.
+
+    An exception would come up wherever the main thread is, also in a callback of a library that swallows it. In other
+    threads than the main one, which gets no signals, nothing changes.
+    """
+    asked = threading.Event()
+
+    def ask(signum: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def engine_spec(model: str, config: EngineConfig, lora_rank: int, staleness: int, seed: int) -> EngineSpec:

@@ -30,3 +30,9 @@ def test_a_manifest_is_read(capsys, tmp_path):
     (tmp_path / "bad.yaml").write_text(good.read_text().replace("maxReplicas", "maxReplica", 1))
     assert doctor.main(["--manifest", str(tmp_path / "bad.yaml")]) == 2
     assert "did you mean maxReplicas" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_not_there_is_one_line(capsys):
+    assert doctor.main(["--address", "127.0.0.1:9"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("crucible: no Ray cluster answers at 127.0.0.1:9") and said.count("\n") == 1

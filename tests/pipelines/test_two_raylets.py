@@ -8,10 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from job import SMALL, rows, steps
 
+from cluster.jobs import Cluster, Submission
 from tests.object_store import free_ports
 
 pytestmark = pytest.mark.timeout(900)
@@ -92,6 +97,25 @@ def test_the_doctor_sees_every_node(cluster, tmp_path):
     assert "SUCCEEDED" in output and SECRET not in output
 
 
+def test_a_secret_is_in_no_log_and_in_no_answer(cluster):
+    script = "import os, ray; ray.init(); print('driver', os.environ['MY_SECRET'][:5]);"
+    script += "f = ray.remote(lambda: os.environ['MY_SECRET'][:5]); print('worker', ray.get(f.remote()))"
+    # Not a crucible command: the same way for any module, here one that tells what it got.
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            patch.setenv(name, cluster.environment[name])
+        shutil.copytree(ROOT / "cluster", Path(folder) / "cluster")
+        (Path(folder) / "tell.py").write_text(script)
+        sent = Submission("tell", [], Path(folder), sys.executable, {"MY_SECRET": SECRET})
+        jobs = Cluster(f"http://127.0.0.1:{cluster.port}")
+        job = jobs.wait(jobs.submit(sent), seconds=120)
+        assert f"driver {SECRET[:5]}" in jobs.logs(job.id) and f"worker {SECRET[:5]}" in jobs.logs(job.id)
+    assert SECRET not in repr(job) + jobs.logs(job.id) + cluster.crucible("jobs", "status", job.id)
+    logs = [path for path in Path(cluster.said["logs"]).rglob("*") if path.is_file()]
+    assert len(logs) > 10
+    assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
+
+
 def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_path):
     output = cluster.submit("grpo", "--rollot.engines=2", status=1)
     assert "FAILED" in output and "rollout" in output
@@ -103,3 +127,32 @@ def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_p
     assert "has not named a run folder" in cluster.crucible("jobs", "fetch", job, "--to", tmp_path, status=2)
     for verb in (["status"], ["logs"], ["logs", "--follow"], ["stop"], ["fetch"]):
         assert "there is no job raysubmit_none" in cluster.crucible("jobs", *verb, "raysubmit_none", status=2)
+
+
+def test_a_job_survives_a_raylet_and_its_files_are_fetched(cluster, tiny_student, tmp_path):
+    runs = tmp_path / "there"
+    command = ["grpo", "--model", tiny_student, "--name", "mine", "--steps=5", *SMALL, "--rollout.engines=2"]
+    # Ray fills half of the head and then the other raylet, so that some of these are there.
+    command += ["--hardware.engine.cpus=2", "--hardware.learner.cpus=2"]
+    job = job_id(cluster.submit(*command, options=["--no-wait", "--runs", runs]))
+    deadline = time.monotonic() + 300
+    while max((row["step"] for row in steps(runs / "mine")), default=0) < 2:
+        assert time.monotonic() < deadline, cluster.crucible("jobs", "logs", job)
+        time.sleep(0.2)
+    cluster.kill_second()
+    output = cluster.crucible("jobs", "logs", job, "--follow")
+    assert "SUCCEEDED" in output and "held-out pass@1" in output
+
+    output = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", "--python", sys.executable)
+    here = tmp_path / "here" / "mine"
+    assert str(here) in output
+    assert [row["step"] for row in steps(here)] == list(range(1, 6))
+    assert rows(here) == rows(runs / "mine")
+    assert (here / "report.html").read_bytes() == (runs / "mine" / "report.html").read_bytes()
+    assert max(path.name for path in (here / "checkpoints").iterdir()) == "000005"
+    tables = [pq.read_table(path).to_pylist() for path in (here / "samples").glob("step-*.parquet")]
+    counted = Counter((row["step"], row["sequence"]) for table in tables for row in table)
+    assert len(counted) == 5 * 4 == len({sequence for _, sequence in counted}), "no problem twice"
+    assert "started again" in (here / "log.txt").read_text(), "the raylet had something to lose"
+    again = cluster.crucible("jobs", "fetch", job, "--to", tmp_path / "here", status=2)
+    assert "is there already" in again
