@@ -17,6 +17,7 @@ from pipelines.expert.config import ExpertConfig
 from pipelines.expert.mixture import Pair
 from pipelines.pupil import Pupil, numbered
 from pipelines.run_folder import RunFolder, replace_file
+from pipelines.sft import OUTCOME_FILE
 from pipelines.teach_config import SFTJobConfig
 from problems.problem import Problem
 from rollout.policy import PolicyVersion
@@ -26,7 +27,6 @@ from train.sft_config import SFTConfig
 
 SFT_RUN, DPO_RUN = "sft", "dpo"
 """In an iteration's folder: the run folders of its two ways to learn."""
-OUTCOME_FILE = "outcome.json"
 
 
 class Student(Protocol):
@@ -71,22 +71,24 @@ class EngineStudent:
 
     def learn(self, where: Path, traces: Path, initial: PolicyVersion | None, number: int) -> PolicyVersion:
         """See `Student`. An interrupted stage goes on from the learner's last checkpoint."""
-        config = SFTJobConfig(
-            model=self._config.model,
-            name=SFT_RUN,
-            runs=where,
-            traces=traces.resolve(),
-            prompt=self._config.prompt,
-            sft=self._config.sft.model_copy(update={"seed": self._config.seed}),
-        )
-        begun = (where / SFT_RUN / "config.yaml").is_file()
-        done = sft.run(config, self._console, begun, self._pupil.session(), initial)
-        return self._read(done.folder, number)
+        folder = where / SFT_RUN
+        if not _done(folder):
+            config = SFTJobConfig(
+                model=self._config.model,
+                name=SFT_RUN,
+                runs=where,
+                traces=traces.resolve(),
+                prompt=self._config.prompt,
+                sft=self._config.sft.model_copy(update={"seed": self._config.seed}),
+            )
+            begun = (folder / "config.yaml").is_file()
+            sft.run(config, self._console, begun, self._pupil.session(), initial)
+        return self._read(folder, number)
 
     def prefer(self, where: Path, pairs: Sequence[Pair], initial: PolicyVersion | None, number: int) -> PolicyVersion:
         """See `Student`."""
         folder = where / DPO_RUN
-        if not (folder / OUTCOME_FILE).is_file():
+        if not _done(folder):
             self._prefer(folder, pairs, initial)
         return self._read(folder, number)
 
@@ -107,6 +109,7 @@ class EngineStudent:
         opened = RunFolder.resume(path, config) if begun else RunFolder.create(path, config)
         session = self._pupil.session()
         with opened as folder, self._console.status(f"learning from {len(rows)} pairs"):
+            (path / OUTCOME_FILE).unlink(missing_ok=True)
             folder.roll_back(0)
             shape = self._config.sft.model_copy(update={"seed": self._config.seed})
             where = str(folder.path.resolve())
@@ -114,7 +117,6 @@ class EngineStudent:
             sft.fit_workers(session.learner, shape.workers, job, where, preference_worker)
             figures = json.loads((folder.path / OUTCOME_FILE).read_text())
         if figures.get("error"):
-            (path / OUTCOME_FILE).unlink()
             raise sft.SFTFailed(figures["error"])
 
     def _read(self, folder: Path, number: int) -> PolicyVersion:
@@ -125,6 +127,12 @@ class EngineStudent:
 
     def __exit__(self, *exception: object) -> None:
         self._pupil.__exit__(*exception)
+
+
+def _done(folder: Path) -> bool:
+    """Whether a learner's run has ended well: its adapter was whole before it said so."""
+    outcome = folder / OUTCOME_FILE
+    return outcome.is_file() and not json.loads(outcome.read_text()).get("error")
 
 
 def preference_worker(loop_config: Mapping[str, Any]) -> None:
