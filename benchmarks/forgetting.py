@@ -1,6 +1,6 @@
 """What expert iteration on two families costs the others, without replay and with it: `crucible expert-iteration`.
 
-    python benchmarks/forgetting.py [--seeds 0 1 2] [--runs FOLDER] [-- any option of the command, for all arms]
+    python -m benchmarks.forgetting [--seeds 0 1 2] [--runs FOLDER] [-- any option of the command, for all arms]
 
 Three arms a seed: `no replay` learns the focus alone and goes on whatever it loses, `replay` has half of its training
 set replayed, `rollback` learns the focus alone and goes back where skill falls. A seed draws the problems, the sampling
