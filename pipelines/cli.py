@@ -11,6 +11,7 @@ VERBS = {
     "sweep": ("pipelines.sweep", "many GRPO runs on one fleet of engines: which settings learn best"),
     "lrl": ("pipelines.lrl", "learn a strategy in words from a teacher's journal, and hand it to a student by LoRA"),
     "undo": ("pipelines.undo", "teach a student again and again from its own errors, until validation falls"),
+    "expert-iteration": ("pipelines.expert", "learn a few families from own verified samples, and forget nothing else"),
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
     "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
     "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),

@@ -1,4 +1,4 @@
-"""The student of a job that teaches it: greedy answers by the rollout engine, and an adapter learnt from rows.
+"""The student of a job that teaches it: answers by the rollout engine, and an adapter learnt from rows.
 
 The engine starts with the first question and stays until the job ends. Each measurement is written whole into the run
 folder, so that a resumed job asks only what it had not asked.
@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.config import ConfigError, JobConfig
+from pipelines.config import ConfigError, EvaluationConfig, JobConfig
 from pipelines.evaluate import Evaluation, evaluate, load_evaluation, read_adapter, write_evaluation
 from pipelines.run_folder import RunFolder
 from pipelines.session import Session, engine_spec, open_session, wait_for_engines
@@ -38,23 +38,33 @@ class Pupil:
         max_tokens: int,
         folder: RunFolder,
         console: Console,
+        workers: int = 0,
     ) -> None:
-        """`config` is a job's with greedy evaluation; `rank` of the adapters to come, `max_tokens` of an answer."""
+        """`config` says how answers are drawn; `rank` of the adapters to come, `max_tokens` of an answer; `workers` of
+        a learner on the cluster, for which the engine leaves room."""
         self._config = config
         self._model = model
         self._spec = engine_spec(model, engine, rank, 1, 0)
         self._max_tokens = max_tokens
         self._folder = folder
         self._console = console
+        self._workers = workers
         self._stack = ExitStack()
         self._session: Session | None = None
 
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """One greedy answer a problem, judged; from the run folder where it holds `name` already."""
+    def answer(
+        self,
+        problems: Sequence[Problem],
+        prompt: PromptConfig,
+        policy: PolicyVersion,
+        name: str,
+        drawn: EvaluationConfig | None = None,
+    ) -> Evaluation:
+        """Judged answers, as the job's evaluation or `drawn` says; from the run folder if it holds `name`."""
         found = load_evaluation(self._folder, name)
         if found is None:
-            config = self._config.model_copy(update={"prompt": prompt})
-            found = evaluate(self._up(), config, problems, policy, name, self._max_tokens, self._console)
+            config = self._config.model_copy(update={"prompt": prompt, "evaluation": drawn or self._config.evaluation})
+            found = evaluate(self.session(), config, problems, policy, name, self._max_tokens, self._console)
             write_evaluation(self._folder, found, policy.number)
         return found
 
@@ -118,9 +128,10 @@ class Pupil:
         )
         return done.policy
 
-    def _up(self) -> Session:
+    def session(self) -> Session:
+        """The job's hold on the cluster, with the engine up."""
         if self._session is None:
-            self._session = self._stack.enter_context(open_session(self._config, self._spec, 1))
+            self._session = self._stack.enter_context(open_session(self._config, self._spec, 1, self._workers))
             with self._console.status("starting the student's engine"):
                 wait_for_engines(self._session)
         return self._session

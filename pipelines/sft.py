@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ from pipelines.evaluate import (
 )
 from pipelines.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.session import (
+    Session,
     default_name,
     engine_spec,
     open_session,
@@ -87,10 +88,17 @@ class Job:
     """Fingerprint of the base model that `initial` was trained on; "" where nobody wrote it down."""
 
 
-def run(config: SFTJobConfig, console: Console, resume: bool = False) -> Outcome:
+def run(
+    config: SFTJobConfig,
+    console: Console,
+    resume: bool = False,
+    session: Session | None = None,
+    initial: PolicyVersion | None = None,
+) -> Outcome:
     """Reads traces, trains, keeps the best adapter, and measures held-out problems where asked to.
 
-    Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
+    A job of which this is a part gives its own `session`, whose engines stay up, and the adapter at hand as `initial`;
+    it measures by itself. Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
     """
     model = resolve_model(config.model)
     config = with_model_prompt(config, model)
@@ -99,10 +107,13 @@ def run(config: SFTJobConfig, console: Console, resume: bool = False) -> Outcome
     if not config.name:
         config = config.model_copy(update={"name": default_name("sft", model)})
     traces = read_traces(config.traces)
-    initial = read_adapter(config.adapter, config.name) if config.adapter else None
+    initial = read_adapter(config.adapter, config.name) if config.adapter else initial
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
+        if session is not None:
+            learner = session.learner
+            return Outcome(path, _learn(session.ray, learner, config, model, folder, traces, initial, console))
         console.print(f"run folder: {folder.path}")
         if not config.evaluate:
             with ray_session(config.address or None) as ray:
@@ -159,7 +170,7 @@ def _learn(
         initial_base=_base_of(config.adapter),
     )
     with _progress(folder, console):
-        _fit(ray, demand, config, job)
+        fit_workers(demand, config.sft.workers, job, job.folder, sft_worker)
     figures = json.loads(outcome.read_text())
     if figures.get("error"):
         raise SFTFailed(figures["error"])
@@ -236,24 +247,25 @@ def _prepare(
     return [rows[fits[number]] for number in train], [rows[fits[number]] for number in val]
 
 
-def _fit(ray: Any, demand: Demand, config: SFTJobConfig, job: Job) -> None:
+def fit_workers(demand: Demand, workers: int, job: Any, folder: str, work: Callable[[Mapping[str, Any]], None]) -> None:
+    """Runs `work` on Ray Train's workers, which get `job`. Raises SFTFailed where they cannot end it."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
     trainer = TorchTrainer(
-        sft_worker,
+        work,
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend="nccl" if demand.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=config.sft.workers,
+            num_workers=workers,
             use_gpu=bool(demand.gpus),
             resources_per_worker=resources,
             label_selector=dict(demand.labels) or None,
         ),
         run_config=RunConfig(
             name=f"sft-{uuid.uuid4().hex[:8]}",
-            storage_path=str(Path(job.folder) / "ray"),
+            storage_path=str(Path(folder) / "ray"),
             failure_config=FailureConfig(max_failures=CRASHES),
         ),
     )

@@ -1,0 +1,43 @@
+"""`crucible expert-iteration`: a model learns a few families from its own verified samples and keeps what it knew."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.hardware import NoRoom
+from pipelines.config import ConfigError, fail, parse, take_option
+from pipelines.expert.config import ExpertConfig
+from pipelines.run_folder import RunFolderError
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible expert-iteration`."""
+    argv = list(argv)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = None
+        if resumed is not None:
+            from pipelines.distil import resumed_config
+
+            default = resumed_config(ExpertConfig, Path(resumed))
+        config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
+    except ConfigError as error:
+        return fail(str(error))
+    # After the options are read: help, and a mistyped option, need not wait for these.
+    from pipelines.expert.job import run
+    from pipelines.sft import SFTFailed
+    from pipelines.traces import TracesError
+
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        outcome = run(config, console, resume=resumed is not None)
+    except (ConfigError, RunFolderError, NoRoom, SFTFailed, TracesError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted; all samples so far are kept, and `--resume RUN_FOLDER` goes on") and 130
+    console.print(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html", soft_wrap=True)
+    return 0
