@@ -15,8 +15,9 @@ install:         ## .venv with torch and vLLM for this machine (GPU or CPU); not
 demo: install    ## the main job: builds the student, trains it by GRPO, shows before and after
 	$(BIN)/crucible grpo --config pipelines/configs/demo.yaml
 
+# Two processes: jobs wait for each other's start more than they compute. Files in their order, the long ones first.
 test: install    ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install    ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

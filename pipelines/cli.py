@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
     "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
     "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),
+    "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
     "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
     "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "doctor": ("pipelines.doctor", "what of a machine, a live cluster or a manifest would break a run"),

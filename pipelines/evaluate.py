@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from pipelines.statistics import Difference
 from problems.problem import Group, Problem
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
-from rollout.policy import PolicyVersion, Publication
+from rollout.policy import ADAPTER_BASE, PolicyVersion, Publication
 from train import checkpoint
 
 FORMAT = 1
@@ -179,19 +180,49 @@ def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
     return f"held-out pass@1 {moved}: {value:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]"
 
 
-def read_adapter(path: str, run: str) -> PolicyVersion:
+def read_adapter(path: str, run: str, model: str = "") -> PolicyVersion:
     """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
 
-    Raises ConfigError.
+    Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given.
     """
     if not path:
         return PolicyVersion(run, 0)
     folder = _brought(path)
     inner = folder / "adapter"
+    folder = inner if inner.is_dir() else folder
     try:
-        return PolicyVersion.read(inner if inner.is_dir() else folder, run=run, number=0)
+        policy = PolicyVersion.read(folder, run=run, number=0)
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+    if model:
+        _check_base(path, folder / ADAPTER_BASE, model)
+    return policy
+
+
+def _check_base(adapter: str, record: Path, model: str) -> None:
+    """Compares fingerprints where the adapter has one and was trained on a model of another name. Raises ConfigError.
+
+    Of equal shape, an adapter of another model would load, and make nonsense of every answer.
+    """
+    told = json.loads(record.read_text()) if record.is_file() else {}
+    if not told.get("fingerprint") or told.get("model") == model:
+        return
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from train.config import TrainConfig
+    from train.learner import fingerprint, load_base
+
+    disable_progress_bar()
+    try:
+        found = fingerprint(load_base(model, TrainConfig(), torch.device("cpu")))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if found != told["fingerprint"]:
+        raise ConfigError(
+            f"adapter {adapter} was trained on base model {told['model']} ({told['fingerprint']}), and {model} is "
+            f"another one ({found}); give the model that it was trained on, or another adapter"
+        )
 
 
 def _brought(path: str) -> Path:
@@ -211,8 +242,8 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     """The whole of `crucible evaluate`."""
     model = resolve_model(config.model)
     config = with_model_prompt(config, model)
-    policy = read_adapter(config.adapter, "evaluate")
-    opponent = opponent_of(config)
+    policy = read_adapter(config.adapter, "evaluate", model)
+    opponent = opponent_of(config, model)
     name = config.name or default_name("evaluate", model)
     config = config.model_copy(update={"name": name})
     config = with_questions(config, console)
@@ -299,7 +330,7 @@ def other_base(policy: PolicyVersion, model: str) -> str:
     return base if base and Path(base).name != Path(model).name else ""
 
 
-def opponent_of(config: EvaluateConfig) -> PolicyVersion | RunFolder | None:
+def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunFolder | None:
     """Whom to compare with: a policy to be sampled, or a run folder whose recorded samples are to be used.
 
     A run folder with a checkpoint stands for the newest of its adapters. Raises ConfigError where it is none of these.
@@ -310,11 +341,11 @@ def opponent_of(config: EvaluateConfig) -> PolicyVersion | RunFolder | None:
         return PolicyVersion("against", 0)
     path = Path(config.against).expanduser()
     if not (path / "config.yaml").is_file():
-        return read_adapter(config.against, "against")
+        return read_adapter(config.against, "against", model)
     folder = RunFolder.open(path)
     newest = checkpoint.latest(folder.checkpoints)
     if newest is not None:
-        return read_adapter(str(newest), "against")
+        return read_adapter(str(newest), "against", model)
     if load_evaluation(folder, "model") is None:
         raise ConfigError(f"against: the run folder {path} has no checkpoint and no recorded evaluation")
     return folder

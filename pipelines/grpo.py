@@ -83,6 +83,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     if not config.name:
         config = config.model_copy(update={"name": default_name("grpo", model)})
     config = with_questions(config, console)
+    read_adapter(config.adapter, config.name, model)  # refused, if at all, before anything is started
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:

@@ -25,7 +25,7 @@ from pipelines.config import ConfigError, fail, parse, take_option
 from pipelines.distil import resumed_config
 from pipelines.evaluate import Evaluation, compare, load_evaluation, show, verdict_line, write_evaluation
 from pipelines.run_folder import RunFolder, RunFolderError, plain_config, replace_file
-from pipelines.session import default_name
+from pipelines.session import default_name, resolve_model
 from pipelines.teach_config import HardDistilConfig
 from pipelines.traces import TracesError
 from rollout.answers import TeacherStopped
@@ -60,6 +60,8 @@ def run(config: HardDistilConfig, console: Console, resume: bool = False) -> Out
 
     Raises what the stages raise, and Interrupted.
     """
+    resolve_model(config.model)  # the first stage does without it: it would be missed only after that
+    config = config.agreed()
     if not config.name:
         config = config.model_copy(update={"name": default_name("hard-distil", config.model)})
     path = config.runs / config.name

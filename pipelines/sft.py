@@ -48,14 +48,12 @@ from pipelines.session import (
 )
 from pipelines.teach_config import SFTJobConfig
 from pipelines.traces import Trace, TracesError, read_traces
-from rollout.policy import PolicyVersion
+from rollout.policy import ADAPTER_BASE, PolicyVersion
 from rollout.prompts import PromptBuilder
 from train.sft_config import SFTConfig
 
 MAY_CHANGE = ("address", "runs", "name", "hardware", "traces")
 OUTCOME_FILE = "outcome.json"
-BASE_FILE = "base.json"
-"""In an adapter's folder: which base model it is of."""
 CRASHES = 3
 """Times that a learner that died is started again from its last checkpoint."""
 
@@ -283,14 +281,18 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
     """The train function of Ray Train's workers. What cannot be mended by trying again is written, not raised."""
     import ray.train
     import ray.train.torch
+    import torch
     from transformers import AutoTokenizer
 
     from train.learner import fingerprint, load_base
+    from train.pretrain import prepare_cpu
     from train.sft import checkpoint_step, fit
 
     job: Job = loop_config["job"]
     first = ray.train.get_context().get_world_rank() == 0
     folder = RunFolder.open(job.folder)
+    if not torch.cuda.is_available():
+        prepare_cpu(torch.get_num_threads())
     if first:
         folder.roll_back(checkpoint_step(folder.checkpoints))
     try:
@@ -332,7 +334,7 @@ def write_adapter(folder: Path, policy: PolicyVersion, model: str, base: str) ->
     """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, with what it is an adapter of."""
     aside = folder / f".adapter-{uuid.uuid4().hex[:8]}"
     written = policy.write(aside)
-    (written / BASE_FILE).write_text(json.dumps({"model": model, "fingerprint": base}, indent=1))
+    (written / ADAPTER_BASE).write_text(json.dumps({"model": model, "fingerprint": base}, indent=1))
     target = folder / "adapter"
     if target.exists():
         shutil.rmtree(target)
@@ -346,7 +348,7 @@ def _base_of(adapter: str) -> str:
     if not adapter:
         return ""
     folder = Path(adapter).expanduser()
-    for path in (folder / "adapter" / BASE_FILE, folder / BASE_FILE):
+    for path in (folder / "adapter" / ADAPTER_BASE, folder / ADAPTER_BASE):
         if path.is_file():
             return json.loads(path.read_text())["fingerprint"]
     return ""

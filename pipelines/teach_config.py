@@ -18,6 +18,8 @@ from verify.config import VerifyConfig
 
 HARD_FAMILIES = ("coin_change", "knapsack", "n_queens")
 HARD_DIFFICULTIES = (3, 5, 7)
+ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
+"""What two stages must agree on for one adapter to go through both."""
 
 
 class DistilConfig(BaseModel):
@@ -119,8 +121,10 @@ class HardDistilConfig(JobConfig):
     def _every_option_has_an_effect(self) -> HardDistilConfig:
         if self.traces is not None and not self.skip_traces:
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
-        for name in ("lora_r", "lora_alpha", "target_modules"):
-            if name in self.train.model_fields_set and getattr(self.train, name) != getattr(self.sft, name):
+        plain = TrainConfig()
+        for name in ADAPTER_SHAPE:
+            # Which keys were given is lost where options and files are read over one another; the values are not.
+            if getattr(self.train, name) not in (getattr(self.sft, name), getattr(plain, name)):
                 unlike = f"train.{name} {getattr(self.train, name)} is not sft.{name} {getattr(self.sft, name)}"
                 raise ValueError(f"{unlike}: one adapter goes through both stages, so leave train's out")
         self.grpo_stage("", Path())
@@ -142,12 +146,16 @@ class HardDistilConfig(JobConfig):
 
     def grpo_stage(self, adapter: str, runs: Path) -> GRPOConfig:
         """The third stage's own configuration: the fine-tuned adapter itself goes on."""
-        shape = {name: getattr(self.sft, name) for name in ("lora_r", "lora_alpha", "target_modules")}
-        train = self.train.model_copy(update={**shape, "seed": self.seed})
+        train = self.agreed().train.model_copy(update={"seed": self.seed})
         return GRPOConfig(
             **self._shared("grpo", runs), adapter=adapter, seed=self.seed, steps=self.steps, rollout=self.rollout,
             train=train,
         )  # fmt: skip
+
+    def agreed(self) -> HardDistilConfig:
+        """The same with the adapter's shape in `train` too, as both stages will have it."""
+        shape = {name: getattr(self.sft, name) for name in ADAPTER_SHAPE}
+        return self.model_copy(update={"train": self.train.model_copy(update=shape)})
 
     def _shared(self, name: str, runs: Path) -> dict[str, Any]:
         own = {key: getattr(self, key) for key in JobConfig.model_fields}

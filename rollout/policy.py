@@ -13,6 +13,8 @@ import numpy as np
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_BASE = "base.json"
+"""Beside these, in adapters that were trained here: name and fingerprint of the base model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def reasoning(problem: Problem, code: str, thought: Thought) -> str:
     kind = f"{problem.family.replace('_', ' ')}, {problem.mode.replace('_', ' ')}".rstrip(", ")
     values = ", ".join(dict.fromkeys(VALUES.findall(problem.statement)))
     if thought == "brief" or problem.kind != "function":
-        return f"{kind}: {values}" if values else kind
+        named = _named_values(problem) or values
+        return f"{kind}: {named}" if named else kind
     function = _function(code, problem.entry_point)
     steps = [
         f"Understand: this is {kind}. {problem.statement}"
@@ -63,6 +64,17 @@ def reasoning(problem: Problem, code: str, thought: Thought) -> str:
         f"{', '.join(a.arg for a in function.args.args) or 'none'}.",
     ]
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
+
+def _named_values(problem: Problem) -> str:
+    """The question's parameters that its statement spells out, each after its name.
+
+    Wordings give them in different orders: the name says which is which, so that the program can be written from the
+    thought alone.
+    """
+    drawn = {name: value for name, value in problem.params.items() if isinstance(value, int | str)}
+    told = {name: value for name, value in drawn.items() if len(str(value).split()) == 1}
+    return ", ".join(f"{name} {value!r}" for name, value in told.items() if str(value) in problem.statement)
 
 
 def _function(code: str, entry_point: str) -> ast.FunctionDef:

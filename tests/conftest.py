@@ -36,8 +36,9 @@ def tiny_student(tmp_path_factory):
         architecture=ArchitectureConfig(layers=2, intermediate=256),
         pretrain=PretrainConfig(steps=160, batch_size=16),
     )
-    kept = os.environ.get("CRUCIBLE_CACHE")
-    cache = Path(kept) / "students" if kept else tmp_path_factory.mktemp("students")
+    kept, base = os.environ.get("CRUCIBLE_CACHE"), tmp_path_factory.getbasetemp()
+    # One folder for all processes of the session: the first to ask makes it.
+    cache = Path(kept or (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)) / "students"
     return build_student(recipe, cache, quiet=True, threads=1)
 
 

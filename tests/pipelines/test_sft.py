@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pipelines.distil import first_request, lesson, reference_solution
-from pipelines.evaluate import Evaluation
+from pipelines.evaluate import Evaluation, read_adapter
 from pipelines.hard_distil import gates
 from pipelines.teach_config import DistilConfig, HardDistilConfig
 from pipelines.traces import trace_row, write_traces
@@ -28,6 +30,12 @@ FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problem
 SMALL = [
     "--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003",
     "--evaluation.problems=6", "--evaluation.temperature=0",
+]  # fmt: skip
+THREE_STAGES = [
+    *FAMILIES, *SMALL, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
+    "--rollout.groups-per-step=4", "--rollout.group-size=4", "--rollout.sampling.max-tokens=96",
+    "--train.learning-rate=0.001", "--train.group-filter=reward", "--verify.reward.outcome=fraction",
+    "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
 ]  # fmt: skip
 
 
@@ -154,6 +162,19 @@ def test_an_adapter_of_another_shape_or_model_is_refused(whole, tiny_student, tr
     assert "is of base model 0123" in output
 
 
+def test_an_adapter_of_another_base_model_is_refused_before_anything_starts(whole, tiny_student, tmp_path):
+    other = Path(shutil.copytree(tiny_student, tmp_path / "other"))
+    assert read_adapter(str(whole[0]), "run", str(other)).weights, "the same model under another name will do"
+    tensors = load_file(other / "model.safetensors")
+    tensors["model.norm.weight"] += 1
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    for verb in ("evaluate", "grpo"):
+        arguments = ["--model", other, "--adapter", whole[0], "--runs", tmp_path / "runs", "--name", "x"]
+        output = crucible(verb, *arguments, status=2)
+        assert "was trained on base model" in output and "give the model" in output and len(output.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
 # --- the three stages
 
 
@@ -177,6 +198,74 @@ def test_gates_ask_every_family():
     after = evaluation("after", {"knapsack": [1] * 10, "n_queens": [1] * 8 + [0] * 2})
     found = {gate["gate"]: gate["passed"] for gate in gates(before, after, 0.8, 0.2)}
     assert found == {"before, all": True, "after, all": True, "after, knapsack": True, "after, n_queens": False}
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_student, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("hard")
+    process = start("hard-distil", "--model", tiny_student, "--runs", runs, "--name", "h", *THREE_STAGES)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode in (0, 1), output
+    return runs / "h", output
+
+
+def test_three_stages_hand_one_adapter_on(pipeline):
+    folder, output = pipeline
+    found = json.loads((folder / "metrics.json").read_text())
+    assert list(found["evaluations"]) == ["before", "sft", "after"]
+    assert found["stages"]["distil"]["kept"] == 32 and found["stages"]["sft"]["steps"] > 10
+    assert set(found["seconds"]) == {"distil", "sft", "grpo"} and len(found["comparisons"]) == 3
+    between = [row for row in metrics(folder / "grpo", "evaluation") if row["name"] == "before"]
+    assert between[0]["pass_at"] == found["evaluations"]["sft"]["pass_at"], "GRPO began where fine-tuning ended"
+    bases = [json.loads(path.read_text()) for path in sorted(folder.rglob("adapter/base.json"))]
+    assert len(bases) == 2 and bases[0] == bases[1], "of fine-tuning and of GRPO's checkpoint"
+    assert found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
+    assert [row["name"] for row in metrics(folder, "evaluation")] == ["before", "sft", "after"]
+    assert "Success gates" in output and (folder / "report.html").is_file()
+
+
+def test_what_is_done_is_not_done_again(pipeline):
+    folder, _ = pipeline
+    stamps = {path: path.stat().st_mtime_ns for name in ("distil", "sft") for path in (folder / name).glob("*.jsonl")}
+    output = crucible("hard-distil", "--resume", folder, "--skip-grpo=True")
+    assert "1 of 3" not in output and "2 of 3" not in output
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
+
+
+def test_a_kill_amid_fine_tuning_loses_no_trace_and_no_update(pipeline, tiny_student):
+    whole, cut = pipeline[0], pipeline[0].parent / "cut"
+    process = start(
+        "hard-distil", "--model", tiny_student, "--runs", cut.parent, "--name", "cut", *THREE_STAGES,
+        "--skip-grpo=True", start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not metrics(cut / "sft", "validation"):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    asked = (cut / "distil" / "attempts.jsonl").read_bytes()
+    assert not (cut / "sft" / "adapter").exists() and not (cut / "metrics.json").exists()
+    output = crucible("hard-distil", "--resume", cut)
+    assert "1 of 3" not in output and (cut / "distil" / "attempts.jsonl").read_bytes() == asked
+    assert weights(cut / "sft") == weights(whole / "sft")
+    found = [json.loads((folder / "metrics.json").read_text()) for folder in (whole, cut)]
+    assert found[0]["evaluations"]["sft"]["pass_at"] == found[1]["evaluations"]["after"]["pass_at"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--skip-traces=True"], "no run to resume|no traces"),
+        (["--traces=/x"], "no effect unless skip_traces"),
+        (["--sft.lora-r=16", "--train.lora-r=4"], "one adapter"),
+        (["--skip-traces=True", "--traces=/none"], "no traces at"),
+    ],
+)
+def test_stages_that_cannot_be_skipped_are_named(tiny_student, tmp_path, more, says):
+    output = crucible("hard-distil", "--model", tiny_student, "--runs", tmp_path, "--name", "x", *more, status=2)
+    assert re.search(says, output), output
 
 
 def test_both_stages_adapt_the_same_layers():

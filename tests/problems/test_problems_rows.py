@@ -73,7 +73,7 @@ def test_a_template_is_filled_with_cells_as_they_are(values):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("broken.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999)[:-20], "cannot be read"),
+        ("broken.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999, mtime=0)[:-20], "cannot be read"),
         ("broken.json", b'{"a": [1', "not JSON"),
         ("deep.json", b"[" * 200_000, "not JSON"),
         ("latin.csv", "a,b\n1,\xe9\n".encode("latin-1"), "latin.csv:.*not CSV in UTF-8"),
