@@ -31,6 +31,8 @@ SMALL = [
     "--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003",
     "--evaluation.problems=6", "--evaluation.temperature=0",
 ]  # fmt: skip
+ENDED = (0, 1)
+"""Exit status of `hard-distil` at its end: success gates passed, or not."""
 THREE_STAGES = [
     *FAMILIES, *SMALL, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
     "--rollout.groups-per-step=4", "--rollout.group-size=4", "--rollout.sampling.max-tokens=96",
@@ -48,10 +50,10 @@ def start(*arguments, **more):
     )
 
 
-def crucible(*arguments, status=0):
+def crucible(*arguments, status=(0,)):
     process = start(*arguments)
     output, _ = process.communicate(timeout=400)
-    assert process.returncode == status, output
+    assert process.returncode in status, output
     assert "Traceback" not in output
     return output
 
@@ -144,19 +146,21 @@ def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_stu
     ],
 )
 def test_what_cannot_be_learnt_is_said_in_one_line(tiny_student, traces, tmp_path, more, says):
-    output = crucible(*sft(tiny_student, traces, tmp_path, "bad", *more), status=2)
+    output = crucible(*sft(tiny_student, traces, tmp_path, "bad", *more), status=(2,))
     assert re.search(says, output.replace("\n", " ")), output
     assert not (tmp_path / "bad" / "adapter").exists()
 
 
 def test_an_adapter_of_another_shape_or_model_is_refused(whole, tiny_student, traces, tmp_path):
-    output = crucible(*sft(tiny_student, traces, tmp_path, "rank", "--adapter", whole[0], "--sft.lora-r=8"), status=2)
+    output = crucible(
+        *sft(tiny_student, traces, tmp_path, "rank", "--adapter", whole[0], "--sft.lora-r=8"), status=(2,)
+    )
     assert "does not fit" in output and "lora_r" in output
     base = whole[0] / "adapter" / "base.json"
     right = base.read_text()
     base.write_text(json.dumps({"model": "another", "fingerprint": "0123"}))
     try:
-        output = crucible(*sft(tiny_student, traces, tmp_path, "base", "--adapter", whole[0]), status=2)
+        output = crucible(*sft(tiny_student, traces, tmp_path, "base", "--adapter", whole[0]), status=(2,))
     finally:
         base.write_text(right)
     assert "is of base model 0123" in output
@@ -170,7 +174,7 @@ def test_an_adapter_of_another_base_model_is_refused_before_anything_starts(whol
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
     for verb in ("evaluate", "grpo"):
         arguments = ["--model", other, "--adapter", whole[0], "--runs", tmp_path / "runs", "--name", "x"]
-        output = crucible(verb, *arguments, status=2)
+        output = crucible(verb, *arguments, status=(2,))
         assert "was trained on base model" in output and "give the model" in output and len(output.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
@@ -202,11 +206,22 @@ def test_gates_ask_every_family():
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_student, tmp_path_factory):
+    """A run that was killed amid fine-tuning, and went on: nothing that the teacher answered is asked again."""
     runs = tmp_path_factory.mktemp("hard")
-    process = start("hard-distil", "--model", tiny_student, "--runs", runs, "--name", "h", *THREE_STAGES)
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode in (0, 1), output
-    return runs / "h", output
+    folder = runs / "h"
+    arguments = ["hard-distil", "--model", tiny_student, "--runs", runs, "--name", "h", *THREE_STAGES]
+    process = start(*arguments, start_new_session=True)
+    deadline = time.monotonic() + 400
+    while not metrics(folder / "sft", "validation"):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "sft" / "adapter").exists() and not (folder / "metrics.json").exists()
+    asked = (folder / "distil" / "attempts.jsonl").read_bytes()
+    output = crucible("hard-distil", "--resume", folder, status=ENDED)
+    assert "1 of 3" not in output and (folder / "distil" / "attempts.jsonl").read_bytes() == asked
+    return folder, output
 
 
 def test_three_stages_hand_one_adapter_on(pipeline):
@@ -227,31 +242,18 @@ def test_three_stages_hand_one_adapter_on(pipeline):
 def test_what_is_done_is_not_done_again(pipeline):
     folder, _ = pipeline
     stamps = {path: path.stat().st_mtime_ns for name in ("distil", "sft") for path in (folder / name).glob("*.jsonl")}
-    output = crucible("hard-distil", "--resume", folder, "--skip-grpo=True")
+    output = crucible("hard-distil", "--resume", folder, "--skip-grpo=True", status=ENDED)
     assert "1 of 3" not in output and "2 of 3" not in output
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
 
 
-def test_a_kill_amid_fine_tuning_loses_no_trace_and_no_update(pipeline, tiny_student):
-    whole, cut = pipeline[0], pipeline[0].parent / "cut"
-    process = start(
-        "hard-distil", "--model", tiny_student, "--runs", cut.parent, "--name", "cut", *THREE_STAGES,
-        "--skip-grpo=True", start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while not metrics(cut / "sft", "validation"):
-        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    asked = (cut / "distil" / "attempts.jsonl").read_bytes()
-    assert not (cut / "sft" / "adapter").exists() and not (cut / "metrics.json").exists()
-    output = crucible("hard-distil", "--resume", cut)
-    assert "1 of 3" not in output and (cut / "distil" / "attempts.jsonl").read_bytes() == asked
-    assert weights(cut / "sft") == weights(whole / "sft")
-    found = [json.loads((folder / "metrics.json").read_text()) for folder in (whole, cut)]
-    assert found[0]["evaluations"]["sft"]["pass_at"] == found[1]["evaluations"]["after"]["pass_at"]
+def test_a_kill_amid_fine_tuning_changes_no_weight(pipeline, tiny_student, tmp_path):
+    cut = pipeline[0]
+    more = [*THREE_STAGES[: THREE_STAGES.index("--count=8")], "--sft.lora-r=8", "--style=think"]
+    arguments = ["--model", tiny_student, "--traces", cut / "distil", "--runs", tmp_path, "--name", "whole"]
+    crucible("sft", *arguments, *more)
+    assert weights(tmp_path / "whole") == weights(cut / "sft")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_a_kill_amid_fine_tuning_loses_no_trace_and_no_update(pipeline, tiny_stu
     ],
 )
 def test_stages_that_cannot_be_skipped_are_named(tiny_student, tmp_path, more, says):
-    output = crucible("hard-distil", "--model", tiny_student, "--runs", tmp_path, "--name", "x", *more, status=2)
+    output = crucible("hard-distil", "--model", tiny_student, "--runs", tmp_path, "--name", "x", *more, status=(2,))
     assert re.search(says, output), output
 
 
