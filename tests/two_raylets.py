@@ -7,7 +7,11 @@ of the input ends the cluster.
 """
 
 import json
+import os
 import sys
+
+# Read when Ray is imported. Sixteen workers that nothing asked for would start first.
+os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 
 from ray._private.utils import write_ray_address
 from ray.cluster_utils import Cluster

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+# Read when Ray is imported. A worker a CPU of each raylet, that nothing asked for, would start first.
+os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 
 import numpy as np
 from ray.cluster_utils import Cluster
