@@ -350,7 +350,7 @@ def crucible(*arguments, status=0):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     environment.pop("RAY_ADDRESS", None)
     command = [sys.executable, "-m", "pipelines.cli", "expert-iteration", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stderr
 
@@ -391,7 +391,7 @@ def crammer(tmp_path_factory):
     return build_student(recipe, tmp_path_factory.mktemp("students"), quiet=True, threads=1)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_real_student_learns_and_goes_on_after_a_kill(crammer, tmp_path):
     sizes = ["--focus-problems=12", "--general-problems=8", "--samples=4", "--val-problems=8", "--test-problems=8",
              "--measured=2", "--iterations=1", "--max-tokens=64", "--negatives=dpo", "--rollback=False"]  # fmt: skip
@@ -405,7 +405,7 @@ def test_a_real_student_learns_and_goes_on_after_a_kill(crammer, tmp_path):
     command = [sys.executable, "-m", "pipelines.cli", "expert-iteration", *map(str, [*common, "--name", "cut"])]
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 400
     while not list((tmp_path / "cut/iterations/1/sft/checkpoints").glob("checkpoint-*/trainer_state.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
