@@ -191,6 +191,8 @@ class _Run:
         return self._session.ray.get(self._session.engines[0].canary_tokens.remote(problem, answer, config.prompt))
 
     def _start_coordinator(self) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         from pipelines.stream import run_stream
 
         config, session = self._config, self._session
@@ -210,11 +212,19 @@ class _Run:
         name, engines, verify = self._coordinator_name, session.engines, config.verify
         shuffle = config.seed if config.control == "shuffled_rewards" else None
 
-        def make_stream() -> Any:
-            return run_stream(name, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
+        def make_stream(stream: str) -> Any:
+            return run_stream(name, stream, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
 
+        # Beside the driver: the loss of another node does not take what the run knows with it.
+        here = NodeAffinitySchedulingStrategy(session.ray.get_runtime_context().get_node_id(), soft=True)
         actor = session.ray.remote(Coordinator).options(
-            name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=4096, max_restarts=-1, max_task_retries=0
+            name=name,
+            namespace=NAMESPACE,
+            num_cpus=0,
+            max_concurrency=4096,
+            max_restarts=-1,
+            max_task_retries=0,
+            scheduling_strategy=here,
         )
         return actor.remote(rollout, engines, make_stream, config.steps)
 

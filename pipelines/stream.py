@@ -85,6 +85,7 @@ def judge_stream(rolled_out: Dataset, verify: VerifyConfig, coordinator: str = "
 
 def run_stream(
     coordinator: str,
+    stream: str,
     problem: Callable[[int], Problem],
     job: RolloutJob,
     engines: Sequence[Any],
@@ -93,8 +94,8 @@ def run_stream(
     rows_in_flight: int,
     shuffle_seed: int | None = None,
 ) -> Dataset:
-    """The endless pipeline of a training run."""
-    source = lease_stream(coordinator, problem, lease_size)
+    """The endless pipeline of a training run; `stream` is its coordinator's token for it."""
+    source = lease_stream(coordinator, stream, problem, lease_size)
     rolled_out = rollout_stream(source, job, engines, in_flight=rows_in_flight)
     return judge_stream(rolled_out, verify, coordinator, shuffle_seed)
 

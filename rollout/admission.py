@@ -184,9 +184,12 @@ class LeaseBook:
         return self._reissue(lease.sequence)
 
     def reissue_all(self) -> None:
-        """Books all outstanding leases as unanswered: the stream that carried them has died."""
+        """Books all outstanding leases as unanswered: the stream that carried them has died, and they are not to blame.
+
+        None is given up for it.
+        """
         for sequence in list(self._outstanding):
-            self._reissue(sequence)
+            self._reissue(sequence, give_up=False)
 
     def take(self) -> StepBatch | None:
         """The next step's groups, or None while too few are ready; those too old for it are dropped and reissued."""
@@ -241,9 +244,9 @@ class LeaseBook:
             if held.deadline <= now:
                 self._reissue(sequence)
 
-    def _reissue(self, sequence: int) -> bool:
+    def _reissue(self, sequence: int, give_up: bool = True) -> bool:
         attempt = self._outstanding.pop(sequence).lease.attempt + 1
-        if attempt >= MAX_ATTEMPTS:
+        if attempt >= MAX_ATTEMPTS and give_up:
             # Given up: consumed without a sample, so that the stream moves on, and its place goes to the next number.
             self._taken["lost"] += 1
             self.ledger = self.ledger.consume([sequence])

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from rollout.policy import Publication
 log = logging.getLogger(__name__)
 
 PIPELINE_RETRIES = 5
-"""Times that the Ray Data pipeline is rebuilt after a failure before the run is ended."""
+"""Times in a row, without a group between, that the Ray Data pipeline is rebuilt before the run is ended."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +46,11 @@ class Coordinator:
         self,
         config: RolloutConfig,
         engines: Sequence[Any],
-        make_stream: Callable[[], Any],
+        make_stream: Callable[[str], Any],
         steps: int,
     ):
-        """`make_stream` builds the run's Ray Data pipeline, whose last stage calls `deliver`; `steps` ends the run."""
+        """`make_stream` builds the run's Ray Data pipeline, whose source calls `lease` with the token that it is given
+        and whose last stage calls `deliver`; `steps` ends the run."""
         self._config = config
         self._engines = list(engines)
         self._make_stream = make_stream
@@ -65,7 +67,11 @@ class Coordinator:
         self._waited = 0.0
         self._recorded = time.monotonic()
         self._pipeline: threading.Thread | None = None
+        self._stream = ""
+        self._delivered = 0
         self._loop = asyncio.get_event_loop()
+        if _was_lost():
+            self._events.append(Event("note", text="the coordinator was started again: what it held is issued anew"))
 
     async def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> dict[str, Any]:
         """A learner starts or has restarted: forgets what came after `ledger`, has the engines load its policy.
@@ -99,9 +105,9 @@ class Coordinator:
         await self._notify()
         return report
 
-    async def lease(self, most: int) -> list[Lease] | None:
-        """Waits for leases, up to `most`. None: the run is over."""
-        while not self._over():
+    async def lease(self, stream: str, most: int) -> list[Lease] | None:
+        """Waits for leases, up to `most`. None: the run is over, or another stream has replaced the one that asks."""
+        while not self._over() and stream == self._stream:
             if self._book is not None and (leases := self._book.lease(most, time.monotonic())):
                 return leases
             await self._wait(1.0)
@@ -114,6 +120,7 @@ class Coordinator:
         for lease, group, error in answers:
             scored = sum(r is not None for r in group.rewards) if group is not None else 0
             if scored >= 2:
+                self._delivered += 1
                 self._book.deliver(lease.epoch, group)
                 continue
             reason = error or "its samples could not be judged"
@@ -235,9 +242,13 @@ class Coordinator:
         }
 
     def _run_pipeline(self) -> None:
-        for attempt in range(PIPELINE_RETRIES + 1):
+        failures = 0
+        while failures <= PIPELINE_RETRIES:
+            # Leases of a stream that has died are asked for to the last, and nobody would answer them.
+            self._stream, before = uuid.uuid4().hex, self._delivered
             try:
-                for _ in self._make_stream().iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
+                rows = self._make_stream(self._stream)
+                for _ in rows.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
                     pass
                 if self._over():
                     return
@@ -245,18 +256,20 @@ class Coordinator:
             except Exception as failed:
                 error = f"{type(failed).__name__}: {failed}"
                 log.exception("the stream of the run failed")
+            self._stream = ""
             if self._over():
                 return
-            self._loop.call_soon_threadsafe(self._pipeline_died, attempt, error)
-            time.sleep(min(2.0**attempt, 10.0))
+            failures = 1 if self._delivered > before else failures + 1
+            self._loop.call_soon_threadsafe(self._pipeline_died, failures, error)
+            time.sleep(min(2.0 ** (failures - 1), 10.0))
         asyncio.run_coroutine_threadsafe(
-            self.fail(f"the Ray Data pipeline failed {PIPELINE_RETRIES + 1} times: {error}"), self._loop
+            self.fail(f"the Ray Data pipeline failed {failures} times in a row: {error}"), self._loop
         )
 
-    def _pipeline_died(self, attempt: int, error: str) -> None:
+    def _pipeline_died(self, failures: int, error: str) -> None:
         if self._book is not None:
             self._book.reissue_all()
-        self._events.append(Event("note", text=f"the stream is rebuilt (failure {attempt + 1}): {error}"))
+        self._events.append(Event("note", text=f"the stream is rebuilt (failure {failures}): {error}"))
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -266,3 +279,10 @@ class Coordinator:
         async with self._changed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
+
+
+def _was_lost() -> bool:
+    """Whether this actor stands for one that died."""
+    import ray
+
+    return ray.get_runtime_context().was_current_actor_reconstructed

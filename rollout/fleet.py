@@ -97,7 +97,7 @@ class EngineActor:
         try:
             samples = await self._engine.generate(request)
         except PolicyMissing:
-            await self._fetch_policy(job)
+            await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
         return Group(lease.sequence, lease.attempt, problem, tuple(samples), prompt=prompt.text)
 
@@ -130,7 +130,7 @@ class EngineActor:
             self._builders[key] = PromptBuilder(self._engine.tokenizer, config)
         return self._builders[key]
 
-    async def _fetch_policy(self, job: RolloutJob) -> None:
+    async def _fetch_policy(self, job: RolloutJob, version: int) -> None:
         import asyncio
 
         import ray
@@ -139,10 +139,11 @@ class EngineActor:
         if self._pull is None:
             self._pull = asyncio.Lock()
         async with self._pull:
+            if self._engine.holds(job.run, version):
+                return
             coordinator = ray.get_actor(job.coordinator, namespace=NAMESPACE)
             publication = await coordinator.current_policy.remote(self._engine.name)
-            if not self._engine.holds(job.run, publication.policy.number):
-                await self._engine.load(publication)
+            await self._engine.load(publication)
 
 
 def start_fleet(

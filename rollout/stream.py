@@ -45,10 +45,12 @@ def unpack(batch: dict[str, Any]) -> list[Any]:
 class LeaseSource(Datasource):
     """Rows of (lease, problem), asked for one lease call at a time, until the run is over."""
 
-    def __init__(self, coordinator: str, problem: Callable[[int], Problem], lease_size: int):
-        """`problem` gives the problem of a number of the stream: a pure, picklable function."""
+    def __init__(self, coordinator: str, stream: str, problem: Callable[[int], Problem], lease_size: int):
+        """`stream` is the coordinator's token for the pipeline that this starts; `problem` gives the problem of a
+        number of the stream: a pure, picklable function."""
         super().__init__()
         self._coordinator = coordinator
+        self._stream = stream
         self._problem = problem
         self._lease_size = lease_size
 
@@ -62,16 +64,16 @@ class LeaseSource(Datasource):
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
         """`parallelism` tasks that all pull from the same coordinator."""
-        name, problem, size = self._coordinator, self._problem, self._lease_size
+        name, stream, problem, size = self._coordinator, self._stream, self._problem, self._lease_size
         metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        return [ReadTask(lambda: _pull(name, problem, size), metadata) for _ in range(parallelism)]
+        return [ReadTask(lambda: _pull(name, stream, problem, size), metadata) for _ in range(parallelism)]
 
 
-def _pull(name: str, problem: Callable[[int], Problem], size: int) -> Iterable[pa.Table]:
+def _pull(name: str, stream: str, problem: Callable[[int], Problem], size: int) -> Iterable[pa.Table]:
     import ray
 
     coordinator = ray.get_actor(name, namespace=NAMESPACE)
-    while (leases := ray.get(coordinator.lease.remote(size))) is not None:
+    while (leases := ray.get(coordinator.lease.remote(stream, size))) is not None:
         items = [(lease, problem(lease.sequence)) for lease in leases]
         yield pa.table({"payload": [pickle.dumps(items, protocol=5)]})
 
@@ -129,11 +131,15 @@ def rollout_stream(
     )
 
 
-def lease_stream(coordinator: str, problem: Callable[[int], Problem], lease_size: int, sources: int = 1) -> Dataset:
+def lease_stream(
+    coordinator: str, stream: str, problem: Callable[[int], Problem], lease_size: int, sources: int = 1
+) -> Dataset:
     """The endless source of a run."""
     configure_data()
-    source = LeaseSource(coordinator, problem, lease_size)
-    return read_datasource(source, override_num_blocks=sources, ray_remote_args={**LIGHT, "max_retries": -1})
+    source = LeaseSource(coordinator, stream, problem, lease_size)
+    # A source that dies ends its pipeline, and the coordinator builds the next one. Were it retried, Ray would drop as
+    # many rows of the second try as it had of the first: it takes a task for a pure function, and leases are not one.
+    return read_datasource(source, override_num_blocks=sources, ray_remote_args={**LIGHT, "max_retries": 0})
 
 
 def configure_data() -> None:

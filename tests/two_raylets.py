@@ -2,8 +2,9 @@
 
     python two_raylets.py TEMP_DIR DASHBOARD_PORT AGENT_PORT AGENT_PORT
 
-Says on its output, as JSON lines, where the cluster is; a line `kill` on its input kills the second raylet, and the end
-of the input ends the cluster.
+Says on its output, as JSON lines, where the cluster is. On its input a line `hold` takes most of the head's CPUs away,
+so that what starts next is on the second raylet too; `kill` gives them back and kills that raylet; the end of the input
+ends the cluster.
 """
 
 import json
@@ -12,13 +13,31 @@ import sys
 
 # Read when Ray is imported. Sixteen workers that nothing asked for would start first.
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
+os.environ["RAY_health_check_period_ms"] = "1000"  # noqa: SIM112  # a dead raylet is missed after 5 s, not 15
 
+import ray
 from ray._private.utils import write_ray_address
 from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 STORE = 100 * 2**20
 CPUS = 8
 """Of each raylet, whatever the machine has: all of a small job fits on one."""
+
+
+class Held:
+    """Nothing but a claim on CPUs."""
+
+    def ready(self):
+        return True
+
+
+def hold(cluster):
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    there = NodeAffinitySchedulingStrategy(cluster.head_node.node_id, soft=False)
+    held = ray.remote(Held).options(num_cpus=CPUS - 3, scheduling_strategy=there).remote()
+    ray.get(held.ready.remote())
+    return held
 
 
 def main(temporary, port, *agents):
@@ -31,9 +50,12 @@ def main(temporary, port, *agents):
     said = {"address": cluster.address, "logs": cluster.head_node.get_logs_dir_path(), "second": second.node_id}
     print(json.dumps(said), flush=True)
     for line in sys.stdin:
+        if line.strip() == "hold":
+            held = hold(cluster)
         if line.strip() == "kill":
+            ray.kill(held)
             cluster.remove_node(second, allow_graceful=False)
-            print("{}", flush=True)
+        print("{}", flush=True)
     cluster.shutdown()
 
 

@@ -83,7 +83,7 @@ def test_answers_are_asked_for_once_and_the_engine_starts_once(pupil, monkeypatc
     started, asked = [], []
 
     @contextlib.contextmanager
-    def open_session(config, spec, engines):
+    def open_session(config, spec, engines, workers):
         started.append(spec)
         yield "session"
 

@@ -21,10 +21,11 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 
 
 class FakeEngine:
-    """Answers at once with samples of the loaded version; dies or errs on the problems it is told to."""
+    """Answers in a moment with samples of the loaded version; dies or errs on the problems it is told to."""
 
-    def __init__(self, err_on=(), die_on=()):
+    def __init__(self, err_on=(), die_on=(), seconds=0.01):
         self.version, self.err_on, self.die_on = -1, set(err_on), set(die_on)
+        self.seconds = seconds
 
     async def load(self, publication):
         self.version = publication.policy.number
@@ -46,7 +47,7 @@ class FakeEngine:
             os._exit(1)
         if lease.sequence in self.err_on and lease.attempt == 0:
             raise ValueError("made to fail")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.seconds)
         version = max(self.version, lease.min_version)
         ids = np.arange(3, dtype=np.int32)
         samples = tuple(
@@ -100,9 +101,9 @@ class Harness:
         job = RolloutJob(run=name, group_size=2, sampling=config.sampling, coordinator=name)
         engines = self.engines
 
-        def make_stream():
-            stream = rollout_stream(lease_stream(name, problem_at, config.lease_size), job, engines)
-            return stream.map_batches(
+        def make_stream(stream):
+            source = lease_stream(name, stream, problem_at, config.lease_size)
+            return rollout_stream(source, job, engines).map_batches(
                 Deliver, fn_constructor_args=(name,), batch_size=1, batch_format="numpy", num_cpus=0.01, concurrency=1
             )
 
@@ -213,14 +214,19 @@ def test_stopping_answers_a_waiting_learner(harness, ray_local):
     assert ray_local.get(waiting, timeout=10) is None
 
 
-def test_a_killed_proxy_and_source_do_not_stop_the_run(harness, ray_local):
-    h = harness("killed", config(lease_seconds=3.0))
+@pytest.mark.parametrize("title", ["RolloutStage", "ReadLeases"])
+def test_a_killed_stage_loses_no_lease(harness, title):
+    """Each time amid a step, and with leases that would be missed for longer than the test may take."""
+    h = harness(f"killed-{title}", config(lease_seconds=600.0), steps=4, seconds=0.3)
     h.begin()
     h.step(0)
-    stages = titled("RolloutStage")
-    assert stages
-    stages[0].kill()
-    for step in (1, 2):
+    for step in (1, 2, 3):
+        if step < 3:
+            time.sleep(0.2)
+            victims = titled(title)
+            assert victims
+            for victim in victims:
+                victim.kill()
         assert numbers(h.step(step)) == list(range(4 * step, 4 * step + 4))
 
 
