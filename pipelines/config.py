@@ -105,6 +105,17 @@ class GRPOConfig(JobConfig):
                 f"train.temperature {self.train.temperature} is not rollout.sampling.temperature "
                 f"{self.rollout.sampling.temperature}: the learner would score other probabilities than were sampled"
             )
+        if self.rollout.averaged_samples:
+            if self.train.ema_decay is None:
+                raise ValueError(
+                    f"rollout.averaged_samples {self.rollout.averaged_samples} has no average to draw from: set "
+                    f"train.ema_decay, 0.99 say, or leave it out"
+                )
+            if not self.train.knows_sampler:
+                raise ValueError(
+                    "rollout.averaged_samples are of another policy than the one that learns, and nothing here "
+                    "corrects for it: set train.old_logprobs=sampler, or train.importance_correction=token_truncate"
+                )
         return self
 
 

@@ -258,7 +258,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
             if base := other_base(value, model):
                 console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
         ranks = [int(p.lora_config.get("r", 8)) for p in policies.values()]
-        spec = engine_spec(model, config.engine, max(ranks), 1, 0)
+        spec = engine_spec(model, config.engine, max(ranks), 2, 0)
         with open_session(config, spec, config.engines) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)

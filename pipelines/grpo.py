@@ -87,7 +87,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.max_staleness, config.seed)
+        spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
         console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
@@ -203,6 +203,7 @@ class _Run:
             sampling=rollout.sampling,
             prompt=config.prompt,
             seed=config.seed,
+            averaged=rollout.averaged_samples,
             coordinator=self._coordinator_name,
         )
         self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
@@ -244,6 +245,7 @@ class _Run:
             store=self._folder.checkpoint_store,
             canary=(canary[0].tolist(), canary[1].tolist()),
             initial=self._initial,
+            publish_average=config.rollout.averaged_samples > 0,
         )
         resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
         trainer = TorchTrainer(

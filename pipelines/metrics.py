@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 from typing import Any
 
-from problems.problem import Status
+from problems.problem import Status, Verdict
 from rollout.admission import StepBatch
 from rollout.coordinator import Event
 
@@ -31,25 +32,32 @@ def step_row(event: Event) -> dict[str, Any]:
 def batch_row(batch: StepBatch) -> dict[str, Any]:
     """Rewards, outcomes, staleness and losses of a step's groups."""
     groups = batch.groups
-    verdicts = [v for g in groups for v in g.verdicts]
-    scored = [r for g in groups for r in g.rewards if r is not None]
-    judged = [v for v in verdicts if v.status is not Status.INFRASTRUCTURE]
-    lengths = [len(s.completion_ids) for g in groups for s in g.samples]
+    every = [one for g in groups for one in zip(g.samples, g.verdicts, g.rewards, strict=True)]
+    # What is said of the policy is said of its own samples.
+    own = [one for one in every if not one[0].averaged]
+    samples, verdicts = [s for s, _, _ in own], [v for _, v, _ in own]
+    averages = [v for s, v, _ in every if s.averaged]
+    averaged = {"averaged_pass_rate": _passed(averages)} if averages else {}
     counts = collections.Counter(str(v.status) for v in verdicts)
     return {
-        "reward": _mean(scored),
-        "pass_rate": _mean([v.passed for v in judged]),
+        "reward": _mean([r for _, _, r in own if r is not None]),
+        "pass_rate": _passed(verdicts),
+        **averaged,
         "groups_sampled": len(groups),
         "groups_informative": sum(batch.informative),
         "acceptance": _mean(batch.informative),
         "staleness_mean": _mean(batch.staleness),
         "staleness_max": max(batch.staleness, default=0),
-        "completion_length": _mean(lengths),
-        "truncated": _mean([s.finish_reason == "length" for g in groups for s in g.samples]),
+        "completion_length": _mean([len(s.completion_ids) for s in samples]),
+        "truncated": _mean([s.finish_reason == "length" for s in samples]),
         "statuses": dict(sorted(counts.items())),
-        "verify_cpu_seconds": sum(v.cpu_seconds for v in verdicts),
+        "verify_cpu_seconds": sum(v.cpu_seconds for _, v, _ in every),
         **{f"groups_{name}": count for name, count in batch.counts.items()},
     }
+
+
+def _passed(verdicts: Sequence[Verdict]) -> float:
+    return _mean([v.passed for v in verdicts if v.status is not Status.INFRASTRUCTURE])
 
 
 def _mean(values: Any) -> float:

@@ -44,7 +44,7 @@ class Pupil:
         a learner on the cluster, for which the engine leaves room."""
         self._config = config
         self._model = model
-        self._spec = engine_spec(model, engine, rank, 1, 0)
+        self._spec = engine_spec(model, engine, rank, 2, 0)
         self._max_tokens = max_tokens
         self._folder = folder
         self._console = console

@@ -16,6 +16,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("step", pa.int32()),  # the learner's step that consumed it; -1 in an evaluation
         ("policy_version", pa.int32()),
         ("adapter_hash", pa.string()),
+        ("averaged", pa.bool_()),
         ("sequence", pa.int64()),
         ("attempt", pa.int32()),
         ("group_id", pa.string()),
@@ -64,6 +65,7 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
     for number, (sample, verdict, reward) in enumerate(zip(group.samples, group.verdicts, group.rewards)):
         answered = {
             "policy_version": sample.policy_version, "adapter_hash": sample.adapter_hash,
+            "averaged": sample.averaged,
             "group_id": sample.group_id, "index": sample.index, "problem_id": sample.problem_id,
             "completion": sample.text, "completion_ids": sample.completion_ids, "logprobs": sample.logprobs,
             "finish_reason": sample.finish_reason, "engine": sample.engine, "reward": reward,
@@ -111,6 +113,7 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
             policy_version=row["policy_version"],
             adapter_hash=row["adapter_hash"],
             engine=row["engine"],
+            averaged=bool(row["averaged"]),
         )
         for row in rows
     )

@@ -87,9 +87,9 @@ def interruption() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def engine_spec(model: str, config: EngineConfig, lora_rank: int, staleness: int, seed: int) -> EngineSpec:
+def engine_spec(model: str, config: EngineConfig, lora_rank: int, live_adapters: int, seed: int) -> EngineSpec:
     """What the engines of a job are started with."""
-    return EngineSpec(model, config, lora_rank, live_adapters=staleness + 1, seed=seed)
+    return EngineSpec(model, config, lora_rank, live_adapters=live_adapters, seed=seed)
 
 
 def wait_for_engines(session: Session) -> None:

@@ -119,7 +119,7 @@ def run(
             with ray_session(config.address or None) as ray:
                 _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
                 return Outcome(path, _learn(ray, learner, config, model, folder, traces, initial, console))
-        spec = engine_spec(model, config.engine, config.sft.lora_r, 1, 0)
+        spec = engine_spec(model, config.engine, config.sft.lora_r, 2, 0)
         with open_session(config, spec, 1, config.sft.workers) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)

@@ -132,6 +132,8 @@ class Sample:
     adapter_hash: str
     """Hash of the adapter bytes that sampled it; "" for the base model."""
     engine: str = ""
+    averaged: bool = False
+    """Drawn from the moving average of the policy, not from the policy itself."""
 
 
 @dataclass(frozen=True, slots=True)

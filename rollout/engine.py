@@ -21,7 +21,7 @@ from problems.problem import Sample
 from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair import FairGate
-from rollout.policy import Canary, PolicyVersion, Publication
+from rollout.policy import Canary, PolicyVersion, Publication, average_of
 
 CANARY_BOUNDS = {"float32": 1e-4, "bfloat16": 0.15, "float16": 0.05}
 """Largest |engine - learner| log-probability of a rightly loaded adapter, by the engine's dtype."""
@@ -49,6 +49,8 @@ class GroupRequest:
     sampling: Sampling
     min_version: int = 0
     """Oldest policy version that may answer."""
+    averaged: int = 0
+    """How many of the G, the last ones, are drawn from the moving average of the policy."""
 
 
 @dataclass(slots=True)
@@ -123,7 +125,9 @@ class Engine:
         learner's; the version is then not served.
         """
         began = time.perf_counter()
-        policy = publication.policy
+        policy, average = publication.policy, publication.average
+        # First the average: whoever finds the policy held finds its average too.
+        before = await self.load(average) if average is not None else None
         loaded = await self._install(policy)
         gap = float("nan")
         if publication.canary is not None:
@@ -134,8 +138,11 @@ class Engine:
         await self._retire(policy.run)
         self._stats.loads += 1
         seconds = time.perf_counter() - began
-        self._backend.clock.load += seconds
-        return LoadReport(seconds, len(policy.weights), gap)
+        if before is None:
+            self._backend.clock.load += seconds
+            return LoadReport(seconds, len(policy.weights), gap)
+        self._backend.clock.load += seconds - before.seconds
+        return LoadReport(seconds, before.bytes + len(policy.weights), max(before.canary_gap, gap))
 
     async def generate(self, request: GroupRequest) -> list[Sample]:
         """The G samples of a group, in the order of their seeds.
@@ -148,8 +155,11 @@ class Engine:
 
     async def _generate(self, request: GroupRequest) -> list[Sample]:
         # The policy is chosen now and not before the wait: the youngest there is when the samples are drawn.
-        loaded = self._current(request.run, request.min_version)
-        loaded.in_flight += 1
+        loaded = [self._current(request.run, request.min_version)] * (len(request.seeds) - request.averaged)
+        if request.averaged:
+            loaded += [self._current(average_of(request.run), request.min_version)] * request.averaged
+        for one in loaded:
+            one.in_flight += 1
         try:
             prompt = request.prompt_ids.tolist()
             requests = [
@@ -157,17 +167,23 @@ class Engine:
                     f"{self.name}-{next(self._request_ids)}",
                     prompt,
                     _params(request.sampling, seed),
-                    loaded.lora,
+                    one.lora,
                 )
-                for seed in request.seeds
+                for seed, one in zip(request.seeds, loaded, strict=True)
             ]
             outputs = await self._backend.generate(requests)
         finally:
-            loaded.in_flight -= 1
-        if loaded.forgotten and not loaded.in_flight:
-            await self._free(loaded)
-        await self._retire(request.run)
-        return [self._sample(request, loaded, index, output) for index, output in enumerate(outputs)]
+            for one in loaded:
+                one.in_flight -= 1
+        for one in {id(one): one for one in loaded}.values():
+            if one.forgotten and not one.in_flight:
+                await self._free(one)
+        for run in (request.run, average_of(request.run)):
+            await self._retire(run)
+        return [
+            self._sample(request, one, index, output)
+            for index, (one, output) in enumerate(zip(loaded, outputs, strict=True))
+        ]
 
     async def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], run: str) -> np.ndarray:
         """float32 [completion length]: log-probabilities of a completion at temperature 1 under the run's policy."""
@@ -176,7 +192,7 @@ class Engine:
     async def forget(self, run: str) -> None:
         """Frees all adapters of a run that has ended: those that requests in flight want, after the last of them."""
         self._gate.forget(run)
-        for loaded in self._policies.pop(run, []):
+        for loaded in [*self._policies.pop(run, []), *self._policies.pop(average_of(run), [])]:
             loaded.forgotten = True
             if not loaded.in_flight:
                 await self._free(loaded)
@@ -281,6 +297,7 @@ class Engine:
             policy_version=loaded.policy_number,
             adapter_hash=loaded.adapter_hash,
             engine=self.name,
+            averaged=index >= len(request.seeds) - request.averaged,
         )
 
 

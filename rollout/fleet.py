@@ -31,6 +31,8 @@ class RolloutJob:
     sampling: Sampling
     prompt: PromptConfig = field(default_factory=PromptConfig)
     seed: int = 0
+    averaged: int = 0
+    """How many of the group are drawn from the moving average of the policy."""
     coordinator: str = ""
     """Name of the actor that holds the run's current policy; "" where the policy was loaded by hand."""
 
@@ -93,6 +95,7 @@ class EngineActor:
             seeds=sample_seeds(job.seed, lease.sequence, job.group_size),
             sampling=sampling,
             min_version=lease.min_version,
+            averaged=job.averaged,
         )
         try:
             samples = await self._engine.generate(request)

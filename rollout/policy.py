@@ -62,6 +62,11 @@ class PolicyVersion:
         return cls(run=run, number=number, weights=(path / ADAPTER_WEIGHTS).read_bytes(), lora_config=config)
 
 
+def average_of(run: str) -> str:
+    """The name under which engines hold the moving averages of a run's policies."""
+    return f"{run}-average"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Canary:
     """Fixed tokens with the log-probabilities that the learner computes for them under one policy version."""
@@ -80,3 +85,5 @@ class Publication:
 
     policy: PolicyVersion
     canary: Canary | None = None
+    average: Publication | None = None
+    """The moving average of the policy, for runs that sample from it too: a policy of the run `average_of(run)`."""

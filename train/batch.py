@@ -16,6 +16,9 @@ from problems.problem import Group, Sample
 from train.advantage import group_advantages, informative
 from train.config import TrainConfig
 
+AVERAGED = -1
+"""Stands for the version of samples that the moving average of the policy drew."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
@@ -32,6 +35,7 @@ class Row:
     advantages: np.ndarray
     """float32 [completion length]"""
     policy_version: int
+    """That sampled it; `AVERAGED` for the moving average's."""
     chosen: np.ndarray | None = None
     """float32 [completion length]: 1 on tokens that `train.covariance` chose; None where it did not choose."""
 
@@ -211,7 +215,7 @@ def _row(sample: Sample, advantage: float, prompts: dict[bytes, int]) -> Row:
         completion_ids=sample.completion_ids,
         sampler_logprobs=np.asarray(sample.logprobs, dtype=np.float32),
         advantages=np.full(len(sample.completion_ids), advantage, dtype=np.float32),
-        policy_version=sample.policy_version,
+        policy_version=AVERAGED if sample.averaged else sample.policy_version,
     )
 
 

@@ -92,7 +92,7 @@ class TrainConfig(BaseModel):
     """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
 
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the adapter, written into checkpoints, never sampled from."""
+    """Decay of a moving average of the adapter, kept in checkpoints; rollout.averaged_samples draws from it."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -210,6 +210,11 @@ class TrainConfig(BaseModel):
         if self.importance_correction is not None:
             return self.importance_correction
         return "token_truncate" if self.old_logprobs == "learner" else "off"
+
+    @property
+    def knows_sampler(self) -> bool:
+        """Whether the loss weighs each token by how likely its sampler was to draw it."""
+        return self.old_logprobs == "sampler" or self.correction != "off"
 
     @property
     def correction_range(self) -> tuple[float | None, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from problems.problem import Group
 from rollout.policy import PolicyVersion
-from train.batch import MicroBatch, Row, TrainBatch, micro_batches
+from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
 from train.covariance import mark
 from train.lora import Adapter
@@ -116,6 +116,8 @@ class Learner:
         metrics, gaps = tally.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
             metrics["logprob_gap/fresh_max"] = fresh.max
+        if (averaged := gaps.get(AVERAGED)) is not None:
+            metrics["logprob_gap/averaged_mean"] = averaged.mean
         self._guard_entropy(metrics)
         if batch.rows:
             self._average()
@@ -151,6 +153,12 @@ class Learner:
         with nullcontext() if adapter else self.adapter.off():
             return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
 
+    def start_from(self, policy: PolicyVersion) -> None:
+        """Takes over an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
+        self.adapter.load(policy)
+        if self.average is not None:
+            self.average = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
+
     def policy(self, run: str, number: int) -> PolicyVersion:
         """The adapter as it is now, as version `number` of `run`."""
         return self.adapter.export(run, number)
@@ -158,6 +166,19 @@ class Learner:
     def averaged_policy(self, run: str, number: int) -> PolicyVersion | None:
         """The moving average of the adapter, as version `number` of `run`; None where none is kept."""
         return None if self.average is None else self.adapter.export(run, number, self.average)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The moving average in the adapter's place, for as long as the context lasts. Raises ValueError where none
+        is kept."""
+        if self.average is None:
+            raise ValueError("this learner keeps no moving average: set ema_decay")
+        own = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
+        self.adapter.load_tensors(self.average, "average")
+        try:
+            yield
+        finally:
+            self.adapter.load_tensors(own, "own weights")
 
     @property
     def signature(self) -> dict[str, Any]:

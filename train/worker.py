@@ -19,7 +19,7 @@ import numpy as np
 import torch.distributed as dist
 
 from problems.problem import Group
-from rollout.policy import Canary, PolicyVersion, Publication
+from rollout.policy import Canary, PolicyVersion, Publication, average_of
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
@@ -90,6 +90,8 @@ class Job:
     device: str = "auto"
     initial: PolicyVersion | None = field(default=None, repr=False)
     """Adapter to start from instead of a fresh one, where there is no checkpoint."""
+    publish_average: bool = False
+    """Whether engines get the moving average of the policy as well."""
     store: CheckpointStore | None = None
     """Where checkpoints are copied to and resumed from; None where `checkpoints` is all there is."""
 
@@ -206,17 +208,24 @@ def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str
     if found is not None:
         return dict(checkpoint.restore(found, learner).ledger)
     if job.initial is not None:
-        learner.adapter.load(job.initial)
+        learner.start_from(job.initial)
     return None
 
 
 def _publication(learner: Learner, job: Job) -> Publication:
     """The policy as it is now, with the learner's own log-probabilities of the canary under it."""
-    canary = None
-    if job.canary is not None:
-        prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in job.canary)
-        canary = Canary(prompt, completion, learner.score(prompt, completion))
-    return Publication(learner.policy(job.run, learner.steps_done), canary)
+    average = None
+    if job.publish_average:
+        with learner.averaged():
+            average = Publication(learner.policy(average_of(job.run), learner.steps_done), _canary(learner, job))
+    return Publication(learner.policy(job.run, learner.steps_done), _canary(learner, job), average)
+
+
+def _canary(learner: Learner, job: Job) -> Canary | None:
+    if job.canary is None:
+        return None
+    prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in job.canary)
+    return Canary(prompt, completion, learner.score(prompt, completion))
 
 
 def _save(learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any] | None, job: Job) -> Checkpoint:

@@ -102,7 +102,8 @@ def _session(config: SweepConfig, axes: Sequence[Axis], model: str, trials: int,
     rank = max([grpo.train.lora_r, *(axis.largest for axis in axes if axis.key == "train.lora_r")])
     staleness = max([grpo.rollout.max_staleness, *(a.largest for a in axes if a.key == "rollout.max_staleness")])
     # One more for the policy that is being measured.
-    spec = engine_spec(model, grpo.rollout.engine, rank, (trials + 1) * (staleness + 1) - 1, grpo.seed)
+    each = grpo.rollout.model_copy(update={"max_staleness": staleness}).live_adapters
+    spec = engine_spec(model, grpo.rollout.engine, rank, (trials + 1) * each, grpo.seed)
     named = grpo.model_copy(update={"name": config.name})
     with open_session(named, spec, grpo.rollout.engines, grpo.train.workers, max(1, trials)) as session:
         with console.status("starting the rollout engines"):

@@ -88,7 +88,7 @@ def _run(
     if fleet.engines:
         session = Session(ray, list(fleet.engines), fleet.learner, f"{fleet.run}-{trial}", fleet.model)
         return run_in(session, grpo, folder, console, before, report.step)
-    spec = engine_spec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.max_staleness, grpo.seed)
+    spec = engine_spec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
     with open_session(grpo, spec, grpo.rollout.engines, grpo.train.workers) as session:
         wait_for_engines(session)
         return run_in(replace(session, model=fleet.model), grpo, folder, console, before, report.step)

@@ -87,9 +87,12 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tiny_student, runs, w
     assert sorted(tables[0]["completion"].to_pylist()) == sorted(tables[1]["completion"].to_pylist())
 
 
+AVERAGED = ["--rollout.averaged-samples=1", "--train.ema-decay=0.9"]
+
+
 def test_killed_actors_lose_nothing(tiny_student, runs):
     folder = runs / "killed"
-    process = start(*grpo(tiny_student, runs, "killed", "--steps=9", "--rollout.max-staleness=1"))
+    process = start(*grpo(tiny_student, runs, "killed", "--steps=9", "--rollout.max-staleness=1", *AVERAGED))
     for step, title in ((2, "EngineActor"), (4, "JudgeStage"), (6, "RayTrainWorker")):
         wait_for_step(folder, step, process)
         victims = titled(title, process.pid)
@@ -107,6 +110,10 @@ def test_killed_actors_lose_nothing(tiny_student, runs):
     ledger = json.loads((folder / "ledger.json").read_text())
     assert numbers == sorted([*range(ledger["low_water"]), *ledger["above"]]), "none lost"
     assert all(row["staleness_max"] <= 1 for row in steps(folder))
+    for path in (folder / "samples").glob("step-*.parquet"):
+        drawn = [row["averaged"] for row in pq.read_table(path, columns=["averaged"]).to_pylist()]
+        assert drawn == [False, False, False, True] * 4, "engines that came back have the average too"
+    assert all(row["publish/canary_gap"] < 1e-4 for row in steps(folder))
     log = (folder / "log.txt").read_text()
     assert "the learner was started again" in log and "engine-0 was started again" in log
 

@@ -213,6 +213,33 @@ def test_the_average_follows_the_adapter_and_changes_nothing():
     assert plain.averaged_policy("r", 0) is None
 
 
+def test_the_average_takes_the_adapters_place_and_gives_it_back():
+    learner, groups = Learner(tiny_model(), TrainConfig(ema_decay=0.75)), make_groups()
+    learner.start_from(Learner(tiny_model(), TrainConfig(seed=4)).policy("other", 3))
+    assert learner.averaged_policy("r", 0).weights == learner.policy("r", 0).weights, "both begin where the run does"
+    for _ in range(2):
+        learner.step(groups)
+    prompt, completion = groups[0].samples[0].prompt_ids, groups[0].samples[0].completion_ids
+    own, before = weights(learner).clone(), learner.score(prompt, completion)
+    with learner.averaged():
+        assert learner.policy("r", 2).weights == learner.averaged_policy("r", 2).weights
+        assert not np.allclose(learner.score(prompt, completion), before, atol=1e-4)
+    assert torch.equal(weights(learner), own)
+    with pytest.raises(ValueError, match="ema_decay"), Learner(tiny_model(), TrainConfig()).averaged():
+        pass
+
+
+def test_samples_of_the_average_are_weighed_and_told_apart():
+    learner = Learner(tiny_model(), TrainConfig(ema_decay=0.9))
+    group = on_policy(learner, make_group(np.random.default_rng(2), [1.0, 0.0, 1.0, 0.0], version=0))
+    *own, last = group.samples
+    last = dataclasses.replace(last, averaged=True, logprobs=last.logprobs - 0.25)
+    result = learner.step([dataclasses.replace(group, samples=(*own, last))])
+    assert result.metrics["logprob_gap/fresh_max"] < 1e-5, "the policy's own samples are as fresh as ever"
+    assert result.metrics["logprob_gap/averaged_mean"] == pytest.approx(0.25, abs=1e-4)
+    assert result.metrics["importance/max"] == pytest.approx(math.exp(0.25), abs=1e-3)
+
+
 def test_the_entropy_floor_holds_the_entropy_up():
     """One group, learnt again and again, makes the policy sure of its answers: the bonus must keep it from that."""
     groups, entropies, bonus = [make_group(np.random.default_rng(3), [1.0, 0.0, 0.0, 0.0])], [], []
