@@ -271,7 +271,7 @@ def main(argv: list[str] | None = None) -> int:
     model, command = _COMMANDS[argv[0]]
     try:
         return command(tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}"))
-    except (CannotRun, BadFolder, IsolationTooLow, ZygoteDied) as error:
+    except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:
         print(f"crucible verify {argv[0]}: {error}", file=sys.stderr)
         return 2
 

@@ -1,11 +1,15 @@
 """Folders of hostile programs: none wins, here or in a Ray actor, and the runner sees it when one does."""
 
+import concurrent.futures
 import json
+import os
 
 import pytest
 from conftest import HONEST
 
 from problems.problem import Problem, Status, Verdict
+from verify.attacks import arena
+from verify.attacks.arena import Arena
 from verify.attacks.folder import BadFolder, coin_change_problem, load
 from verify.attacks.run import trials
 from verify.cli import RayTarget, main
@@ -174,6 +178,23 @@ def test_the_command_tells_by_its_exit_status(tmp_path, capsys):
     rows["odd"] = ("def coin_change(c, a): return 1", "compat", ["reward"])
     assert main(["attack", str(folder_of(tmp_path, rows))]) == 1
     assert "REFUSED" in capsys.readouterr().out
+
+
+def test_one_arena_waits_for_another(monkeypatch):
+    """Attacks look for names that a machine has once, whoever runs them."""
+    first, second = Arena(os.getuid()), Arena(os.getuid())
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, first:
+        waiting = pool.submit(second.__enter__)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        first.__exit__()
+        assert waiting.result(10) is second and second.traces("nobody") == set()
+        monkeypatch.setattr(arena, "WAIT_SECONDS", 0.0)
+        third = Arena(os.getuid())
+        with pytest.raises(TimeoutError, match="another attack run"):
+            third.__enter__()
+        assert not third.root.exists()
+        second.__exit__()
 
 
 def test_the_problem_of_the_attacks_is_right():

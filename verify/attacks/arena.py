@@ -4,6 +4,7 @@ touched."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -14,6 +15,10 @@ from pathlib import Path
 
 PORT = 46379
 """Where attacks look for a listener on loopback; another one is taken where it is in use."""
+ABSTRACT = ("\0sbx_abstract", "\0sbx_abstract_dgram")
+"""Names without a file by which attacks look for a stream and a datagram socket; the machine has them once."""
+WAIT_SECONDS = 900.0
+"""How long one attack run waits for another on the same machine to end."""
 SECRET_FILE, SECRET_KEY = "sk-canary-file", "sk-canary-env"
 _ENVIRONMENT_KEY = "FAKE_API_KEY"
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC)
@@ -22,7 +27,8 @@ _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_AS, reso
 class Arena:
     """Prepares the canaries; `uid` is the sandbox's user, who owns the secret file and runs the bystander.
 
-    A context manager: on leaving, the bystander, the listeners, the key and the folder are gone.
+    A context manager: on leaving, the bystander, the listeners, the key and the folder are gone. Entering waits for any
+    other arena on this machine, and raises TimeoutError where that one does not end.
     """
 
     def __init__(self, uid: int):
@@ -34,6 +40,12 @@ class Arena:
         self._limits = self._read_limits()
 
     def __enter__(self) -> Arena:
+        try:
+            for kind, name in zip((socket.SOCK_STREAM, socket.SOCK_DGRAM), ABSTRACT, strict=True):
+                self._listen_alone(kind, name)
+        except BaseException:
+            self.__exit__()
+            raise
         os.chmod(self.root, 0o755)
         self.canary.mkdir()
         os.chmod(self.canary, 0o777)
@@ -48,8 +60,6 @@ class Arena:
         (self.root / "canary_port").write_text(str(self._listen_on_port()))
         self._listen(socket.AF_UNIX, socket.SOCK_STREAM, str(self.root / "canary_sock"))
         os.chmod(self.root / "canary_sock", 0o777)
-        self._listen(socket.AF_UNIX, socket.SOCK_STREAM, "\0sbx_abstract")
-        self._listen(socket.AF_UNIX, socket.SOCK_DGRAM, "\0sbx_abstract_dgram")
         os.environ[_ENVIRONMENT_KEY] = SECRET_KEY
         self.revive_victim()
         return self
@@ -113,6 +123,22 @@ class Arena:
             except OSError:
                 continue
         raise OSError(f"no port on loopback can be listened on, {PORT} nor any other")
+
+    def _listen_alone(self, kind: int, name: str) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self._listen(socket.AF_UNIX, kind, name)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"another attack run on this machine has held the socket @{name[1:]} for {WAIT_SECONDS:.0f} s: "
+                        f"end it, or wait for it"
+                    ) from None
+            time.sleep(0.1)
 
     def _listen(self, family: int, kind: int, address: object) -> object:
         sock = socket.socket(family, kind)
