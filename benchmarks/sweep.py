@@ -1,6 +1,6 @@
 """Four trials on one shared fleet beside the same four with engines of their own, one after the other.
 
-    python benchmarks/sweep.py [--steps 20] [--groups 8] [--model student]
+    python benchmarks/sweep.py [--steps 10] [--groups 8] [--model student]
 
 Both are `crucible sweep` with the same settings, problems, steps and evaluations. Engine memory is the sum over all
 engine processes that the sweep started of the largest proportional set size each had: what four trials' engines take,
@@ -27,7 +27,7 @@ SPACE = ("beta=0,0.05", "lora_r=4,16")
 def main() -> None:
     """Runs both sweeps and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20, help="steps of each trial")
+    parser.add_argument("--steps", type=int, default=10, help="steps of each trial")
     parser.add_argument("--groups", type=int, default=8, help="groups a step, of 8 completions")
     parser.add_argument("--model", default="student")
     options = parser.parse_args()
@@ -48,7 +48,17 @@ def sweep(folder: Path, name: str, options: argparse.Namespace, more: list[str])
     """Wall seconds of a sweep, and of its engines the number and the sum of their largest sizes in bytes."""
     command = [
         *(sys.executable, "-m", "pipelines.cli", "sweep", "--name", name, "--runs", str(folder)),
-        *("--config", str(ROOT / "pipelines" / "configs" / "sweep.yaml"), "--space", *SPACE, "--scheduler", "none"),
+        *(
+            "--config",
+            str(ROOT / "pipelines" / "configs" / "sweep.yaml"),
+            "--space",
+            *SPACE,
+            "--scheduler",
+            "none",
+            "--seeds",
+            "0",
+        ),
+        *("--grpo.evaluation.problems", "24", "--grpo.evaluation.samples", "4"),
         *("--grpo.model", options.model, "--grpo.steps", str(options.steps)),
         *("--grpo.rollout.groups-per-step", str(options.groups), *more),
     ]
