@@ -113,7 +113,7 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
             policy_version=row["policy_version"],
             adapter_hash=row["adapter_hash"],
             engine=row["engine"],
-            averaged=bool(row["averaged"]),
+            averaged=bool(row.get("averaged")),  # absent in folders of before there was one
         )
         for row in rows
     )

@@ -161,8 +161,8 @@ def _shorten_poll() -> None:
     """Lets finished rows move on after 30 ms at most.
 
     Ray Data's scheduling loop waits until *all* running tasks have something to say or this time is over, so with tasks
-    that take seconds each stage of the stream adds the full time (100 ms unless set) to every row. Each turn of that loop
-    costs CPU: at 10 ms the four streams of a small sweep on two cores took a fourteenth of its wall time.
+    that take seconds each stage of the stream adds the full time (100 ms unless set) to every row. Each turn of that
+    loop costs CPU: at 10 ms the four streams of a small sweep took a fourteenth of the wall time of two cores.
     """
     from ray.data._internal.execution import streaming_executor_state
 

@@ -76,8 +76,9 @@ def sample_row(step: int, number: int, **values) -> dict:
     status = draw.choice([Status.PASSED, Status.WRONG_ANSWER, Status.EXCEPTION])
     problem = ProblemStream(ProblemsConfig(seed=3), "train").problem(number)
     row = {
-        "step": step, "policy_version": max(0, step - 1), "adapter_hash": "ab", "sequence": number, "attempt": 0,
-        "group_id": f"{number}.0", "index": 0, "problem_id": problem.id, "question_hash": problem.question_hash,
+        "step": step, "policy_version": max(0, step - 1), "adapter_hash": "ab", "averaged": False, "sequence": number,
+        "attempt": 0, "group_id": f"{number}.0", "index": 0, "problem_id": problem.id,
+        "question_hash": problem.question_hash,
         "family": problem.family, "mode": problem.mode, "difficulty": problem.difficulty, "split": "train",
         "prompt": "", "completion": f"```python\ndef solve(n):\n    return n + {number}\n```", "completion_ids": [1, 2],
         "logprobs": [-0.5, -0.1], "finish_reason": "stop", "engine": "e0", "status": str(status),
