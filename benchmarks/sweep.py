@@ -48,16 +48,8 @@ def sweep(folder: Path, name: str, options: argparse.Namespace, more: list[str])
     """Wall seconds of a sweep, and of its engines the number and the sum of their largest sizes in bytes."""
     command = [
         *(sys.executable, "-m", "pipelines.cli", "sweep", "--name", name, "--runs", str(folder)),
-        *(
-            "--config",
-            str(ROOT / "pipelines" / "configs" / "sweep.yaml"),
-            "--space",
-            *SPACE,
-            "--scheduler",
-            "none",
-            "--seeds",
-            "0",
-        ),
+        *("--config", str(ROOT / "pipelines" / "configs" / "sweep.yaml")),
+        *("--space", *SPACE, "--scheduler", "none", "--seeds", "0"),
         *("--grpo.evaluation.problems", "24", "--grpo.evaluation.samples", "4"),
         *("--grpo.model", options.model, "--grpo.steps", str(options.steps)),
         *("--grpo.rollout.groups-per-step", str(options.groups), *more),

@@ -125,9 +125,16 @@ class Engine:
         learner's; the version is then not served.
         """
         began = time.perf_counter()
-        policy, average = publication.policy, publication.average
         # First the average: whoever finds the policy held finds its average too.
-        before = await self.load(average) if average is not None else None
+        parts = [part for part in (publication.average, publication) if part is not None]
+        gaps = [await self._load(part) for part in parts]
+        seconds = time.perf_counter() - began
+        self._backend.clock.load += seconds
+        return LoadReport(seconds, sum(len(part.policy.weights) for part in parts), max(gaps))
+
+    async def _load(self, publication: Publication) -> float:
+        """Loads one policy without its average; returns the canary's gap."""
+        policy = publication.policy
         loaded = await self._install(policy)
         gap = float("nan")
         if publication.canary is not None:
@@ -137,12 +144,7 @@ class Engine:
         versions.append(loaded)
         await self._retire(policy.run)
         self._stats.loads += 1
-        seconds = time.perf_counter() - began
-        if before is None:
-            self._backend.clock.load += seconds
-            return LoadReport(seconds, len(policy.weights), gap)
-        self._backend.clock.load += seconds - before.seconds
-        return LoadReport(seconds, before.bytes + len(policy.weights), max(before.canary_gap, gap))
+        return gap
 
     async def generate(self, request: GroupRequest) -> list[Sample]:
         """The G samples of a group, in the order of their seeds.
@@ -155,11 +157,13 @@ class Engine:
 
     async def _generate(self, request: GroupRequest) -> list[Sample]:
         # The policy is chosen now and not before the wait: the youngest there is when the samples are drawn.
-        loaded = [self._current(request.run, request.min_version)] * (len(request.seeds) - request.averaged)
+        own = self._current(request.run, request.min_version)
+        held, drawn_from = [own], [own] * (len(request.seeds) - request.averaged)
         if request.averaged:
-            loaded += [self._current(average_of(request.run), request.min_version)] * request.averaged
-        for one in loaded:
-            one.in_flight += 1
+            held.append(self._current(average_of(request.run), request.min_version))
+            drawn_from += [held[-1]] * request.averaged
+        for loaded in held:
+            loaded.in_flight += 1
         try:
             prompt = request.prompt_ids.tolist()
             requests = [
@@ -167,22 +171,22 @@ class Engine:
                     f"{self.name}-{next(self._request_ids)}",
                     prompt,
                     _params(request.sampling, seed),
-                    one.lora,
+                    loaded.lora,
                 )
-                for seed, one in zip(request.seeds, loaded, strict=True)
+                for seed, loaded in zip(request.seeds, drawn_from, strict=True)
             ]
             outputs = await self._backend.generate(requests)
         finally:
-            for one in loaded:
-                one.in_flight -= 1
-        for one in {id(one): one for one in loaded}.values():
-            if one.forgotten and not one.in_flight:
-                await self._free(one)
+            for loaded in held:
+                loaded.in_flight -= 1
+        for loaded in held:
+            if loaded.forgotten and not loaded.in_flight:
+                await self._free(loaded)
         for run in (request.run, average_of(request.run)):
             await self._retire(run)
         return [
-            self._sample(request, one, index, output)
-            for index, (one, output) in enumerate(zip(loaded, outputs, strict=True))
+            self._sample(request, loaded, index, output)
+            for index, (loaded, output) in enumerate(zip(drawn_from, outputs, strict=True))
         ]
 
     async def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], run: str) -> np.ndarray:

@@ -89,7 +89,7 @@ class Learner:
         self.entropy_weight = 0.0
         self.average: dict[str, Tensor] | None = None
         if config.ema_decay is not None:
-            self.average = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
+            self.average = self.adapter.copy()
 
     def step(self, groups: Sequence[Group]) -> StepResult:
         """One training step on `groups` (all of the step's groups, on every rank).
@@ -157,7 +157,7 @@ class Learner:
         """Takes over an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
         self.adapter.load(policy)
         if self.average is not None:
-            self.average = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
+            self.average = self.adapter.copy()
 
     def policy(self, run: str, number: int) -> PolicyVersion:
         """The adapter as it is now, as version `number` of `run`."""
@@ -173,7 +173,7 @@ class Learner:
         is kept."""
         if self.average is None:
             raise ValueError("this learner keeps no moving average: set ema_decay")
-        own = {name: value.detach().clone() for name, value in self.adapter.parameters.items()}
+        own = self.adapter.copy()
         self.adapter.load_tensors(self.average, "average")
         try:
             yield

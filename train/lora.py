@@ -79,6 +79,10 @@ class Adapter:
         weights = save_safetensors(shaped, metadata={"format": "pt"})
         return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config)
 
+    def copy(self) -> dict[str, Tensor]:
+        """The weights as they are now, by the names of `parameters`."""
+        return {name: value.detach().clone() for name, value in self.parameters.items()}
+
     def load(self, policy: PolicyVersion) -> None:
         """Takes over the weights of `policy`, in place.
 
