@@ -24,7 +24,6 @@ from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
     default_name,
-    engine_spec,
     open_session,
     resolve_model,
     wait_for_engines,
@@ -32,6 +31,7 @@ from pipelines.session import (
 )
 from pipelines.statistics import Difference
 from problems.problem import Group, Problem
+from rollout.backends import EngineSpec
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
 from rollout.policy import ADAPTER_BASE, PolicyVersion, Publication
@@ -258,7 +258,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
             if base := other_base(value, model):
                 console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
         ranks = [int(p.lora_config.get("r", 8)) for p in policies.values()]
-        spec = engine_spec(model, config.engine, max(ranks), 2, 0)
+        spec = EngineSpec(model, config.engine, max(ranks))
         with open_session(config, spec, config.engines) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)

@@ -33,7 +33,6 @@ from pipelines.samples import sample_rows
 from pipelines.session import (
     Session,
     default_name,
-    engine_spec,
     interruption,
     open_session,
     resolve_model,
@@ -42,6 +41,7 @@ from pipelines.session import (
 )
 from problems import families
 from problems.stream import ProblemStream
+from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.policy import PolicyVersion
@@ -87,7 +87,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        spec = engine_spec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
+        spec = EngineSpec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
         console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):

@@ -16,8 +16,9 @@ from rich.console import Console
 from pipelines.config import ConfigError, EvaluationConfig, JobConfig
 from pipelines.evaluate import Evaluation, evaluate, load_evaluation, read_adapter, write_evaluation
 from pipelines.run_folder import RunFolder
-from pipelines.session import Session, engine_spec, open_session, wait_for_engines
+from pipelines.session import Session, open_session, wait_for_engines
 from problems.problem import Problem
+from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
@@ -44,7 +45,7 @@ class Pupil:
         a learner on the cluster, for which the engine leaves room."""
         self._config = config
         self._model = model
-        self._spec = engine_spec(model, engine, rank, 2, 0)
+        self._spec = EngineSpec(model, engine, rank)
         self._max_tokens = max_tokens
         self._folder = folder
         self._console = console

@@ -18,7 +18,6 @@ from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, plan
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
-from rollout.config import EngineConfig
 from rollout.fleet import await_ready, start_fleet
 from rollout.prompts import PROMPT_FILE, PromptConfig
 
@@ -85,11 +84,6 @@ def interruption() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def engine_spec(model: str, config: EngineConfig, lora_rank: int, live_adapters: int, seed: int) -> EngineSpec:
-    """What the engines of a job are started with."""
-    return EngineSpec(model, config, lora_rank, live_adapters=live_adapters, seed=seed)
 
 
 def wait_for_engines(session: Session) -> None:

@@ -40,7 +40,6 @@ from pipelines.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.session import (
     Session,
     default_name,
-    engine_spec,
     open_session,
     resolve_model,
     wait_for_engines,
@@ -48,6 +47,7 @@ from pipelines.session import (
 )
 from pipelines.teach_config import SFTJobConfig
 from pipelines.traces import Trace, TracesError, read_traces
+from rollout.backends import EngineSpec
 from rollout.policy import ADAPTER_BASE, PolicyVersion
 from rollout.prompts import PromptBuilder
 from train.sft_config import SFTConfig
@@ -119,7 +119,7 @@ def run(
             with ray_session(config.address or None) as ray:
                 _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
                 return Outcome(path, _learn(ray, learner, config, model, folder, traces, initial, console))
-        spec = engine_spec(model, config.engine, config.sft.lora_r, 2, 0)
+        spec = EngineSpec(model, config.engine, config.sft.lora_r)
         with open_session(config, spec, 1, config.sft.workers) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)

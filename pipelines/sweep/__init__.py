@@ -33,7 +33,6 @@ from pipelines.run_folder import RunFolder, RunFolderError, plain_config, replac
 from pipelines.session import (
     Session,
     default_name,
-    engine_spec,
     open_session,
     resolve_model,
     wait_for_engines,
@@ -43,6 +42,7 @@ from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Setting, Trial, read_trial, settings_of, write_table
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.sweep.trial import TRIALS, Fleet, run_trial
+from rollout.backends import EngineSpec
 from rollout.policy import PolicyVersion
 from train import checkpoint
 
@@ -103,7 +103,7 @@ def _session(config: SweepConfig, axes: Sequence[Axis], model: str, trials: int,
     staleness = max([grpo.rollout.max_staleness, *(a.largest for a in axes if a.key == "rollout.max_staleness")])
     # One more for the policy that is being measured.
     each = grpo.rollout.model_copy(update={"max_staleness": staleness}).live_adapters
-    spec = engine_spec(model, grpo.rollout.engine, rank, (trials + 1) * each, grpo.seed)
+    spec = EngineSpec(model, grpo.rollout.engine, rank, (trials + 1) * each, grpo.seed)
     named = grpo.model_copy(update={"name": config.name})
     with open_session(named, spec, grpo.rollout.engines, grpo.train.workers, max(1, trials)) as session:
         with console.status("starting the rollout engines"):

@@ -19,9 +19,10 @@ from pipelines.config import GRPOConfig
 from pipelines.evaluate import load_evaluation
 from pipelines.grpo import MAY_CHANGE, Outcome, run_in
 from pipelines.run_folder import RunFolder
-from pipelines.session import Session, engine_spec, open_session, wait_for_engines
+from pipelines.session import Session, open_session, wait_for_engines
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.space import configure
+from rollout.backends import EngineSpec
 
 TRIALS = "trials"
 """Folder of the trials' run folders within the sweep's."""
@@ -88,7 +89,7 @@ def _run(
     if fleet.engines:
         session = Session(ray, list(fleet.engines), fleet.learner, f"{fleet.run}-{trial}", fleet.model)
         return run_in(session, grpo, folder, console, before, report.step)
-    spec = engine_spec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
+    spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
     with open_session(grpo, spec, grpo.rollout.engines, grpo.train.workers) as session:
         wait_for_engines(session)
         return run_in(replace(session, model=fleet.model), grpo, folder, console, before, report.step)
