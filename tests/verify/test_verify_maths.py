@@ -1,9 +1,16 @@
 """Mathematical answers: what is equal, what only looks so, and what never ends."""
 
+from pathlib import Path
+
 import pytest
 from conftest import problem
 
 from problems.problem import Status
+
+OWN = [
+    line for line in (Path(__file__).parent / "boxed_answers.txt").read_text().splitlines() if line[:1] not in ("#", "")
+]
+"""Pairs of our own beside those that another system was seen to decide wrongly, which stand below."""
 
 EQUAL = [
     ("5", "5.0"),
@@ -81,6 +88,14 @@ def test_equal(gold, answer, judge):
 @pytest.mark.parametrize("gold, answer", UNEQUAL)
 def test_unequal(gold, answer, judge):
     assert judged(judge, gold, answer).status is Status.WRONG_ANSWER
+
+
+@pytest.mark.parametrize("line", OWN)
+def test_pairs_of_our_own(line, judge):
+    how = "==" if " == " in line else "!="
+    gold, answer = line.split(f" {how} ", 1)
+    verdict = judged(judge, gold, answer)
+    assert verdict.status is (Status.PASSED if how == "==" else Status.WRONG_ANSWER), verdict
 
 
 def test_what_never_ends_is_ended(judge):

@@ -8,7 +8,7 @@ left.
 
 import re
 from fractions import Fraction
-from math import factorial
+from math import factorial, isfinite
 
 TOLERANCE = 1e-9
 """Relative, between a decimal and anything else."""
@@ -45,8 +45,9 @@ _REPLACED = (
     ("\u00b0", r"\degree"),
     (r"\%", "%"),
     ("~", " "),
-    ("\\ ", " "),
 )
+_SPACE = re.compile(r"(?<!\\)\\ ")
+"""TeX's space; behind a backslash it is the end of a matrix's row."""
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _LABEL = re.compile(r"\(?([A-J])\)?(?:[.:)]\s*|\s+|$)(.*)", re.DOTALL)
@@ -55,6 +56,9 @@ _UNIT = re.compile(
     r"(?:(?P<sign>\\degree|%)|\s+(?P<word>[A-Za-z][A-Za-z/^0-9. ]*)|(?P<glued>cm|mm|km|kg|mg|ml))\s*",
     re.DOTALL,
 )
+_SCIENTIFIC = re.compile(r"(\S+?)\s*\\times\s*10\s*\^\s*(?:\{\s*([-+]?\d{1,3})\s*\}|(\d))")
+_ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\\degree")
+_OF_AN_ANGLE = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _FRACTION = re.compile(r"([-+]?)\s*\\frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))")
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 _SHORT_UNITS = "mgshlLNJWVKCF"
@@ -77,6 +81,7 @@ def equal(gold, answer):
 def _clean(text):
     for old, new in _REPLACED:
         text = text.replace(old, new)
+    text = _SPACE.sub(" ", text)
     for word in _DROPPED:
         text = text.replace(word, "")
     text = _TEXT.sub(r" \1 ", text)
@@ -86,7 +91,8 @@ def _clean(text):
 
 
 def _bare(text):
-    return re.sub(r"\s+", "", text)
+    """Without the spaces that say nothing: two numbers, or two words, are not one."""
+    return re.sub(r"\s+", " ", re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text))
 
 
 def _same(ours, theirs):
@@ -182,7 +188,8 @@ def _same_value(ours, theirs):
     a, b = _number(mine), _number(yours)
     if a is not None and b is not None:
         if _close(a, b):
-            return True
+            # A share below 1 is not that many per cents.
+            return not (other_unit == "%" and not unit and 0 < abs(a) < 1)
         # A percentage may be given as the number of per cents or as the share.
         return (unit == "%") != (other_unit == "%") and _close(a / (100 if unit else 1), b / (100 if other_unit else 1))
     if (unit and other_unit) or not (unit or other_unit):
@@ -229,6 +236,8 @@ def _number(text):
         return Fraction(text)
     if found := re.fullmatch(r"(\d{1,3})!", text):
         return Fraction(factorial(int(found.group(1))))
+    if (found := _SCIENTIFIC.fullmatch(text)) and _DECIMAL.fullmatch(found.group(1)):
+        return Fraction(found.group(1)) * Fraction(10) ** int(found.group(2) or found.group(3))
     if found := re.fullmatch(r"([-+]?\d+)\s*/\s*([-+]?\d+)", text):
         return _quotient(found.group(1), found.group(2), "")
     if found := _FRACTION.fullmatch(text):
@@ -252,5 +261,28 @@ def _symbolic(ours, theirs):
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
     config = [LatexExtractionConfig(), ExprExtractionConfig()]
-    golds, answers = (parse("\\boxed{" + t + "}", config, parsing_timeout=None) for t in (ours, theirs))
-    return bool(golds and answers and verify(golds, answers, float_rounding=9, timeout_seconds=None))
+    golds, answers = (parse("\\boxed{" + _radians(t) + "}", config, parsing_timeout=None) for t in (ours, theirs))
+    if not golds or not answers:
+        return False
+    return verify(golds, answers, float_rounding=9, timeout_seconds=None) or _no_difference(golds[0], answers[0])
+
+
+def _radians(text):
+    """Degrees of a sine and its kin are a factor; elsewhere a unit."""
+    if _OF_AN_ANGLE.search(text):
+        return _ANGLE.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
+    return text.replace(r"\degree", r"^\circ")
+
+
+def _no_difference(ours, theirs):
+    """Whether two expressions differ by nothing, where math-verify, which takes i for an unknown, sees a difference."""
+    from sympy import Expr, I
+
+    if not (isinstance(ours, Expr) and isinstance(theirs, Expr)):
+        return False
+    imaginary = {symbol: I for symbol in (ours - theirs).free_symbols if symbol.name == "i"}
+    mine, yours = (value.doit().subs(imaginary) for value in (ours, theirs))
+    if mine.free_symbols or yours.free_symbols:
+        return bool(imaginary and (mine - yours).equals(0))
+    a, b = complex(mine.evalf(30)), complex(yours.evalf(30))
+    return isfinite(abs(a)) and abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
