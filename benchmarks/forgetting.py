@@ -26,7 +26,7 @@ from pipelines.statistics import Difference, paired_difference
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ("focus", "general")
-TAUGHT = ["--sft.learning-rate", "6e-3", "--sft.epochs", "10"]
+TAUGHT = ["--sft.learning-rate", "1e-2", "--sft.epochs", "10"]
 """Long and fast: at the command's own rate the default student forgets nothing within three iterations."""
 ARMS = {
     "no replay": ["--replay", "0", "--rollback", "False"],

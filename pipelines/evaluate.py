@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,8 +33,9 @@ from problems.problem import Group, Problem
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob
-from rollout.policy import ADAPTER_BASE, PolicyVersion, Publication
+from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
+from train.config import TrainConfig
 
 FORMAT = 1
 """Of `evaluation.json`."""
@@ -90,7 +90,7 @@ def evaluate(
 
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
-    publication = session.ray.put(Publication(PolicyVersion(run, 0, policy.weights, policy.lora_config)))
+    publication = session.ray.put(Publication(replace(policy, run=run, number=0)))
     try:
         session.ray.get([engine.load.remote(publication) for engine in session.engines])
     except session.ray.exceptions.RayTaskError as error:
@@ -180,10 +180,11 @@ def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
     return f"held-out pass@1 {moved}: {value:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]"
 
 
-def read_adapter(path: str, run: str, model: str = "") -> PolicyVersion:
+def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | None = None) -> PolicyVersion:
     """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
 
-    Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given.
+    Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given,
+    and for one of another rank than that of the `learner` that is to go on from it.
     """
     if not path:
         return PolicyVersion(run, 0)
@@ -195,23 +196,27 @@ def read_adapter(path: str, run: str, model: str = "") -> PolicyVersion:
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
     if model:
-        _check_base(path, folder / ADAPTER_BASE, model)
+        _check_base(path, policy.base, model)
+    rank = policy.lora_config.get("r")
+    if learner is not None and rank != learner.lora_r:
+        raise ConfigError(
+            f"adapter {path} does not fit: its lora_r is {rank}, and lora_r is {learner.lora_r} here; set it to {rank}"
+        )
     return policy
 
 
-def _check_base(adapter: str, record: Path, model: str) -> None:
+def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
     """Compares fingerprints where the adapter has one and was trained on a model of another name. Raises ConfigError.
 
     Of equal shape, an adapter of another model would load, and make nonsense of every answer.
     """
-    told = json.loads(record.read_text()) if record.is_file() else {}
     if not told.get("fingerprint") or told.get("model") == model:
         return
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from train.config import TrainConfig
-    from train.learner import fingerprint, load_base
+    from train.learner import load_base
+    from train.lora import fingerprint
 
     disable_progress_bar()
     try:

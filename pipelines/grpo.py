@@ -83,7 +83,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     if not config.name:
         config = config.model_copy(update={"name": default_name("grpo", model)})
     config = with_questions(config, console)
-    read_adapter(config.adapter, config.name, model)  # refused, if at all, before anything is started
+    initial = read_adapter(config.adapter, config.name, model, config.train) if config.adapter else None
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
@@ -92,7 +92,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
-            outcome = run_in(session, config, folder, console)
+            outcome = run_in(session, config, folder, console, initial)
         if outcome.finished:
             _report(folder)
     return outcome
@@ -103,14 +103,15 @@ def run_in(
     config: GRPOConfig,
     folder: RunFolder,
     console: Console,
+    initial: PolicyVersion | None,
     before: Evaluation | None = None,
     on_step: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> Outcome:
     """The run itself, in a session that is up: evaluates, trains, evaluates again.
 
-    `before` where the starting policy has been evaluated elsewhere; `on_step` is told every step's row of metrics.
+    `initial` is the adapter to go on from, which is `config.adapter`; `before` where the starting policy has been
+    evaluated elsewhere; `on_step` is told every step's row of metrics.
     """
-    initial = read_adapter(config.adapter, config.name) if config.adapter else None
     problems = held_out(config)
     max_tokens = config.rollout.sampling.max_tokens
     found = load_evaluation(folder, "before")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from pipelines.config import ConfigError, EvaluationConfig, JobConfig
 from pipelines.evaluate import Evaluation, evaluate, load_evaluation, read_adapter, write_evaluation
-from pipelines.run_folder import RunFolder
+from pipelines.run_folder import RunFolder, write_adapter
 from pipelines.session import Session, open_session, wait_for_engines
 from problems.problem import Problem
 from rollout.backends import EngineSpec
@@ -146,12 +146,4 @@ class Pupil:
 
 def numbered(policy: PolicyVersion, number: int) -> PolicyVersion:
     """The same adapter under another version number."""
-    return PolicyVersion(policy.run, number, policy.weights, policy.lora_config)
-
-
-def write_adapter(folder: Path, policy: PolicyVersion) -> Path:
-    """Writes `folder`/adapter as peft and vLLM read it, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "adapter"
-    policy.write(folder).rename(target)
-    return target
+    return replace(policy, number=number)

@@ -23,6 +23,7 @@ import math
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from pydantic import BaseModel
 from cluster.storage import CheckpointStore
 from pipelines.place import Place, RunFolderError
 from pipelines.samples import SAMPLE_SCHEMA
+from rollout.policy import PolicyVersion
 from train.checkpoint import HEAD
 
 RUN_FOLDER_LINE = "run folder: "
@@ -278,6 +280,17 @@ def replace_file(path: Path, content: str | bytes) -> Path:
     os.replace(aside, path)
     _sync(path.parent)
     return path
+
+
+def write_adapter(folder: Path, policy: PolicyVersion) -> Path:
+    """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, in place of one that is there."""
+    aside, target = folder / f".adapter-{uuid.uuid4().hex[:8]}", folder / "adapter"
+    written = policy.write(aside)
+    if target.exists():
+        shutil.rmtree(target)
+    written.rename(target)
+    aside.rmdir()
+    return target
 
 
 def plain_config(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:

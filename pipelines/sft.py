@@ -8,7 +8,6 @@ adapter/        the adapter of lowest validation loss, as `grpo --adapter` and `
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import threading
 import uuid
@@ -36,7 +35,7 @@ from pipelines.evaluate import (
     verdict_line,
     write_evaluation,
 )
-from pipelines.run_folder import RunFolder, RunFolderError, replace_file
+from pipelines.run_folder import RunFolder, RunFolderError, replace_file, write_adapter
 from pipelines.session import (
     Session,
     default_name,
@@ -48,7 +47,7 @@ from pipelines.session import (
 from pipelines.teach_config import SFTJobConfig
 from pipelines.traces import Trace, TracesError, read_traces
 from rollout.backends import EngineSpec
-from rollout.policy import ADAPTER_BASE, PolicyVersion
+from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder
 from train.sft_config import SFTConfig
 
@@ -84,8 +83,6 @@ class Job:
     train: Sequence[Any] = field(repr=False)
     val: Sequence[Any] = field(repr=False)
     initial: PolicyVersion | None = field(repr=False, default=None)
-    initial_base: str = ""
-    """Fingerprint of the base model that `initial` was trained on; "" where nobody wrote it down."""
 
 
 def run(
@@ -107,7 +104,8 @@ def run(
     if not config.name:
         config = config.model_copy(update={"name": default_name("sft", model)})
     traces = read_traces(config.traces)
-    initial = read_adapter(config.adapter, config.name) if config.adapter else initial
+    if config.adapter:
+        initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
@@ -167,7 +165,6 @@ def _learn(
         train=train,
         val=val,
         initial=initial,
-        initial_base=_base_of(config.adapter),
     )
     with _progress(folder, console):
         fit_workers(demand, config.sft.workers, job, job.folder, sft_worker)
@@ -284,7 +281,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
     import torch
     from transformers import AutoTokenizer
 
-    from train.learner import fingerprint, load_base
+    from train.learner import load_base
     from train.pretrain import prepare_cpu
     from train.sft import checkpoint_step, fit
 
@@ -297,12 +294,6 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
         folder.roll_back(checkpoint_step(folder.checkpoints))
     try:
         base = load_base(job.model, job.config.adapter, ray.train.torch.get_device())
-        print_of = fingerprint(base)
-        if job.initial_base and job.initial_base != print_of:
-            raise ValueError(
-                f"the adapter to go on from is of base model {job.initial_base}, and {job.model} is {print_of}; use "
-                "the model that it was trained on, or leave sft's adapter out"
-            )
         result = fit(
             base,
             AutoTokenizer.from_pretrained(job.model),
@@ -319,7 +310,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
             replace_file(folder.path / OUTCOME_FILE, json.dumps({"error": str(error)}))
         return
     if first:
-        write_adapter(folder.path, result.policy, job.model, print_of)
+        write_adapter(folder.path, result.policy)
         figures = {
             "steps": result.steps,
             "best_step": result.best_step,
@@ -328,30 +319,6 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
             "adapter_hash": result.policy.adapter_hash,
         }
         replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))
-
-
-def write_adapter(folder: Path, policy: PolicyVersion, model: str, base: str) -> Path:
-    """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, with what it is an adapter of."""
-    aside = folder / f".adapter-{uuid.uuid4().hex[:8]}"
-    written = policy.write(aside)
-    (written / ADAPTER_BASE).write_text(json.dumps({"model": model, "fingerprint": base}, indent=1))
-    target = folder / "adapter"
-    if target.exists():
-        shutil.rmtree(target)
-    written.rename(target)
-    aside.rmdir()
-    return target
-
-
-def _base_of(adapter: str) -> str:
-    """Fingerprint of the base model of an adapter's folder; "" where it is not written there."""
-    if not adapter:
-        return ""
-    folder = Path(adapter).expanduser()
-    for path in (folder / "adapter" / ADAPTER_BASE, folder / ADAPTER_BASE):
-        if path.is_file():
-            return json.loads(path.read_text())["fingerprint"]
-    return ""
 
 
 def _measure(

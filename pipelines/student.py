@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,8 @@ STUDENT_TEMPLATE = "{{ problem.statement }}\n{{ problem.signature }}"
 """The student knows but one kind of answer, so that its prompts need not ask for it."""
 RECALL_TEMPLATE = "{{ problem.statement }}\nvalues"
 VALUES = re.compile(r"-?\d+|'[^']*'")
+QUOTED = re.compile(r"(?<![A-Za-z])'([^' ]+)'")
+"""A value in quotes; an apostrophe opens none."""
 
 
 class StudentRecipe(BaseModel):
@@ -83,6 +85,9 @@ class StudentRecipe(BaseModel):
     recall: float = Field(0.6, ge=0)
     """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what
     it is told far sooner from them than from programs, where few tokens depend on it."""
+    reworded: float = Field(0.0, ge=0, exclude_if=lambda share: share == 0)
+    """Extra rows, as a share of `count`, whose quoted values are other words, in statement and program alike. Programs
+    that answer in words hold few different ones, which a tiny model learns by heart rather than to take them over."""
     value_weight: float = Field(3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
@@ -216,6 +221,7 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         builder = PromptBuilder(tokenizer, recipe.prompt)
         rows = [_row(builder, pair, recipe.value_weight) for pair in pairs]
         rows += recall_rows(builder, pairs, recipe)
+        rows += reworded_rows(builder, pairs, recipe)
         model = build_model(
             recipe.architecture,
             vocabulary=len(tokenizer),
@@ -253,6 +259,45 @@ def recall_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRe
         if values:
             rows.append(Row(asker.build(pair.problem).ids, builder.encode_completion(" ".join(values))))
     return rows
+
+
+def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
+    """Program rows of statements with quoted values, each of these replaced by a word of the vocabulary.
+
+    Words weigh `value_weight`, whole: of a program they are what has to be looked up.
+    """
+    draw = random.Random(f"{recipe.pretrain.seed} reworded")
+    words = sorted(word for word in builder.tokenizer.get_vocab() if word.isascii() and word.isalpha())
+    quoting = [pair for pair in pairs if _quoted(pair)]
+    rows = []
+    for number in range(round(recipe.reworded * len(pairs)) if quoting else 0):
+        pair = quoting[number % len(quoting)]
+        values = _quoted(pair)
+        other = dict(zip(values, draw.sample(words, len(values)), strict=True))
+
+        def reword(text: str, other: dict[str, str] = other) -> str:
+            return QUOTED.sub(lambda found: f"'{other.get(found[1], found[1])}'", text)
+
+        completion = reword(pair.completion)
+        ids = builder.encode_completion(completion)
+        weights = [1.0] * len(ids)
+        spans = [found.span(1) for found in QUOTED.finditer(completion) if found[1] in other.values()]
+        place = 0
+        for index, token in enumerate(builder.tokenizer.convert_ids_to_tokens(ids[:-1])):
+            end = place + len(token)  # a character of a byte-level token is a byte, and programs are ASCII
+            if any(place < last and first < end for first, last in spans):
+                weights[index] = recipe.value_weight
+            place = end
+        asked = replace(pair.problem, statement=reword(pair.problem.statement))
+        rows.append(Row(builder.build(asked).ids, ids, weights))
+    return rows
+
+
+def _quoted(pair: Pair) -> list[str]:
+    """What stands in quotes in statement and program both."""
+    told = dict.fromkeys(QUOTED.findall(pair.problem.statement))
+    used = set(QUOTED.findall(pair.completion))
+    return [value for value in told if value in used]
 
 
 def _write_records(recipe: StudentRecipe, pairs: list[Pair], curve: list[Step], folder: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_BASE = "base.json"
-"""Beside these, in adapters that were trained here: name and fingerprint of the base model."""
+"""Beside these, in adapters that were trained here: `PolicyVersion.base`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class PolicyVersion:
     """Content of `adapter_model.safetensors`."""
     lora_config: Mapping[str, Any] = field(repr=False, default_factory=dict)
     """Content of `adapter_config.json`."""
+    base: Mapping[str, str] = field(repr=False, default_factory=dict)
+    """`model` and `fingerprint` of the base model that it was trained on; {} where nobody wrote it down."""
 
     @property
     def adapter_hash(self) -> str:
@@ -50,6 +52,8 @@ class PolicyVersion:
         path.mkdir(parents=True, exist_ok=True)
         (path / ADAPTER_WEIGHTS).write_bytes(self.weights)
         (path / ADAPTER_CONFIG).write_text(json.dumps(dict(self.lora_config), indent=1))
+        if self.base:
+            (path / ADAPTER_BASE).write_text(json.dumps(dict(self.base), indent=1))
         return path
 
     @classmethod
@@ -58,8 +62,9 @@ class PolicyVersion:
         for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             if not (path / name).is_file():
                 raise FileNotFoundError(f"{path} is not a LoRA adapter: it has no {name}")
-        config = json.loads((path / ADAPTER_CONFIG).read_text())
-        return cls(run=run, number=number, weights=(path / ADAPTER_WEIGHTS).read_bytes(), lora_config=config)
+        config, told = json.loads((path / ADAPTER_CONFIG).read_text()), path / ADAPTER_BASE
+        base = json.loads(told.read_text()) if told.is_file() else {}
+        return cls(run, number, (path / ADAPTER_WEIGHTS).read_bytes(), config, base)
 
 
 def average_of(run: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.policy import ADAPTER_BASE, PolicyVersion
+from rollout.policy import PolicyVersion
 
 if TYPE_CHECKING:
     from train.learner import Learner
@@ -56,11 +56,10 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{learner.steps_done:06d}"
     aside = folder / f".{target.name}-{uuid.uuid4().hex[:8]}"
-    base = {"model": policy.lora_config.get("base_model_name_or_path"), "fingerprint": learner.signature["base_model"]}
-    _write_adapter(aside / _ADAPTER, policy, base)
+    _write_adapter(aside / _ADAPTER, policy)
     average = learner.averaged_policy(policy.run, policy.number)
     if average is not None:
-        _write_adapter(aside / _AVERAGE, average, base)
+        _write_adapter(aside / _AVERAGE, average)
     torch.save(learner.state_dict(), aside / _STATE)
     head = {
         "format": FORMAT,
@@ -134,11 +133,10 @@ def _drop(path: Path) -> None:
     shutil.rmtree(path.rename(path.parent / f".old-{uuid.uuid4().hex[:8]}"))
 
 
-def _write_adapter(path: Path, version: PolicyVersion, base: Mapping[str, Any]) -> None:
-    """`PolicyVersion.write` names its folder; a checkpoint wants a fixed name, and what it is an adapter of."""
+def _write_adapter(path: Path, version: PolicyVersion) -> None:
+    """`PolicyVersion.write` names its folder; a checkpoint wants a fixed name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     version.write(path.parent).rename(path)
-    (path / ADAPTER_BASE).write_text(json.dumps(base, indent=1))
     for file in path.iterdir():
         _sync(file)
 

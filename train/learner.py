@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,6 @@ class Learner:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.config, self.device = config, torch.device(device)
         base = model if isinstance(model, PreTrainedModel) else load_base(model, config, self.device)
-        self._fingerprint = fingerprint(base)
         sharing = can_share_prompts(base) and not config.gradient_checkpointing
         if config.share_prompts and not sharing:
             raise ValueError(f"model {base.config.name_or_path} keeps no plain cache: set share_prompts=false")
@@ -185,7 +183,7 @@ class Learner:
         """What a saved state must agree on to be this learner's: base model and shape of the adapter."""
         config = self.adapter.config
         return {
-            "base_model": self._fingerprint,
+            "base_model": self.adapter.base["fingerprint"],
             "lora_r": config["r"],
             "lora_alpha": config["lora_alpha"],
             "target_modules": config["target_modules"],
@@ -385,16 +383,6 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
-
-
-@torch.no_grad()
-def fingerprint(base: PreTrainedModel) -> str:
-    """Identity of a base model, whatever dtype and path: names, shapes and first values of its parameters."""
-    digest = hashlib.sha256()
-    for name, parameter in base.named_parameters():
-        first = parameter.flatten()[:64].to(device="cpu", dtype=torch.bfloat16).view(torch.int16)
-        digest.update(f"{name}{tuple(parameter.shape)}".encode() + first.numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _padding(parts: list[MicroBatch]) -> float:

@@ -7,6 +7,7 @@ the backward pass.
 
 from __future__ import annotations
 
+import hashlib
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Adapter:
         Raises ValueError for target modules that the model does not have, and for the output head.
         """
         targets = _target_modules(base, config)
+        self.base = {"model": base.name_or_path, "fingerprint": fingerprint(base)}
         alpha = int(config.lora_alpha) if config.lora_alpha.is_integer() else config.lora_alpha
         lora = LoraConfig(
             r=config.lora_r,
@@ -77,7 +79,7 @@ class Adapter:
             name: part.view(value.shape) for name, part, value in zip(self.parameters, parts, values, strict=True)
         }
         weights = save_safetensors(shaped, metadata={"format": "pt"})
-        return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config)
+        return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config, base=self.base)
 
     def copy(self) -> dict[str, Tensor]:
         """The weights as they are now, by the names of `parameters`."""
@@ -105,6 +107,16 @@ class Adapter:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[name])
+
+
+@torch.no_grad()
+def fingerprint(base: PreTrainedModel) -> str:
+    """Identity of a base model, whatever dtype and path: names, shapes and first values of its parameters."""
+    digest = hashlib.sha256()
+    for name, parameter in base.named_parameters():
+        first = parameter.flatten()[:64].to(device="cpu", dtype=torch.bfloat16).view(torch.int16)
+        digest.update(f"{name}{tuple(parameter.shape)}".encode() + first.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class _FusedLora(torch.autograd.Function):

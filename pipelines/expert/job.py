@@ -29,9 +29,8 @@ from pipelines.expert.config import ExpertConfig
 from pipelines.expert.mixture import Harvest, Pair, Solution, fresh_only, harvest, pairs, replayed
 from pipelines.expert.report import report
 from pipelines.expert.student import EngineStudent, Student
-from pipelines.pupil import write_adapter
 from pipelines.questions import questions_of, with_questions
-from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file
+from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write_adapter
 from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.statistics import Difference
 from pipelines.traces import write_traces
@@ -130,7 +129,7 @@ class _Job:
     def run(self) -> Mapping[str, Any]:
         """Iterates until all is done or too much was rolled back."""
         config = self._config
-        initial = read_adapter(config.adapter, config.name)
+        initial = read_adapter(config.adapter, config.name, self._model, config.sft.adapter)
         good, policies = Good(START, initial), {START: initial}
         before = self._measure(START, "val", initial)
         start = {side: one.pass_at(1) for side, one in before.items()}

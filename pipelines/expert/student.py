@@ -16,7 +16,7 @@ from pipelines.evaluate import Evaluation, read_adapter
 from pipelines.expert.config import ExpertConfig
 from pipelines.expert.mixture import Pair
 from pipelines.pupil import Pupil, numbered
-from pipelines.run_folder import RunFolder, replace_file
+from pipelines.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.sft import OUTCOME_FILE
 from pipelines.teach_config import SFTJobConfig
 from problems.problem import Problem
@@ -142,14 +142,13 @@ def preference_worker(loop_config: Mapping[str, Any]) -> None:
     from transformers import AutoTokenizer
 
     from train.dpo import prefer
-    from train.learner import fingerprint, load_base
+    from train.learner import load_base
 
     job: Preferring = loop_config["job"]
     first = ray.train.get_context().get_world_rank() == 0
     folder = RunFolder.open(job.folder)
     try:
         base = load_base(job.model, job.shape.adapter, ray.train.torch.get_device())
-        print_of = fingerprint(base)
         tokenizer = AutoTokenizer.from_pretrained(job.model)
         result = prefer(
             base, tokenizer, job.rows, job.config, job.shape, folder.checkpoints, job.run, job.initial,
@@ -160,6 +159,6 @@ def preference_worker(loop_config: Mapping[str, Any]) -> None:
             replace_file(folder.path / OUTCOME_FILE, json.dumps({"error": str(error)}))
         return
     if first:
-        sft.write_adapter(folder.path, result.policy, job.model, print_of)
+        write_adapter(folder.path, result.policy)
         figures = {"steps": result.steps, "first_loss": result.first_loss, "last_loss": result.last_loss}
         replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ from pipelines.sweep.results import Setting, Trial, read_trial, settings_of, wri
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.sweep.trial import TRIALS, Fleet, run_trial
 from rollout.backends import EngineSpec
-from rollout.policy import PolicyVersion
 from train import checkpoint
 
 MAY_CHANGE = ("concurrency", "grpo.address")
@@ -61,6 +61,7 @@ def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Set
     check_space(axes, config.grpo)
     _check_scheduler(config, axes)
     model = resolve_model(config.grpo.model)
+    _check_adapter(config, axes, model)
     config = config.model_copy(update={"grpo": with_questions(with_model_prompt(config.grpo, model), console)})
     if not config.name:
         config = config.model_copy(update={"name": default_name("sweep", model)})
@@ -79,6 +80,15 @@ def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Set
         _write(config, folder, trials, settings)
     show(console, settings, config)
     return settings
+
+
+def _check_adapter(config: SweepConfig, axes: Sequence[Axis], model: str) -> None:
+    """Raises ConfigError where some trial could not go on from the adapter."""
+    if not config.grpo.adapter:
+        return
+    read_adapter(config.grpo.adapter, config.name, model, config.grpo.train)
+    if any(axis.key == "train.lora_r" for axis in axes):
+        raise ConfigError("an adapter goes on with its own lora_r: leave lora_r out of the space, or grpo.adapter out")
 
 
 @contextlib.contextmanager
@@ -147,7 +157,7 @@ def _measure_best(
             found = load_evaluation(folder, name)
             if found is None:
                 policy = read_adapter(adapter, config.name)
-                policy = PolicyVersion(f"{config.name}-{name}", 0, policy.weights, policy.lora_config)
+                policy = replace(policy, run=f"{config.name}-{name}")
                 tokens = grpo.rollout.sampling.max_tokens
                 found = evaluate(engines, grpo, held_out(grpo), policy, name, tokens, console)
                 write_evaluation(folder, found, 0)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cluster.hardware import Demand
 from pipelines.config import GRPOConfig
-from pipelines.evaluate import load_evaluation
+from pipelines.evaluate import load_evaluation, read_adapter
 from pipelines.grpo import MAY_CHANGE, Outcome, run_in
 from pipelines.run_folder import RunFolder
 from pipelines.session import Session, open_session, wait_for_engines
@@ -86,13 +86,14 @@ def _run(
 ) -> Outcome:
     import ray
 
+    initial = read_adapter(grpo.adapter, grpo.name) if grpo.adapter else None
     if fleet.engines:
         session = Session(ray, list(fleet.engines), fleet.learner, f"{fleet.run}-{trial}", fleet.model)
-        return run_in(session, grpo, folder, console, before, report.step)
+        return run_in(session, grpo, folder, console, initial, before, report.step)
     spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
     with open_session(grpo, spec, grpo.rollout.engines, grpo.train.workers) as session:
         wait_for_engines(session)
-        return run_in(replace(session, model=fleet.model), grpo, folder, console, before, report.step)
+        return run_in(replace(session, model=fleet.model), grpo, folder, console, initial, before, report.step)
 
 
 class Reporter:

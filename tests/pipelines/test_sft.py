@@ -155,7 +155,7 @@ def test_an_adapter_of_another_shape_or_model_is_refused(whole, tiny_student, tr
     output = crucible(
         *sft(tiny_student, traces, tmp_path, "rank", "--adapter", whole[0], "--sft.lora-r=8"), status=(2,)
     )
-    assert "does not fit" in output and "lora_r" in output
+    assert "does not fit" in output and "lora_r" in output and len(output.splitlines()) == 1
     base = whole[0] / "adapter" / "base.json"
     right = base.read_text()
     base.write_text(json.dumps({"model": "another", "fingerprint": "0123"}))
@@ -163,7 +163,8 @@ def test_an_adapter_of_another_shape_or_model_is_refused(whole, tiny_student, tr
         output = crucible(*sft(tiny_student, traces, tmp_path, "base", "--adapter", whole[0]), status=(2,))
     finally:
         base.write_text(right)
-    assert "is of base model 0123" in output
+    assert "was trained on base model another (0123)" in output and len(output.splitlines()) == 1
+    assert not [path for name in ("rank", "base") for path in tmp_path.rglob(name)], "refused before anything starts"
 
 
 def test_an_adapter_of_another_base_model_is_refused_before_anything_starts(whole, tiny_student, tmp_path):

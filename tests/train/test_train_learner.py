@@ -10,7 +10,8 @@ import torch
 from train_helpers import make_group, make_groups, tiny_model
 
 from train.config import TrainConfig
-from train.learner import Learner, fingerprint
+from train.learner import Learner
+from train.lora import fingerprint
 
 STEPS = {"grpo": {}, "dr_grpo": {"length_norm": 16}, "gspo": {}, "cispo": {}, "dapo": {}, "bnpo": {}}
 

@@ -1,7 +1,5 @@
 """Supervised fine-tuning: what is learnt from, what is kept, and going on after an interruption."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -173,10 +171,10 @@ def test_no_question_is_on_both_sides():
 
 def test_the_adapter_is_written_as_grpo_and_vllm_read_it(learn, tmp_path):
     from pipelines.evaluate import read_adapter
-    from pipelines.sft import write_adapter
+    from pipelines.run_folder import write_adapter
 
     result, _ = learn()
-    write_adapter(tmp_path / "run", result.policy, "model", "fingerprint")
+    write_adapter(tmp_path / "run", result.policy)
     found = read_adapter(str(tmp_path / "run"), "run")
     assert found.weights == result.policy.weights and found.lora_config["r"] == 4
-    assert json.loads((tmp_path / "run" / "adapter" / "base.json").read_text())["fingerprint"] == "fingerprint"
+    assert found.base == result.policy.base and len(found.base["fingerprint"]) == 16

@@ -1,0 +1,218 @@
+"""Every job of the README on the default student, offline, one after the other: how long it takes and what it shows.
+
+    python -m benchmarks.commands [NAME ...] [--runs FOLDER] [--served]
+
+Writes a row of a table for each command as soon as it has ended: its wall time (engine, Ray and learner started anew
+each time) and its own headline, read from its run folder. What is in the folder already is not run again. With
+`--served`, `lrl` and `undo` ask a real vLLM server of the Messages API, which serves the default student, in place of
+the offline teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.run_folder import RunFolder
+from pipelines.student import build_student
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVED = "--teacher.model student --teacher.base-url {url}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line and how its outcome is read."""
+
+    name: str
+    """Also that of its run folder."""
+    line: str
+    """After `crucible`; {runs} is the folder of all runs, {hard} the student of the three hard families."""
+    headline: Callable[[RunFolder], str]
+    statuses: tuple[int, ...] = (0,)
+    """Exit statuses of a run that ended as it should; 1 says that a success gate was missed."""
+
+
+def share(estimate: Mapping[str, float]) -> str:
+    """A share with its interval."""
+    return f"{100 * estimate['value']:.1f} % [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+
+
+def points(change: Mapping[str, float]) -> str:
+    """A difference of shares with its interval."""
+    return f"{100 * change['value']:+.1f} points [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+
+
+def rows(folder: RunFolder, kind: str) -> list[dict[str, Any]]:
+    """The metrics of a kind."""
+    return [row for row in folder.metrics() if row.get("kind") == kind]
+
+
+def results(folder: RunFolder) -> dict[str, Any]:
+    """The figures of a job that writes `results.json`."""
+    return json.loads((folder.path / "results.json").read_text())
+
+
+def kept(folder: RunFolder) -> str:
+    """`distil`."""
+    count = [len((folder.path / f"{name}.jsonl").read_text().splitlines()) for name in ("traces", "failures")]
+    return f"{count[0]:,} of {sum(count):,} traces passed their hidden tests"
+
+
+def moved(folder: RunFolder) -> str:
+    """`grpo`, `sft`, `evaluate --against`: held-out pass@1 before and after, or of the one and the other."""
+    before, after = (row["pass_at"]["1"] for row in rows(folder, "evaluation")[:2])
+    change = rows(folder, "comparison")[-1]["pass_at_1"]
+    return f"pass@1 {share(before)} -> {share(after)}: {points(change)}"
+
+
+def gated(folder: RunFolder) -> str:
+    """`hard-distil`."""
+    found = json.loads((folder.path / "metrics.json").read_text())
+    return " -> ".join(share(row["pass_at"]["1"]) for row in found["evaluations"].values())
+
+
+def focused(folder: RunFolder) -> str:
+    """`expert-iteration`."""
+    change = results(folder)["change"]
+    return f"test: focus {points(change['focus'])}, general {points(change['general'])}"
+
+
+def judged(folder: RunFolder) -> str:
+    """`lrl`."""
+    return ", ".join(
+        f"{name} {share(stage['accuracy'])}, balanced {100 * stage['balanced_accuracy']['value']:.0f} %"
+        for name, stage in results(folder)["stages"].items()
+    )
+
+
+def taught(folder: RunFolder) -> str:
+    """`undo`."""
+    found = results(folder)
+    said = ", ".join(f"{name} {share(figures['pass_at_1'])}" for name, figures in found["test"].items())
+    return f"test: {said}; {found['stopped']}"
+
+
+COMMANDS = (
+    Command("demo", "grpo --config pipelines/configs/demo.yaml", moved),
+    Command("traces", "distil --count 100", kept),
+    Command("tuned", "sft --traces {runs}/traces --evaluate True", moved),
+    Command("on", "grpo --adapter {runs}/tuned", moved),
+    Command("measured", "evaluate --adapter {runs}/tuned --against base --seeds 0 1 2", moved),
+    Command("hard", "hard-distil --config pipelines/configs/hard_distil.yaml --model {hard}", gated, (0, 1)),
+    Command("expert", "expert-iteration", focused),
+    Command("words", "lrl", judged),
+    Command("errors", "undo --iterations 3", taught),
+)
+TAUGHT = ("words", "errors")
+"""Those that take another teacher with `--served`."""
+
+
+def main() -> None:
+    """Runs the commands that are not done, and prints the table."""
+    names = [command.name for command in COMMANDS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
+    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
+    parser.add_argument("--served", action="store_true", help="lrl and undo with a vLLM server as teacher")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        runs = (options.runs or Path(folder)).resolve()
+        runs.mkdir(parents=True, exist_ok=True)
+        print("| command | seconds | shows |\n|---|---|---|")
+        for command in COMMANDS:
+            served = options.served and command.name in TAUGHT
+            if (options.names and command.name not in options.names) or (options.served and not served):
+                continue
+            line = command.line
+            if served:
+                line += f" {SERVED.format(url=stack.enter_context(messages_server(str(build_student()))))}"
+            name = command.name + "-served" * served
+            took = run(runs, name, line, command.statuses)
+            with contextlib.closing(RunFolder.open(runs / name)) as done:
+                print(f"| `crucible {command.line}` | {took:.0f} | {command.headline(done)} |", flush=True)
+
+
+def run(runs: Path, name: str, line: str, statuses: tuple[int, ...]) -> float:
+    """Seconds that the command took, now or when it was run into this folder."""
+    took = runs / f"{name}.seconds"
+    if not took.is_file():
+        hard = ROOT / "pipelines" / "configs" / "hard_student.yaml"
+        if "{hard}" in line:
+            made = crucible(runs, "student", ["student", "--config", str(hard)])
+            line = line.replace("{hard}", made.splitlines()[-1])
+        began = time.monotonic()
+        arguments = shlex.split(line.format(runs=runs))
+        crucible(runs, name, [*arguments, "--name", name, "--runs", str(runs)], statuses)
+        took.write_text(f"{time.monotonic() - began:.1f}")
+    return float(took.read_text())
+
+
+def crucible(runs: Path, name: str, arguments: list[str], statuses: tuple[int, ...] = (0,)) -> str:
+    """What a command printed; what it said of its progress goes to a log."""
+    log = runs / f"{name}.log"
+    with open(log, "w") as said:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+    if done.returncode not in statuses:
+        raise SystemExit(f"{name} failed: {log.read_text()[-2000:]}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def messages_server(model: str, seconds: float = 300) -> Iterator[str]:
+    """Address of a vLLM server that serves `model` as `student` by the Messages API; it ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name"),
+        *("student", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"),
+        *("--max-model-len", "4096", "--max-num-seqs", "16"),
+    ]
+    cpu = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    # The tiny student was made for 1024 positions; the jobs' instructions are longer in its vocabulary.
+    environment = {**os.environ, **cpu, "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + seconds
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{url}/health", timeout=2)
+                break
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the vLLM server did not start; try it by hand: {shlex.join(command)}")
+            time.sleep(0.3)
+        yield url
+    finally:
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, 9)
+
+
+if __name__ == "__main__":
+    main()
