@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ from problems import families
 from problems.stream import ProblemStream
 from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
-from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.fleet import NAMESPACE, RolloutJob, silent
 from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.advantage import group_advantages
@@ -56,6 +57,9 @@ OR_RESUME = "--or-resume"
 
 TRAIN_FAILURES = 3
 """Times that a learner that died is started again from its last checkpoint."""
+
+SILENCE = 60.0
+"""Seconds without word from the run after which engines are asked whether they are there."""
 
 
 class RunFailed(RuntimeError):
@@ -161,7 +165,7 @@ class _Run:
         canary = self._canary()
         coordinator = self._start_coordinator()
         fit = _Fit(lambda: self._fit(coordinator, canary))
-        told = False
+        told, heard, warned = False, time.monotonic(), False
         with LiveDisplay(self._config.steps, self._console) as display, interruption() as interrupted:
             while True:
                 if interrupted() and not told:
@@ -173,6 +177,11 @@ class _Run:
                     self._book(events, display)
                     if fit.done and not events:
                         break
+                    if events:
+                        heard, warned = time.monotonic(), False
+                    elif not warned and time.monotonic() - heard > SILENCE:
+                        warned = True
+                        self._tell_silence(display)
                 except ray.exceptions.ActorUnavailableError:
                     continue
         ray.get(coordinator.stop.remote())
@@ -294,6 +303,19 @@ class _Run:
                 self._tell_alarm(row, display)
                 display.update(row)
                 self._on_step(row)
+
+    def _tell_silence(self, display: LiveDisplay) -> None:
+        """Says which engines do not answer, after a while in which nothing happened."""
+        lost = silent(self._session.engines)
+        if lost:
+            text = (
+                f"{SILENCE:.0f} s without a step: of {len(self._session.engines)} engines number "
+                f"{', '.join(map(str, lost))} does not answer. Where its node is lost, Ray waits for another "
+                "that can take it: `ray status` says what it asks for; add such a node, or press Ctrl-C and --resume with "
+                "what there is"
+            )
+            self._folder.log(text)
+            display.note(text)
 
     def _tell_alarm(self, row: dict[str, Any], display: LiveDisplay) -> None:
         """Notes that the entropy fell below its alarm: once for each time it does, not at every step there."""

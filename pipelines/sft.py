@@ -109,20 +109,21 @@ def run(
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
+        # What cannot be learnt from is said before anything is started.
+        rows = None if _learnt(folder) else _prepare(config, model, folder, traces, console)
         if session is not None:
-            learner = session.learner
-            return Outcome(path, _learn(session.ray, learner, config, model, folder, traces, initial, console))
+            return Outcome(path, _learn(session.learner, config, model, folder, rows, initial, console))
         console.print(f"run folder: {folder.path}")
         if not config.evaluate:
-            with ray_session(config.address or None) as ray:
+            with ray_session(config.address or None):
                 _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
-                return Outcome(path, _learn(ray, learner, config, model, folder, traces, initial, console))
+                return Outcome(path, _learn(learner, config, model, folder, rows, initial, console))
         spec = EngineSpec(model, config.engine, config.sft.lora_r)
         with open_session(config, spec, 1, config.sft.workers) as session:
             with console.status("starting the rollout engine"):
                 wait_for_engines(session)
             before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
-            figures = _learn(session.ray, session.learner, config, model, folder, traces, initial, console)
+            figures = _learn(session.learner, config, model, folder, rows, initial, console)
             policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
             after = _measure(session, config, folder, policy, "after", step, console)
         comparison = compare(before, after)
@@ -141,22 +142,29 @@ def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
     ]
 
 
+def _learnt(folder: RunFolder) -> Mapping[str, Any] | None:
+    """The figures of a training that has ended well, else None."""
+    outcome = folder.path / OUTCOME_FILE
+    figures = json.loads(outcome.read_text()) if outcome.is_file() else {"error": "not begun"}
+    return None if figures.get("error") else figures
+
+
 def _learn(
-    ray: Any,
     demand: Demand,
     config: SFTJobConfig,
     model: str,
     folder: RunFolder,
-    traces: Sequence[Trace],
+    rows: tuple[list[Any], list[Any]] | None,
     initial: PolicyVersion | None,
     console: Console,
 ) -> Mapping[str, Any]:
-    """Trains to the end, or finds that done already. Returns the outcome's figures."""
+    """Trains on `rows` (of training and of validation) to the end; None where that is done. Returns the outcome's
+    figures."""
+    if rows is None:
+        return _booked(folder, _learnt(folder))
+    train, val = rows
     outcome = folder.path / OUTCOME_FILE
-    if outcome.is_file() and not (figures := json.loads(outcome.read_text())).get("error"):
-        return _booked(folder, figures)
     outcome.unlink(missing_ok=True)
-    train, val = _prepare(config, model, folder, traces, console)
     job = Job(
         run=config.name,
         model=model,

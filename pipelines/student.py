@@ -15,7 +15,7 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -274,11 +274,7 @@ def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: Student
         pair = quoting[number % len(quoting)]
         values = _quoted(pair)
         other = dict(zip(values, draw.sample(words, len(values)), strict=True))
-
-        def reword(text: str, other: dict[str, str] = other) -> str:
-            return QUOTED.sub(lambda found: f"'{other.get(found[1], found[1])}'", text)
-
-        completion = reword(pair.completion)
+        completion = _reworded(pair.completion, other)
         ids = builder.encode_completion(completion)
         weights = [1.0] * len(ids)
         spans = [found.span(1) for found in QUOTED.finditer(completion) if found[1] in other.values()]
@@ -288,9 +284,14 @@ def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: Student
             if any(place < last and first < end for first, last in spans):
                 weights[index] = recipe.value_weight
             place = end
-        asked = replace(pair.problem, statement=reword(pair.problem.statement))
+        asked = replace(pair.problem, statement=_reworded(pair.problem.statement, other))
         rows.append(Row(builder.build(asked).ids, ids, weights))
     return rows
+
+
+def _reworded(text: str, other: Mapping[str, str]) -> str:
+    """`text` with each quoted value that `other` has a word for replaced by that word."""
+    return QUOTED.sub(lambda found: f"'{other.get(found[1], found[1])}'", text)
 
 
 def _quoted(pair: Pair) -> list[str]:

@@ -174,6 +174,15 @@ def start_fleet(
     ]
 
 
+def silent(engines: Sequence[Any], seconds: float = 5.0) -> list[int]:
+    """Numbers of the engines that do not answer within `seconds`: lost, and perhaps waiting for a node to take them."""
+    import ray
+
+    asked = [engine.stats.remote() for engine in engines]
+    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=seconds)
+    return [number for number, one in enumerate(asked) if one not in answered]
+
+
 def await_ready(engines: Sequence[Any], seconds: float = 600.0) -> None:
     """Waits until all engines answer. Raises the engine's own error where one cannot start, or TimeoutError."""
     import ray

@@ -11,7 +11,7 @@ from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.admission import LeaseBook, Ledger
 from rollout.config import RolloutConfig
 from rollout.coordinator import Coordinator
-from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.fleet import NAMESPACE, RolloutJob, silent
 from rollout.policy import PolicyVersion, Publication
 from rollout.stream import lease_stream, rollout_stream, unpack
 from tests.processes import titled
@@ -233,3 +233,21 @@ def test_a_killed_stage_loses_no_lease(harness, title):
 def test_the_book_agrees_with_its_own_bound():
     book = LeaseBook(groups_per_step=3, max_staleness=2, steps=2)
     assert len(book.lease(100, 0.0)) == 6, "only two steps are left, whatever the staleness allows"
+
+
+class Engine:
+    """As far as `silent` knows one."""
+
+    async def stats(self):
+        return {}
+
+
+def test_an_engine_that_no_node_can_take_is_told_from_those_that_answer(ray_local):
+    there = ray_local.remote(Engine).options(num_cpus=0).remote()
+    nowhere = ray_local.remote(Engine).options(num_cpus=0, resources={"a_node_that_was_lost": 1}).remote()
+    ray_local.get(there.stats.remote())
+    try:
+        assert silent([there, nowhere, there], 1.0) == [1]
+    finally:
+        for actor in (there, nowhere):
+            ray_local.kill(actor)
