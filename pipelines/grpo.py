@@ -311,7 +311,7 @@ class _Run:
             text = (
                 f"{SILENCE:.0f} s without a step: of {len(self._session.engines)} engines number "
                 f"{', '.join(map(str, lost))} does not answer. Where its node is lost, Ray waits for another "
-                "that can take it: `ray status` says what it asks for; add such a node, or press Ctrl-C and --resume with "
+                "that can take it: `ray status` says what it asks for; add such a node, or Ctrl-C and --resume with "
                 "what there is"
             )
             self._folder.log(text)
