@@ -3,6 +3,8 @@
 `run_loop` knows no Ray: it talks to a `Coordinator` by plain calls. `train_worker` is the function that a Ray Train v2
 `TorchTrainer` runs on each worker; it reaches the coordinator's actor and reports to Ray. The checkpoints that count
 are those of `train.checkpoint` in the run's own folder; Ray is only told where they are.
+
+The driver and Ray Train's controller read this module for `Job` alone: torch and peft are imported where learning is.
 """
 
 from __future__ import annotations
@@ -13,17 +15,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch.distributed as dist
 
 from problems.problem import Group
 from rollout.policy import Canary, PolicyVersion, Publication, average_of
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
-from train.learner import Learner, StepResult
+
+if TYPE_CHECKING:
+    from train.learner import Learner, StepResult
 
 
 class LedgerState(Protocol):
@@ -96,7 +99,7 @@ class Job:
     """Where checkpoints are copied to and resumed from; None where `checkpoints` is all there is."""
 
 
-Report = Callable[[StepResult, Checkpoint | None], None]
+Report = Callable[["StepResult", Checkpoint | None], None]
 
 
 def run_loop(
@@ -147,6 +150,8 @@ def train_worker(loop_config: Mapping[str, Any]) -> None:
     """
     import ray.train
     import ray.train.torch
+
+    from train.learner import Learner
 
     job: Job = loop_config["job"]
     context = ray.train.get_context()
@@ -244,6 +249,8 @@ def _from_rank_0(value: Any, world_size: int) -> Any:
     """Rank 0's value, on every rank."""
     if world_size == 1:
         return value
+    import torch.distributed as dist
+
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]

@@ -71,6 +71,7 @@ def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome
     config = with_model_prompt(config, model)
     if not config.name:
         config = config.model_copy(update={"name": default_name("expert", model)})
+    initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
@@ -79,13 +80,15 @@ def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome
         prompt = with_questions(config.asking(config.focus), console).prompt
         config = config.model_copy(update={"prompt": prompt})
         with EngineStudent(config, model, folder, console) as student:
-            results = iterate(config, folder, student, console)
+            results = iterate(config, folder, student, initial, console)
     return Outcome(path, results)
 
 
-def iterate(config: ExpertConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
-    """All iterations. Returns all figures, which are then in `folder` too."""
-    return _Job(config, folder, student, console).run()
+def iterate(
+    config: ExpertConfig, folder: RunFolder, student: Student, initial: PolicyVersion, console: Console
+) -> Mapping[str, Any]:
+    """All iterations, from the policy `initial`. Returns all figures, which are then in `folder` too."""
+    return _Job(config, folder, student, console).run(initial)
 
 
 def fallen(changes: Mapping[str, Difference]) -> tuple[str, ...]:
@@ -126,10 +129,9 @@ class _Job:
         self._pool: list[Solution] = []
         """All solutions of the iterations so far. One that was rolled back found its own with a good policy."""
 
-    def run(self) -> Mapping[str, Any]:
+    def run(self, initial: PolicyVersion) -> Mapping[str, Any]:
         """Iterates until all is done or too much was rolled back."""
         config = self._config
-        initial = read_adapter(config.adapter, config.name, self._model, config.sft.adapter)
         good, policies = Good(START, initial), {START: initial}
         before = self._measure(START, "val", initial)
         start = {side: one.pass_at(1) for side, one in before.items()}
@@ -282,6 +284,7 @@ class _Job:
             write_adapter(self._folder.path, policies[best])
         tests = {name: self._measure(name, "test", policies[name]) for name in dict.fromkeys((START, best))}
         results = {
+            "job": "expert",
             "model": self._config.model,
             "seed": self._config.seed,
             "replay": self._config.replay,

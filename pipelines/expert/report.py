@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import plotly.graph_objects as go
-import plotly.offline
-import yaml
-from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.report import style_sheet
 from pipelines.report.figures import BLUE, RED, TEAL, blank
+from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Difference, Estimate
 
@@ -53,22 +47,15 @@ def verdict(change: Difference) -> str:
 
 def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     """The page as text. Everything is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.expert", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    figure = json.dumps(json.loads(skill(results).to_json())).replace("</", "<\\/")
-    return environment.get_template("expert.html.jinja").render(
-        name=folder.name,
+    return sheet(
+        folder,
+        "pipelines.expert",
+        "expert iteration",
+        {"skill": skill(results)},
         results=results,
         sides=SIDES,
         sentences=sentences(results),
         solutions=_examples(folder),
-        config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),
-        figure=Markup(figure),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
-        style=Markup(style_sheet()),
-        nonce=secrets.token_urlsafe(16),
-        written=time.strftime("%Y-%m-%d %H:%M"),
         share=_share,
         change=_change,
     )
@@ -84,12 +71,7 @@ def skill(results: Mapping[str, Any]) -> go.Figure:
         figure.add_scatter(
             x=names,
             y=[one["value"] for one in shown],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [one["high"] - one["value"] for one in shown],
-                "arrayminus": [one["value"] - one["low"] for one in shown],
-            },
+            error_y=error_bars(shown),
             mode="lines+markers",
             name=side,
             line={"color": COLOURS[side], "width": 2},

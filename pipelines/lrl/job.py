@@ -198,6 +198,7 @@ class _Job:
     def finish(self) -> Mapping[str, Any]:
         """Writes results and report."""
         results = {
+            "job": "lrl",
             "model": self._config.model,
             "strategy": self._state.strategy,
             "distillations": len(self._state.evolution),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import secrets
 import sys
@@ -19,8 +20,11 @@ from pipelines.display import TREND
 from pipelines.report import figures, tables
 from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
+from pipelines.report.sheet import as_script
 from pipelines.run_folder import RunFolder, RunFolderError
 
+OWN_PAGES = ("expert", "lrl", "undo")
+"""Jobs whose report is their own: `pipelines.<job>.report`."""
 LOG_LINES = 200
 """Last lines of the log that are shown."""
 
@@ -28,11 +32,23 @@ LOG_LINES = 200
 def write_report(run_folder: RunFolder) -> Path:
     """Writes `report.html` from what the run folder holds, of a finished run or of an interrupted one.
 
-    Raises RunFolderError where `metrics.jsonl` cannot be read. Whatever else is missing is left out of the page.
+    Raises RunFolderError where `metrics.jsonl` cannot be read, and for a sweep. Whatever else is missing is left out of
+    the page.
     """
-    html = render(run_folder)
+    html = _of_its_job(run_folder) or render(run_folder)
     # A lone surrogate, which JSON can carry, has no UTF-8.
     return run_folder.write_report(html.encode("utf-8", "backslashreplace").decode())
+
+
+def _of_its_job(folder: RunFolder) -> str:
+    """The page of a job that has a page of its own and has ended; else ""."""
+    if (folder.path / "trials").is_dir():
+        raise RunFolderError(f"{folder} is a sweep's: `crucible sweep --resume {folder}` writes its report again")
+    path = folder.path / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    if results.get("job") not in OWN_PAGES:
+        return ""
+    return importlib.import_module(f"pipelines.{results['job']}.report").render(results, folder)
 
 
 def render(folder: RunFolder) -> str:
@@ -90,11 +106,6 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def style_sheet() -> str:
-    """The look of all reports, as CSS."""
-    return _environment().get_template("style.css.jinja").render()
-
-
 def _environment() -> jinja2.Environment:
     """Everything is escaped: names, details and completions are text that a model may have written."""
     environment = jinja2.Environment(
@@ -110,10 +121,8 @@ def _environment() -> jinja2.Environment:
 
 
 def _figures_json(charts: Sequence[figures.Chart]) -> Markup:
-    """{div id: figure}, without any character that could end the script that holds it."""
-    texts = {f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) for chart in charts}
-    inner = ",".join(f"{json.dumps(key)}:{text}" for key, text in texts.items())
-    return Markup("{" + inner.replace("<", "\\u003c").replace(">", "\\u003e") + "}")
+    """{div id: figure} for the page's script."""
+    return as_script({f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) for chart in charts})
 
 
 def _some(*charts: figures.Chart | None) -> list[figures.Chart]:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly.express
 import plotly.graph_objects as go
-import plotly.io
-import plotly.offline
-import yaml
-from markupsafe import Markup
 
-from pipelines.report import style_sheet
 from pipelines.report.figures import blank
+from pipelines.report.sheet import sheet
 from pipelines.run_folder import RunFolder
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Setting, Trial
@@ -37,11 +29,11 @@ def write_sweep_report(
         charts["parallel"] = parallel
     measured = {row["name"]: row for row in folder.metrics() if row.get("kind") == "evaluation"}
     compared = [row for row in folder.metrics() if row.get("kind") == "comparison"]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.sweep", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    html = environment.get_template("sweep.html.jinja").render(
-        name=folder.name,
+    html = sheet(
+        folder,
+        "pipelines.sweep",
+        "sweep",
+        charts,
         settings=settings,
         trials=trials,
         window=config.report_every,
@@ -50,16 +42,9 @@ def write_sweep_report(
         test=[(name, measured[name]) for name in ("start", "best") if name in measured],
         split=config.grpo.evaluation.split,
         change=compared[-1]["pass_at_1"] if compared else None,
-        config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),
-        figures=Markup(json.dumps({f"chart-{key}": json.loads(figure.to_json()) for key, figure in charts.items()})
-                       .replace("</", "<\\/")),
         charts=list(charts),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
-        style=Markup(style_sheet()),
-        nonce=secrets.token_urlsafe(16),
-        written=time.strftime("%Y-%m-%d %H:%M"),
         percent=_percent,
-    )  # fmt: skip
+    )
     return folder.write_report(html)
 
 

@@ -373,6 +373,7 @@ class _Job:
         tests = {name: self._ask_student(name, "test", policies[name]) for name in names}
         base = {split: self._ask_student(BASE, split, policies[BASE]).pass_at(1) for split in ("val", "train")}
         results = {
+            "job": "undo",
             "model": self._config.model,
             "best": best,
             "stopped": stopped,

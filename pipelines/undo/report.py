@@ -1,31 +1,90 @@
-"""The figures of a run as tables, on the terminal and in `report.html`."""
+"""The figures of a run: tables on the terminal, and `report.html` with charts and what was taught."""
 
 from __future__ import annotations
 
-import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import plotly.graph_objects as go
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
+from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Estimate
 from rollout.teacher_config import REFERENCE
 
+LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
+
 
 def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
     """Prints the figures and writes them into the run folder."""
-    page = Console(record=True, file=io.StringIO(), width=150, highlight=False)
-    for out in (console, page):
-        for part in parts(results):
-            out.print(part)
-    folder.write_report(page.export_html(inline_styles=True))
+    for part in parts(results):
+        console.print(part)
+    folder.write_report(render(results, folder))
 
 
-def parts(results: Mapping[str, Any]) -> list[Table | str]:
-    """Everything that the report says, in order."""
-    found: list[Table | str] = [_iterations(results), _test(results)]
+def render(results: Mapping[str, Any], folder: RunFolder) -> str:
+    """The page as text, with what the run folder holds beside the figures."""
+    return sheet(
+        folder,
+        "pipelines.undo",
+        "UNDO",
+        {"skill": skill(results), "hints": hints(results)},
+        results=results,
+        sentences=_compared(results) or ["the untaught student is kept: no iteration was better on validation"],
+        families=list(next(iter(results["test"].values()))["families"]),
+        labels=LABELS,
+        offline=results["cost"]["teacher"] == REFERENCE,
+        taught=_taught(folder),
+        share=_share,
+    )
+
+
+def skill(results: Mapping[str, Any]) -> go.Figure:
+    """pass@1 on training and validation problems by iteration, with 95 % intervals."""
+    figure = blank(340)
+    names = ["untaught", *(row["name"] for row in results["iterations"])]
+    for split, label, colour in (("train", "training", SLATE), ("val", "validation", TEAL)):
+        shown = [results["base"][split], *(row[split] for row in results["iterations"])]
+        figure.add_scatter(
+            x=names,
+            y=[one["value"] for one in shown],
+            error_y=error_bars(shown),
+            mode="lines+markers",
+            name=label,
+            line={"color": colour, "width": 2},
+            marker_size=9,
+        )
+    figure.update_layout(yaxis_tickformat=".0%", hovermode="x", margin_t=40, title="pass@1")
+    return figure
+
+
+def hints(results: Mapping[str, Any]) -> go.Figure:
+    """How many problems the teacher solved with how much help, by iteration."""
+    figure = blank(340)
+    names = [row["name"] for row in results["iterations"]]
+    colours = {"none": TEAL, "answer": AMBER, "solution": VIOLET}
+    for hint in next((row["solved_with"] for row in results["iterations"]), {}):
+        counts = [row["solved_with"].get(hint, 0) for row in results["iterations"]]
+        figure.add_bar(x=names, y=counts, name=f"hint {hint}", marker_color=colours.get(hint, BLUE))
+    figure.add_bar(x=names, y=[row["dropped"] for row in results["iterations"]], name="not solved", marker_color=RED)
+    figure.update_layout(barmode="stack", margin_t=40, title="problems that the teacher was asked")
+    return figure
+
+
+def _taught(folder: RunFolder, most: int = 16) -> list[Mapping[str, Any]]:
+    """Rows of the last dataset, the last written first."""
+    paths = sorted(folder.path.glob("dataset/*/train.jsonl"), key=lambda path: int(path.parent.name.rpartition("-")[2]))
+    rows = [json.loads(line) for line in paths[-1].read_text().splitlines()] if paths else []
+    return sorted(rows, key=lambda row: -row["written_in"])[:most]
+
+
+def _compared(results: Mapping[str, Any]) -> list[str]:
+    """The test results of the kept iteration against the baselines, in words."""
+    found = []
     for row in results["comparisons"]:
         points = row["pass_at_1"]
         low, high = 100 * points["low"], 100 * points["high"]
@@ -34,6 +93,12 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
             f"test, {row['before']} -> {row['after']}: {100 * points['value']:+.1f} points, 95 % interval "
             f"[{low:+.1f}, {high:+.1f}]{p}"
         )
+    return found
+
+
+def parts(results: Mapping[str, Any]) -> list[Table | str]:
+    """Everything that the report says, in order."""
+    found: list[Table | str] = [_iterations(results), _test(results), *_compared(results)]
     cost = results["cost"]
     found.append(f"kept: {results['best']}; ended because {results['stopped']}")
     found.append(f"{cost['requests_paid']} answers of {cost['teacher']} paid: ${cost['dollars']:.4f}")
@@ -62,11 +127,10 @@ def _iterations(results: Mapping[str, Any]) -> Table:
 def _test(results: Mapping[str, Any]) -> Table:
     table = Table(title="Test problems, which chose nothing", title_justify="left")
     tests = results["test"]
-    labels = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
     table.add_column("")
     for name in tests:
         kept = ", kept" if name == results["best"] else ""
-        table.add_column(labels.get(name, name) + kept, justify="right")
+        table.add_column(LABELS.get(name, name) + kept, justify="right")
     table.add_row("pass@1", *(_share(row["pass_at_1"]) for row in tests.values()), style="bold")
     for family in next(iter(tests.values()))["families"]:
         cells = [row["families"][family] for row in tests.values()]

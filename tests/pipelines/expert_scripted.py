@@ -106,7 +106,7 @@ def start(settings, resume=False, kill_at=None):
     path = settings.runs / "run"
     with RunFolder.resume(path, settings) if resume else RunFolder.create(path, settings) as folder:
         student = ScriptedStudent(folder, kill_at)
-        return iterate(settings, folder, student, Console(quiet=True)), student
+        return iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True)), student
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pytest
 from expert_scripted import START, ScriptedStudent, config, start
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import figures_of
 
 from pipelines.expert import main
 from pipelines.expert.config import ExpertConfig
@@ -251,7 +252,7 @@ def test_replay_keeps_what_the_model_knew(tmp_path):
     assert all(split_of(trace.problem.question_hash) == "train" for trace in kept)
     assert pq.read_table(folder / "iterations" / "1" / "traces.parquet").num_rows == len(student.learnt[0][1])
     page = (folder / "report.html").read_text()
-    assert "did not change beyond chance" in page and "improved" in page
+    assert "did not change beyond chance" in page and "improved" in page and set(figures_of(page)) == {"skill"}
 
 
 def test_without_replay_the_loss_is_shown(tmp_path):

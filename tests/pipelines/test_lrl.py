@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from lrl_scripted import STRATEGY, ScriptedStudent, config, start, teach
+from pages import figures_of
 from servers import Front, busy
 
 from pipelines.lrl.config import LRLConfig
 from pipelines.lrl.job import even, read_verdict
 from pipelines.lrl.lesson import balanced, gold
 from pipelines.lrl.scores import Answer, compare, figures
+from pipelines.report import main as report_main
 from problems.problem import Status
 from rollout.answers import TeacherStopped
 from rollout.purse import read_rows
@@ -132,7 +134,13 @@ def test_all_stages_and_what_they_leave(tmp_path):
     assert (folder / "strategy.txt").read_text().strip() == STRATEGY
     assert results["cost"]["requests_paid"] == 18 + 12 + 3 + 2 + 18 and results["cost"]["dollars"] > 0
     page = (folder / "report.html").read_text()
-    assert "balanced accuracy" in page and "majority baseline" in page and "McNemar" in page
+    assert "balanced accuracy" in page and "majority baseline" in page and "McNemar" in page and STRATEGY in page
+    drawn = figures_of(page)
+    assert set(drawn) == {"stages", "confusion", "levels", "evolution"}
+    assert len(drawn["stages"]["data"]) == 3 and len(drawn["confusion"]["data"]) == len(stages)
+    assert "I said YES too often." in page and "These are many meetings." in page
+    (folder / "report.html").unlink()
+    assert report_main([str(folder)]) == 0 and figures_of((folder / "report.html").read_text()) == drawn
 
 
 def test_the_student_learns_and_answers_under_one_and_the_same_prompt(tmp_path):

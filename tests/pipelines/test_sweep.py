@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from job import SMALL, crucible, start
+from pages import figures_of
 
 from pipelines.config import ConfigError, GRPOConfig, load_yaml
 from pipelines.run_folder import RunFolder
@@ -148,7 +149,7 @@ def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path):
     assert len(hashes) == 3, "each trial sampled from its own adapter"
     assert yaml.safe_load((sweep / "best.yaml").read_text())["train"]["lora_r"] in (4, 8, 16)
     assert load_yaml(GRPOConfig, sweep / "best.yaml").steps == 6
-    assert "Plotly.newPlot" in (sweep / "report.html").read_text()
+    assert set(figures_of((sweep / "report.html").read_text())) == {"curves", "parallel"}
 
 
 @pytest.mark.parametrize(

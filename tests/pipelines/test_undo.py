@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pages import figures_of
 from servers import Front, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
@@ -107,6 +108,8 @@ def test_iterations_end_when_validation_falls_and_the_best_is_kept(tmp_path):
     assert not any(text.startswith(statement) for text in texts for statement in val), "validation is never solved"
     page = (tmp_path / "run" / "report.html").read_text()
     assert "plain distillation" in page and "McNemar" in page and "validation fell" in page
+    drawn = figures_of(page)
+    assert set(drawn) == {"skill", "hints"} and len(drawn["skill"]["data"][0]["x"]) == len(results["iterations"]) + 1
 
 
 def test_datasets_have_their_columns(tmp_path):
