@@ -169,6 +169,13 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
         raise ConfigError(explain(error, model)) from None
 
 
+def resumed_config(model: Any, where: Path) -> Any:
+    """The configuration of the run in a folder, wherever that has been moved to. Raises ConfigError."""
+    if not (where / "config.yaml").is_file():
+        raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+    return load_yaml(model, where / "config.yaml").model_copy(update={"runs": where.parent, "name": where.name})
+
+
 def _plain_error(boxed: str) -> str:
     """What tyro says in a box of several lines, in one, without pydantic's dump of the input."""
     lines = [line.strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]

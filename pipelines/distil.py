@@ -4,6 +4,7 @@ attempts.jsonl              every answer as it came, with its verdict: what a re
 costs.jsonl, batches.jsonl  what the teacher cost (rollout.purse, rollout.batches)
 traces.jsonl, .parquet      the answers that passed every hidden test
 failures.jsonl, .parquet    all others, corrections included, with their verdicts
+report.html                 what was kept, how the rest failed, what the teacher wrote
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cluster.connect import ray_session
-from pipelines.config import ConfigError, fail, load_yaml, parse, take_option
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.session import default_name
 from pipelines.statistics import wilson_interval
@@ -160,6 +161,7 @@ def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome
         figures = figures_of(config, problems, ordered, folder.path)
         if not any(row.get("kind") == "distil" for row in folder.metrics()):
             folder.append_metrics(figures)
+        _report(figures, ordered, folder)
         show(console, figures)
     return Outcome(path, len(problems), len(kept))
 
@@ -320,6 +322,12 @@ def show(console: Console, figures: dict[str, Any]) -> None:
         console.print(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}")
 
 
+def _report(figures: dict[str, Any], rows: Sequence[dict[str, Any]], folder: RunFolder) -> None:
+    from pipelines.report.traces import render  # help, and a mistyped option, need not wait for the charts
+
+    folder.write_report(render(figures, rows, folder))
+
+
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
@@ -342,10 +350,3 @@ def main(argv: Sequence[str]) -> int:
     if not outcome.kept:
         return fail(f"no trace passed its tests; {outcome.folder}/failures.jsonl says why")
     return 0
-
-
-def resumed_config(model: Any, where: Path) -> Any:
-    """The configuration of the run in a folder, wherever that has been moved to. Raises ConfigError."""
-    if not (where / "config.yaml").is_file():
-        raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-    return load_yaml(model, where / "config.yaml").model_copy(update={"runs": where.parent, "name": where.name})

@@ -21,8 +21,7 @@ from rich.table import Table
 from cluster.connect import ray_session
 from cluster.hardware import NoRoom
 from pipelines import distil, grpo, sft
-from pipelines.config import ConfigError, fail, parse, take_option
-from pipelines.distil import resumed_config
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.evaluate import Evaluation, compare, load_evaluation, show, verdict_line, write_evaluation
 from pipelines.run_folder import RunFolder, RunFolderError, plain_config, replace_file
 from pipelines.session import default_name, resolve_model

@@ -22,8 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, NoRoom, plan
-from pipelines.config import ConfigError, fail, parse, take_option
-from pipelines.distil import resumed_config
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.evaluate import (
     Evaluation,
     compare,

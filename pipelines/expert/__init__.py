@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.hardware import NoRoom
-from pipelines.config import ConfigError, fail, parse, take_option
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.expert.config import ExpertConfig
 from pipelines.run_folder import RunFolderError
 
@@ -19,11 +19,7 @@ def main(argv: Sequence[str]) -> int:
     argv = list(argv)
     try:
         resumed = take_option(argv, "--resume")
-        default = None
-        if resumed is not None:
-            from pipelines.distil import resumed_config
-
-            default = resumed_config(ExpertConfig, Path(resumed))
+        default = resumed_config(ExpertConfig, Path(resumed)) if resumed is not None else None
         config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
     except ConfigError as error:
         return fail(str(error))

@@ -50,6 +50,7 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     return sheet(
         folder,
         "pipelines.expert",
+        "expert",
         "expert iteration",
         {"skill": skill(results)},
         results=results,

@@ -9,26 +9,26 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.hardware import NoRoom
-from pipelines.config import ConfigError, fail, load_yaml, parse, take_option
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.lrl.config import LRLConfig
 from pipelines.run_folder import RunFolderError
-from rollout.answers import TeacherStopped
 
 
 def main(argv: Sequence[str]) -> int:
     """`crucible lrl`."""
-    from pipelines.lrl.job import run
-
     argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
     try:
         resumed = take_option(argv, "--resume")
-        default = None
-        if resumed is not None:
-            where = Path(resumed)
-            default = load_yaml(LRLConfig, where / "config.yaml")
-            default = default.model_copy(update={"runs": where.parent, "name": where.name})
+        default = resumed_config(LRLConfig, Path(resumed)) if resumed is not None else None
         config = parse(LRLConfig, argv, prog="crucible lrl", default=default)
+    except ConfigError as error:
+        return fail(str(error))
+    # After the options are read: help, and a mistyped option, need not wait for these.
+    from pipelines.lrl.job import run
+    from rollout.answers import TeacherStopped
+
+    console = Console(file=sys.stderr, highlight=False)
+    try:
         outcome = run(config, console, resume=resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, TeacherStopped) as error:
         return fail(str(error))

@@ -12,7 +12,7 @@ from pipelines.config import STUDENT, EvaluationConfig, JobConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher_config import REFERENCE, TeacherConfig
-from train.transfer import TransferConfig
+from train.transfer_config import TransferConfig
 from verify.config import VerifyConfig
 
 STAGES = (0, 1, 2, 3, 4)

@@ -48,6 +48,7 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     return sheet(
         folder,
         "pipelines.lrl",
+        "lrl",
         "linguistic RL",
         figures,
         results=results,

@@ -17,7 +17,7 @@ import yaml
 from markupsafe import Markup
 
 from pipelines.display import TREND
-from pipelines.report import figures, tables
+from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
 from pipelines.report.sheet import as_script
@@ -44,6 +44,10 @@ def _of_its_job(folder: RunFolder) -> str:
     """The page of a job that has a page of its own and has ended; else ""."""
     if (folder.path / "trials").is_dir():
         raise RunFolderError(f"{folder} is a sweep's: `crucible sweep --resume {folder}` writes its report again")
+    distilled = [row for row in folder.metrics() if row.get("kind") == "distil"]
+    if distilled and (folder.path / "attempts.jsonl").is_file():
+        rows = [json.loads(line) for line in (folder.path / "attempts.jsonl").read_text().splitlines()]
+        return traces.render(distilled[-1], rows, folder)
     path = folder.path / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     if results.get("job") not in OWN_PAGES:

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from pipelines.run_folder import RunFolder
 
 
-def sheet(folder: RunFolder, package: str, job: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
-    """The page as text: `package`'s template, which extends `sheet.html.jinja`, with `values`.
+def sheet(folder: RunFolder, package: str, name: str, job: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
+    """The page as text: the template `name` of a package, which extends `sheet.html.jinja`, with `values`.
 
     `figures` are drawn into the elements of id chart-NAME. Everything else is escaped: what models wrote is text.
     """
@@ -31,8 +31,7 @@ def sheet(folder: RunFolder, package: str, job: str, figures: Mapping[str, go.Fi
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = f"{package.rpartition('.')[2]}.html.jinja"
-    return environment.get_template(template).render(
+    return environment.get_template(f"{name}.html.jinja").render(
         name=folder.name,
         job=job,
         config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),

@@ -33,6 +33,7 @@ def write_sweep_report(
         folder,
         "pipelines.sweep",
         "sweep",
+        "sweep",
         charts,
         settings=settings,
         trials=trials,

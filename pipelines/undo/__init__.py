@@ -9,26 +9,26 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.hardware import NoRoom
-from pipelines.config import ConfigError, fail, load_yaml, parse, take_option
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.run_folder import RunFolderError
 from pipelines.undo.config import UndoConfig
-from rollout.answers import TeacherStopped
 
 
 def main(argv: Sequence[str]) -> int:
     """`crucible undo`."""
-    from pipelines.undo.job import run
-
     argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
     try:
         resumed = take_option(argv, "--resume")
-        default = None
-        if resumed is not None:
-            where = Path(resumed)
-            default = load_yaml(UndoConfig, where / "config.yaml")
-            default = default.model_copy(update={"runs": where.parent, "name": where.name})
+        default = resumed_config(UndoConfig, Path(resumed)) if resumed is not None else None
         config = parse(UndoConfig, argv, prog="crucible undo", default=default)
+    except ConfigError as error:
+        return fail(str(error))
+    # After the options are read: help, and a mistyped option, need not wait for these.
+    from pipelines.undo.job import run
+    from rollout.answers import TeacherStopped
+
+    console = Console(file=sys.stderr, highlight=False)
+    try:
         outcome = run(config, console, resume=resumed is not None)
     except (ConfigError, RunFolderError, NoRoom, TeacherStopped) as error:
         return fail(str(error))

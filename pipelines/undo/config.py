@@ -13,7 +13,7 @@ from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher_config import REFERENCE, TeacherConfig
-from train.transfer import TransferConfig
+from train.transfer_config import TransferConfig
 from verify.config import VerifyConfig
 
 Hint = Literal["none", "answer", "solution"]

@@ -31,6 +31,7 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     return sheet(
         folder,
         "pipelines.undo",
+        "undo",
         "UNDO",
         {"skill": skill(results), "hints": hints(results)},
         results=results,

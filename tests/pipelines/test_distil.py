@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pages import figures_of
 from servers import SECRET, Front, busy, message
 
 from pipelines import distil
@@ -97,6 +98,8 @@ def test_the_reference_teacher_fills_every_cell_with_verified_traces(offline):
         assert "```" not in row["thinking"] and f"def {row['function_name']}(" in row["code"]
     assert "12 of 12 kept" in output.replace("\n", " ")
     assert "3 / 3" in output
+    page = (folder / "report.html").read_text()
+    assert set(figures_of(page)) == {"cells", "statuses"} and "1. Understand" in page
 
 
 def test_no_question_is_asked_twice_also_at_several_difficulties():

@@ -22,7 +22,7 @@ from rollout.config import EngineConfig
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptConfig
 from train.pretrain import ArchitectureConfig, build_model
-from train.transfer import TransferConfig
+from train.transfer_config import TransferConfig
 
 PROBLEMS = list(ProblemStream(ProblemsConfig(families=("scheduling",), difficulties=(2,)), "train").range(0, 6))
 PAIRS = [(problem, f"\\boxed{{{problem.hidden_tests[0].expected}}}") for problem in PROBLEMS]

@@ -13,7 +13,7 @@ from pipelines import lrl, undo
         (["--teacher.model", "x", "--teacher.budget", "0"], "budget 0 buys nothing"),
         (["--teacher.budget", "1"], "no effect on the offline reference teacher"),
         (["--teacher.model", "mine", "--teacher.key-variable", "SOME_KEY"], "the price of model mine is not known"),
-        (["--resume", "runs/none"], "there is no configuration file runs/none/config.yaml"),
+        (["--resume", "runs/none"], "runs/none holds no run to resume"),
         (["--transfer.lora-r", "600"], "lora_r"),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from train.pretrain import ArchitectureConfig, Row, build_model
-from train.transfer import TransferConfig, transfer
+from train.transfer import transfer
+from train.transfer_config import TransferConfig
 
 YES, NO, END = [20, 21], [30, 31], 1
 QUICK = TransferConfig(learning_rate=3e-2, epochs=30, target_modules=("q_proj", "v_proj", "up_proj", "down_proj"))
