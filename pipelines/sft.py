@@ -116,7 +116,9 @@ def run(
         if not config.evaluate:
             with ray_session(config.address or None):
                 _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
-                return Outcome(path, _learn(learner, config, model, folder, rows, initial, console))
+                figures = _learn(learner, config, model, folder, rows, initial, console)
+            _report(folder)
+            return Outcome(path, figures)
         spec = EngineSpec(model, config.engine, config.sft.lora_r)
         with open_session(config, spec, 1, config.sft.workers) as session:
             with console.status("starting the rollout engine"):

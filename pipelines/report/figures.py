@@ -78,6 +78,14 @@ CURVES = (
         "acceptance", "Informative groups", "groups that pass in part",
         (("acceptance", "informative", VIOLET),), ".0%", 1.0,
     ),
+    _Curve(
+        "loss", "Loss", "nats a completion token; diamonds: validation, whose lowest is kept",
+        (("loss", "training", BLUE),),
+    ),
+    _Curve(
+        "token-accuracy", "Token accuracy", "tokens of the traces that would be the model's own choice",
+        (("mean_token_accuracy", "training", TEAL),), ".0%",
+    ),
     _Curve("entropy", "Entropy", "of the policy's next token, in nats", (("entropy", "entropy", BLUE),)),
     _Curve(
         "entropy-weight", "Entropy bonus", "weight that the entropy floor gave it",
@@ -103,13 +111,22 @@ def learning_curves(record: Record) -> list[Chart]:
     charts = []
     for curve in CURVES:
         lines = [(record.series(key), label, colour) for key, label, colour in curve.lines]
-        if all(value is None for values, _, _ in lines for value in values):
+        # GRPO's loss says nothing to people: its value is near 0 whatever is learnt.
+        if all(value is None for values, _, _ in lines for value in values) or (
+            curve.key == "loss" and not record.validation
+        ):
             continue
         figure = blank(210)
         for values, label, colour in lines:
             figure.add_traces(list(_raw_and_smoothed(record.numbers, values, label, colour)))
         if curve.key == "pass-rate":
             _mark_evaluations(figure, record)
+        if curve.key == "loss":
+            looks = [(row["step"], row["loss"]) for row in record.validation]
+            figure.add_scatter(
+                x=[step for step, _ in looks], y=[loss for _, loss in looks], mode="markers", name="validation",
+                marker={"symbol": "diamond", "size": 9, "color": AFTER}, hovertemplate="%{y:.4f}",
+            )  # fmt: skip
         if curve.key == "entropy":
             _mark_entropy_bounds(figure, record)
         figure.update_yaxes(tickformat=curve.format, rangemode="tozero")

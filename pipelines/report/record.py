@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.display import TREND
@@ -37,6 +37,10 @@ class Record:
     """One row an evaluation, `before` first and `after` last; of one that was redone, the last."""
     comparison: Mapping[str, Any]
     """{} where no two evaluations were compared."""
+    validation: tuple[Mapping[str, Any], ...] = ()
+    """One row a look at the validation loss, of a run that learns from traces."""
+    traces: Mapping[str, Any] = field(default_factory=dict)
+    """What such a run learnt from."""
 
     @classmethod
     def read(cls, folder: RunFolder) -> Record:
@@ -52,6 +56,8 @@ class Record:
             steps=tuple(steps[step] for step in sorted(steps)),
             evaluations=tuple(sorted(evaluations.values(), key=lambda row: place.get(row["name"], 0))),
             comparison=comparisons[-1] if comparisons else {},
+            validation=tuple(row for row in rows if row.get("kind") == "validation"),
+            traces=next((row for row in rows if row.get("kind") == "traces"), {}),
         )
 
     def setting(self, dotted: str, default: Any = None) -> Any:

@@ -96,7 +96,9 @@ class Part:
 def headline(record: Record) -> Headline:
     """The sentence on top."""
     planned = record.setting("steps")
-    if not is_number(planned):
+    if record.traces:
+        state = f"{record.last_step} updates from {record.traces.get('train')} traces"
+    elif not is_number(planned):
         state = f"{len(record.evaluations)} evaluation" + "s" * (len(record.evaluations) != 1)
     elif record.finished:
         state = f"finished · {record.last_step} steps"
@@ -128,6 +130,8 @@ def _verdict(record: Record) -> tuple[str, str]:
             f"Held-out pass@1 was {rates[0][1].percent} % {rates[0][0]}; nothing was measured after training.",
             "open",
         )
+    if losses := [row["loss"] for row in record.validation if is_number(row.get("loss"))]:
+        return f"Lowest validation loss {min(losses):.4f}; no held-out problem was asked.", "open"
     return "No held-out result: nothing was evaluated.", "open"
 
 
@@ -253,7 +257,7 @@ def produced(record: Record) -> list[tuple[str, str]]:
         "model": (("{}", "model"), ("from adapter {}", "adapter")),
         "objective": (
             ("{}", "train.loss"), ("advantage {}", "train.advantage"), ("beta {:g}", "train.beta"),
-            ("reward {}", "verify.reward.outcome"),
+            *((("reward {}", "verify.reward.outcome"),) if get("rollout") else ()),
         ),
         "batch": (
             ("{} groups a step", "rollout.groups_per_step"), ("{} samples a group", "rollout.group_size"),
@@ -262,6 +266,8 @@ def produced(record: Record) -> list[tuple[str, str]]:
         "adapter": (
             ("LoRA rank {}", "train.lora_r"), ("alpha {:g}", "train.lora_alpha"),
             ("learning rate {:g}", "train.learning_rate"), ("{} schedule", "train.schedule"),
+            ("LoRA rank {}", "sft.lora_r"), ("alpha {:g}", "sft.lora_alpha"),
+            ("learning rate {:g}", "sft.learning_rate"), ("{} epochs", "sft.epochs"), ("batch {}", "sft.batch_size"),
         ),
         "machines": (
             ("rollout engines {}", "rollout.engines"), ("learner workers {}", "train.workers"),
@@ -277,6 +283,12 @@ def produced(record: Record) -> list[tuple[str, str]]:
         texts = [_formatted(get(key), form) for form, key in parts if get(key) not in (None, "")]
         if texts:
             lines.append((label, ", ".join(texts)))
+    if (told := record.traces) and is_number(told.get("read")):
+        lines.append((
+            "traces",
+            f"{told['read']} read, {told['train']} to learn from, {told['val']} of other questions to validate, "
+            f"{told['without_thinking'] + told['dropped_too_long']} dropped; the longest has {told['longest']} tokens",
+        ))  # fmt: skip
     return lines
 
 

@@ -395,3 +395,22 @@ def test_speed_is_told_by_kind_of_engine(tmp_path):
     assert (fast.kind, fast.engines, fast.tokens, fast.busy) == ("fast", 2, 3600, 8.0)
     assert slow.rate == 50.0 and fast.rate == 450.0
     assert "tokens a second with work" in render(run)
+
+
+def test_learning_from_traces_is_told_by_its_losses(tmp_path):
+    with RunFolder.create(tmp_path / "tuned", {"model": "student", "sft": {"lora_r": 4, "epochs": 2}}) as folder:
+        told = {"read": 50, "train": 43, "val": 6, "without_thinking": 1, "dropped_too_long": 0, "longest": 107}
+        folder.append_metrics({"kind": "traces", **told})
+        for step in range(1, 5):
+            folder.append_metrics({"kind": "step", "step": step, "loss": 1 / step, "mean_token_accuracy": 0.9})
+            folder.append_metrics({"kind": "validation", "step": step, "loss": 0.5 + 0.1 * abs(step - 3)})
+        record, page = Record.read(folder), render(folder)
+    loss = next(chart for chart in learning_curves(record) if chart.key == "loss").figure
+    looks = next(trace for trace in loss.data if trace.name == "validation")
+    assert list(looks.x) == [1, 2, 3, 4] and min(looks.y) == 0.5
+    assert "Lowest validation loss 0.5000" in page and "43 to learn from" in page and "LoRA rank 4" in page
+    assert "informative group" not in page and "reward" not in headline(record).verdict
+
+
+def test_the_loss_of_grpo_is_not_drawn(finished):
+    assert "loss" not in {chart.key for chart in learning_curves(Record.read(finished))}
