@@ -127,7 +127,7 @@ class Pair:
             code = draw.choice(others) if others and draw.random() < recipe.other else solutions.correct[0]
         else:
             code = draw.choice(solutions.wrong).code
-        return cls(problem, completion_text(code))
+        return cls(problem, completion_text(code, kind=problem.kind))
 
 
 def build_student(
