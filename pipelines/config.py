@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cluster.hardware import HardwareConfig
 from problems.problem import Split
-from problems.questions import QuestionsConfig
+from problems.questions import PartConfig, QuestionsConfig
+from problems.sources import SourceConfig
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
 from rollout.prompts import PromptConfig
 from train.config import TrainConfig
@@ -128,6 +129,11 @@ class EvaluateConfig(JobConfig):
     """What to compare with on the same problems: `base` (the model alone), an adapter, or a run folder."""
     seeds: tuple[int, ...] = ()
     """Problems are drawn once by each of these, and none is asked twice; () is evaluation.seed alone."""
+    suites: tuple[str, ...] = ()
+    """Data sets to measure on, whole, in place of `problems`: NAME=PATH, or NAME to take it from the Hugging Face hub;
+    `crucible problems sources` lists the names. Each is a row of the tables."""
+    suite_limit: int = Field(0, ge=0)
+    """At most so many problems of each suite, its first; 0 asks all."""
     engines: int = Field(1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
@@ -141,7 +147,29 @@ class EvaluateConfig(JobConfig):
             raise ValueError(f"seeds {list(self.seeds)} name one twice, which would ask nothing new: name each once")
         if self.against == "base" and not self.adapter:
             raise ValueError("against base compares the model with itself: give --adapter, or leave --against out")
+        if self.suite_limit and not self.suites:
+            raise ValueError("suite_limit has no effect without suites: name them, or set evaluation.problems")
+        if self.suites:
+            plain = EvaluationConfig()
+            idle = {
+                "problems": self.problems != QuestionsConfig(),
+                "seeds": bool(self.seeds),
+                "evaluation.problems": self.evaluation.problems != plain.problems,
+                "evaluation.seed": self.evaluation.seed != plain.seed,
+            }
+            if given := [name for name, is_given in idle.items() if is_given]:
+                raise ValueError(f"{', '.join(given)} would do nothing beside suites, which are asked whole")
         return self
+
+    @property
+    def asked(self) -> QuestionsConfig:
+        """`problems`, or the suites in their place."""
+        if not self.suites:
+            return self.problems
+        named = [suite.partition("=") for suite in self.suites]
+        split, limit = self.evaluation.split, self.suite_limit
+        sources = [SourceConfig(mapping=name, path=path, split=split, limit=limit) for name, _, path in named]
+        return QuestionsConfig(parts=tuple(PartConfig(source=source) for source in sources))
 
     @property
     def sampling(self) -> Sampling:

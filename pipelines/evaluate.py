@@ -58,6 +58,8 @@ def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Probl
 
     Raises ConfigError for a seed that brings in nothing, as all but the first do on a whole data set.
     """
+    if isinstance(config, EvaluateConfig) and config.suites:
+        return {config.evaluation.seed: questions_of(config).whole(config.evaluation.split)}
     asked: set[str] = set()
     found = {}
     for seed in seeds:
@@ -250,9 +252,10 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
     name = config.name or default_name("evaluate", model)
-    config = config.model_copy(update={"name": name})
-    config = with_questions(config, console)
-    with RunFolder.create(config.runs / name, config) as folder:
+    given = config.problems
+    config = with_questions(config.model_copy(update={"name": name, "problems": config.asked}), console)
+    # The suites are recorded by their names alone, so that the file can be given to `--config` again.
+    with RunFolder.create(config.runs / name, config.model_copy(update={"problems": given})) as folder:
         console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
         by_seed = held_out_by(config, config.seeds or (config.evaluation.seed,))
         problems = [problem for drawn in by_seed.values() for problem in drawn]
@@ -311,6 +314,7 @@ def conclude(
             "greedy": settings.temperature == 0,
             "max_tokens": config.max_tokens,
             "seeds": list(config.seeds or (settings.seed,)),
+            "suites": list(config.suites),
             "evaluations": {one.name: one.row(0) for one in both},
             "comparison": comparison,
         }

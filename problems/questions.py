@@ -144,6 +144,13 @@ class Questions:
                 break
         return list(chosen.values())
 
+    def whole(self, split: Split) -> list[Problem]:
+        """Every problem of a split that data sets hold, each question once, in the order of the parts."""
+        chosen: dict[str, Problem] = {}
+        for problem in (p for held in self._held.values() for p in held if p.split == split):
+            chosen.setdefault(problem.question_hash, problem)
+        return list(chosen.values())
+
 
 def identity(problem: Problem) -> str:
     """What tells two questions apart across data sets: their text; for those of a family, its own hash."""

@@ -274,7 +274,8 @@ def produced(record: Record) -> list[tuple[str, str]]:
             ("device {}", "hardware.device"), ("staleness up to {}", "rollout.max_staleness"),
         ),
         "held out": (
-            ("{} problems", "evaluation.problems"), ("{} samples each", "evaluation.samples"),
+            *((("{} problems", "evaluation.problems"),) if not get("suites") else ()),
+            ("{} samples each", "evaluation.samples"),
             ("{} split", "evaluation.split"), ("temperature {:g}", "evaluation.temperature"),
         ),
     }  # fmt: skip
@@ -283,6 +284,8 @@ def produced(record: Record) -> list[tuple[str, str]]:
         texts = [_formatted(get(key), form) for form, key in parts if get(key) not in (None, "")]
         if texts:
             lines.append((label, ", ".join(texts)))
+    if suites := get("suites"):
+        lines.append(("suites", ", ".join(suites)))
     if (told := record.traces) and is_number(told.get("read")):
         lines.append((
             "traces",

@@ -6,11 +6,13 @@ import io
 import json
 import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+import problems
 from pipelines import evaluate
 from pipelines.config import ConfigError, EvaluateConfig, parse
 from pipelines.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
@@ -20,6 +22,7 @@ from pipelines.statistics import cell_rate, pass_rate, wilson_interval
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 
+FIXTURES = Path(__file__).parents[1] / "problems" / "fixtures"
 PASS, WRONG, LOST = Status.PASSED, Status.WRONG_ANSWER, Status.INFRASTRUCTURE
 
 
@@ -204,11 +207,51 @@ def test_an_adapter_of_another_model_is_told(base, model, told):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--seeds", "1", "2", "1"], "name one twice"), (["--against", "base"], "compares the model with itself")],
+    [
+        (["--seeds", "1", "2", "1"], "name one twice"),
+        (["--against", "base"], "compares the model with itself"),
+        (["--suite-limit", "5"], "suite_limit has no effect without suites"),
+        (["--suites", "gsm8k", "--seeds", "1", "2"], "seeds would do nothing beside suites"),
+        (["--suites", "gsm8k", "--problems.families", "lcs"], "problems would do nothing beside suites"),
+        (["--suites", "gsm8k", "--evaluation.problems", "9"], "evaluation.problems would do nothing"),
+    ],
 )
 def test_options_without_effect_are_refused(options, says):
     with pytest.raises(ConfigError, match=says):
         parse(EvaluateConfig, options, prog="crucible evaluate")
+
+
+ROWS = {path.name.partition(".")[0]: path for path in FIXTURES.iterdir()}
+LIKE = {"mmlu_pro_math": "mmlu_pro", "gpqa_diamond": "gpqa"}
+SUITES = {
+    path.stem: ROWS[LIKE.get(path.stem, path.stem)] for path in Path(problems.__file__).parent.glob("mappings/*.yaml")
+}
+"""Every external data set that can be read, with a few rows in its own layout."""
+
+
+@pytest.mark.parametrize("name", sorted(SUITES))
+def test_every_data_set_is_a_suite(name):
+    config = parse(EvaluateConfig, ["--suites", f"{name}={SUITES[name]}"], prog="crucible evaluate")
+    assert config.problems == EvaluateConfig().problems
+    asking = config.model_copy(update={"problems": config.asked})
+    (found,) = held_out_by(asking, (0,)).values()
+    assert found and {p.family for p in found} == {name} and {p.split for p in found} == {"test"}
+    assert len({p.question_hash for p in found}) == len(found), "whole, and nothing twice"
+
+
+def test_suites_are_asked_side_by_side_and_up_to_a_limit():
+    named = [f"{name}={SUITES[name]}" for name in ("gsm8k", "mbpp")]
+    config = parse(EvaluateConfig, ["--suites", *named, "--suite-limit", "1"], prog="crucible evaluate")
+    (found,) = held_out_by(config.model_copy(update={"problems": config.asked}), (0,)).values()
+    assert [p.family for p in found] == ["gsm8k", "mbpp"]
+
+
+def test_a_suite_that_is_not_there_is_said_in_one_line():
+    for suite, says in (("gsm8k=/none.jsonl", "/none.jsonl"), ("no_such_suite=/none.jsonl", "no_such_suite")):
+        config = parse(EvaluateConfig, ["--suites", suite], prog="crucible evaluate")
+        with pytest.raises(ConfigError, match=says) as error:
+            held_out_by(config.model_copy(update={"problems": config.asked}), (0,))
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("samples", [1, 4])
