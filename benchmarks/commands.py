@@ -30,6 +30,8 @@ from pipelines.run_folder import RunFolder
 from pipelines.student import build_student
 
 ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = "fibonacci reverse_string is_palindrome max_subarray binary_search remove_duplicates"
+"""Those that the default student half knows."""
 SERVED = "--teacher.model student --teacher.base-url {url}"
 
 
@@ -93,9 +95,11 @@ def focused(folder: RunFolder) -> str:
 
 def judged(folder: RunFolder) -> str:
     """`lrl`."""
-    return ", ".join(
-        f"{name} {share(stage['accuracy'])}, balanced {100 * stage['balanced_accuracy']['value']:.0f} %"
-        for name, stage in results(folder)["stages"].items()
+    stages = results(folder)["stages"]
+    silent = {name: sum(stage["confusion"][gold]["none"] for gold in ("YES", "NO")) for name, stage in stages.items()}
+    return "; ".join(
+        f"{name} {share(stage['balanced_accuracy'])}" + (f", {silent[name]} without verdict" if silent[name] else "")
+        for name, stage in stages.items()
     )
 
 
@@ -108,10 +112,14 @@ def taught(folder: RunFolder) -> str:
 
 COMMANDS = (
     Command("demo", "grpo --config pipelines/configs/demo.yaml", moved),
-    Command("traces", "distil --count 100", kept),
-    Command("tuned", "sft --traces {runs}/traces --evaluate True", moved),
-    Command("on", "grpo --adapter {runs}/tuned", moved),
-    Command("measured", "evaluate --adapter {runs}/tuned --against base --seeds 0 1 2", moved),
+    Command("traces", f"distil --count 20 --problems.difficulties 1 2 3 4 5 --problems.families {FAMILIES}", kept),
+    Command("tuned", "sft --config pipelines/configs/sft_student.yaml --traces {runs}/traces --evaluate True", moved),
+    Command("on", "grpo --config pipelines/configs/demo.yaml --adapter {runs}/tuned", moved),
+    Command(
+        "measured",
+        f"evaluate --adapter {{runs}}/on/checkpoints/000040 --against base --seeds 0 1 --problems.families {FAMILIES}",
+        moved,
+    ),
     Command("hard", "hard-distil --config pipelines/configs/hard_distil.yaml --model {hard}", gated, (0, 1)),
     Command("expert", "expert-iteration", focused),
     Command("words", "lrl", judged),
