@@ -15,24 +15,24 @@ import contextlib
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.run_folder import RunFolder
+from pipelines.statistics import Difference, Estimate
 from pipelines.student import build_student
+from tests.servers import SECRET, serve_messages
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = "fibonacci reverse_string is_palindrome max_subarray binary_search remove_duplicates"
 """Those that the default student half knows."""
-SERVED = "--teacher.model student --teacher.base-url {url}"
+SERVED = "--teacher.model tiny --teacher.base-url {url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Command:
 
 def share(estimate: Mapping[str, float]) -> str:
     """A share with its interval."""
-    return f"{100 * estimate['value']:.1f} % [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    return str(Estimate(**estimate))
 
 
 def points(change: Mapping[str, float]) -> str:
     """A difference of shares with its interval."""
-    return f"{100 * change['value']:+.1f} points [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+    return str(Difference(**change))
 
 
 def rows(folder: RunFolder, kind: str) -> list[dict[str, Any]]:
@@ -149,7 +149,9 @@ def main() -> None:
                 continue
             line = command.line
             if served:
-                line += f" {SERVED.format(url=stack.enter_context(messages_server(str(build_student()))))}"
+                url = stack.enter_context(serve_messages(build_student(), runs / "server.log"))
+                os.environ["ANTHROPIC_API_KEY"] = SECRET
+                line += f" {SERVED.format(url=url)}"
             name = command.name + "-served" * served
             took = run(runs, name, line, command.statuses)
             with contextlib.closing(RunFolder.open(runs / name)) as done:
@@ -185,41 +187,6 @@ def crucible(runs: Path, name: str, arguments: list[str], statuses: tuple[int, .
     if done.returncode not in statuses:
         raise SystemExit(f"{name} failed: {log.read_text()[-2000:]}")
     return done.stdout
-
-
-@contextlib.contextmanager
-def messages_server(model: str, seconds: float = 300) -> Iterator[str]:
-    """Address of a vLLM server that serves `model` as `student` by the Messages API; it ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name"),
-        *("student", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"),
-        *("--max-model-len", "4096", "--max-num-seqs", "16"),
-    ]
-    cpu = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    # The tiny student was made for 1024 positions; the jobs' instructions are longer in its vocabulary.
-    environment = {**os.environ, **cpu, "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
-    server = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + seconds
-    try:
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{url}/health", timeout=2)
-                break
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the vLLM server did not start; try it by hand: {shlex.join(command)}")
-            time.sleep(0.3)
-        yield url
-    finally:
-        server.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(15)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, 9)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def run(
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
         # What cannot be learnt from is said before anything is started.
-        rows = None if _learnt(folder) else _prepare(config, model, folder, traces, console)
+        rows = None if learnt(folder.path) else _prepare(config, model, folder, traces, console)
         if session is not None:
             return Outcome(path, _learn(session.learner, config, model, folder, rows, initial, console))
         console.print(f"run folder: {folder.path}")
@@ -143,9 +143,9 @@ def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
     ]
 
 
-def _learnt(folder: RunFolder) -> Mapping[str, Any] | None:
-    """The figures of a training that has ended well, else None."""
-    outcome = folder.path / OUTCOME_FILE
+def learnt(folder: Path) -> Mapping[str, Any] | None:
+    """The figures of a training that has ended well, else None. Its adapter was whole before it said so."""
+    outcome = folder / OUTCOME_FILE
     figures = json.loads(outcome.read_text()) if outcome.is_file() else {"error": "not begun"}
     return None if figures.get("error") else figures
 
@@ -162,7 +162,7 @@ def _learn(
     """Trains on `rows` (of training and of validation) to the end; None where that is done. Returns the outcome's
     figures."""
     if rows is None:
-        return _booked(folder, _learnt(folder))
+        return _booked(folder, learnt(folder.path))
     train, val = rows
     outcome = folder.path / OUTCOME_FILE
     outcome.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ class EngineStudent:
     def learn(self, where: Path, traces: Path, initial: PolicyVersion | None, number: int) -> PolicyVersion:
         """See `Student`. An interrupted stage goes on from the learner's last checkpoint."""
         folder = where / SFT_RUN
-        if not _done(folder):
+        if not sft.learnt(folder):
             config = SFTJobConfig(
                 model=self._config.model,
                 name=SFT_RUN,
@@ -88,7 +88,7 @@ class EngineStudent:
     def prefer(self, where: Path, pairs: Sequence[Pair], initial: PolicyVersion | None, number: int) -> PolicyVersion:
         """See `Student`."""
         folder = where / DPO_RUN
-        if not _done(folder):
+        if not sft.learnt(folder):
             self._prefer(folder, pairs, initial)
         return self._read(folder, number)
 
@@ -127,12 +127,6 @@ class EngineStudent:
 
     def __exit__(self, *exception: object) -> None:
         self._pupil.__exit__(*exception)
-
-
-def _done(folder: Path) -> bool:
-    """Whether a learner's run has ended well: its adapter was whole before it said so."""
-    outcome = folder / OUTCOME_FILE
-    return outcome.is_file() and not json.loads(outcome.read_text()).get("error")
 
 
 def preference_worker(loop_config: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -17,6 +16,7 @@ from pipelines.lrl.scores import ANSWERED, UNSCORED, text
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
+from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
 NAMES = {
@@ -42,7 +42,7 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     kept = json.loads(state.read_text()) if state.is_file() else {"journal": [], "evolution": []}
     stages = results["stages"]
     figures = {"stages": accuracies(stages), "confusion": confusions(stages), "levels": levels(stages)}
-    answers = _rows(folder.path / "answers.jsonl")
+    answers = read_rows(folder.path / "answers.jsonl")
     if kept["evolution"]:
         figures["evolution"] = evolution(answers, kept["evolution"])
     return sheet(
@@ -159,10 +159,6 @@ def _shown(answers: Sequence[Mapping[str, Any]], folder: RunFolder, most: int = 
                 student.append({**said, "text": f"{row['prompt']}\n\n{row['completion']}"})
             break
     return teacher[:most] + student
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def parts(results: Mapping[str, Any]) -> list[Table | str]:

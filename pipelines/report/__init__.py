@@ -20,8 +20,9 @@ from pipelines.display import TREND
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
-from pipelines.report.sheet import as_script
+from pipelines.report.sheet import as_script, environment
 from pipelines.run_folder import RunFolder, RunFolderError
+from rollout.purse import read_rows
 
 OWN_PAGES = ("expert", "lrl", "undo")
 """Jobs whose report is their own: `pipelines.<job>.report`."""
@@ -45,9 +46,8 @@ def _of_its_job(folder: RunFolder) -> str:
     if (folder.path / "trials").is_dir():
         raise RunFolderError(f"{folder} is a sweep's: `crucible sweep --resume {folder}` writes its report again")
     distilled = [row for row in folder.metrics() if row.get("kind") == "distil"]
-    if distilled and (folder.path / "attempts.jsonl").is_file():
-        rows = [json.loads(line) for line in (folder.path / "attempts.jsonl").read_text().splitlines()]
-        return traces.render(distilled[-1], rows, folder)
+    if distilled and (attempts := read_rows(folder.path / "attempts.jsonl")):
+        return traces.render(distilled[-1], attempts, folder)
     path = folder.path / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     if results.get("job") not in OWN_PAGES:
@@ -111,17 +111,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _environment() -> jinja2.Environment:
-    """Everything is escaped: names, details and completions are text that a model may have written."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": tables.duration, "readable": figures.readable}
-    environment.globals["colour_of"] = {str(status): colour for status, colour in figures.STATUS_COLOURS.items()}
-    return environment
+    made = environment("pipelines.report")
+    made.filters |= {"duration": tables.duration, "readable": figures.readable}
+    made.globals["colour_of"] = {str(status): colour for status, colour in figures.STATUS_COLOURS.items()}
+    return made
 
 
 def _figures_json(charts: Sequence[figures.Chart]) -> Markup:

@@ -22,25 +22,32 @@ def sheet(folder: RunFolder, package: str, name: str, job: str, figures: Mapping
 
     `figures` are drawn into the elements of id chart-NAME. Everything else is escaped: what models wrote is text.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(package, "templates"), jinja2.PackageLoader("pipelines.report", "templates")]
-        ),
+    return (
+        environment(package, "pipelines.report")
+        .get_template(f"{name}.html.jinja")
+        .render(
+            name=folder.name,
+            job=job,
+            config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),
+            figures=as_script({name: plotly.io.to_json(figure, validate=False) for name, figure in figures.items()}),
+            plotly=Markup(plotly.offline.get_plotlyjs()),
+            # Only scripts that carry it are run: text that slipped through as markup could not know it.
+            nonce=secrets.token_urlsafe(16),
+            written=time.strftime("%Y-%m-%d %H:%M"),
+            **values,
+        )
+    )
+
+
+def environment(*packages: str) -> jinja2.Environment:
+    """For the templates of these packages. Everything is escaped: names, details and completions are text that a model
+    may have written."""
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, "templates") for package in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template(f"{name}.html.jinja").render(
-        name=folder.name,
-        job=job,
-        config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),
-        figures=as_script({name: plotly.io.to_json(figure, validate=False) for name, figure in figures.items()}),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
-        # Only scripts that carry it are run: text that slipped through as markup could not know it.
-        nonce=secrets.token_urlsafe(16),
-        written=time.strftime("%Y-%m-%d %H:%M"),
-        **values,
     )
 
 

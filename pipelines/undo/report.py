@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blan
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Estimate
+from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
 LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
@@ -79,7 +79,7 @@ def hints(results: Mapping[str, Any]) -> go.Figure:
 def _taught(folder: RunFolder, most: int = 16) -> list[Mapping[str, Any]]:
     """Rows of the last dataset, the last written first."""
     paths = sorted(folder.path.glob("dataset/*/train.jsonl"), key=lambda path: int(path.parent.name.rpartition("-")[2]))
-    rows = [json.loads(line) for line in paths[-1].read_text().splitlines()] if paths else []
+    rows = read_rows(paths[-1]) if paths else []
     return sorted(rows, key=lambda row: -row["written_in"])[:most]
 
 
