@@ -1,16 +1,14 @@
 """What the tests of the verify room share: a judge, the problem that attacks answer to, the folder of
 attacks."""
 
-import os
 from pathlib import Path
 
 import pytest
+from shared_folder import shared_folder
 
 from problems.problem import Problem, Test
 from verify.config import VerifyConfig
 from verify.pool import Judge
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def fewest_coins(coins: list[int], amount: int) -> int:
@@ -74,14 +72,12 @@ def fenced(code: str) -> str:
     return f"```python\n{code}\n```"
 
 
-def shared_attacks() -> Path:
-    """The folder of given attacks, beside the repository or above a worktree of it."""
-    named = os.environ.get("CRUCIBLE_SHARED")
-    roots = [Path(named)] if named else [parent / "shared" for parent in REPOSITORY.parents]
-    for root in roots:
-        if (root / "attacks" / "manifest.json").is_file():
-            return root / "attacks"
-    pytest.skip("there is no folder shared/attacks beside the repository; set CRUCIBLE_SHARED to where it lies")
+def shared_attacks(name: str = "attacks") -> Path:
+    """A folder of given attacks (`attacks`, `attacks2`), beside the repository or above a worktree of it."""
+    folder = shared_folder(name)
+    if folder is None:
+        pytest.skip(f"there is no folder shared/{name} beside the repository; set CRUCIBLE_SHARED to where it lies")
+    return folder
 
 
 @pytest.fixture(scope="session")
