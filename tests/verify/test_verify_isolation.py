@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import HONEST, REPOSITORY, coin_problem, fenced
+from conftest import HONEST, coin_problem, fenced
+from shared_folder import REPOSITORY
 
 from problems.problem import Status
 from verify.config import VerifyConfig
