@@ -15,6 +15,7 @@ from rollout.admission import Lease
 from rollout.fleet import NAMESPACE, RolloutJob
 from rollout.stream import configure_data, lease_stream, pack, rollout_stream, unpack
 from verify.config import VerifyConfig
+from verify.thinking import continued
 
 
 class JudgeStage:
@@ -39,7 +40,7 @@ class JudgeStage:
 
     def _answers(self, items: Sequence[tuple[Lease, Problem, Any]]) -> list[tuple[Lease, Group | None, str]]:
         samples = [
-            (problem, sample.text, sample.finish_reason)
+            (problem, continued(group.prompt, sample.text), sample.finish_reason)
             for _, problem, group in items
             if isinstance(group, Group)
             for sample in group.samples

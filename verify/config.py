@@ -48,10 +48,12 @@ class VerifyConfig(BaseModel):
     batch_size: int = Field(default=32, ge=1, le=1024)
     """Solutions handed to an actor in one call."""
     cpu_seconds: float = Field(default=2.0, gt=0, le=600)
-    """CPU time of one solution over all its tests; the kernel enforces it, and load on the machine does not
-    shorten it."""
+    """CPU time, in seconds, that one test may take; load on the machine does not shorten it."""
+    total_factor: float = Field(default=15.0, ge=1)
+    """All tests of a solution together may take `cpu_seconds` x this of CPU time, or x their number where they are
+    fewer."""
     wall_factor: float = Field(default=8.0, ge=1)
-    """A solution is ended after `cpu_seconds` x this of wall time, whatever it waits for."""
+    """A test is ended after `cpu_seconds` x this of wall time, whatever it waits for; all tests likewise."""
     idle_seconds: float = Field(default=2.0, gt=0)
     """Time that a solution may sleep, with no thread running or ready to run."""
     memory_mib: int = Field(default=768, ge=64)
@@ -84,7 +86,6 @@ class VerifyConfig(BaseModel):
     reward: RewardConfig = RewardConfig()
     """How verdicts become rewards."""
 
-    @property
-    def wall_seconds(self) -> float:
-        """Wall time after which a solution is ended."""
-        return self.cpu_seconds * self.wall_factor
+    def total_cpu_seconds(self, tests: int) -> float:
+        """CPU time, in seconds, of a solution over all of its `tests`."""
+        return self.cpu_seconds * min(max(tests, 1), self.total_factor)

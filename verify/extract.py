@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from verify.source import Source, looks_like_code, outline
+from verify.fences import Block, fenced, without_end_tokens
+from verify.source import Source, bare_code, looks_like_code, outline
 from verify.thinking import after_thinking
 
-MAX_TEXT = 4 << 20
+MAX_TEXT = 2 << 20
 """Characters of a completion that are looked at."""
 
-_OPENING = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*(.*)$")
-_LABEL = re.compile(r"^\{?[ \t]*\.?([\w+#.-]*)[ \t]*([^\n]*)$")
-_PYTHON = {"", "py", "python", "python2", "python3", "py3", "ipython", "code", "sage", "pycon"}
-_CODE_ON_FENCE = re.compile(r"(?:def|class|import|from|async|print|for|while)\b|@\w")
-_INLINE = re.compile(r"(`{1,3})(?:python|py)?[ \t]*((?:async[ \t]+)?def[ \t]+\w+[ \t]*\([^`\n]*)\1")
+_INLINE = re.compile(r"(`{1,3})(?:python|py)?[ \t]*+((?:async[ \t]+)?def[ \t]+\w++[ \t]*+\([^`\n]*+)\1")
+_READS = {"input", "stdin", "raw_input", "fileinput", "open"}
+_PRINTS = {"print", "stdout", "write", "writelines"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,90 +32,41 @@ class Extraction:
     """False where the text ended inside the program: its fence was never closed, or it had none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    text: str
-    python: bool
-    closed: bool
-
-
 def extract_code(text: str, entry_point: str = "") -> Extraction:
     """The program that a completion proposes for `entry_point` ("" for a whole program on standard input).
 
     Of several blocks the last that defines the entry point counts, with earlier blocks that it needs put
     before it. A method of a class is made callable under the entry point's name, as is a function of another
-    name where it is the only plausible one. Never raises, never executes anything.
+    name where it is the only plausible one. Of whole programs the last that reads its input counts, with the
+    blocks that it needs or that run it. Never raises, never executes anything.
     """
     if len(text) > MAX_TEXT:
         return Extraction(None, f"the completion has {len(text)} characters; {MAX_TEXT} are looked at")
     answer = after_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
     if answer is None:
         return Extraction(None, "the completion ends inside its thinking", complete=False)
-    blocks = _fenced(answer)
+    answer = without_end_tokens(answer)
+    blocks = fenced(answer)
     if not blocks:
-        blocks = [_Block(m.group(2), True, True) for m in _INLINE.finditer(answer)] or _bare(answer)
+        blocks = [Block(m.group(2)) for m in _INLINE.finditer(answer)] or _bare(answer)
     if not blocks:
         return Extraction(None, "there is no code in the completion")
-    return _choose(blocks, entry_point)
+    return _defining(blocks, entry_point) if entry_point else _whole_program(blocks)
 
 
-def _fenced(text: str) -> list[_Block]:
-    blocks: list[_Block] = []
-    lines = text.split("\n")
-    at = 0
-    while at < len(lines):
-        opening = _OPENING.match(lines[at])
-        at += 1
-        if not opening:
-            continue
-        indent, fence, info = opening.groups()
-        if fence[0] in info:
-            continue
-        label, rest = _LABEL.match(info).groups()
-        closing = re.compile(rf"^[ \t>]{{0,{len(indent) + 3}}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$")
-        body = [rest] if _CODE_ON_FENCE.match(rest) else []
-        closed = False
-        while at < len(lines) and not closed:
-            closed = closing.match(lines[at]) is not None
-            if not closed:
-                body.append(lines[at])
-            at += 1
-        blocks.append(_Block(_dedent(body, indent), label.lower().rstrip("}") in _PYTHON, closed))
-    return [b for b in blocks if b.text.strip()]
-
-
-def _dedent(lines: list[str], indent: str) -> str:
-    """Takes the fence's own indentation (a list item's, a quotation's) off every line that has it."""
-    if indent:
-        lines = [line.removeprefix(indent) if line.strip() else "" for line in lines]
-        margin = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
-        lines = [line[margin:] for line in lines]
-    return "\n".join(lines) + "\n"
-
-
-def _bare(text: str) -> list[_Block]:
+def _bare(text: str) -> list[Block]:
     """Code without a fence: from the first line that is plainly code to the last statement that is."""
-    lines = text.split("\n")
-    source = outline(text)
-    statements = [s for s in source.statements if s.indent == 0]
-    start = next((s.line for s in statements if s.opens_code), None)
-    if start is None:
+    place = bare_code(text)
+    if place is None:
         return []
-    end = len(lines)
-    for s in statements:
-        if s.line > start and not looks_like_code(s.text):
-            end = s.line
-            break
-    return [_Block("\n".join(lines[start:end]) + "\n", True, end < len(lines))]
+    lines = text.split("\n")
+    return [Block("\n".join(lines[slice(*place)]) + "\n", closed=place[1] < len(lines))]
 
 
-def _choose(blocks: list[_Block], entry_point: str) -> Extraction:
-    if len(blocks) == 1 and entry_point and _plainly_defines(blocks[0].text, entry_point):
+def _defining(blocks: list[Block], entry_point: str) -> Extraction:
+    if len(blocks) == 1 and _plainly_defines(blocks[0].text, entry_point):
         return Extraction(blocks[0].text, complete=blocks[0].closed)
     sources = [outline(block.text) for block in blocks]
-    if not entry_point:
-        best = _whole_program(blocks)
-        return Extraction(blocks[best].text, complete=blocks[best].closed)
     order = sorted(range(len(blocks)), key=lambda i: (blocks[i].python, i), reverse=True)
     for find in (_defines, _method_of, _renamed):
         for i in order:
@@ -139,18 +89,64 @@ def _plainly_defines(text: str, entry_point: str) -> bool:
     return re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(entry_point)}[ \t]*\(", text, re.MULTILINE) is not None
 
 
-def _whole_program(blocks: list[_Block]) -> int:
-    python = [i for i, b in enumerate(blocks) if b.python] or range(len(blocks))
-    return max(python, key=lambda i: (any(map(looks_like_code, blocks[i].text.splitlines())), i))
+def _whole_program(blocks: list[Block]) -> Extraction:
+    """The last block that reads its input, else the last that prints, else the last that is code at all."""
+    if len(blocks) == 1:
+        return Extraction(blocks[0].text, complete=blocks[0].closed)
+    sources = [outline(block.text) for block in blocks]
+    python = [i for i, block in enumerate(blocks) if block.python] or list(range(len(blocks)))
+    code = [i for i in python if _is_code(sources[i])]
+
+    def rank(i: int) -> tuple[bool, bool, int]:
+        return bool(sources[i].words & _READS), bool(sources[i].words & _PRINTS), i
+
+    best = max(code, key=rank) if code else python[-1]
+    parts = [best]
+    if code:
+        parts = [*_definitions_before(best, code, sources), best, *_run_after(best, code, sources)]
+    text = "".join([blocks[i].text for i in parts])
+    return Extraction(text, complete=all(blocks[i].closed for i in parts))
 
 
-def _needed_before(index: int, blocks: list[_Block], sources: list[Source]) -> list[int]:
+def _is_code(source: Source) -> bool:
+    """Whether every statement at the margin is Python, as far as can be told: a sample's output is not."""
+    statements = [s for s in source.statements if s.indent == 0]
+    return bool(statements) and all(looks_like_code(s.text) and not s.text.startswith(">>>") for s in statements)
+
+
+def _definitions_before(best: int, code: list[int], sources: list[Source]) -> list[int]:
+    """Earlier blocks that only define, and define what the program uses and lacks."""
+    lacks = sources[best].words - sources[best].names - sources[best].local_names
+    needed: list[int] = []
+    for i in reversed([i for i in code if i < best and not sources[i].acts]):
+        if sources[i].names & lacks:
+            needed.append(i)
+            lacks = (lacks | (sources[i].words - sources[i].local_names)) - sources[i].names
+    return needed[::-1]
+
+
+def _run_after(best: int, code: list[int], sources: list[Source]) -> list[int]:
+    """The later blocks that a program needs which does nothing by itself, up to the first that does something."""
+    added: list[int] = []
+    names = set(sources[best].names)
+    if sources[best].acts and sources[best].words & _PRINTS:
+        return added
+    for i in code:
+        if i > best and sources[i].words & names:
+            added.append(i)
+            names |= sources[i].names
+            if sources[i].acts:
+                break
+    return added
+
+
+def _needed_before(index: int, blocks: list[Block], sources: list[Source]) -> list[int]:
     """Earlier blocks that define names which the chosen one uses and lacks, and so on; in their order."""
     needed: list[int] = []
     words, defined = set(sources[index].words), set(sources[index].names)
     for i in reversed(range(index)):
         offers = sources[i].names - defined
-        if blocks[i].python and blocks[i].closed and offers & words:
+        if blocks[i].python and blocks[i].closed and not offers.isdisjoint(words):
             needed.append(i)
             words |= sources[i].words
             defined |= sources[i].names
@@ -175,14 +171,15 @@ def _method_of(source: Source, entry_point: str) -> str | None:
 
 def _renamed(source: Source, entry_point: str) -> str | None:
     functions = [f for f in source.functions if not f.startswith("_") and not f.startswith("test") and f != "main"]
-    same = [f for f in functions if _plain(f) == _plain(entry_point)]
-    chosen = same or functions
-    if len(set(chosen)) > 1:
+    plain = _plain(entry_point)
+    chosen = set([f for f in functions if _plain(f) == plain] or functions)
+    if len(chosen) > 1:
         # A helper is named in another function's body; what nothing else calls is the program's way in.
-        chosen = [f for f in set(chosen) if not any(f in source.calls.get(g, ()) for g in functions if g != f)]
-    if len(set(chosen)) != 1:
+        helpers = set().union(*[source.calls.get(f, set()) & chosen - {f} for f in set(functions)])
+        chosen -= helpers
+    if len(chosen) != 1:
         return None
-    return f"\n\n{entry_point} = {chosen[0]}\n"
+    return f"\n\n{entry_point} = {chosen.pop()}\n"
 
 
 def _plain(name: str) -> str:

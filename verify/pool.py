@@ -20,6 +20,7 @@ from verify.prepare import BadProblem, prepare
 from verify.sandbox.probe import IsolationTooLow, Probe, require
 from verify.sandbox.runner import Sandbox
 from verify.sandbox.worker import Plan, ZygoteDied
+from verify.thinking import continued
 from verify.verdict import Item, Reading, judge, judge_readings, read
 
 _KNOWN = Problem(
@@ -74,9 +75,9 @@ class Judge:
             self.sandbox.close()
             raise
 
-    def judge(self, problem: Problem, completion: str, finish_reason: str = "stop") -> Verdict:
-        """Judges one completion."""
-        return self.judge_batch([(problem, completion, finish_reason)])[0]
+    def judge(self, problem: Problem, completion: str, finish_reason: str = "stop", prompt: str = "") -> Verdict:
+        """Judges one completion; `prompt` is the text that it continues, which may have opened its thinking."""
+        return self.judge_batch([(problem, continued(prompt, completion), finish_reason)])[0]
 
     def judge_batch(self, items: Sequence[Item]) -> list[Verdict]:
         """Judges completions, equal programs for equal problems once. Verdicts come in the order of
@@ -155,9 +156,9 @@ def _key(reading: Reading) -> str:
 class JudgeRows:
     """A Ray Data stage: `dataset.map_batches(JudgeRows, fn_constructor_args=(config,), concurrency=n)`.
 
-    Batches are columns `problem` (rows of `Problem.to_row`), `text`, `finish_reason`; a column `verdict`
-    (rows of `Verdict.to_row`) is added. A row that cannot be judged becomes an `infrastructure` verdict:
-    nothing is raised.
+    Batches are columns `problem` (rows of `Problem.to_row`), `text`, `finish_reason`, and `prompt` where the text that
+    was completed is known (its chat template may have opened the thinking); a column `verdict` (rows of
+    `Verdict.to_row`) is added. A row that cannot be judged becomes an `infrastructure` verdict: nothing is raised.
     """
 
     def __init__(self, config: VerifyConfig | None = None):
@@ -168,7 +169,8 @@ class JudgeRows:
         problems: dict[str, Problem] = {}
         verdicts: list[Verdict | None] = []
         items: list[Item] = []
-        for row, text, finish_reason in zip(batch["problem"], batch["text"], batch["finish_reason"]):
+        prompts = batch.get("prompt", [""] * len(batch["text"]))
+        for row, text, finish_reason, prompt in zip(batch["problem"], batch["text"], batch["finish_reason"], prompts):
             key = repr(sorted(row.items()))
             try:
                 problem = problems.get(key) or Problem.from_row(row)
@@ -177,7 +179,7 @@ class JudgeRows:
                 verdicts.append(Verdict(Status.INFRASTRUCTURE, detail=detail))
                 continue
             problems[key] = problem
-            items.append((problem, str(text), str(finish_reason)))
+            items.append((problem, continued(str(prompt or ""), str(text)), str(finish_reason)))
             verdicts.append(None)
         judged = iter(self.judge.judge_batch(items))
         rows = [(verdict or next(judged)).to_row() for verdict in verdicts]

@@ -10,12 +10,20 @@ from __future__ import annotations
 from problems.problem import Status, Verdict
 from verify.config import Outcome, RewardConfig
 
+_NO_SHARE = (Status.FORBIDDEN, Status.OUTPUT_FLOOD)
+"""What earns nothing for the tests that were passed before it: a program that attacks or floods must not pay."""
 _NO_FORMAT = (Status.UNPARSED, Status.TRUNCATED)
 
 
 def passed_fraction(verdict: Verdict) -> float:
-    """Passed tests as a share of all, 0 to 1; tests that never ran have not passed."""
-    return verdict.tests_passed / verdict.tests_total if verdict.tests_total else 0.0
+    """Passed tests as a share of all, 0 to 1; tests that never ran have not passed.
+
+    Below 1 for what has not passed, though every answer was right: a program that was stopped behind the last one.
+    """
+    if verdict.status in _NO_SHARE or not verdict.tests_total:
+        return 0.0
+    most = verdict.tests_total if verdict.passed else verdict.tests_total - 1
+    return min(verdict.tests_passed, most) / verdict.tests_total
 
 
 def outcome(verdict: Verdict, kind: Outcome = "binary") -> float | None:
@@ -28,8 +36,7 @@ def outcome(verdict: Verdict, kind: Outcome = "binary") -> float | None:
         case "binary":
             return 0.0
         case "fraction":
-            # A program that answered every test but was stopped for another reason has still not passed.
-            return min(passed_fraction(verdict), 1.0)
+            return passed_fraction(verdict)
         case "half_partial":
             return 0.5 * passed_fraction(verdict)
     raise ValueError(f"unknown outcome {kind!r}; use binary, fraction or half_partial")

@@ -12,26 +12,34 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 _TOKEN = re.compile(
-    r"""(?P<string>[rbuRBUfF]{0,2}(?:\"{3}(?:[^"\\]|\\.|\"(?!\"\"))*(?:\"{3}|\Z)|'{3}(?:[^'\\]|\\.|'(?!''))*(?:'{3}|\Z)
-        |\"(?:[^"\\\n]|\\.)*(?:\"|$)|'(?:[^'\\\n]|\\.)*(?:'|$)))
-      |(?P<comment>\#[^\n]*)|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<join>\\\n)|(?P<line>\n)|(?P<word>[^\W\d]\w*)""",
+    r"""(?P<string>[rbuRBUfF]{0,2}(?:\"{3}(?:[^"\\]|\\.|\"(?!\"\"))*+(?:\"{3}|\\?\Z)
+        |'{3}(?:[^'\\]|\\.|'(?!''))*+(?:'{3}|\\?\Z)
+        |\"(?:[^"\\\n]|\\.)*+(?:\"|$|\\\Z)|'(?:[^'\\\n]|\\.)*+(?:'|$|\\\Z)))
+      |(?P<comment>\#[^\n]*+)|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<join>\\\n)|(?P<line>\n)|(?P<word>[^\W\d]\w*+)""",
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
-_DEF = re.compile(r"(?:async\s+)?def\s+([^\W\d]\w*)")
-_CLASS = re.compile(r"class\s+([^\W\d]\w*)")
-_ASSIGN = re.compile(r"([^\W\d][\w, \t]*?)\s*(?::[^=\n]+)?=(?!=)")
-_IMPORT = re.compile(r"(?:import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,|\s*;|\s*\#|\s*$)|from\s+[\w.]+\s+import\b)")
+_DEF = re.compile(r"(?:async\s+)?def\s+([^\W\d]\w*+)")
+_CLASS = re.compile(r"class\s+([^\W\d]\w*+)")
+_ASSIGN = re.compile(r"([^\W\d][\w, \t]*+)(?::[^=\n]*+)?=(?!=)")
+_IMPORT = re.compile(r"(?:import\s+[\w.]++(?:\s+as\s+\w++)?(?:\s*+(?:,|;|\#|$))|from\s+[\w.]++\s+import\b)")
 _BLOCK = re.compile(
-    r"(?:(?:if|elif|while|for|with|async|except|match|case)\b.*:|(?:else|try|finally|except)\s*:|@[\w.]+(?:\(.*)?$"
-    r"|(?:async\s+)?def\s+\w+\s*[\[(]|class\s+\w+\s*[(:\[])"
+    r"(?:(?:if|elif|while|for|with|async|except|match|case)\b.*:|(?:else|try|finally|except)\s*+:|@[\w.]++(?:\(.*)?$"
+    r"|(?:async\s+)?def\s+\w++\s*+[\[(]|class\s+\w++\s*+[(:\[])"
 )
+_OPEN_TO_MODULE = re.compile(r"(?:if|elif|while|for|with|except|match|case|else|try|finally|async\s+(?:for|with))\b")
+"""Headers of blocks whose bodies bind names of the module."""
+_MAIN_GUARD = re.compile(r"if\b.*\b__name__\b")
 _SIMPLE = re.compile(
-    r"(?:assert\s|raise\b|return\b|yield\b|del\s+\w|global\s+\w|nonlocal\s+\w|(?:pass|break|continue)\s*(?:\#.*)?$)"
+    r"(?:assert\s|raise\b|return\b|yield\b|del\s+\w|global\s+\w|nonlocal\s+\w|(?:pass|break|continue)\s*+(?:\#.*)?$)"
 )
-_STORE = re.compile(r"[\w.\[\]'\"(), \t*:+-]*?(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)\s*\S")
-_CALL = re.compile(r"[\w.]+\s*(?:\[.*\])?\(.*\)?\s*(?:\#.*)?$")
-_PIECE = re.compile(r"[^\W\d]\w*|[^\w\s]|\d[\w.]*")
+_TARGET = re.compile(r"(?!\d)[\w.\[\]'\"(), \t*:+-]*?(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)\s*+\S")
+_SUM = re.compile(r"[\w)\]][ \t]*+[-+*/][ \t]*+[\w(]")
+_BRACKETED = re.compile(r"\[[^\[\]]*+\]")
+_CALL = re.compile(r"[\w.]++\s*+(?:\[.*\])?\(.*\)?\s*(?:\#.*)?$")
+_PIECE = re.compile(r"[^\W\d]\w*+|[^\w\s]|\d[\w.]*+")
 _QUOTED = re.compile(r"""(['"]).*?\1|\#.*""")
+_SETTING = re.compile(r"(?:sys\.set\w+|(?:threading\.)?stack_size|random\.seed)\s*\(")
+_LOOP_TARGET = re.compile(r"(?:async\s+)?for\s+([\w, \t()]*+)")
 _DEFINITION = re.compile(r"(?:async\s+)?(?:def|class)\s+\w+\s*[(:]")
 
 
@@ -57,14 +65,19 @@ class Source:
 
     statements: list[Statement] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    """Bound at top level: functions, classes, assignments, imports."""
+    """Bound when the module runs, at the margin or under `if`, `try`, `with` and loops: functions, classes,
+    assignments, imports."""
     functions: list[str] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=dict)
     """Methods by class."""
     calls: dict[str, set[str]] = field(default_factory=dict)
-    """Words in the body of each top-level function."""
+    """Words in each of these functions."""
     words: set[str] = field(default_factory=set)
     """Every identifier outside of strings and comments."""
+    local_names: set[str] = field(default_factory=set)
+    """Bound inside of functions and classes."""
+    acts: bool = False
+    """Whether it does anything at top level beside definitions, imports and assignments of what is written out."""
 
 
 def looks_like_code(line: str) -> bool:
@@ -74,14 +87,21 @@ def looks_like_code(line: str) -> bool:
         return True
     if _IMPORT.match(text) or _BLOCK.match(text) or _SIMPLE.match(text):
         return not _reads_as_prose(text)
-    return bool(_STORE.match(text) or _CALL.match(text)) and not _reads_as_prose(text)
+    return bool(_stores(text) or _CALL.match(text)) and not _reads_as_prose(text)
+
+
+def _stores(text: str) -> bool:
+    """Whether it assigns to something that can be assigned to: `a[i + 1] += 2`, but not `4 * 6 = 24`."""
+    if not _TARGET.match(text):
+        return False
+    return _SUM.search(_BRACKETED.sub("", text.partition("=")[0])) is None
 
 
 def _reads_as_prose(text: str) -> bool:
-    """Two names in a row, neither a keyword, with nothing but space between them: Python has no such
-    thing."""
+    """A name behind another name, a number or a closing bracket, with nothing but space between them: Python has no
+    such thing."""
     words = _PIECE.findall(_QUOTED.sub('""', text))
-    return any(_is_name(a) and _is_name(b) for a, b in pairwise(words))
+    return any(_is_name(b) and (a in (")", "]", "}") or a[0].isdigit() or _is_name(a)) for a, b in pairwise(words))
 
 
 def _is_name(piece: str) -> bool:
@@ -96,25 +116,94 @@ def _opens(text: str) -> bool:
     return bool(_ASSIGN.match(text)) and looks_like_code(text)
 
 
+def bare_code(text: str) -> tuple[int, int] | None:
+    """Code amid prose: the first line that is plainly code, and the line behind the last statement that is."""
+    statements = [s for s in outline(text).statements if s.indent == 0]
+    start = next((s.line for s in statements if s.opens_code), None)
+    if start is None:
+        return None
+    end = next((s.line for s in statements if s.line > start and not looks_like_code(s.text)), text.count("\n") + 1)
+    return start, end
+
+
 def outline(text: str) -> Source:
     """Scans `text` once. Never raises."""
     source = Source()
     _scan(text, source)
-    owner, inner = "", 0
-    for s in source.statements:
-        if s.indent == 0:
-            owner, inner = _top_level(s, source), 0
-        elif owner and (method := _DEF.match(s.text)):
-            inner = inner or s.indent
-            if s.indent == inner:
-                source.classes[owner].append(method.group(1))
     return source
 
 
+@dataclass(slots=True)
+class _Blocks:
+    """The blocks that are open around a statement, by their indentation."""
+
+    source: Source
+    headers: list[tuple[int, str]] = field(default_factory=list)
+    """Indentation and kind of each: any number that are `open` to the module's names, then at most one `def`, `class`
+    or `guard` (runs as a script only)."""
+    owner: str = ""
+    """The class that is open."""
+    function: str = ""
+    """The function that is open; "" for methods."""
+    inner: int = 0
+    """Indentation of the class's methods."""
+
+    def enter(self, s: Statement) -> None:
+        """Books a statement."""
+        while self.headers and s.indent <= self.headers[-1][0]:
+            self.headers.pop()
+            self.owner = self.function = ""
+        around = self.headers[-1][1] if self.headers else "open"
+        if around == "open":
+            self._at_module(s)
+            return
+        self.source.local_names.update(_bound(s.text))
+        if around == "class" and (method := _DEF.match(s.text)):
+            self.inner = self.inner or s.indent
+            if s.indent == self.inner:
+                self.source.classes[self.owner].append(method.group(1))
+
+    def _at_module(self, s: Statement) -> None:
+        source, text, kind = self.source, s.text, ""
+        if found := _DEF.match(text):
+            kind, self.function = "def", found.group(1)
+            source.functions.append(self.function)
+            source.names.add(self.function)
+        elif found := _CLASS.match(text):
+            kind, self.owner, self.inner = "class", found.group(1), 0
+            source.classes.setdefault(self.owner, [])
+            source.names.add(self.owner)
+        elif _MAIN_GUARD.match(text):
+            kind, source.acts = "guard", True
+        elif _OPEN_TO_MODULE.match(text):
+            kind = "open"
+            source.names.update(_bound(text))
+        elif _IMPORT.match(text):
+            source.names.update(_imported(text))
+        elif names := _bound(text):
+            source.names.update(names)
+        elif text[0] not in "@'\"" and not _SETTING.match(text) and not _stores(text):
+            source.acts = True
+        if kind:
+            self.headers.append((s.indent, kind))
+
+
+def _bound(text: str) -> list[str]:
+    """Names that an assignment or the header of a loop binds."""
+    found = _ASSIGN.match(text) or _LOOP_TARGET.match(text)
+    return re.findall(r"[^\W\d]\w*+", found.group(1)) if found else []
+
+
+def _imported(text: str) -> list[str]:
+    parts = re.split(r"\bimport\b", text, maxsplit=1)[-1].strip("() ").split(",")
+    return [words[-1].split(".")[0] for part in parts if (words := part.split())]
+
+
 def _scan(text: str, source: Source) -> None:
-    """Collects statements and words; `calls` too, as words are met inside a top-level function."""
-    depth = line = 0
-    start, fresh, function = 0, True, ""
+    """Collects statements and words; `calls` too, as words are met inside a function of the module."""
+    blocks = _Blocks(source)
+    depth = line = start = 0
+    fresh = True
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if fresh and kind not in ("line", "comment", "join"):
@@ -123,14 +212,12 @@ def _scan(text: str, source: Source) -> None:
             body = physical.lstrip()
             statement = Statement(line, len(physical) - len(body), body)
             source.statements.append(statement)
+            blocks.enter(statement)
             fresh = False
-            if statement.indent == 0:
-                defined = _DEF.match(body)
-                function = defined.group(1) if defined else ""
         if kind == "word":
             source.words.add(token.group())
-            if function:
-                source.calls.setdefault(function, set()).add(token.group())
+            if blocks.function:
+                source.calls.setdefault(blocks.function, set()).add(token.group())
         elif kind == "open":
             depth += 1
         elif kind == "close":
@@ -146,23 +233,3 @@ def _scan(text: str, source: Source) -> None:
 def _resumes(text: str, at: int) -> bool:
     """A definition at the margin ends brackets that were never closed: prose and cut-off lines leave such."""
     return _DEFINITION.match(text, at) is not None
-
-
-def _top_level(s: Statement, source: Source) -> str:
-    """Books what a statement at the margin binds; answers with the class that it opens, if it opens one."""
-    if found := _DEF.match(s.text):
-        source.functions.append(found.group(1))
-        source.names.add(found.group(1))
-        return ""
-    if found := _CLASS.match(s.text):
-        source.classes.setdefault(found.group(1), [])
-        source.names.add(found.group(1))
-        return found.group(1)
-    if _IMPORT.match(s.text):
-        for part in re.split(r"\bimport\b", s.text, maxsplit=1)[-1].strip("() ").split(","):
-            words = part.split()
-            if words:
-                source.names.add(words[-1].split(".")[0])
-    elif found := _ASSIGN.match(s.text):
-        source.names.update(re.findall(r"[^\W\d]\w*", found.group(1)))
-    return ""

@@ -7,37 +7,116 @@ input: everything here is a few linear passes.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from typing import NamedTuple
 
-_WORDS = "think|thinking|thought|thoughts|reasoning|reason|scratchpad|seed:think"
-_TAGS = (
-    rf"<(?:{_WORDS})>|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|\[THINK\]|◁think▷",
-    rf"</(?:{_WORDS})>|<\|(?:end_of_thought|END_THINKING|/thinking)\|>|\[/THINK\]|◁/think▷",
+from problems.thinking import CHANNEL, CLOSING, OPENING, left_open
+
+_MARKS = re.compile(
+    rf"(?P<open>{OPENING})|(?P<close>{CLOSING})|(?P<channel>{CHANNEL})"
+    r"|(?P<triple>\"{3}|'{3})|(?P<fence>^[ \t>]*(?:`{3}|~{3}))",
+    re.IGNORECASE | re.MULTILINE,
 )
-_START = re.compile(rf"\s*(?:{_TAGS[0]})", re.IGNORECASE)
-_END = re.compile(_TAGS[1], re.IGNORECASE)
-_CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?(?:<\|message\|>)?")
+_ANY = re.compile(rf"{OPENING}|{CLOSING}|<\|channel\|>", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"""(?<!\w)[rbuRBUfF]{0,2}(?:"(?:[^"\\]|\\.)*+(?:"|(?P<cut1>\\?\Z))|'(?:[^'\\]|\\.)*+(?:'|(?P<cut2>\\?\Z)))|(?<!`)`[^`]++`(?!`)"""
+)
+"""A literal on a line, or words in backticks. An apostrophe within a word opens none."""
 _MESSAGE_END = re.compile(r"<\|(?:end|return|call)\|>")
 _BARE_CHANNEL = re.compile(r"\s*analysis(?=\s*[A-Z\d\"'(*\\])")
 """The first channel's name where the tokens around it were left out of the text."""
 _BARE_FINAL = "assistantfinal"
 
 
+def continued(prompt: str, completion: str) -> str:
+    """The completion as judges read it: behind the mark of a thinking that its prompt left open.
+
+    Chat templates of reasoning models end in `<think>`; what the model writes then begins inside its thinking, and says
+    so nowhere.
+    """
+    return left_open(prompt) + completion
+
+
 def after_thinking(text: str) -> str | None:
     """What stands behind the thinking; the whole text where there is none, None where it ends inside its thinking.
 
-    Knows tags (`<think>`, `<reasoning>`, `[THINK]` and their kin; the opening one may be missing, because chat
-    templates write it into the prompt) and channels (`<|channel|>analysis`, then `<|channel|>final`). A reasoning
-    channel or tag counts from where it opens a completion; one that is only mentioned in an answer does not. Never
-    raises; linear in the text.
+    Knows tags (`<think>`, `<reasoning>`, `[THINK]` and their kin; the opening one may be missing) and channels
+    (`<|channel|>analysis`, then `<|channel|>final`). A mark counts where it is not quoted: one inside a string of a
+    program, or in backticks, is only mentioned; one that opens counts at the beginning of a line. Never raises; linear
+    in the text.
     """
-    if channels := list(_CHANNEL.finditer(text)):
-        if channels[-1].group(1) != "final":
-            return None
-        text = text[channels[-1].end() :]
-        end = _MESSAGE_END.search(text)
-        return text[: end.start()] if end else text
     if _BARE_CHANNEL.match(text) and _BARE_FINAL in text:
         return text.rpartition(_BARE_FINAL)[2]
-    ends = list(_END.finditer(text))
-    rest = text[ends[-1].end() :] if ends else text
-    return None if _START.match(rest) else rest
+    if not _ANY.search(text):
+        return text
+    marks = _unquoted(text)
+    if channels := [mark for mark in marks if mark.kind == "channel"]:
+        if channels[-1].name != "final":
+            return None
+        text = text[channels[-1].end :]
+        end = _MESSAGE_END.search(text)
+        return text[: end.start()] if end else text
+    start = max((mark.end for mark in marks if mark.kind == "close"), default=0)
+    opened = any(mark.kind == "open" and mark.start >= start and mark.begins_line for mark in marks)
+    return None if opened else text[start:]
+
+
+class _Mark(NamedTuple):
+    kind: str
+    """`open`, `close` or `channel`."""
+    name: str
+    """The channel's."""
+    start: int
+    end: int
+    begins_line: bool
+
+
+def _unquoted(text: str) -> list[_Mark]:
+    """The marks that are not inside a string.
+
+    A string in three quotes may hold lines, but no fence: a draft that breaks off inside its docstring must not hide
+    the end of the thinking behind it.
+    """
+    found: list[_Mark] = []
+    held: list[_Mark] = []
+    triple = ""
+    begin, at, margin, quoted_line = 0, 0, 0, -1
+    spans: list[tuple[int, int]] = []
+    for match in _MARKS.finditer(text):
+        begin = text.rfind("\n", at, match.start()) + 1 or begin
+        at = match.start()
+        if match["fence"] is not None:
+            triple = ""
+            found += held
+            held = []
+            continue
+        if match["triple"] is not None:
+            if not triple:
+                triple = match["triple"]
+            elif triple == match["triple"]:
+                triple, held = "", []
+            continue
+        if begin != quoted_line:
+            end = text.find("\n", match.end())
+            line = text[begin : end if end >= 0 else len(text)]
+            spans, quoted_line = _literals(line, begin), begin
+            margin = begin + len(line) - len(line.lstrip())
+        kind = "channel" if match["channel"] is not None else "open" if match["open"] is not None else "close"
+        mark = _Mark(kind, match["name"] or "", match.start(), match.end(), match.start() == margin)
+        if triple:
+            held.append(mark)
+        elif not _within(spans, mark.start):
+            found.append(mark)
+    return found + held
+
+
+def _literals(line: str, begin: int) -> list[tuple[int, int]]:
+    """Where literals of a line lie in the text. One that never ends is none."""
+    return [
+        (begin + q.start(), begin + q.end()) for q in _QUOTED.finditer(line) if q["cut1"] is None and q["cut2"] is None
+    ]
+
+
+def _within(spans: list[tuple[int, int]], at: int) -> bool:
+    index = bisect_right(spans, (at, 0)) - 1
+    return index >= 0 and spans[index][0] < at < spans[index][1]

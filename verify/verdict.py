@@ -21,7 +21,8 @@ from verify.prepare import BadProblem, Prepared, prepare
 from verify.sandbox.runner import Sandbox
 
 Item = tuple[Problem, str, str]
-"""Problem, completion text, finish reason (`stop`, `length` or `abort`)."""
+"""Problem, completion text (behind the mark of the thinking that its prompt left open: `verify.thinking.continued`),
+finish reason (`stop`, `length` or `abort`)."""
 
 _ONE_BY_ONE = {"stdin": stdin.judge, "assert": asserts.judge, "answer": answer.judge}
 

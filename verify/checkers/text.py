@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 
 from problems.problem import Test
 
-
-def _lines(printed: str) -> list[str]:
-    """Lines without trailing space, and without empty lines at the end."""
-    lines = [line.rstrip() for line in printed.replace("\r\n", "\n").split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+_NUMBER = re.compile(r"([-+]?)(\d*)(?:\.(\d*))?(?:[eE]([-+]?\d{1,18}))?", re.ASCII)
+"""A finite decimal number as programs print it. Wider exponents are no numbers of any problem."""
 
 
 def lines(test: Test, expected: str, answer: str) -> bool:
-    """The same lines, space at their ends and empty lines at the end of all aside."""
-    return _lines(answer) == _lines(str(test.expected))
+    """The same lines by LiveCodeBench's rule: space around lines and around the whole does not count, and lines of
+    nothing but numbers are compared by value, exactly: `3.0` is `3`, `0.50` is `0.5`."""
+    ours, theirs = _lines(str(test.expected)), _lines(answer)
+    return len(ours) == len(theirs) and (
+        ours == theirs or all(a == b or _value(a) == _value(b) for a, b in zip(ours, theirs))
+    )
 
 
 def unordered_lines(test: Test, expected: str, answer: str) -> bool:
-    """The same lines in any order."""
-    return sorted(_lines(answer)) == sorted(_lines(str(test.expected)))
+    """The same lines, by the same rule, in any order."""
+    ours, theirs = _lines(str(test.expected)), _lines(answer)
+    return len(ours) == len(theirs) and Counter(map(_value, ours)) == Counter(map(_value, theirs))
+
+
+def _lines(printed: str) -> list[str]:
+    return [line.strip() for line in printed.strip().split("\n")]
+
+
+def _value(line: str) -> object:
+    """What a line says: its numbers where it holds nothing else, else its text."""
+    numbers = tuple(_number(word) for word in line.split())
+    return line if None in numbers else numbers
+
+
+def _number(word: str) -> tuple[bool, str, int] | None:
+    """(Negative, digits, exponent) in lowest terms, equal for equal numbers; None for what is no number.
+
+    Digits are never turned into a number: that takes quadratic time, and `1e999999999` all memory.
+    """
+    found = _NUMBER.fullmatch(word)
+    if not found or not (found[2] or found[3]):
+        return None
+    sign, whole, behind, exponent = found[1], found[2], found[3] or "", int(found[4] or 0)
+    digits = (whole + behind).lstrip("0")
+    bare = digits.rstrip("0")
+    if not bare:
+        return False, "", 0
+    return sign == "-", bare, exponent - len(behind) + len(digits) - len(bare)
 
 
 def numbers(test: Test, answer: str, tolerance: float) -> bool:

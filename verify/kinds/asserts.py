@@ -28,9 +28,9 @@ _TESTS_OUTPUT = 1 << 26
 def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     """Judges one program; its tests share one budget of CPU time."""
     config, problem = sandbox.config, prepared.problem
-    tally = Tally(prepared, config.cpu_seconds)
+    tally = Tally(prepared, config)
     for number, test in enumerate(problem.hidden_tests, start=1):
-        limits = {"cpu_seconds": tally.left, "wall_seconds": tally.left * config.wall_factor}
+        limits = tally.limits
         tests = Job(jobs.REFEREE, test.args[0], problem.entry_point, (), output_bytes=_TESTS_OUTPUT, **limits)
         candidate = Job(
             jobs.STREAM,
@@ -51,7 +51,7 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
             return unjudged(prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}")
         tally.spend(answered)
         tally.count(status, detail)
-        if tally.left < 0.001:
+        if tally.over:
             break
     return tally.verdict(sandbox.level)
 

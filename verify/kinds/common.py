@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from problems.problem import Status, Verdict
+from verify.config import VerifyConfig
 from verify.prepare import Prepared
 from verify.sandbox import jobs
 from verify.sandbox.jobs import Job, Outcome, Stop
@@ -37,6 +40,17 @@ def one_line(text: str) -> str:
 def library_of(code: str) -> str:
     """The library that a program is better run with."""
     return "numpy" if _NUMPY.search(code) else ""
+
+
+@cache
+def prelude_of(signature: str) -> str:
+    """What a program of the problem finds imported: names of `typing`, where the signature that it was shown has such.
+
+    The signature is all of the file that a prompt shows, and programs repeat its annotations without an import.
+    """
+    words = set(re.findall(r"[^\W\d]\w*", signature))
+    shown = {word for word in words if word in typing.__all__ and word[0].isupper()}
+    return "import typing\nfrom typing import *\n" if shown or "typing" in words else ""
 
 
 def run_retrying(work: Sequence[Job], sandbox: Sandbox) -> list[Outcome]:
@@ -124,10 +138,10 @@ def verdict_of(
 
 @dataclass(slots=True)
 class Tally:
-    """One solution over several children that share its budget of CPU time."""
+    """One solution over several children, each with a limit of its own, that share one budget of CPU time."""
 
     prepared: Prepared
-    cpu_limit: float
+    config: VerifyConfig
     spent: float = 0.0
     wall: float = 0.0
     memory: float = 0.0
@@ -137,9 +151,20 @@ class Tally:
     why: str = ""
 
     @property
-    def left(self) -> float:
-        """CPU seconds that remain."""
-        return self.cpu_limit - self.spent
+    def budget(self) -> float:
+        """CPU seconds of all tests together."""
+        return self.config.total_cpu_seconds(self.prepared.total)
+
+    @property
+    def over(self) -> bool:
+        """Whether no test is left to run: the budget is spent, or a test ran out of its own time, as the next would."""
+        return self.budget - self.spent < 0.001 or self.first is Status.TIMEOUT
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """`cpu_seconds` and `wall_seconds` of the next child."""
+        seconds = min(self.config.cpu_seconds, self.budget - self.spent)
+        return {"cpu_seconds": seconds, "wall_seconds": seconds * self.config.wall_factor}
 
     def spend(self, outcome: Outcome) -> None:
         """Books a child's time and memory."""
@@ -157,7 +182,7 @@ class Tally:
     def verdict(self, level: int) -> Verdict:
         """The verdict, once every test was run or the budget is spent."""
         if self.run < self.prepared.total:
-            spent = f"over {self.cpu_limit:g} s of CPU time after {self.run} of {self.prepared.total} tests"
+            spent = f"over {self.budget:g} s of CPU time after {self.run} of {self.prepared.total} tests"
             self.first, self.why = self.first or Status.TIMEOUT, self.why or spent
         return Verdict(
             self.first or Status.PASSED,

@@ -11,6 +11,7 @@ from verify.kinds.common import (
     describe,
     how_it_ended,
     library_of,
+    prelude_of,
     run_retrying,
     status_of,
     unjudged,
@@ -30,15 +31,19 @@ def judge_all(work: Sequence[tuple[Prepared, str]], sandbox: Sandbox) -> list[Ve
 
 def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
     """What the sandbox is asked for one program."""
+    cpu_seconds = config.total_cpu_seconds(prepared.total)
     return Job(
         mode=jobs.STREAM if config.feed == "streamed" else jobs.FUNCTION,
         code=code,
         entry=prepared.problem.entry_point,
         requests=prepared.requests,
-        cpu_seconds=config.cpu_seconds,
-        wall_seconds=config.wall_seconds,
+        cpu_seconds=cpu_seconds,
+        wall_seconds=cpu_seconds * config.wall_factor,
         output_bytes=prepared.output_bytes,
         library=library_of(code),
+        prelude=prelude_of(prepared.problem.signature),
+        test_cpu_seconds=config.cpu_seconds if prepared.total > 1 else 0.0,
+        test_wall_seconds=config.cpu_seconds * config.wall_factor,
     )
 
 

@@ -20,27 +20,25 @@ from verify.sandbox.runner import Sandbox
 
 
 def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
-    """Judges one program; its tests share one budget of CPU time, and none sees another's input."""
-    config = sandbox.config
-    tally = Tally(prepared, config.cpu_seconds)
+    """Judges one program, a child a test: none sees another's input. Stops at the first test that runs out of time."""
+    tally = Tally(prepared, sandbox.config)
     for test, expected in zip(prepared.problem.hidden_tests, prepared.expected):
         job = Job(
             mode=jobs.SCRIPT,
             code=code,
             entry="",
             requests=(),
-            cpu_seconds=tally.left,
-            wall_seconds=tally.left * config.wall_factor,
             output_bytes=prepared.output_bytes,
             stdin=test.args[0].encode("utf-8", "surrogateescape"),
             library=library_of(code),
+            **tally.limits,
         )
         outcome = run_retrying([job], sandbox)[0]
         if outcome.stop is Stop.MACHINERY:
             return unjudged(prepared, outcome, sandbox.level, outcome.detail)
         tally.spend(outcome)
         tally.count(*_result(prepared, test, expected, outcome))
-        if tally.left < 0.001:
+        if tally.over:
             break
     return tally.verdict(sandbox.level)
 

@@ -15,7 +15,10 @@ Standard library only: the zygote imports it before it locks itself down.
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import contextlib
+import io
 import marshal
 import os
 import sys
@@ -43,6 +46,15 @@ HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
 program did."""
 DETAIL = 300
 """Characters of an exception that are reported."""
+
+FILE = "solution.py"
+"""What a program is told of its own name."""
+_DEVICES = {
+    f"{folder}{name}": number
+    for number, standard in enumerate(("stdin", "stdout", "stderr"))
+    for folder, name in (("/dev/", standard), ("/dev/fd/", number), ("/proc/self/fd/", number))
+}
+"""Descriptors by the paths that stand for them: the sandbox has no such files."""
 
 _read, _write, _exit = os.read, os.write, os._exit
 _loads, _dumps, _encode = marshal.loads, marshal.dumps, codec.encode
@@ -82,9 +94,11 @@ def describe(error: BaseException) -> bytes:
 
 def run(lock) -> None:
     """Reads the job from the channel, calls `lock()`, runs the job. Does not return."""
-    mode, code, entry, limit, calls, requests = receive()
+    mode, code, entry, limit, calls, requests, prelude = receive()
     lock()
     send(HELLO)
+    sys.argv = [FILE]
+    sys.set_int_max_str_digits(0)  # CPU time is bounded already
     if "random" in code:
         _seed_random()
     if mode == SCRIPT:
@@ -92,7 +106,7 @@ def run(lock) -> None:
     elif mode == REFEREE:
         _referee(code, entry)
     else:
-        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls))
+        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), prelude)
     _exit(0)
 
 
@@ -106,6 +120,7 @@ def _seed_random() -> None:
 def _module(name: str) -> dict:
     module = types.ModuleType(name)
     module.__builtins__ = builtins
+    module.__file__ = FILE
     sys.modules[name] = module
     return module.__dict__
 
@@ -116,9 +131,11 @@ def _asked(calls: int):
         yield receive()
 
 
-def _calls(code: str, entry: str, limit: int, requests) -> None:
+def _calls(code: str, entry: str, limit: int, requests, prelude: str = "") -> None:
     namespace = _module("solution")
     try:
+        if prelude:
+            exec(prelude, namespace)
         exec(compile(code, "<solution>", "exec", 0, True), namespace)
         function = namespace[entry] if entry else None
     except KeyError as error:
@@ -153,10 +170,16 @@ def _answer(function, args, kwargs) -> tuple[bytes, bytes]:
 
 
 def _script(code: str) -> None:
-    """Runs a whole program: input on descriptor 0, output on 1, and how it ended on the channel."""
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    """Runs a whole program: input on descriptor 0, output on 1, and how it ended on the channel.
+
+    It ends as the interpreter would end it: threads are waited for, what is registered for the exit is called, what is
+    still in buffers is written.
+    """
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     builtins.exit = builtins.quit = sys.exit
+    builtins.open = io.open = _DeviceOpener(open)
+    os.open = _DeviceOpener(os.open, duplicate=True)
     output = sys.stdout
     namespace = _module("__main__")
     kind, detail = DONE, b""
@@ -167,12 +190,40 @@ def _script(code: str) -> None:
             kind, detail = RAISED, describe(stop)
     except BaseException as error:
         kind, detail = MEMORY if isinstance(error, MemoryError) else RAISED, describe(error)
-    for stream in (sys.stdout, output):
-        try:
-            stream.flush()
-        except BaseException as error:
-            kind, detail = (RAISED, describe(error)) if kind == DONE else (kind, detail)
+    for finish in (_await_threads, atexit._run_exitfuncs):
+        with contextlib.suppress(BaseException):  # as in the interpreter: it does not change how the program ended
+            finish()
+    for stream in (sys.stdout, output, *namespace.values()):
+        if isinstance(stream, io.IOBase):
+            with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
+                stream.flush()
     send(kind, detail)
+
+
+def _await_threads() -> None:
+    threading = sys.modules.get("threading")
+    if threading is not None and threading._main_thread.ident == threading.get_ident():
+        threading._shutdown()
+
+
+class _DeviceOpener:
+    """`open` that knows standard input and output by their paths.
+
+    An object: a function would turn into a method where a class has it as an attribute.
+    """
+
+    def __init__(self, original, duplicate: bool = False):
+        self._original, self._duplicate = original, duplicate
+
+    def __call__(self, file, *args, **kwargs):
+        """Opens `file`; a device is a duplicate of its descriptor."""
+        try:
+            number = _DEVICES.get(os.fsdecode(file))
+        except (TypeError, ValueError):
+            number = None
+        if number is None:
+            return self._original(file, *args, **kwargs)
+        return os.dup(number) if self._duplicate else self._original(os.dup(number), *args, **kwargs)
 
 
 def _referee(code: str, candidate: str) -> None:

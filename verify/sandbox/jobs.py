@@ -51,13 +51,20 @@ class Job:
     """Run it where this library (of `worker.LIBRARIES`) is loaded already."""
     calls: int = 0
     """Calls to expect of a candidate whose requests come from a referee; otherwise one a request."""
+    prelude: str = ""
+    """Trusted source that is run in the namespace of a program with calls, before it."""
+    test_cpu_seconds: float = 0.0
+    """CPU time that a program may take from one answer to the next; 0: `cpu_seconds` is the only bound."""
+    test_wall_seconds: float = 0.0
+    """The same in wall time."""
 
     def opening(self) -> bytes:
         """The bytes to send before the child is asked for: all of a batched job, the program alone of
         others."""
         requests = self.requests if self.mode == FUNCTION else ()
         calls = self.calls or len(self.requests)
-        return framed(marshal.dumps((self.mode, self.code, self.entry, self.output_bytes, calls, requests)))
+        job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.prelude)
+        return framed(marshal.dumps(job))
 
 
 def framed(data: bytes) -> bytes:

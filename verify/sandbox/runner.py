@@ -265,6 +265,9 @@ class Sandbox:
         if len(flight.runs) > 1:
             relay(*flight.runs)
         flight.watch.look(flight.runs)
+        for run in flight.runs:
+            if run.ended is None:
+                run.time_test()
         now = time.monotonic()
         partner_gone = any(run.ended is not None for run in flight.runs)
         for run in flight.runs:

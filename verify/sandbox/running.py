@@ -17,6 +17,8 @@ from verify.sandbox.worker import OVER_CPU, OVER_WALL, TOLD, Ended, Zygote
 
 _SPARE_LINES = 2
 """Lines beside the answers: the greeting, and why a program did not load or how a script ended."""
+_EARLY = 0.02
+"""Seconds within which answers are not timed one by one: most programs are over by then."""
 _KILLED = 9
 _CHUNK = 1 << 18
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8
@@ -55,6 +57,8 @@ class Run:
     """Sockets whose far end is closed: polled again, they would be ready for ever."""
     pid: int = 0
     """The child as seen from here, by the word of the kernel; 0 before it was first heard."""
+    answered: tuple[float, float] = (0.0, 0.0)
+    """The child's CPU time, and its age, when a line of it was last received."""
 
     @property
     def age(self) -> float:
@@ -102,7 +106,31 @@ class Run:
 
     def receive(self) -> None:
         """Reads what the harness wrote."""
+        known = len(self.received)
         self._drain(self.channel, self.received)
+        if self.job.test_cpu_seconds and self.age > _EARLY and self.received.find(b"\n", known) >= 0:
+            self.answered = (self._cpu_seconds(), self.age)
+
+    def time_test(self) -> None:
+        """Stops a program that takes longer for one answer than a test may take.
+
+        The time of an answer is when it is read here, which is never too early: a busy machine grants a program more.
+        """
+        job = self.job
+        if self.stop or not job.test_cpu_seconds or self.age - self.answered[1] < job.test_cpu_seconds:
+            return
+        self.exchange()
+        if self._cpu_seconds() - self.answered[0] > job.test_cpu_seconds:
+            self.stop, self.detail = Stop.TIMEOUT, f"over {job.test_cpu_seconds:g} s of CPU time in one test"
+        elif self.age - self.answered[1] > job.test_wall_seconds:
+            self.stop, self.detail = Stop.TIMEOUT, f"over {job.test_wall_seconds:g} s of wall time in one test"
+
+    def _cpu_seconds(self) -> float:
+        """CPU time of the child so far; 0 where it is not known yet, or gone."""
+        try:
+            return time.clock_gettime(~self.pid << 3 | 2) if self.pid else 0.0
+        except OSError:
+            return 0.0
 
     def receive_output(self) -> None:
         """Reads what a script printed."""
@@ -150,7 +178,7 @@ class Run:
 
     def outcome(self) -> Outcome:
         """Reads what is left, closes the channel, and says how the run ended."""
-        if not self.stop:
+        if not self.stop or self.stop is Stop.TIMEOUT:
             self.receive()
             self.receive_output()
             self.take_answers()

@@ -1,0 +1,241 @@
+"""Cuts a completion into fenced blocks, as models write fences and not only as Markdown has them.
+
+One pass over the lines. A fence may stand behind the last statement of its block, may have prose or a model's end token
+behind it, may be opened within another one, and may lack its other half.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from verify.source import bare_code
+
+_END_TOKEN = r"(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\])"
+"""A model's end token, where it was left in the text."""
+_BEGINS_WITH_END = re.compile(rf"[ \t]*+{_END_TOKEN}")
+_ENDS_WITH_END = re.compile(rf"{_END_TOKEN}\Z")
+_LONGEST_TOKEN = 44
+_FENCE = re.compile(r"([ \t>]*+)(`{3,}+|~{3,}+)[ \t]*+(.*)", re.DOTALL)
+_LABEL = re.compile(r"\{?[ \t]*+\.?([\w+#.-]*+)\}?[ \t]*+(.*)", re.DOTALL)
+_LABEL_BEHIND = re.compile(r"(?:python|py)[\d.]*\Z", re.IGNORECASE)
+_CODE_ON_FENCE = re.compile(r"(?:def|class|import|from|async|print|for|while)\b|@\w")
+_QUOTES = re.compile(r"""\\.|\"{3}|'{3}|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\#.*""", re.DOTALL)
+_UNQUOTE = {
+    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*+"""', re.DOTALL),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL),
+}
+_PYTHON = {"", "py", "python", "python2", "python3", "py3", "ipython", "code", "sage", "pycon"}
+_MARKDOWN = {"markdown", "md", "mdx", "commonmark"}
+_SLACK = 3
+"""Columns by which a closing fence may stand further right than its opening one."""
+_DEPTH = 3
+"""How deep fences within fences are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What stands between two fences."""
+
+    text: str
+    label: str = ""
+    """The first word behind the opening fence, in lower case; "" where there is none."""
+    closed: bool = True
+    """False where the text ended first."""
+
+    @property
+    def python(self) -> bool:
+        """Whether it may be Python, by its label."""
+        return self.label in _PYTHON or _LABEL_BEHIND.fullmatch(self.label) is not None
+
+
+def without_end_tokens(text: str) -> str:
+    """The text without end tokens (a few at most) and space at its end."""
+    for _ in range(4):
+        text = text.rstrip()
+        found = _ENDS_WITH_END.search(text, max(0, len(text) - _LONGEST_TOKEN))
+        if not found:
+            break
+        text = text[: found.start()]
+    return text
+
+
+def fenced(text: str, depth: int = _DEPTH) -> list[Block]:
+    """The blocks of a text that hold anything, in their order. Never raises; linear in the text."""
+    reader = _Reader()
+    for line in text.split("\n"):
+        reader.read(line)
+        if reader.over:
+            break
+    reader.end()
+    blocks: list[Block] = []
+    for block in reader.blocks:
+        inner = fenced(block.text, depth - 1) if depth and _wraps(block) else []
+        blocks += inner or [block]
+    return [block for block in blocks if block.text.strip()]
+
+
+def _wraps(block: Block) -> bool:
+    """Whether a block that is not labelled as Python begins with a fence, or holds one that is."""
+    if block.label in _PYTHON - {""} or ("```" not in block.text and "~~~" not in block.text):
+        return False
+    fences = [found for line in block.text.split("\n") if (found := _FENCE.match(line))]
+    labels = [_LABEL.match(found[3])[1].lower() for found in fences]
+    first = block.text.lstrip()
+    return first.startswith(("```", "~~~")) or any(label in _PYTHON - {""} for label in labels)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Takes lines, and gathers blocks."""
+
+    blocks: list[Block] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
+    """Lines of the open block, or those since the last one."""
+    fence: str = ""
+    """The run of characters that opened the block; "" outside of one."""
+    indent: str = ""
+    label: str = ""
+    quote: str = ""
+    """The three quotes that are open in the block."""
+    nested: int = 0
+    """Fences that a string of the block has opened."""
+    outer: list[str] = field(default_factory=list)
+    """Fences of the Markdown around."""
+    over: bool = False
+    """True once an end token stood behind a fence: what follows is no part of the answer."""
+
+    def read(self, line: str) -> None:
+        """Takes the next line."""
+        if self.fence:
+            self._inside(line)
+        else:
+            self._outside(line)
+
+    def end(self) -> None:
+        """Takes the end of the text."""
+        if self.fence:
+            self._close(closed=False)
+
+    def _outside(self, line: str) -> None:
+        found = _FENCE.match(line)
+        if not found:
+            return self._prose(line)
+        indent, fence, info = found.groups()
+        info = self._without_end_token(info)
+        if fence[0] in info:
+            self.body.append(line)
+        elif _LABEL.match(info)[1].lower() in _MARKDOWN:
+            self.outer.append(fence)
+            self.body = []
+        elif not info and self.outer and self.outer[-1][0] == fence[0] and len(fence) >= len(self.outer[-1]):
+            self.outer.pop()
+            self.body = []
+        elif info or not self._close_unopened():
+            self._open(indent, fence, info)
+
+    def _prose(self, line: str) -> None:
+        behind = _behind(line)
+        self.body.append(behind[0] if behind else line)
+        if behind and (behind[2] or not self._close_unopened()):
+            self._open("", behind[1], behind[2])
+
+    def _inside(self, line: str) -> None:
+        found = _FENCE.match(line)
+        if found and found[2][0] == self.fence[0] and len(found[1]) <= len(self.indent) + _SLACK:
+            if self._at_fence(*found.groups()):
+                return
+        elif not found and (behind := _behind(line)) and behind[1][0] == self.fence[0]:
+            before, fence, label = behind
+            if len(fence) >= len(self.fence) and not label and not self._quote_behind(before):
+                self.body.append(before)
+                self._without_end_token(line[line.rindex(fence) + len(fence) :])
+                return self._close()
+        self.body.append(line)
+        self.quote = self._quote_behind(line)
+
+    def _at_fence(self, indent: str, fence: str, info: str) -> bool:
+        """Ends the block, or begins the next one. False where the fence is but one more line of the block."""
+        info = self._without_end_token(info)
+        label = _LABEL.match(info)[1].lower()
+        alone = label == info.strip().lower()
+        if self.quote and info:
+            self.nested += alone
+            return False
+        explicit = self.label != "" and self.label in _PYTHON
+        if fence[0] in info or (len(fence) < len(self.fence) and (self.quote or not explicit)):
+            return False
+        if self.nested and not info:
+            self.nested -= 1
+            return False
+        self._close()
+        if info and (alone or label in _PYTHON):
+            self._open(indent, fence, info)  # the block before it was never closed
+        return True
+
+    def _quote_behind(self, line: str) -> str:
+        """The three quotes that are open behind a line of the block."""
+        quote, at = self.quote, 0
+        while True:
+            if quote:
+                found = _UNQUOTE[quote].match(line, at)
+                if not found:
+                    return quote
+                at = found.end()
+            quote = ""
+            for found in _QUOTES.finditer(line, at):
+                if found.group() in _UNQUOTE:
+                    quote, at = found.group(), found.end()
+                    break
+            else:
+                return ""
+
+    def _without_end_token(self, info: str) -> str:
+        if not _BEGINS_WITH_END.match(info):
+            return info
+        self.over = True
+        return ""
+
+    def _open(self, indent: str, fence: str, info: str) -> None:
+        label, rest = _LABEL.match(info).groups()
+        self.fence, self.indent, self.label = fence, indent, label.lower()
+        self.body = [rest] if _CODE_ON_FENCE.match(rest) else []
+        self.quote, self.nested = "", 0
+
+    def _close(self, closed: bool = True) -> None:
+        self.blocks.append(Block(_dedent(self.body, self.indent), self.label, closed))
+        self.fence = self.indent = self.label = self.quote = ""
+        self.body, self.nested = [], 0
+
+    def _close_unopened(self) -> bool:
+        """Takes the code in front of a closing fence whose opening one was left out; False where there is none."""
+        place = bare_code("\n".join(self.body))
+        if place is None or any(line.strip() for line in self.body[place[1] :]):
+            return False
+        self.body = self.body[slice(*place)]
+        self._close()
+        return True
+
+
+def _behind(line: str) -> tuple[str, str, str] | None:
+    """(What is in front, fence, label) where a line that begins otherwise ends in a fence; else None."""
+    if "```" not in line and "~~~" not in line:
+        return None
+    text = without_end_tokens(line)
+    found = _LABEL_BEHIND.search(text, max(0, len(text) - 12))
+    label = found.group() if found else ""
+    text = text[: len(text) - len(label)].rstrip()
+    before = text.rstrip(text[-1:]) if text[-1:] in ("`", "~") else text
+    fence = text[len(before) :]
+    if len(fence) < 3 or not before.strip() or len(re.findall(f"{fence[0]}{{3,}}", before)) % 2:
+        return None
+    return before.rstrip(), fence, label.lower()
+
+
+def _dedent(lines: list[str], indent: str) -> str:
+    """Takes the fence's own indentation (a list item's, a quotation's) off every line that has it."""
+    if indent:
+        lines = [line.removeprefix(indent) if line.strip() else "" for line in lines]
+        margin = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
+        lines = [line[margin:] for line in lines]
+    return "\n".join(lines) + "\n"
