@@ -197,6 +197,8 @@ def decode_value(text: str) -> Any:
     return _untag(json.loads(text))
 
 
+_DECIMAL = 10**4000
+"""Whole numbers from here on are written in hexadecimal: Python bounds the digits of decimal text (4,300)."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -206,7 +208,7 @@ def _tag(value: Any) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 2**53 else {"i": str(value)}
+        return value if abs(value) < 2**53 else {"i": str(value) if abs(value) < _DECIMAL else hex(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"f": repr(value)}
     if isinstance(value, list):
@@ -244,7 +246,7 @@ def _untag(value: Any) -> Any:
         case "z":
             return frozenset(_untag(v) for v in inner)
         case "i":
-            return int(inner)
+            return int(inner, 16 if "x" in inner else 10)
         case "f":
             return float(inner)
         case "b":

@@ -13,7 +13,7 @@ from verify.fences import Block, fenced, without_end_tokens
 from verify.source import Source, bare_code, looks_like_code, outline
 from verify.thinking import after_thinking
 
-MAX_TEXT = 2 << 20
+MAX_TEXT = 4 << 20
 """Characters of a completion that are looked at."""
 
 _INLINE = re.compile(r"(`{1,3})(?:python|py)?[ \t]*+((?:async[ \t]+)?def[ \t]+\w++[ \t]*+\([^`\n]*+)\1")

@@ -68,11 +68,12 @@ def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
     except (ValueError, KeyError) as error:
         raise BadProblem(f"problem {problem.id}: {error}") from error
     requests: tuple[bytes, ...] = ()
-    expected = tuple([str(test.expected) for test in tests])
     if problem.kind == "function":
         requests = tuple([_request(problem, i) for i in range(len(tests))])
         expected = tuple([_expected(problem, i) for i in range(len(tests))])
-    elif problem.kind in ("stdin", "assert") and not all(t.args and isinstance(t.args[0], str) for t in tests):
+    else:
+        expected = tuple([_printed(problem, i) for i in range(len(tests))])
+    if problem.kind in ("stdin", "assert") and not all(t.args and isinstance(t.args[0], str) for t in tests):
         raise BadProblem(f"problem {problem.id} of kind {problem.kind} has a test whose first argument is no text")
     try:
         identity = f"{problem.content_hash} {problem.kind} {problem.entry_point}"
@@ -96,3 +97,10 @@ def _expected(problem: Problem, index: int) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         what = f"the expected value of test {index + 1} is not plain data: {error}"
         raise BadProblem(f"problem {problem.id}: {what}") from None
+
+
+def _printed(problem: Problem, index: int) -> str:
+    try:
+        return str(problem.hidden_tests[index].expected)
+    except ValueError as error:  # a whole number of more digits than Python turns into text
+        raise BadProblem(f"problem {problem.id}: the expected value of test {index + 1}: {error}") from None
