@@ -175,7 +175,7 @@ def _renamed(source: Source, entry_point: str) -> str | None:
     chosen = set([f for f in functions if _plain(f) == plain] or functions)
     if len(chosen) > 1:
         # A helper is named in another function's body; what nothing else calls is the program's way in.
-        helpers = set().union(*[source.calls.get(f, set()) & chosen - {f} for f in set(functions)])
+        helpers = set().union(*[(source.calls.get(f, set()) & chosen) - {f} for f in set(functions)])
         chosen -= helpers
     if len(chosen) != 1:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from verify.source import bare_code
+from verify.source import bare_code, looks_like_code
 
 _END_TOKEN = r"(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\])"
 """A model's end token, where it was left in the text."""
@@ -209,7 +209,8 @@ class _Reader:
 
     def _close_unopened(self) -> bool:
         """Takes the code in front of a closing fence whose opening one was left out; False where there is none."""
-        place = bare_code("\n".join(self.body))
+        last = next((line for line in reversed(self.body) if line.strip()), "")
+        place = bare_code("\n".join(self.body)) if last and looks_like_code(last) else None
         if place is None or any(line.strip() for line in self.body[place[1] :]):
             return False
         self.body = self.body[slice(*place)]
