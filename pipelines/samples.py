@@ -119,4 +119,5 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
     )
     names = [f.name for f in fields(Verdict)]
     verdicts = tuple(Verdict.from_row({name: row[name] for name in names}) for row in rows)
-    return Group(first["sequence"], first["attempt"], problem, samples, verdicts, tuple(row["reward"] for row in rows))
+    rewards = tuple(row["reward"] for row in rows)
+    return Group(first["sequence"], first["attempt"], problem, samples, verdicts, rewards, first.get("prompt", ""))

@@ -7,6 +7,7 @@ answer).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _WORDS = "think|thinking|thought|thoughts|reasoning|reason|scratchpad|seed:think"
 OPENING = rf"<(?:{_WORDS})>|<\|(?:begin_of_thought|START_THINKING|thinking)\|>|\[THINK\]|◁think▷"
@@ -16,7 +17,8 @@ CLOSING = rf"</(?:{_WORDS})>|<\|(?:end_of_thought|END_THINKING|/thinking)\|>|\[/
 CHANNEL = r"<\|channel\|>\s*(?P<name>\w*)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?(?:<\|message\|>)?"
 """Pattern of the head of a message in a channel. All channels but `final` are thinking."""
 _LEFT_OPEN = re.compile(rf"(?:{OPENING}|<\|channel\|>(?!final)\w+<\|message\|>)\Z", re.IGNORECASE)
-_TOKEN = re.compile(rf"{OPENING}|{CLOSING}|<\|(?:channel|message|start|end|return|call|constrain)\|>", re.IGNORECASE)
+_TAG = re.compile(rf"{OPENING}|{CLOSING}", re.IGNORECASE)
+_CHANNEL_TOKENS = {f"<|{name}|>" for name in ("channel", "message", "start", "end", "return", "call", "constrain")}
 _ODD_PAIRS = {"<|begin_of_thought|>": "<|end_of_thought|>", "<|START_THINKING|>": "<|END_THINKING|>"}
 _TAIL = 200
 """Characters at a prompt's end that are looked at."""
@@ -37,6 +39,8 @@ def closing_of(opening: str) -> str:
     ).replace("◁", "◁/", 1)
 
 
-def is_mark(token: str) -> bool:
-    """Whether a token of a vocabulary marks thinking: a text without it could not be read."""
-    return _TOKEN.fullmatch(token) is not None
+def marks_among(tokens: Iterable[str]) -> set[str]:
+    """Those of a vocabulary's special tokens without which a text's thinking could not be told from its answer."""
+    tokens = set(tokens)
+    channels = tokens & _CHANNEL_TOKENS if "<|channel|>" in tokens else set()
+    return {token for token in tokens if _TAG.fullmatch(token)} | channels

@@ -22,6 +22,7 @@ from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve
 from rollout.config import Sampling
 from rollout.fair import FairGate
 from rollout.policy import Canary, PolicyVersion, Publication, average_of
+from rollout.prompts import CompletionDecoder
 
 CANARY_BOUNDS = {"float32": 1e-4, "bfloat16": 0.15, "float16": 0.05}
 """Largest |engine - learner| log-probability of a rightly loaded adapter, by the engine's dtype."""
@@ -101,6 +102,7 @@ class Engine:
         shm = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self._folder = Path(tempfile.mkdtemp(prefix="crucible-adapters-", dir=shm))
         self.tokenizer = _tokenizer(spec.model)
+        self._text = CompletionDecoder(self.tokenizer)
         self._stats = EngineStats()
 
     async def warm_up(self) -> None:
@@ -296,7 +298,7 @@ class Engine:
             prompt_ids=request.prompt_ids,
             completion_ids=ids,
             logprobs=logprobs,
-            text=self.tokenizer.decode(ids, skip_special_tokens=True),
+            text=self._text(ids),
             finish_reason=completion.finish_reason or "abort",
             policy_version=loaded.policy_number,
             adapter_hash=loaded.adapter_hash,

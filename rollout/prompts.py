@@ -8,6 +8,7 @@ that what is trained on is what is extracted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems.problem import Problem, Test
+from problems.thinking import closing_of, left_open, marks_among
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 Style = Literal["direct", "think"]
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+_DECIMAL_BITS = 14_000
+"""Whole numbers of more bits are written in hexadecimal: Python bounds the digits of decimal text (4,300)."""
 
 PROMPT_FILE = "prompt.json"
 """In a model's folder: the prompt configuration that the model was trained with."""
@@ -94,6 +99,27 @@ class PromptConfig(BaseModel):
         return self
 
 
+class CompletionDecoder:
+    """Token ids of a completion to text without special tokens, save those that mark its thinking.
+
+    In some vocabularies those are special: without them nobody could tell a draft from the answer.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        special.update(zip(tokenizer.all_special_ids, map(str, tokenizer.all_special_tokens), strict=True))
+        marks = marks_among(special.values())
+        self._hidden = {number for number, token in special.items() if token not in marks} if marks else None
+
+    def __call__(self, ids: Sequence[int]) -> str:
+        """The text of `ids` [completion length]."""
+        if self._hidden is None:
+            return self._tokenizer.decode(ids, skip_special_tokens=True)
+        shown = [int(number) for number in ids if int(number) not in self._hidden]
+        return self._tokenizer.decode(shown, skip_special_tokens=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt as it reaches the model."""
@@ -106,19 +132,23 @@ class Prompt:
 class PromptBuilder:
     """Builds the prompt of a problem: the same problem, config and tokenizer always give the same tokens.
 
-    Raises ValueError for a template that does not compile, and for `chat: true` with a tokenizer that has no chat
-    template.
+    Raises ValueError for a template that does not compile, for `chat: true` with a tokenizer that has no chat
+    template, and for a chat template that does not take such prompts.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PromptConfig | None = None) -> None:
         self.tokenizer = tokenizer
         self.config = config or PromptConfig()
+        self._name = getattr(tokenizer, "name_or_path", "") or "this model"
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if self.config.chat and not has_template:
-            name = getattr(tokenizer, "name_or_path", "") or "this model"
-            raise ValueError(f"the tokenizer of {name} has no chat template; set prompt.chat to false")
+            raise ValueError(f"the tokenizer of {self._name} has no chat template; set prompt.chat to false")
         self.chat = has_template if self.config.chat is None else self.config.chat
         _compiled(self.config.template or USER_TEMPLATE)
+        self._takes_system = bool(self.chat and self.config.system) and self._shows_system()
+        self._end = self._chat_text([("user", "x")])[-80:] if self.chat else ""
+        self.opened = left_open(self._end)
+        """The mark of the thinking that the chat template opens at the end of every prompt; "" where it opens none."""
 
     def build(self, problem: Problem) -> Prompt:
         """The prompt of `problem`, ready to be completed."""
@@ -141,23 +171,57 @@ class PromptBuilder:
     def encode_completion(self, text: str) -> list[int]:
         """Token ids [completion length] of a completion to train on, its end token included.
 
+        Where the chat template opens the thinking, the completion goes on from there: its own opening tag is left out,
+        and one without a thought closes the thinking first.
+
         Raises ValueError where the tokenizer has no end token: a model trained without one never stops.
         """
         if self.tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token before training")
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self._continuing(text), add_special_tokens=False)["input_ids"]
         return [*ids, self.tokenizer.eos_token_id]
+
+    def _continuing(self, text: str) -> str:
+        """A completion behind the thinking that its prompt has opened."""
+        if not self.opened:
+            return text
+        closing = closing_of(self.opened)
+        thought, answer = "\n\n", f"\n\n{text}"
+        if text.startswith(THINK_OPEN):
+            thought, _, answer = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
+        if closing.startswith("<|end|>"):  # channels are not set apart by lines
+            return f"{thought.strip()}{closing}{answer.strip()}"
+        return f"{thought.removeprefix(chr(10)) if self._end.endswith(chr(10)) else thought}{closing}{answer}"
 
     def _chat_text(self, turns: list[tuple[str, str]]) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]
-        if self.config.system:
+        if self.config.system and self._takes_system:
             messages.insert(0, {"role": "system", "content": self.config.system})
-        return self.tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=self.config.style == "think",  # read by templates of models that can do both
-        )
+        elif self.config.system:
+            messages[0] = {"role": "user", "content": f"{self.config.system}\n\n{messages[0]['content']}"}
+        return self._render(messages)
+
+    def _shows_system(self) -> bool:
+        """Whether the chat template takes a system message and shows it; else its text goes into the first question."""
+        messages = [{"role": "system", "content": self.config.system}, {"role": "user", "content": "x"}]
+        try:
+            return self.config.system.strip() in self._render(messages)
+        except ValueError:
+            return False
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        try:
+            return self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=self.config.style == "think",  # read by templates of models that can do both
+            )
+        except (jinja2.TemplateError, ValueError, TypeError, LookupError, AttributeError) as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"the chat template of {self._name} refuses the prompt: {why}; mend it, or set prompt.chat to false"
+            ) from error
 
     def _plain_text(self, turns: list[tuple[str, str]]) -> str:
         parts = [self.config.system] if self.config.system else []
@@ -246,6 +310,8 @@ def value_text(value: Any) -> str:
         return f"{{{inner}}}" if value else "set()"
     if isinstance(value, dict):
         return f"{{{', '.join(sorted(f'{value_text(k)}: {value_text(v)}' for k, v in value.items()))}}}"
+    if isinstance(value, int) and value.bit_length() > _DECIMAL_BITS:
+        return hex(value)
     return repr(value)
 
 

@@ -13,6 +13,7 @@ from pipelines.traces import read_answer, trace_row
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.answers import Reply
 from rollout.purse import Usage
+from verify.thinking import continued
 
 Draw = Literal["balanced", "diverse"]
 WRONG = (
@@ -76,7 +77,7 @@ def harvest(
             if not verdict.passed:
                 continue
             counts["passed"] += 1
-            row = _row(problem, iteration, sample, verdict)
+            row = _row(problem, iteration, group.prompt, sample, verdict)
             form = _form(problem, row["code"])
             counts["repeats"] += form in forms
             if form in forms or len(forms) == keep:
@@ -156,7 +157,7 @@ def pairs(groups: Sequence[Group], problems: Mapping[str, Problem], most: int) -
         for sample, verdict in zip(group.samples, group.verdicts, strict=True):
             # A completion without its end token would teach where to stop, not what to write.
             if sample.finish_reason == "stop" and (verdict.passed or verdict.status in WRONG):
-                form = _form(problem, read_answer(problem, sample.text)[1])
+                form = _form(problem, read_answer(problem, continued(group.prompt, sample.text))[1])
                 sides[not verdict.passed].setdefault(form, (sample, verdict.status))
         for (right, _), (wrong, status) in list(zip(sides[0].values(), sides[1].values()))[:most]:
             found.append(Pair(problem, right, wrong, status))
@@ -167,10 +168,11 @@ def _form(problem: Problem, code: str) -> str:
     return code.strip() if problem.kind == "answer" else normal_form(code)
 
 
-def _row(problem: Problem, iteration: int, sample: Sample, verdict: Verdict) -> dict[str, Any]:
+def _row(problem: Problem, iteration: int, prompt: str, sample: Sample, verdict: Verdict) -> dict[str, Any]:
     """The trace of a sample: its teacher is the policy that wrote it, and it costs nothing."""
     who = f"self, adapter {sample.adapter_hash}" if sample.adapter_hash else "self, without adapter"
     usage = Usage(output=len(sample.completion_ids))
-    reply = Reply(f"{sample.group_id}.{sample.index}", sample.text, sample.finish_reason, who, usage)
+    text = continued(prompt, sample.text)
+    reply = Reply(f"{sample.group_id}.{sample.index}", text, sample.finish_reason, who, usage)
     row = trace_row(problem, sample.index, iteration, reply, verdict)
     return {**row, "timestamp": ""}  # of the moment it was sampled nobody keeps a record
