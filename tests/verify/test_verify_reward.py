@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from problems.problem import Status, Verdict
-from verify.config import RewardConfig
+from problems.problem import Problem, Status, Test, Verdict
+from verify.config import RewardConfig, VerifyConfig
+from verify.pool import Judge
 from verify.reward import format_reward, length_penalty, outcome, passed_fraction, reward
 
 PASSED = Verdict(Status.PASSED, 4, 4, 4)
@@ -21,6 +22,55 @@ BROKEN = Verdict(Status.INFRASTRUCTURE, 0, 0, 4)
 )
 def test_outcomes(kind, passed, half, stopped):
     assert [outcome(v, kind) for v in (PASSED, HALF, ALL_BUT_STOPPED, UNPARSED)] == [passed, half, stopped, 0.0]
+
+
+SHARED = (Status.WRONG_ANSWER, Status.EXCEPTION, Status.TIMEOUT, Status.OUT_OF_MEMORY)
+"""Statuses of programs whose passed tests are worth a share."""
+
+
+@pytest.mark.parametrize("kind, share", [("binary", 0.0), ("fraction", 1.0), ("half_partial", 0.5)])
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.INFRASTRUCTURE])
+@pytest.mark.parametrize("right, total", [(0, 4), (1, 4), (3, 4), (4, 4), (1, 1), (0, 0)])
+def test_what_each_status_earns(status, kind, share, right, total):
+    earned = outcome(Verdict(status, right, right, total), kind)
+    if status is Status.PASSED:
+        assert earned == 1.0
+    elif status in SHARED and total:
+        # Every answer right, and then stopped or broken off: not passed, so never paid in full.
+        assert earned == share * min(right, total - 1) / total
+    elif status in (Status.FORBIDDEN, Status.OUTPUT_FLOOD):
+        assert earned == 0.0
+    assert earned < 1.0 or status is Status.PASSED
+
+
+LAST_TEST = {
+    "os.write(3, b'=3\\n' * 99)": (Status.FORBIDDEN, 0.0),
+    "os.fork()": (Status.FORBIDDEN, 0.0),
+    "return 'x' * 10**7": (Status.OUTPUT_FLOOD, 0.0),
+    "time.sleep(9)": (Status.TIMEOUT, 0.75),
+    "while True: pass": (Status.TIMEOUT, 0.75),
+    "return bytearray(1 << 40)": (Status.OUT_OF_MEMORY, 0.75),
+    "os._exit(0)": (Status.EXCEPTION, 0.75),
+    "return -1": (Status.WRONG_ANSWER, 0.75),
+}
+
+
+@pytest.mark.parametrize("ending", LAST_TEST)
+def test_what_a_program_earns_that_goes_astray_in_its_last_test(ending, impatient):
+    status, earned = LAST_TEST[ending]
+    problem = Problem(
+        id="p", family="p", family_version=1, difficulty=1, split="test", statement="", entry_point="f",
+        signature="", public_examples=(), hidden_tests=tuple(Test((n,), n) for n in range(4)),
+    )  # fmt: skip
+    code = f"import os, time\ndef f(n):\n    if n < 3:\n        return n\n    {ending}\n    return n\n"
+    verdict = impatient.judge_code(problem, code)
+    assert (verdict.status, outcome(verdict, "fraction")) == (status, earned), verdict
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    with Judge(VerifyConfig(cpu_seconds=0.4, idle_seconds=0.3, cache=False)) as judge:
+        yield judge
 
 
 def test_the_machinerys_failure_is_none_everywhere():
