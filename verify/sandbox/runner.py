@@ -211,7 +211,7 @@ class Sandbox:
         try:
             for job in jobs:
                 flight.runs += (self._start(job),)
-        except (ZygoteDied, OSError) as error:
+        except (ZygoteDied, OSError, ValueError) as error:
             for run in flight.runs:
                 self._drop(run.zygote)
             flight.lose(error)
