@@ -16,6 +16,7 @@ from typing import Any
 
 from problems.problem import Problem, Status, Test, Verdict
 from verify.config import VerifyConfig
+from verify.kinds.common import NOT_COMPARED
 from verify.prepare import BadProblem, prepare
 from verify.sandbox.probe import IsolationTooLow, Probe, require
 from verify.sandbox.runner import Sandbox
@@ -66,7 +67,7 @@ class Judge:
     def __init__(self, config: VerifyConfig | None = None, plan: Plan | None = None):
         self.config = config or VerifyConfig()
         self.sandbox = Sandbox(self.config, plan)
-        self.counts = {"judged": 0, "cached": 0, "infrastructure": 0}
+        self.counts = {"judged": 0, "cached": 0, "infrastructure": 0, "not_compared": 0}
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
         self._proven = -1
         try:
@@ -94,6 +95,7 @@ class Judge:
         self.counts["judged"] += len(fresh)
         self.counts["cached"] += len(items) - len(fresh)
         self.counts["infrastructure"] += sum(v.status is Status.INFRASTRUCTURE for v in verdicts)
+        self.counts["not_compared"] += sum(v.detail.startswith(NOT_COMPARED) for v in fresh.values())
         return verdicts
 
     def judge_code(self, problem: Problem, code: str) -> Verdict:
@@ -171,10 +173,10 @@ class JudgeRows:
         items: list[Item] = []
         prompts = batch.get("prompt", [""] * len(batch["text"]))
         for row, text, finish_reason, prompt in zip(batch["problem"], batch["text"], batch["finish_reason"], prompts):
-            key = repr(sorted(row.items()))
             try:
+                key = repr(sorted(row.items()))
                 problem = problems.get(key) or Problem.from_row(row)
-            except (KeyError, ValueError, TypeError) as error:
+            except Exception as error:  # whatever such a row holds, it costs the others nothing
                 detail = f"the row of the problem cannot be read: {type(error).__name__}: {error}"
                 verdicts.append(Verdict(Status.INFRASTRUCTURE, detail=detail))
                 continue
@@ -194,7 +196,7 @@ class VerifyActor(Judge):
         return self.sandbox.level
 
     def stats(self) -> dict[str, int]:
-        """How many completions were judged, found in the cache, and failed by the machinery."""
+        """How many completions were judged, found in the cache, failed by the machinery, and made the judge raise."""
         return {**self.counts, "zygotes_started": self.sandbox.started, "isolation": self.sandbox.level}
 
 
@@ -234,7 +236,8 @@ class VerifyPool:
     def _pass(self, items: Sequence[Item], left: list[int], verdicts: list[Verdict], attempt: int) -> None:
         import ray
 
-        size = self.config.batch_size
+        # What is tried again goes one by one: if one of them ended the actor, it takes no other along twice.
+        size = self.config.batch_size if attempt == 0 else 1
         chunks = [left[i : i + size] for i in range(0, len(left), size)]
         flying: dict[Any, tuple[list[int], int]] = {}
         free = [(i + attempt) % len(self.actors) for i in range(len(self.actors))]

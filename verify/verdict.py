@@ -2,23 +2,27 @@
 
 `judge_batch` reads the programs out of the completions, runs all of them in one pass through the sandbox,
 compares what they answered on this side, and tries again whatever the machinery failed. It never raises for
-anything that a completion or a problem holds: what could not be judged has the status `infrastructure` and
-says why.
+anything that a completion or a problem holds, and each item is guarded by itself: a problem that cannot be
+judged gives the status `infrastructure`, a completion on which the judge fails is a wrong answer; both say why.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from problems.problem import Problem, Status, Verdict
 from verify.checkers import answers
 from verify.config import VerifyConfig
 from verify.extract import extract_code
 from verify.kinds import answer, asserts, function, stdin
-from verify.kinds.common import DETAIL
+from verify.kinds.common import DETAIL, guarded, not_compared, one_line
 from verify.prepare import BadProblem, Prepared, prepare
 from verify.sandbox.runner import Sandbox
+
+log = logging.getLogger(__name__)
 
 Item = tuple[Problem, str, str]
 """Problem, completion text (behind the mark of the thinking that its prompt left open: `verify.thinking.continued`),
@@ -38,11 +42,24 @@ class Reading:
 
 
 def read(problem: Problem, completion: str, finish_reason: str, config: VerifyConfig) -> Reading:
-    """Reads a completion. Never raises: a problem that cannot be judged gives an `infrastructure` verdict."""
+    """Reads a completion. Never raises: a problem that cannot be judged gives an `infrastructure` verdict, a completion
+    on which reading itself fails is a wrong answer."""
     try:
         prepared = prepare(problem, config)
     except BadProblem as error:
         return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=str(error)[:DETAIL]))
+    except Exception as error:
+        log.warning("the problem %s cannot be prepared", problem.id, exc_info=True)
+        detail = f"the problem {problem.id} cannot be prepared: {type(error).__name__}: {error}"
+        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(detail)))
+    try:
+        return _read(prepared, completion, finish_reason, config)
+    except Exception as error:
+        return Reading(prepared, "", not_compared(error, prepared.total))
+
+
+def _read(prepared: Prepared, completion: str, finish_reason: str, config: VerifyConfig) -> Reading:
+    problem = prepared.problem
     nothing = Verdict(Status.UNPARSED, tests_total=prepared.total)
     cut_off = finish_reason == "length"
     if problem.kind == "answer":
@@ -83,5 +100,6 @@ def judge_readings(readings: Sequence[Reading], sandbox: Sandbox) -> list[Verdic
         verdicts[i] = verdict
     for i, reading in enumerate(readings):
         if verdicts[i] is None:
-            verdicts[i] = _ONE_BY_ONE[reading.prepared.problem.kind](reading.prepared, reading.text, sandbox)
+            judge_one = partial(_ONE_BY_ONE[reading.prepared.problem.kind], reading.prepared, reading.text, sandbox)
+            verdicts[i] = guarded(judge_one, reading.prepared.total, sandbox.level)
     return verdicts

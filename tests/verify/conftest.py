@@ -1,10 +1,14 @@
 """What the tests of the verify room share: a judge, the problem that attacks answer to, the folder of
 attacks."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from shared_folder import shared_folder
+from shared_folder import REPOSITORY, shared_folder
 
 from problems.problem import Problem, Test
 from verify.config import VerifyConfig
@@ -78,6 +82,33 @@ def shared_attacks(name: str = "attacks") -> Path:
     if folder is None:
         pytest.skip(f"there is no folder shared/{name} beside the repository; set CRUCIBLE_SHARED to where it lies")
     return folder
+
+
+def ordinary_python() -> list[str]:
+    """A command that runs python as a user without privileges."""
+    if os.geteuid() != 0:
+        return [sys.executable]
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not here to become an ordinary user with")
+    site = next(p for p in sys.path if p.endswith("site-packages"))
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        command = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "env",
+            "HOME=/tmp",
+            "LANG=C.UTF-8",
+        ]
+        command += [f"PYTHONPATH={REPOSITORY}:{site}", python]
+        if (
+            subprocess.run([*command, "-c", "import pydantic, rich, tyro"], capture_output=True, cwd="/").returncode
+            == 0
+        ):
+            return command
+    pytest.skip("no python here can be run by an ordinary user: its files are closed to others")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from conftest import HONEST
+from conftest import HONEST, shared_attacks
 
 from problems.problem import Problem, Status, Verdict
 from verify.attacks import arena
@@ -34,9 +34,10 @@ def test_own_attacks_lose(own_attacks):
         assert judge.sandbox.started <= 2
 
 
-def test_given_attacks_lose(given_attacks):
+@pytest.mark.parametrize("name", ["attacks", "attacks2"])
+def test_given_attacks_lose(name):
     with Judge(QUICK) as judge:
-        assert losses(given_attacks, judge, "attack", "semantics") == []
+        assert losses(shared_attacks(name), judge, "attack", "semantics") == []
 
 
 def test_given_honest_programs_pass(given_attacks):
@@ -48,7 +49,7 @@ def test_in_a_ray_actor(own_attacks, given_attacks, local_ray):
     """Those that aim at the channel, the worker and the next job; the rest cannot tell where they run."""
     with RayTarget(VerifyConfig(cpu_seconds=2.0, idle_seconds=0.4, cache=False)) as target:
         assert losses(given_attacks, target, "compat") == []
-        for folder, first in ((own_attacks, "kpsnx"), (given_attacks, "rh")):
+        for folder, first in ((own_attacks, "kpsnxu"), (given_attacks, "rh"), (shared_attacks("attacks2"), "u")):
             chosen = [p for p in programs(folder, "attack") if p.name[0] in first]
             lost = [t for t in trials(chosen, target) if t.fails]
             assert lost == []

@@ -1,15 +1,11 @@
 """Levels of isolation are what was seen to hold, and below the configured minimum nothing is run."""
 
-import os
-import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import HONEST, coin_problem, fenced
-from shared_folder import REPOSITORY
+from conftest import HONEST, coin_problem, fenced, ordinary_python, shared_attacks
 
 from problems.problem import Status
 from verify.config import VerifyConfig
@@ -93,39 +89,12 @@ def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def _ordinary_python() -> list[str]:
-    """A command that runs python as a user without privileges."""
-    if os.geteuid() != 0:
-        return [sys.executable]
-    if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is not here to become an ordinary user with")
-    site = next(p for p in sys.path if p.endswith("site-packages"))
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        command = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "env",
-            "HOME=/tmp",
-            "LANG=C.UTF-8",
-        ]
-        command += [f"PYTHONPATH={REPOSITORY}:{site}", python]
-        if (
-            subprocess.run([*command, "-c", "import pydantic, rich, tyro"], capture_output=True, cwd="/").returncode
-            == 0
-        ):
-            return command
-    pytest.skip("no python here can be run by an ordinary user: its files are closed to others")
-
-
-@pytest.mark.parametrize("folder", ["own", "given"])
-def test_an_ordinary_user_is_as_safe(folder, own_attacks, request):
-    chosen = own_attacks if folder == "own" else request.getfixturevalue("given_attacks")
+@pytest.mark.parametrize("folder", ["own", "attacks", "attacks2"])
+def test_an_ordinary_user_is_as_safe(folder, own_attacks):
+    chosen = own_attacks if folder == "own" else shared_attacks(folder)
     limits = ["--config.cpu-seconds", "0.5", "--config.idle-seconds", "0.4"]
     done = subprocess.run(
-        [*_ordinary_python(), "-m", "verify.cli", "attack", str(chosen), *limits, "--only-kind", "attack"],
+        [*ordinary_python(), "-m", "verify.cli", "attack", str(chosen), *limits, "--only-kind", "attack"],
         capture_output=True,
         text=True,
         cwd="/",
@@ -136,7 +105,7 @@ def test_an_ordinary_user_is_as_safe(folder, own_attacks, request):
 def test_an_ordinary_user_passes_honest_programs(given_attacks):
     done = subprocess.run(
         [
-            *(*_ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks)),
+            *(*ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks)),
             *("--only-kind", "compat", "--config.cpu-seconds", "4"),
         ],
         capture_output=True,

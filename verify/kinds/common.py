@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,8 +16,12 @@ from verify.sandbox import jobs
 from verify.sandbox.jobs import Job, Outcome, Stop
 from verify.sandbox.runner import Sandbox
 
+log = logging.getLogger(__name__)
+
 DETAIL = 300
 """Characters of a verdict's detail."""
+NOT_COMPARED = "the judge could not read or compare it"
+"""How the detail begins of a verdict on something that made the judge itself raise."""
 
 STATUS_OF_STOP = {
     Stop.TIMEOUT: Status.TIMEOUT,
@@ -103,6 +108,25 @@ def how_it_ended(outcome: Outcome) -> str:
     if outcome.ended is None:
         return "no child"
     return f"signal {outcome.ended.signal}" if outcome.ended.signal else f"exit status {outcome.ended.status >> 8}"
+
+
+def guarded(judge: Callable[[], Verdict], total: int, level: int) -> Verdict:
+    """The verdict of `judge`, or of `not_compared` where it raises."""
+    try:
+        return judge()
+    except Exception as error:
+        return not_compared(error, total, level)
+
+
+def not_compared(error: Exception, total: int, level: int = -1) -> Verdict:
+    """A wrong answer: reading or comparing a candidate's text made the judge itself raise.
+
+    That must cost its neighbours nothing, and must be no excuse from scoring. It is logged: each such text shows a
+    fault of the judge's that is to be mended.
+    """
+    log.warning("%s: %s", NOT_COMPARED, type(error).__name__, exc_info=error)
+    detail = one_line(f"{NOT_COMPARED}: {type(error).__name__}: {error}")
+    return Verdict(Status.WRONG_ANSWER, tests_total=total, isolation=level, detail=detail)
 
 
 def unjudged(prepared: Prepared, outcome: Outcome, level: int, detail: str) -> Verdict:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from problems.problem import Status, Verdict
 from verify.config import VerifyConfig
 from verify.kinds.common import (
     STATUS_OF_STOP,
     describe,
+    guarded,
     how_it_ended,
     library_of,
     prelude_of,
@@ -26,7 +28,10 @@ from verify.sandbox.runner import Sandbox
 def judge_all(work: Sequence[tuple[Prepared, str]], sandbox: Sandbox) -> list[Verdict]:
     """Judges programs, in one pass through the sandbox."""
     outcomes = run_retrying([job(prepared, code, sandbox.config) for prepared, code in work], sandbox)
-    return [judge_outcome(prepared, outcome, sandbox.level) for (prepared, _), outcome in zip(work, outcomes)]
+    return [
+        guarded(partial(judge_outcome, prepared, outcome, sandbox.level), prepared.total, sandbox.level)
+        for (prepared, _), outcome in zip(work, outcomes)
+    ]
 
 
 def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:

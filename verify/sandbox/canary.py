@@ -10,8 +10,10 @@ import platform
 import resource
 import signal
 import socket
+import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
 _ARM = platform.machine() == "aarch64"
 _CALLS = {
     "memfd_create": (319, 279),
@@ -28,6 +30,9 @@ _CALLS = {
     "socket": (41, 198),
     "execve": (59, 221),
     "fcntl": (72, 25),
+    "futex": (202, 98),
+    "madvise": (28, 233),
+    "mmap": (9, 222),
 }
 _FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", ".", "/")
 
@@ -52,6 +57,18 @@ def _fork():
         os._exit(0)
 
 
+def _packages():
+    """Whether nothing that is installed beside the standard library, for this Python or the system's, can be read."""
+    library = os.path.dirname(os.__file__)
+    version = os.path.basename(library)
+    bases = (os.path.dirname(library), "/usr/lib", "/usr/local/lib", "/usr/lib64")
+    for folder in [f"{base}/{name}" for base in bases for name in (version, "python3", "")]:
+        for packages in ("site-packages", "dist-packages"):
+            if not _raises(os.listdir, f"{folder}/{packages}") and os.listdir(f"{folder}/{packages}"):
+                return False
+    return _raises(os.listdir, "/usr/lib") or not os.listdir("/usr/lib")
+
+
 def _connect():
     with socket.socket(socket.AF_UNIX) as s:
         s.connect("\0crucible")
@@ -61,9 +78,11 @@ def attempt_all():
     """By attempt, whether it was refused."""
     parent = os.getppid()
     null = os.open(os.devnull, os.O_RDONLY) if not _raises(open, os.devnull) else 0
+    zero = os.open("/dev/zero", os.O_RDONLY) if not _raises(open, "/dev/zero") else 0
     reading, writing = os.pipe()
     one, infinite = b"x", resource.RLIM_INFINITY
     buffer = ctypes.create_string_buffer(64)
+    word, pair = ctypes.c_uint32(0), socket.socketpair()
     return {
         "read a file of the host": _raises(open, "/etc/passwd"),
         "list a folder of the host": _raises(os.listdir, "/"),
@@ -89,5 +108,13 @@ def attempt_all():
         "make namespaces": _call("unshare", 0x10000000),
         "mount": _call("mount", b"none", b"/", b"tmpfs", 0, 0),
         "grow a pipe": _call("fcntl", writing, 1031, 1 << 20),
+        "read packages of the host": _packages(),
+        "see another process's clock": _raises(time.clock_gettime, ~(parent or 1) << 3 | 2),
+        "look another process up": _raises(os.getsid, parent or 1) and _raises(os.sched_getaffinity, parent or 1),
+        "take a lock that lends its priority": _call("futex", ctypes.byref(word), 6, 0, None, None, 0),
+        "merge pages": _call("madvise", None, 0, 12),
+        "share a file's pages": not zero or _call("mmap", None, 4096, 1, 1, zero, 0),
+        "make a pipe of notifications": _raises(os.pipe2, os.O_EXCL),
+        "send out of band": _raises(pair[0].send, one, socket.MSG_OOB),
         "descriptors": [null, reading],
     }

@@ -16,12 +16,13 @@ from syscalls import AUDIT_ARCH, LAST_KNOWN, numbers
 
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 EPERM, EACCES, ENOTTY, ENOSYS = 1, 13, 25, 38
-_LOAD, _JEQ, _JGE, _JGT, _JSET, _JA, _RET = 0x20, 0x15, 0x35, 0x25, 0x45, 0x05, 0x06
+_LOAD, _JEQ, _JGE, _JGT, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x25, 0x45, 0x54, 0x06
 _NR, _ARCH = 0, 4
 _X32_BIT = 0x40000000
 
 CLONE_THREAD = 0x00010000
-_CLONE_NAMESPACES = 0x7E020000
+_CLONE_NEVER = 0x7E020000 | 0x1000 | 0x2000
+"""Namespaces, CLONE_PIDFD, CLONE_PTRACE."""
 _AF_UNIX = 1
 _FCNTL = (0, 1, 2, 3, 4, 1030, 1032)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ: no owners, signals, leases,
@@ -34,9 +35,32 @@ _PRCTL_ZYGOTE = (1, 15, 16)
 _PRCTL_CHILD = (15, 16)
 """PR_SET_NAME and PR_GET_NAME; the zygote's children also set PR_SET_PDEATHSIG before they lose it."""
 _SIGKILL, _SIGSTOP = 9, 19
-_LIMITS = (2, 3, 7, 9)
-"""RLIMIT_DATA, STACK, NOFILE, AS. Not CPU: the kernel ends a program at that limit by the same SIGKILL that
+_LIMITS = (2, 3, 6, 7, 9)
+"""RLIMIT_DATA, STACK, NPROC, NOFILE, AS. Not CPU: the kernel ends a program at that limit by the same SIGKILL that
 tells of failing machinery, and a program could so ask to be excused."""
+
+_FUTEX_FLAGS = 0x80 | 0x100
+"""FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME."""
+_FUTEX = (0, 1, 9, 10, 3, 4, 5)
+"""WAIT, WAKE, WAIT_BITSET, WAKE_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP: all that C libraries' locks are made of; none
+that hands on a priority."""
+_ADVICE = (4, 14, 8, 15, 0, 1, 2, 3, 10, 11, 16, 17, 102, 103)
+"""DONTNEED, HUGEPAGE, FREE, NOHUGEPAGE, NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTFORK, DOFORK, DONTDUMP, DODUMP, and
+the guard pages of new C libraries: nothing that merges, ages or spoils pages."""
+_MAP_SHARED, _MAP_ANONYMOUS = 0x1, 0x20
+_MAP_NEVER = 0x100 | 0x2000 | 0x40000
+"""MAP_GROWSDOWN, MAP_LOCKED, MAP_HUGETLB: the last takes from a pool that the whole machine shares."""
+_PIPE_FLAGS = 0x800 | 0x80000
+"""O_NONBLOCK, O_CLOEXEC."""
+_SEND_FLAGS = 0x40 | 0x4000 | 0x8000
+_RECEIVE_FLAGS = 0x2 | 0x20 | 0x40 | 0x100 | 0x4000
+"""MSG_DONTWAIT, NOSIGNAL, and MORE to send, PEEK, TRUNC, WAITALL to receive: no data out of band."""
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
+_LAST_CLOCK = 11
+_THREAD_CLOCK, _OWN_CLOCK = 6, 0xFFFFFFFA
+"""Low bits of the CPU clock of a thread, which the kernel shows to threads of its process alone; the clock of process
+0, which is oneself."""
+_BY_PROCESS = ("getpgid", "getsid", "sched_getaffinity", "sched_getparam", "sched_getscheduler")
 
 _ZYGOTE_ONLY = (
     "sendmsg",
@@ -53,7 +77,11 @@ _NEVER = (
     "pivot_root",
     "clone3",
 )
-_BY_ARGUMENT = ("fcntl", "ioctl", "socketpair", "sendto", "getsockopt", "prlimit64", "prctl", "clone")
+_BY_ARGUMENT = (
+    *("futex", "madvise", "mmap", "fcntl", "ioctl", "pipe2", "socketpair", "sendto", "recvfrom", "getsockopt"),
+    *("prlimit64", "prctl", "clone"),
+)
+"""Looked at one after another, the most frequent first."""
 
 
 def _op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:
@@ -72,10 +100,34 @@ def _refuse(errno: int) -> bytes:
     return _return(ERRNO | errno)
 
 
-def _one_of(values: tuple[int, ...], argument: int, errno: int = EPERM) -> bytes:
-    """Allows where the low word of the argument is one of `values`, refuses otherwise."""
+def _one_of(values: tuple[int, ...], argument: int, errno: int = EPERM, but: int = 0) -> bytes:
+    """Allows where the low word of the argument, without the bits `but`, is one of `values`; refuses otherwise."""
+    masked = _op(_AND, ~but & 0xFFFFFFFF) if but else b""
     tests = [_op(_JEQ, value, jt=len(values) - i) for i, value in enumerate(values)]
-    return _argument(argument) + b"".join(tests) + _refuse(errno) + _return(ALLOW)
+    return _argument(argument) + masked + b"".join(tests) + _refuse(errno) + _return(ALLOW)
+
+
+def _no_flags_but(flags: int, argument: int) -> bytes:
+    """Allows where the low word of the argument has no other bits than these."""
+    return _argument(argument) + _op(_JSET, ~flags & 0xFFFFFFFF, jf=1) + _refuse(EPERM) + _return(ALLOW)
+
+
+def _maps() -> bytes:
+    """Allows memory of its own and private views of files. What is shared with a file is shared with its readers."""
+    return (
+        _argument(3)
+        + _op(_JSET, _MAP_NEVER, jt=2)
+        + _op(_JSET, _MAP_SHARED, jf=2)
+        + _op(_JSET, _MAP_ANONYMOUS, jt=1)
+        + _refuse(EPERM)
+        + _return(ALLOW)
+    )
+
+
+def _sends() -> bytes:
+    """Allows to send to who is at the other end, to no address."""
+    address = _argument(4) + _op(_JEQ, 0, jf=4) + _argument(4, high=True) + _op(_JEQ, 0, jf=2)
+    return address + _argument(3) + _op(_JSET, ~_SEND_FLAGS & 0xFFFFFFFF, jf=1) + _refuse(EPERM) + _return(ALLOW)
 
 
 def _own_limits() -> bytes:
@@ -92,6 +144,13 @@ def _on(number: int, body: bytes) -> bytes:
     return _op(_JEQ, number, jf=len(body) // 8) + body
 
 
+def _on_any(calls: list[int], body: bytes) -> bytes:
+    """`body` where the call (in the accumulator) is one of these."""
+    count = len(calls) - 1
+    tests = [_op(_JEQ, number, jt=count - i) for i, number in enumerate(calls[:-1])]
+    return b"".join(tests) + _on(calls[-1], body)
+
+
 def zygote_filter(machine: str | None = None, *, allow_open: bool = True) -> bytes:
     """The allow-list as BPF instructions of 8 bytes.
 
@@ -104,19 +163,20 @@ def zygote_filter(machine: str | None = None, *, allow_open: bool = True) -> byt
     if machine == "x86_64":
         program += [_op(_JGE, _X32_BIT, jf=1), _return(KILL)]
     bodies = {
+        # As a kernel that lacks them: a C library then reports that there are no such locks.
+        "futex": _one_of(_FUTEX, 1, ENOSYS, but=_FUTEX_FLAGS),
+        "madvise": _one_of(_ADVICE, 2),
+        "mmap": _maps(),
         "fcntl": _one_of(_FCNTL, 1),
         "ioctl": _one_of(_IOCTL, 1, ENOTTY),
+        "pipe2": _no_flags_but(_PIPE_FLAGS, 1),
         "socketpair": _one_of((_AF_UNIX,), 0),
-        "sendto": _argument(4)
-        + _op(_JEQ, 0, jf=3)
-        + _argument(4, high=True)
-        + _op(_JEQ, 0, jf=1)
-        + _return(ALLOW)
-        + _refuse(EPERM),
+        "sendto": _sends(),
+        "recvfrom": _no_flags_but(_RECEIVE_FLAGS, 3),
         "getsockopt": _one_of(_SOCKET_OPTIONS, 2),
         "prlimit64": _own_limits(),
         "prctl": _one_of(_PRCTL_ZYGOTE, 0),
-        "clone": _argument(0) + _op(_JSET, _CLONE_NAMESPACES, jf=1) + _refuse(EPERM) + _return(ALLOW),
+        "clone": _argument(0) + _op(_JSET, _CLONE_NEVER, jf=1) + _refuse(EPERM) + _return(ALLOW),
     }
     program += [_on(nr[name], bodies[name]) for name in _BY_ARGUMENT]
     program += [_on(nr["clone3"], _refuse(ENOSYS))]
@@ -135,9 +195,9 @@ def zygote_filter(machine: str | None = None, *, allow_open: bool = True) -> byt
     return b"".join(program)
 
 
-def child_filter(machine: str | None = None) -> tuple[bytes, tuple[int, ...]]:
-    """The child's filter, and the byte offsets at which its own process id (uint32, little-endian) must be
-    written."""
+def child_filter(machine: str | None = None) -> tuple[bytes, tuple[int, ...], tuple[int, ...]]:
+    """The child's filter, the byte offsets at which its own process id must be written (uint32, little-endian), and
+    those at which its own CPU clock (`own_clock`) must be."""
     nr = numbers(machine)
     to_itself = lambda signal: (  # noqa: E731
         _argument(0)
@@ -148,15 +208,26 @@ def child_filter(machine: str | None = None) -> tuple[bytes, tuple[int, ...]]:
         + _return(ALLOW)
         + _refuse(EPERM)
     )
-    parts = [_op(_LOAD, _NR)]
-    holes = []
+    # Of another process it must not even be told whether it is there.
+    of_itself = _argument(0) + _op(_JEQ, 0, jt=2) + _op(_JEQ, 0, jt=1) + _refuse(EPERM) + _return(ALLOW)
+    a_clock = _argument(0) + _op(_JGT, _LAST_CLOCK, jf=5) + _op(_JEQ, _OWN_CLOCK, jt=4) + _op(_JEQ, 0, jt=3)
+    a_clock += _op(_AND, 0x80000007) + _op(_JEQ, 0x80000000 | _THREAD_CLOCK, jt=1) + _refuse(EPERM) + _return(ALLOW)
+    parts, pids, clocks = [_op(_LOAD, _NR)], [], []
     for name, signal in (("kill", 1), ("tgkill", 2)):
         # The operand of the body's second instruction, behind the jump that `_on` puts before the body.
-        holes.append(sum(map(len, parts)) + 8 + 8 + 4)
+        pids.append(sum(map(len, parts)) + 8 + 8 + 4)
         parts.append(_on(nr[name], to_itself(signal)))
     parts.append(_on(nr["clone"], _argument(0) + _op(_JSET, CLONE_THREAD, jt=1) + _refuse(EPERM) + _return(ALLOW)))
     parts.append(_on(nr["prctl"], _one_of(_PRCTL_CHILD, 0)))
+    for names, body, place, holes in ((_BY_PROCESS, of_itself, 2, pids), (_CLOCKS, a_clock, 3, clocks)):
+        parts.append(_on_any([nr[name] for name in names], body))
+        holes.append(sum(map(len, parts)) - len(body) + 8 * place + 4)
     last = len(_ZYGOTE_ONLY) - 1
     parts += [_op(_JEQ, nr[name], jt=last - i + 1) for i, name in enumerate(_ZYGOTE_ONLY)]
     parts += [_return(ALLOW), _refuse(EPERM)]
-    return b"".join(parts), tuple(holes)
+    return b"".join(parts), tuple(pids), tuple(clocks)
+
+
+def own_clock(pid: int) -> int:
+    """The number of a process's CPU clock, as a system call is given it."""
+    return (~pid << 3 | 2) & 0xFFFFFFFF

@@ -11,7 +11,6 @@ import os
 import platform
 import resource
 import struct
-import sys
 
 from syscalls import numbers
 
@@ -87,13 +86,13 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
     _check(result, f"mount {source} on {target}")
 
 
-def own_root(readable: list[str], writable: list[str]) -> bool:
+def own_root(readable: set[str], covered: list[str], writable: list[str]) -> bool:
     """Replaces the file system, in this mount namespace, by an empty one that holds only these paths,
-    read-only.
+    read-only, with an empty folder over each of `covered`.
 
     Then not even `stat` tells what else the host has. Raises OSError where the machine does not allow mounts.
     """
-    readable = _outermost([p for p in readable if os.path.exists(p)])
+    readable = _outermost(readable)
     points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in readable)]
     if not points:
         raise OSError(f"none of {', '.join(_MOUNT_POINTS)} is free to mount a root folder on")
@@ -102,6 +101,9 @@ def own_root(readable: list[str], writable: list[str]) -> bool:
     _mount("tmpfs", point, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=256k,nr_inodes=512,mode=755")
     for path in [*readable, *writable]:
         _show(path, point)
+    for path in covered:
+        if os.path.isdir(point + path):
+            _mount("none", point + path, "tmpfs", _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=4k,mode=555")
     _mount("none", point, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     os.chdir(point)
     _check(_syscall(_NR["pivot_root"], b".", b"."), "pivot_root")
@@ -110,7 +112,7 @@ def own_root(readable: list[str], writable: list[str]) -> bool:
     return True
 
 
-def _outermost(paths: list[str]) -> list[str]:
+def _outermost(paths: set[str]) -> list[str]:
     kept: list[str] = []
     for path in sorted(paths):
         if not any(path.startswith(k.rstrip("/") + "/") for k in kept):
@@ -134,6 +136,13 @@ def _show(path: str, root: str) -> None:
     flags = os.statvfs(target).f_flag & _LOCKED_FLAGS
     flags |= _MS_NOSUID | (0 if device else _MS_NODEV) | (0 if device else _MS_RDONLY)
     _mount("none", target, None, _MS_REMOUNT | _MS_BIND | flags)
+
+
+def hide_names() -> bool:
+    """Takes the machine's name from this UTS namespace. Raises OSError."""
+    for name, call in (("sethostname", _libc.sethostname), ("setdomainname", _libc.setdomainname)):
+        _check(call(b"sandbox", 7), name)
+    return True
 
 
 def die_with_parent() -> bool:
@@ -193,10 +202,12 @@ def _limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def limit_threads(count: int) -> bool:
+def limit_threads(count: int, spare: int) -> bool:
     """Bounds processes and threads of this user; only for a user (or user namespace) of the sandbox's own.
 
-    Raises OSError where the kernel still counts the user's other processes, so that nothing could be forked.
+    A child takes the bound of `count` by `share_threads`; `spare` more are kept for new children, so that one child's
+    threads never keep another from being made. Raises OSError where the kernel still counts the user's other
+    processes, so that nothing could be forked.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     resource.setrlimit(resource.RLIMIT_NPROC, (count, hard))
@@ -208,8 +219,19 @@ def limit_threads(count: int) -> bool:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    _limit(resource.RLIMIT_NPROC, count)
+    _limit(resource.RLIMIT_NPROC, count + spare)
     return True
+
+
+def share_threads(count: int):
+    """What a child calls, to take the bound that leaves the spare processes to others; made beforehand."""
+    limits = ctypes.create_string_buffer(struct.pack("<QQ", count, count))
+    call = tuple(map(ctypes.c_long, (_NR["prlimit64"], 0, resource.RLIMIT_NPROC, ctypes.addressof(limits), 0)))
+
+    def share(_keep=limits) -> None:
+        _syscall(*call)
+
+    return share
 
 
 _FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -224,7 +246,7 @@ def landlock_abi() -> int:
     return max(0, _syscall(_NR["landlock_create_ruleset"], None, 0, 1))
 
 
-def landlock(readable: list[str], writable: list[str]) -> int:
+def landlock(readable: set[str], writable: list[str]) -> int:
     """Refuses every access to files but reading below `readable` and writing of `writable`. Returns the ABI.
 
     Also refuses TCP (ABI 4), abstract unix sockets and signals beyond the sandbox (ABI 6). Paths that do not
@@ -263,11 +285,14 @@ def landlock(readable: list[str], writable: list[str]) -> int:
 
 
 class Filter:
-    """A seccomp program in memory of its own, ready to install, with holes that can be filled in place."""
+    """A seccomp program in memory of its own, ready to install, with holes that can be filled in place.
 
-    def __init__(self, program: bytes, holes: tuple[int, ...] = ()):
+    `holes` is a tuple of places (byte offsets) for each value that `install` is given.
+    """
+
+    def __init__(self, program: bytes, *holes: tuple[int, ...]):
         self._code = bytearray(program)
-        self._slices = [slice(at, at + 4) for at in holes]
+        self._slices = [[slice(at, at + 4) for at in places] for places in holes]
         self._pinned = (ctypes.c_char * len(program)).from_buffer(self._code)
         header = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(self._pinned))
         self._header = ctypes.create_string_buffer(header, 16)
@@ -275,22 +300,14 @@ class Filter:
         # Made beforehand: a child that converts nothing touches fewer pages.
         self._call = tuple(map(ctypes.c_long, call))
 
-    def install(self, hole: int = 0) -> bool:
-        """Installs the filter on this thread, `hole` written into every hole."""
-        for place in self._slices:
-            self._code[place] = hole.to_bytes(4, "little")
+    def install(self, *values: int) -> bool:
+        """Installs the filter on this thread, each value written into its holes."""
+        for places, value in zip(self._slices, values):
+            for place in places:
+                self._code[place] = value.to_bytes(4, "little")
         if _syscall(*self._call) != 0:
             _check(-1, "seccomp")
         return True
-
-
-def readable_paths(extra: list[str]) -> list[str]:
-    """What an honest program may read: the standard library, the shared libraries below it, time zones,
-    `extra`."""
-    stdlib = os.path.dirname(os.__file__)
-    found = {os.path.realpath(stdlib), os.path.realpath(os.path.join(sys.base_exec_prefix, "lib"))}
-    found |= {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo"}
-    return sorted(found | {"/dev/urandom", "/dev/zero"} | set(extra))
 
 
 def describe_machine() -> str:

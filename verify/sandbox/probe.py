@@ -40,6 +40,14 @@ DENIALS = {
     "make namespaces": "seccomp",
     "mount": "seccomp",
     "grow a pipe": "seccomp",
+    "read packages of the host": "seccomp or Landlock",
+    "see another process's clock": "seccomp",
+    "look another process up": "seccomp",
+    "take a lock that lends its priority": "seccomp",
+    "merge pages": "seccomp",
+    "share a file's pages": "seccomp",
+    "make a pipe of notifications": "seccomp",
+    "send out of band": "seccomp",
 }
 """What the canary attempts, and what refuses it."""
 

@@ -27,6 +27,8 @@ _SLOW = 0.05
 """Seconds after which a job counts as slow, and the next one is started beside it."""
 _TICK = 0.1
 """Seconds between two looks at a job that takes longer."""
+_NO_THREAD = b"can't start new thread"
+"""How Python reports that the kernel refused a thread."""
 _GRACE = 2.0
 """Seconds within which the zygote must report a child whose time is over."""
 
@@ -41,6 +43,10 @@ class Flight:
     watch: Watch
     error: Exception | None = None
     """Why it could not be started, or was lost."""
+    beside: bool = False
+    """It ran beside another one."""
+    crowded: bool = False
+    """One beside it bred more threads than it may."""
 
     @property
     def over(self) -> bool:
@@ -58,6 +64,16 @@ class Flight:
         if self.error is not None:
             return [Outcome(stop=Stop.MACHINERY, detail=str(self.error)) for _ in self.runs or (None,)]
         return [run.outcome() for run in self.runs]
+
+    def starved(self, outcome: Outcome) -> bool:
+        """Whether what came of it may be the fault of one beside it: the kernel counts threads by user, not by child.
+
+        A program can say so itself, and is then run twice, no more.
+        """
+        if not self.beside or outcome.stop not in (Stop.NONE, Stop.MACHINERY):
+            return False
+        unborn = outcome.ended is not None and outcome.ended.fork_errno != 0
+        return self.crowded or unborn or any(_NO_THREAD in answer for answer in outcome.answers)
 
 
 class Sandbox:
@@ -122,20 +138,31 @@ class Sandbox:
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Runs the jobs; while one runs, the answers of the one before it are read.
 
-        Never raises for what a program does or for a zygote that dies: such an outcome has `Stop.MACHINERY`.
+        Never raises for what a program does or for a zygote that dies: such an outcome has `Stop.MACHINERY`. What a
+        neighbour may have spoilt is run again, alone.
         """
         outcomes: list[Outcome | None] = [None] * len(jobs)
+        again: list[int] = []
+        slow: list[Flight] = []
 
         def land(flight: Flight | None) -> None:
-            if flight is not None:
-                (outcomes[flight.number],) = self._land(flight)
+            if flight is None:
+                return
+            (outcome,) = self._land(flight)
+            outcomes[flight.number] = outcome
+            if outcome.stop is Stop.FORBIDDEN:
+                for other in (*slow, newest):
+                    other.crowded = True
+            if flight.starved(outcome):
+                again.append(flight.number)
 
-        slow: list[Flight] = []
         before: Flight | None = None
         for number, job in enumerate(jobs):
             while slow and any(map(self._worn, self.zygotes)):
                 slow = self._wait(slow, land)  # a zygote that is replaced takes its children along
-            flight = self._launch(number, job)
+            newest = flight = self._launch(number, job)
+            for other in (*slow, flight) if slow else ():
+                other.beside = True
             land(before)
             before = None
             if not slow:
@@ -149,7 +176,15 @@ class Sandbox:
         land(before)
         while slow:
             slow = self._wait(slow, land)
+        for number in again:
+            outcomes[number] = self._alone(number, jobs[number])
         return outcomes
+
+    def _alone(self, number: int, job: Job) -> Outcome:
+        flight = self._launch(number, job)
+        while not flight.over:
+            self._turn([flight])
+        return self._land(flight)[0]
 
     def _wait(self, flights: list[Flight], land: Callable, but: Flight | None = None) -> list[Flight]:
         """One turn; lands the flights that are over, save `but`. Answers with those that are not."""
@@ -176,7 +211,7 @@ class Sandbox:
         try:
             for job in jobs:
                 flight.runs += (self._start(job),)
-        except (ZygoteDied, OSError) as error:
+        except (ZygoteDied, OSError, ValueError) as error:
             for run in flight.runs:
                 self._drop(run.zygote)
             flight.lose(error)

@@ -78,8 +78,11 @@ class Run:
         try:
             while self.pending:
                 self.pending = self.pending[self.channel.send(self.pending) :]
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+        except BlockingIOError:
             pass
+        except (BrokenPipeError, ConnectionResetError):
+            # Nobody will read it: kept, it would have the channel polled for room, which then is ready for ever.
+            self.pending = memoryview(b"")
 
     def exchange(self) -> None:
         """Sends and receives what can be; a streamed job gets its next input when it has answered."""

@@ -55,7 +55,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getdents64": (217, 61),
     "open": (2, None),
     "openat": (257, 56),
-    "fadvise64": (221, 223),
     # Memory of its own.
     "brk": (12, 214),
     "mmap": (9, 222),
@@ -115,7 +114,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "time": (201, None),
     "times": (100, 153),
     "uname": (63, 160),
-    "sysinfo": (99, 179),
     "getrusage": (98, 165),
     "getrlimit": (97, 163),
     "prlimit64": (302, 261),

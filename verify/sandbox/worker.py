@@ -254,6 +254,7 @@ def _command(plan: Plan, config: VerifyConfig, control: int) -> list[str]:
         "uid": _fresh_uid() if plan.own_uid else 0,
         "memory_mib": config.memory_mib,
         "processes": config.overlap * (config.threads + 1) + 2,
+        "spare_processes": 2 * config.overlap + 4,
         "control": control,
     }
     # As `-I` isolates, but heeds the hash seed: a verdict must not depend on the order of a set.

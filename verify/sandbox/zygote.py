@@ -21,7 +21,8 @@ import struct
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, _FOLDER)
 
 CONTROL = 3
 START, KILL = 1, 2
@@ -43,7 +44,9 @@ def main() -> None:
     report = {"refused": {}}
     import filters
     import lockdown
+    import readable
 
+    files = readable.Readable(plan["readable"])
     if plan["namespaces"]:
         _enter_namespaces(lockdown, report)
     sys.path.extend(plan["path"])
@@ -54,11 +57,12 @@ def main() -> None:
     import warm
 
     warm.rehearse(harness)
-    lock = _lock_down(lockdown, filters, plan, report)
+    _forget_folders(plan)
+    lock = _lock_down(lockdown, filters, plan, files, report)
     report["uid"] = os.getuid()
     os.dup2(1, 2)
     control.send(json.dumps(report).encode())
-    del plan, report
+    del plan, report, files
     warm.settle()
     _serve(control, harness.run, lock)
     os._exit(0)
@@ -106,16 +110,37 @@ def _preload(modules: list[str], report: dict) -> None:
     report["missing"] = missing
 
 
-def _lock_down(lockdown, filters, plan: dict, report: dict):
+def _forget_folders(plan: dict) -> None:
+    """Leaves in the import system no more than may be read.
+
+    It has listed the folders of modules, and will not be allowed to again: what it remembers of the standard library
+    must do, and of other folders it may know the packages that it was given alone.
+    """
+    sys.path[:] = [path for path in sys.path if path != _FOLDER]
+    sys.path_importer_cache.pop(_FOLDER, None)
+    known = {os.path.basename(path) for path in plan["readable"]}
+    for path, finder in sys.path_importer_cache.items():
+        if finder is not None:
+            finder.invalidate_caches = _nothing
+            if path in plan["path"]:
+                finder._path_cache &= known
+
+
+def _nothing() -> None:
+    pass
+
+
+def _lock_down(lockdown, filters, plan: dict, files, report: dict):
     """Applies the plan to this process; returns what a child calls on itself.
 
     The order matters: mounts before the user changes, the user before parent death is asked for (a change of
     user forgets it), Landlock after the last file was opened, and the list of system calls at the end.
     """
-    readable, writable = lockdown.readable_paths(plan["readable"]), ["/dev/null"]
+    writable = ["/dev/null"]
     space = lockdown.own_size() + plan["memory_mib"] * lockdown.MIB
     if report.get("namespaces"):
-        _attempt(report, "root", lockdown.own_root, readable, writable)
+        _attempt(report, "root", lockdown.own_root, files.shown, files.covered, writable)
+        _attempt(report, "names", lockdown.hide_names)
     if plan["uid"]:
         _attempt(report, "own_uid", lockdown.own_uid, plan["uid"], [os.path.dirname(os.__file__)])
     _attempt(report, "capabilities", lockdown.drop_capabilities)
@@ -125,22 +150,27 @@ def _lock_down(lockdown, filters, plan: dict, report: dict):
         _attempt(report, "die_with_parent", lockdown.die_with_parent)
     _attempt(report, "limits", lockdown.limit_resources, space)
     if report.get("own_uid") or "user" in (report.get("namespaces") or ""):
-        _attempt(report, "threads", lockdown.limit_threads, plan["processes"])
+        _attempt(report, "threads", lockdown.limit_threads, plan["processes"], plan["spare_processes"])
     if plan["landlock"]:
-        _attempt(report, "landlock", lockdown.landlock, readable, writable)
+        _attempt(report, "landlock", lockdown.landlock, files.allowed, writable)
     child = None
     if plan["seccomp"]:
         child = lockdown.Filter(*filters.child_filter())
         outer = lockdown.Filter(filters.zygote_filter(allow_open=bool(report.get("landlock"))))
         _attempt(report, "seccomp", outer.install)
     install, getpid, die_with_parent = child and child.install, os.getpid, lockdown.die_with_parent
+    share_threads = lockdown.share_threads(plan["processes"]) if report.get("threads") else None
+    own_clock = filters.own_clock
 
     def lock() -> None:
         if not inside:
             # In a process id namespace the kernel ends the children of a zygote that dies.
             die_with_parent()
+        if share_threads is not None:
+            share_threads()
         if install is not None:
-            install(getpid())
+            pid = getpid()
+            install(pid, own_clock(pid))
 
     return lock
 
