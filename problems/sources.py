@@ -209,7 +209,7 @@ _OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, Arithme
 
 
 def _own(row: Row) -> tuple[Problem, str]:
-    for name in Problem.__dataclass_fields__:
+    for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
         column(row, name)
     try:
         problem = Problem.from_row(row.values)

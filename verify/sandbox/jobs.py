@@ -11,7 +11,7 @@ from typing import Any
 from problems.problem import decode_value, encode_value
 from verify.sandbox.worker import Ended
 
-FUNCTION, STREAM, SCRIPT, REFEREE = range(4)
+FUNCTION, STREAM, SCRIPT, REFEREE, SERVE = range(5)
 HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b"@",
     b"=",
@@ -24,6 +24,8 @@ HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b">",
 )
 """Kinds of line: as in `harness.py`, which may not be imported here."""
+FORGERY = b"x"
+"""Kind of the last line of test code that read what no harness writes."""
 SLACK_PER_ANSWER = 512
 """Bytes granted to an answer beyond the size of the right one: room for an exception's text."""
 
@@ -51,11 +53,17 @@ class Job:
     """Run it where this library (of `worker.LIBRARIES`) is loaded already."""
     calls: int = 0
     """Calls to expect of a candidate whose requests come from a referee; otherwise one a request."""
+    preamble: str = ""
+    """Code that test code and candidate are run behind."""
+    arrays: bool = False
+    """Whether arrays pass between test code and candidate as arrays; otherwise as lists."""
 
     def opening(self) -> bytes:
         """The bytes to send before the child is asked for: all of a batched job, the program alone of
         others."""
         requests = self.requests if self.mode == FUNCTION else ()
+        if self.mode in (REFEREE, SERVE):
+            requests = (self.preamble, self.arrays)
         calls = self.calls or len(self.requests)
         return framed(marshal.dumps((self.mode, self.code, self.entry, self.output_bytes, calls, requests)))
 

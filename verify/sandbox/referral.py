@@ -32,9 +32,9 @@ def relay(tests: Party, candidate: Party) -> None:
         call = tests.answers[candidate.asked]
         if kind(call) == CALL:
             candidate.asked += 1
-            candidate.send(framed(bytes.fromhex(call[1:].decode())))
+            candidate.send(framed(marshal.dumps(call[1:])))
     if candidate.asked > tests.asked and len(candidate.answers) > tests.asked:
         answer = candidate.answers[tests.asked]
         tests.asked += 1
-        # Two byte strings: the referee unmarshals this, and only decodes the text as data.
+        # Byte strings both ways: the children unmarshal those, and decode the text in them as data.
         tests.send(framed(marshal.dumps((answer[:1], answer[1:]))))
