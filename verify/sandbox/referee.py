@@ -29,6 +29,7 @@ DONE, FAILED, RAISED, UNUSED, FORGED = b".", b"?", b"!", b"~", b"x"
 """How the test code ended: it passed; an assertion failed; an exception; it made no call; the candidate wrote what no
 harness writes."""
 _VALUE, _OVER, _MEMORY, _CALLBACK = b"=", b".", b"%", b"<"
+_END = object()
 _MOST_TEXT = 300
 """Characters of a failure that are reported."""
 
@@ -260,7 +261,8 @@ def _act(action: str, value, operands: list):
         args, kwargs = operands
         return value(*args, **kwargs)
     if action == "next" and hasattr(type(value), "__next__"):
-        return [item for item, _ in zip(value, range(1))]
+        item = next(value, _END)
+        return [] if item is _END else [item]
     if not _of_tests(type(value)) and action != "iter":
         raise TypeError(f"a {type(value).__name__} of the tests may not be asked for {action}")
     if action in ("get", "set") and operands[0][:1] == "_":
@@ -351,6 +353,11 @@ def _namespace(link: Link, code: str, candidate: str, preamble: str) -> dict:
 
         unittest.main = lambda *args, **kwargs: None
         _watch(unittest.case._AssertRaisesContext, link)
+    if "asyncio" in code:
+        import asyncio
+
+        original = asyncio.run
+        asyncio.run = lambda main, **options: original(_awaited(main), **options)
     wanted = (testcode.names_needed(code) | {candidate}) - namespace.keys() - {"", testcode.HANDLED}
     plain = link.source.plain_names() - {candidate}
     for name in sorted(wanted):
@@ -360,6 +367,10 @@ def _namespace(link: Link, code: str, candidate: str, preamble: str) -> dict:
         elif name in plain:
             namespace[name] = _fetched(link, stand_in)
     return namespace
+
+
+async def _awaited(main):
+    return await main
 
 
 def _fetched(link: Link, stand_in: Remote):

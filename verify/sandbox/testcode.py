@@ -39,7 +39,8 @@ class Source:
         self.dropped: set[tuple] = set()
         """Positions of calls whose value the code does not use."""
         self.walked: set[tuple] = set()
-        """Positions of what `while` looks at."""
+        """Positions where a truth only says whether there is more to walk along: `while node:`, and `if not node:` in
+        functions that call themselves and assert nothing."""
         self.exceptions: set[str] = set()
         """Names that stand for classes of exceptions."""
         self.loaded: set[str] = set()
@@ -52,8 +53,12 @@ class Source:
         match node:
             case ast.Expr(value=ast.Call() as call):
                 self.dropped.add(position(call))
-            case ast.While(test=test):
-                self.walked |= {position(part) for part in ast.walk(test) if isinstance(part, ast.expr)}
+            case ast.While():
+                self.walked |= _positions_of_test(node)
+            case ast.FunctionDef() if _walks(node):
+                for part in ast.walk(node):
+                    if isinstance(part, ast.If | ast.IfExp):
+                        self.walked |= _positions_of_test(part)
             case ast.ExceptHandler():
                 self.exceptions |= _names(node.type)
                 self.loaded |= _names(node.type)
@@ -79,7 +84,18 @@ class Source:
         }
 
 
-def position(node: ast.expr) -> tuple:
+def _positions_of_test(node: ast.While | ast.If | ast.IfExp) -> set[tuple]:
+    # Python 3.11 gives the jump the place of the whole statement, later versions that of the test.
+    return {position(node)} | {position(part) for part in ast.walk(node.test) if isinstance(part, ast.expr)}
+
+
+def _walks(function: ast.FunctionDef) -> bool:
+    parts = list(ast.walk(function))
+    calls = {getattr(p.func, "attr", getattr(p.func, "id", "")) for p in parts if isinstance(p, ast.Call)}
+    return function.name in calls and not any(isinstance(p, ast.Assert | ast.Raise) for p in parts)
+
+
+def position(node: ast.expr | ast.stmt) -> tuple:
     """Where an expression stands, as a code object tells of an instruction."""
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
