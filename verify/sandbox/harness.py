@@ -186,9 +186,9 @@ def _referee(code: str, candidate: str, preamble: str, arrays: bool) -> None:
     send(how, why.replace("\n", " ").encode("utf-8", "replace"))
 
 
-def _exchange(text: bytes) -> tuple[bytes, bytes]:
+def _exchange(request) -> tuple[bytes, bytes]:
     """Sends the trusted side one request; answers with the kind and the text of what the candidate said."""
-    send(CALL, text)
+    send(CALL, _dumps(request).hex().encode())
     return receive()
 
 

@@ -28,7 +28,7 @@ from remote import Remote, remote
 DONE, FAILED, RAISED, UNUSED, FORGED = b".", b"?", b"!", b"~", b"x"
 """How the test code ended: it passed; an assertion failed; an exception; it made no call; the candidate wrote what no
 harness writes."""
-_VALUE, _OVER, _MEMORY, _CALLBACK = b"=", b".", b"%", b"<"
+_SIMPLE, _VALUE, _OVER, _MEMORY, _CALLBACK = b":", b"=", b".", b"%", b"<"
 _END = object()
 _MOST_TEXT = 300
 """Characters of a failure that are reported."""
@@ -52,7 +52,7 @@ class Stopped(BaseException):
 class Link:
     """The way to the candidate: asks, answers its callbacks, remembers what may not be forgotten.
 
-    `exchange(text)` sends a request and gives back the kind and the text of the next line.
+    `exchange(request)` sends a request and gives back the kind and the text of the next line.
     """
 
     def __init__(self, exchange, source: testcode.Source, arrays: bool):
@@ -82,10 +82,16 @@ class Link:
         """Calls the candidate. What it changed in its arguments is changed here where its value is not used, or is
         None: a test that compares the value with what it computes of the arguments must see them as they were."""
         self.calls += 1
+        if not kwargs and all(map(wire.is_simple, args)):
+            return self._owned(target, *self._result((self._tag(target), args), None))
         packer = wire.Packer(self._named, self.arrays)
         # The list and the dict of arguments are no containers of the test's, and get no numbers.
         raw = [self._tag(target), packer.contents(list(args)), packer.contents(kwargs)]
-        (made,) = self._result(["call", self._stands_in(self.source.dropped), raw], packer)
+        dropped = bool(packer.containers) and self._stands_in(self.source.dropped)
+        return self._owned(target, *self._result(["call", dropped, raw], packer))
+
+    def _owned(self, target: Remote, made):
+        """What a call gave; an object of a class that the test code calls by its name is the test code's own."""
         if isinstance(made, Remote) and self._tag(target)[0] == "g" and target._tag["g"][:1].isupper():
             object.__setattr__(made, "_own", True)
         return made
@@ -98,16 +104,17 @@ class Link:
             raise StopIteration
         return found[0]
 
-    def _result(self, request: list, packer: wire.Packer) -> tuple:
+    def _result(self, request, packer: wire.Packer | None) -> tuple:
         """A tuple of the value, or an empty one at the end of an iteration."""
         if self.failure:
             raise Stopped(self.failure)
-        kind, text = self._exchange(wire.dumps(request))
+        kind, text = self._exchange(request)
         while kind == _CALLBACK:
-            kind, text = self._exchange(wire.dumps(self._answer(text)))
-        if kind == _VALUE:
+            kind, text = self._exchange(self._answer(text))
+        if kind == _SIMPLE or kind == _VALUE:
             try:
-                return (self._value(wire.loads(text), packer),)
+                value = wire.loads(text)
+                return (value if kind == _SIMPLE and wire.is_simple(value) else self._value(value, packer),)
             except (wire.Forged, TypeError, IndexError) as error:
                 self._forged(error)
         if kind == _OVER:
@@ -124,8 +131,8 @@ class Link:
 
     def _value(self, answer: list, packer: wire.Packer):
         raw, changes = answer
-        containers = packer.containers
-        unpacker = wire.Unpacker(self._found, containers if changes else ())
+        containers = packer.containers if packer and changes else ()
+        unpacker = wire.Unpacker(self._found, containers)
         new = [(containers[number], unpacker.unpack(contents, numbered=False)) for number, contents in changes]
         for container, contents in new:
             wire.replace(container, contents)

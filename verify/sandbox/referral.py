@@ -6,7 +6,7 @@ from __future__ import annotations
 import marshal
 from typing import Protocol
 
-from verify.sandbox.jobs import CALL, framed, kind
+from verify.sandbox.jobs import CALL, Stop, framed, kind
 
 
 class Party(Protocol):
@@ -15,6 +15,7 @@ class Party(Protocol):
     asked: int
     answers: list[bytes]
     greeted: bool
+    stop: Stop
 
     def take_answers(self) -> None: ...
     def send(self, data: bytes | None = None) -> None: ...
@@ -32,9 +33,12 @@ def relay(tests: Party, candidate: Party) -> None:
         call = tests.answers[candidate.asked]
         if kind(call) == CALL:
             candidate.asked += 1
-            candidate.send(framed(marshal.dumps(call[1:])))
+            try:
+                candidate.send(framed(bytes.fromhex(call[1:].decode())))
+            except ValueError:
+                tests.stop = tests.stop or Stop.FORGED
     if candidate.asked > tests.asked and len(candidate.answers) > tests.asked:
         answer = candidate.answers[tests.asked]
         tests.asked += 1
-        # Byte strings both ways: the children unmarshal those, and decode the text in them as data.
+        # Two byte strings: the referee unmarshals this, and only decodes the text as data.
         tests.send(framed(marshal.dumps((answer[:1], answer[1:]))))

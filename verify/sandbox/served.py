@@ -17,8 +17,9 @@ import types
 import codec
 import wire
 
-CALLBACK, OVER = b"<", b"."
-"""Kinds of line beside the harness's own: a question back, and the end of an iteration."""
+CALLBACK, OVER, SIMPLE, VALUE = b"<", b".", b":", b"="
+"""Kinds of line beside the harness's own: a question back, the end of an iteration, a value that packs to itself, any
+other value with the changes of arguments."""
 _PROTOCOLS = {
     "c": "__call__",
     "i": "__iter__",
@@ -96,18 +97,22 @@ class Server:
     def serve(self, calls: int) -> None:
         """Answers so many requests."""
         for _ in range(calls):
-            self._answer(wire.loads(self._receive()))
+            self._answer(self._receive())
 
-    def _answer(self, request: list) -> None:
+    def _answer(self, request) -> None:
+        """Does what is asked: a call with simple arguments (a tuple), or any other action (a list)."""
         kind, text = self._done(request)
         if len(text) > self.limit:
             kind, text = b"#", b"%d" % len(text)
         self._send(kind, text)
 
-    def _done(self, request: list) -> tuple[bytes, bytes]:
-        unpacker = wire.Unpacker(self._found)
+    def _done(self, request) -> tuple[bytes, bytes]:
         try:
-            return self._do(request, unpacker)
+            if type(request) is tuple:
+                target, args = request
+                target = self._found(*target)
+                return self._reply(target(*args), (), (), False, target)
+            return self._do(*request)
         except MemoryError as error:
             return b"%", self._raised(error)
         except wire.Forged as error:
@@ -128,33 +133,34 @@ class Server:
             details = b"[]"
         return self._raised(error).replace(b"\t", b" ") + b"\t" + details
 
-    def _do(self, request: list, unpacker: wire.Unpacker) -> tuple[bytes, bytes]:
-        action, dropped, raw = request
+    def _do(self, action: str, dropped: bool, raw: list) -> tuple[bytes, bytes]:
+        unpacker = wire.Unpacker(self._found)
         if action == "call":
             target, args, kwargs = self._found(*raw[0]), unpacker.unpack(raw[1], False), unpacker.unpack(raw[2], False)
-            before = wire.snapshot(unpacker.containers)
+            before = wire.snapshot(unpacker.containers) if unpacker.containers else ()
             value = target(*args, **kwargs)
-            made = isinstance(target, type) and type(value) is target
-            return b"=", self._reply(value, unpacker.containers, before, dropped, made)
+            return self._reply(value, unpacker.containers, before, dropped, target)
         operands = unpacker.unpack(raw, False)
         if action == "next":
             value = next(operands[0], _END)
             if value is _END:
-                return b".", b""
+                return OVER, b""
         else:
             value = _ACTIONS[action](*operands)
-        return b"=", self._reply(value, (), (), dropped, False)
+        return self._reply(value, (), (), dropped, None)
 
-    def _reply(self, value, containers, before, dropped: bool, made: bool) -> bytes:
+    def _reply(self, value, containers, before, dropped: bool, target) -> tuple[bytes, bytes]:
         """What an action gave, and how it left its arguments where no value of its own was asked for."""
-        changes = wire.changed(containers, before) if dropped or value is None else []
+        changes = wire.changed(containers, before) if before and (dropped or value is None) else ()
         if not changes:
-            if made and not _is_record(type(value)):
-                return wire.dumps([{"h": self._handle(value)}, []])
-            return wire.dumps([wire.Packer(self._named, self.arrays).pack(value), []])
+            if wire.is_simple(value):
+                return SIMPLE, wire.dumps(value)
+            if type(value) is target and not _is_record(target):
+                return VALUE, wire.dumps([{"h": self._handle(value)}, ()])
+            return VALUE, wire.dumps([wire.Packer(self._named, self.arrays).pack(value), ()])
         packer = wire.Packer(self._named, self.arrays, containers)
         contents = [[number, packer.contents(containers[number])] for number in changes]
-        return wire.dumps([packer.pack(value), contents])
+        return VALUE, wire.dumps([packer.pack(value), contents])
 
     def _number(self, value) -> int:
         number = self._numbers.setdefault(id(value), len(self._objects))
@@ -211,7 +217,7 @@ class Server:
         packed = wire.Packer(self._named, self.arrays).pack(list(operands))
         self._send(CALLBACK, wire.dumps([action, number, packed]))
         while True:
-            request = wire.loads(self._receive())
+            request = self._receive()
             if request[0] == "reply":
                 return wire.Unpacker(self._found).unpack(request[1])
             if request[0] == "error":

@@ -18,6 +18,8 @@ from collections import namedtuple
 
 import codec
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder().decode
 _BIG = 1 << 64
 """Integers from here on are written in hexadecimal: linear to read, whatever their length."""
 _WORDS = frozenset({bool, str, float, type(None)})
@@ -51,13 +53,19 @@ class Forged(ValueError):
     """A text that `dumps` would not have written."""
 
 
+def is_simple(value) -> bool:
+    """True for what packs to itself: most arguments and answers."""
+    kind = type(value)
+    return kind in _WORDS or (kind is int and -_BIG < value < _BIG)
+
+
 class Packer:
     """Turns values into what JSON can hold. `containers` are those met so far, in order."""
 
     def __init__(self, other, arrays: bool, containers=()):
         self.other, self.arrays = other, arrays
         self.containers = list(containers)
-        self._numbers = {id(value): number for number, value in enumerate(self.containers)}
+        self._numbers = {id(value): number for number, value in enumerate(self.containers)} if containers else {}
 
     def _known(self, value) -> dict | None:
         number = self._numbers.setdefault(id(value), len(self.containers))
@@ -228,13 +236,13 @@ class Unpacker:
 
 def dumps(packed) -> bytes:
     """The text of a packed value: one line. Raises RecursionError."""
-    return json.dumps(packed, separators=(",", ":")).encode()
+    return _encode(packed).encode()
 
 
 def loads(text: bytes):
     """The packed value of a text. Raises Forged."""
     try:
-        return json.loads(text)
+        return _decode(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise Forged(f"not a text of ours: {error}") from None
 
