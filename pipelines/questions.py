@@ -80,7 +80,10 @@ def questions_of(config: JobConfig) -> Questions:
 
 
 class SandboxProof:
-    """Judges gold answers as a model's would be. The sandbox starts with the first, in whatever process it is asked."""
+    """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
+
+    The sandbox starts with the first problem, in whatever process it is asked.
+    """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
         self._config = config
@@ -90,15 +93,21 @@ class SandboxProof:
         return SandboxProof, (self._config,)
 
     def __call__(self, problem: Problem, gold: str) -> str:
-        """Why a gold answer or reference program fails its own checker; "" where it passes, or where there is none."""
+        """Why a problem cannot be used: its gold answer or reference program fails its own checker, or a program that
+        answers nothing passes. "" where nothing speaks against it."""
+        from verify.null_programs import passing_null_program
         from verify.pool import Judge
 
-        if not gold:
+        if not gold and problem.kind == "answer":
             return ""
         if self._judge is None:
             self._judge = Judge(self._config)
-        verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
-        return "" if verdict.passed else f"{verdict.status}, {verdict.detail}".rstrip(", ")
+        if gold:
+            verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
+            if not verdict.passed:
+                return f"the gold answer fails its own check: {verdict.status}, {verdict.detail}".rstrip(", ")
+        null = passing_null_program(problem, self._judge)
+        return f"a program that {null} passes its tests, so they score nothing" if null else ""
 
     def __enter__(self) -> SandboxProof:
         return self

@@ -36,7 +36,10 @@ def last_box(text: str) -> str | None:
 
 
 def humaneval(row: Row) -> dict[str, Any]:
-    """HumanEval: `test` defines check(candidate), to be called with the function named in `entry_point`."""
+    """HumanEval: `test` defines check(candidate), to be called with the function named in `entry_point`.
+
+    What the prompt defines beside that function is the problem's: tests take it from there, and solutions may.
+    """
     entry = str(column(row, "entry_point"))
     source = f"{column(row, 'test')}\n\ncheck({entry})\n"
     _parse(row, "test", source)
@@ -46,7 +49,30 @@ def humaneval(row: Row) -> dict[str, Any]:
         "signature": "",
         "public_examples": (),
         "hidden_tests": (Test((source,), None),),
+        "preamble": preamble(str(column(row, "prompt")), entry),
     }
+
+
+def preamble(prompt: str, entry: str) -> str:
+    """The imports, helpers and constants of a prompt that is the beginning of a program; "" where it is no code.
+
+    Not the function asked for, and not what the prompt only declares: those are the solution's to write.
+    """
+    for ending in ("", "    pass\n", "\n    pass\n"):
+        try:
+            statements = ast.parse(prompt + ending).body
+        except (SyntaxError, ValueError):
+            continue
+        kept = [s for s in statements if getattr(s, "name", None) != entry and not _only_declared(s)]
+        return "\n".join(ast.unparse(s) for s in kept)
+    return ""
+
+
+def _only_declared(statement: ast.stmt) -> bool:
+    """True for text that stands alone, and for a function or class that has no more than a docstring."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return all(isinstance(s, ast.Pass) or _only_declared(s) for s in statement.body)
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def mbpp(row: Row) -> dict[str, Any]:

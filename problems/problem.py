@@ -80,6 +80,8 @@ class Problem:
     """Which question of its family this is."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """What was drawn for it: with family, version, mode and params its solutions can be written out again."""
+    preamble: str = ""
+    """Imports and helpers that the statement shows, for kind assert: solution and test code run behind them."""
 
     @property
     def question_hash(self) -> str:
@@ -90,7 +92,8 @@ class Problem:
     def content_hash(self) -> str:
         """Identity of the whole content: question, wording and tests."""
         tests = [encode_value([list(t.args), t.expected]) for t in (*self.public_examples, *self.hidden_tests)]
-        return _sha(self.question_hash, self.statement, self.signature, self.checker, *tests)
+        shown = [self.preamble] if self.preamble else []
+        return _sha(self.question_hash, self.statement, self.signature, self.checker, *tests, *shown)
 
     def to_row(self) -> dict[str, Any]:
         """A flat row of strings and integers for Arrow, Parquet and JSONL."""
@@ -102,8 +105,10 @@ class Problem:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Problem:
-        """The inverse of `to_row`. Raises KeyError for a missing column, ValueError for a malformed cell."""
-        values = {f.name: row[f.name] for f in fields(cls)}
+        """The inverse of `to_row`; `preamble` may be missing. Raises KeyError for another missing column, ValueError
+        for a malformed cell."""
+        values = {f.name: row[f.name] for f in fields(cls) if f.name != "preamble"}
+        values["preamble"] = row.get("preamble") or ""
         values["params"] = decode_value(values["params"])
         for name in ("public_examples", "hidden_tests"):
             values[name] = tuple(Test(tuple(args), expected) for args, expected in decode_value(values[name]))

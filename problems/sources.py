@@ -33,7 +33,7 @@ SHOWN = 20
 """Excluded rows that a report names; all are counted."""
 
 Prove = Callable[[Problem, str], str]
-"""(problem, gold answer or reference program) to why it fails its own checker, "" where it passes."""
+"""(problem, gold answer or reference program) to why the problem cannot be used, "" where it can."""
 
 
 class SourceConfig(BaseModel):
@@ -52,7 +52,8 @@ class SourceConfig(BaseModel):
     split: Split | Literal["by_hash"] = "test"
     """Split that these problems belong to; by_hash deals them out by question: 80 % train, 10 % val, 10 % test."""
     prove: bool = True
-    """Run each gold answer or reference program through its own checker in the sandbox; false looks at its form."""
+    """Run each gold answer or reference program, and programs that answer nothing, through the problem's checker in the
+    sandbox; false looks at its form."""
     strict: bool = False
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
@@ -101,7 +102,7 @@ class Report:
 def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
     """The problems of a source, in order and in constant memory save for the ids seen.
 
-    `prove` checks each gold answer or reference program further than `self_check` can, for example in a sandbox.
+    `prove` checks each problem further than `self_check` can, for example its reference program in a sandbox.
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
@@ -197,10 +198,12 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=f"{row.place}: not laid out as mapping {name} says: {error!r}")
     split = split_of(problem.question_hash) if config.split == "by_hash" else config.split
     problem = replace(problem, split=split)
-    if not why and prove and config.prove:
+    if why:
+        why = f"the gold answer fails its own check: {why}"
+    elif prove and config.prove:
         why = prove(problem, gold)
     if why:
-        return Converted(row.place, reason=f"{row.place}: the gold answer fails its own check: {why}")
+        return Converted(row.place, reason=f"{row.place}: {why}")
     return Converted(row.place, problem)
 
 
@@ -209,7 +212,7 @@ _OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, Arithme
 
 
 def _own(row: Row) -> tuple[Problem, str]:
-    for name in Problem.__dataclass_fields__:
+    for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
         column(row, name)
     try:
         problem = Problem.from_row(row.values)

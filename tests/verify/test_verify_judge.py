@@ -140,7 +140,7 @@ def test_asserts(judge):
         (
             "class T:\n    def __eq__(s, o): return True\n    __sub__ = __abs__ = lambda s, *a: s\n    __lt__ = __eq__\n"
             "def add(x, y): return T()",
-            Status.EXCEPTION,
+            Status.WRONG_ANSWER,
         ),
         (
             "import builtins\nbuiltins.AssertionError = ValueError\ndef add(x, y): return 0",

@@ -1,9 +1,11 @@
 """Problems whose tests are code: the test code in one child, the candidate in another.
 
-The candidate never sees an assertion, and the assertions see of it only plain data.
+The candidate never sees an assertion, and the assertions see of it plain data and proxies of its objects.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from problems.problem import Status, Verdict
 from verify.kinds.common import (
@@ -11,6 +13,7 @@ from verify.kinds.common import (
     Tally,
     how_it_ended,
     library_of,
+    preamble_of,
     status_of,
     unjudged,
 )
@@ -30,23 +33,12 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     config, problem = sandbox.config, prepared.problem
     tally = Tally(prepared, config)
     for number, test in enumerate(problem.hidden_tests, start=1):
-        limits = tally.limits
-        tests = Job(jobs.REFEREE, test.args[0], problem.entry_point, (), output_bytes=_TESTS_OUTPUT, **limits)
-        candidate = Job(
-            jobs.STREAM,
-            code,
-            "",
-            (),
-            output_bytes=prepared.output_bytes,
-            library=library_of(code),
-            calls=_CALLS,
-            **limits,
-        )
+        work = _jobs(prepared, test.args[0], code, tally.limits)
         for _ in range(config.retries + 1):
-            judged, answered = sandbox.referee(tests, candidate)
+            judged, answered = sandbox.referee(*work)
             if Stop.MACHINERY not in (judged.stop, answered.stop):
                 break
-        status, detail = _result(judged, answered)
+        status, detail = _result(judged, answered, config.memory_mib)
         if status is Status.INFRASTRUCTURE:
             return unjudged(prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}")
         tally.spend(answered)
@@ -56,24 +48,69 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     return tally.verdict(sandbox.level)
 
 
-def _result(judged: Outcome, answered: Outcome) -> tuple[Status, str]:
-    """What the test code found, unless the candidate was ended first."""
+def _jobs(prepared: Prepared, tests: str, code: str, limits: Mapping[str, float]) -> tuple[Job, Job]:
+    """What the sandbox is asked: to run the tests, and to serve the candidate to them."""
+    preamble = preamble_of(prepared.problem)
+    library = library_of(tests + preamble)
+    shared = {"requests": (), "preamble": preamble, "arrays": bool(library), **limits}
+    referee = Job(
+        jobs.REFEREE, tests, prepared.problem.entry_point, output_bytes=_TESTS_OUTPUT, library=library, **shared
+    )
+    candidate = Job(
+        jobs.SERVE,
+        code,
+        "",
+        output_bytes=prepared.output_bytes,
+        library=library or library_of(code),
+        calls=_CALLS,
+        **shared,
+    )
+    return referee, candidate
+
+
+def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status, str]:
+    """What the test code found, unless the candidate was ended first.
+
+    Test code that fails before the candidate has answered anything fails whatever is answered: the problem's own
+    fault. Once the candidate has answered, it is the answer that makes the test run out of time or memory.
+    """
+    used = any(jobs.kind(answer) != jobs.UNLOADED for answer in answered.answers)
+    final = judged.answers[-1] if judged.answers else b""
+    idle = not used and jobs.kind(final) != jobs.CALL
     if Stop.MACHINERY in (judged.stop, answered.stop):
+        if used and judged.stop is Stop.MACHINERY and judged.memory_mib > memory_mib / 2:
+            return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
         return Status.INFRASTRUCTURE, judged.detail or answered.detail
+    if idle and judged.stop is not Stop.NONE:
+        return Status.INFRASTRUCTURE, f"the test code itself: {judged.detail}"
     if answered.stop is not Stop.NONE:
         return STATUS_OF_STOP[answered.stop], answered.detail
     if (failure := answered.load_failure) is not None:
         return status_of(failure), jobs.text(failure)
     if judged.stop is not Stop.NONE:
-        return Status.INFRASTRUCTURE, f"the test code itself: {judged.detail}"
-    final = judged.answers[-1] if judged.answers else b""
+        return STATUS_OF_STOP[judged.stop], f"the tests, with what it answered: {judged.detail}"
+    return _finding(final, answered, used)
+
+
+def _finding(final: bytes, answered: Outcome, used: bool) -> tuple[Status, str]:
+    """What the last line of test code that ended by itself says of the candidate."""
     match jobs.kind(final):
         case jobs.DONE:
             return Status.PASSED, ""
-        case jobs.NOT_PLAIN:
+        case jobs.FORGERY:
+            return Status.FORBIDDEN, "it wrote on the result channel"
+        case jobs.UNLOADED if used:
             return Status.WRONG_ANSWER, jobs.text(final)
-        case jobs.RAISED:
+        case jobs.UNLOADED:
+            return Status.INFRASTRUCTURE, jobs.text(final)
+        case jobs.NOT_PLAIN if used:
+            return Status.WRONG_ANSWER, jobs.text(final)
+        case jobs.NOT_PLAIN:
+            return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
+        case jobs.RAISED if used:
             raised = [a for a in answered.answers if jobs.kind(a) in (jobs.RAISED, jobs.MEMORY)]
             blamed = raised[-1] if raised else final
-            return status_of(blamed), jobs.text(blamed)
+            return status_of(blamed), jobs.text(blamed).partition("\t")[0]
+        case jobs.RAISED:
+            return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
     return Status.EXCEPTION, f"it ended before it answered ({how_it_ended(answered)})"

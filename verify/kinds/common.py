@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from problems.problem import Status, Verdict
+from problems.problem import Problem, Status, Verdict
 from verify.config import VerifyConfig
 from verify.prepare import Prepared
 from verify.sandbox import jobs
@@ -47,12 +47,15 @@ def library_of(code: str) -> str:
     return "numpy" if _NUMPY.search(code) else ""
 
 
-@cache
-def prelude_of(signature: str) -> str:
-    """What a program of the problem finds imported: names of `typing`, where the signature that it was shown has such.
-
-    The signature is all of the file that a prompt shows, and programs repeat its annotations without an import.
+def preamble_of(problem: Problem) -> str:
+    """What a program of the problem stands behind: the problem's own preamble, and the names of `typing` where the
+    signature that it was shown has such: programs repeat its annotations without an import.
     """
+    return _typing_names(problem.signature) + problem.preamble
+
+
+@cache
+def _typing_names(signature: str) -> str:
     words = set(re.findall(r"[^\W\d]\w*", signature))
     shown = {word for word in words if word in typing.__all__ and word[0].isupper()}
     return "import typing\nfrom typing import *\n" if shown or "typing" in words else ""

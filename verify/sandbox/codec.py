@@ -49,10 +49,10 @@ def encode(value) -> str:
         return f'{{"{tag}":[' + ",".join(sorted([encode(v) for v in value])) + "]}"
     if kind is bytes or kind is bytearray:
         return f'{{"b":"{value.hex()}"}}'
-    return encode(_plain(value, kind))
+    return encode(plain(value, kind))
 
 
-_AS_BASE = {
+AS_BASE = {
     int: int.__int__,
     float: float.__float__,
     str: str.__str__,
@@ -65,16 +65,17 @@ _AS_BASE = {
 }
 
 
-def _plain(value, kind):
-    """A subclass of a plain type (Counter, namedtuple, IntEnum) as that type, a numpy value as Python's."""
+def plain(value, kind):
+    """A subclass of a plain type (Counter, namedtuple, IntEnum) as that type, a numpy value as Python's. Raises
+    NotPlain for any other."""
     module = getattr(kind, "__module__", None)
     if module == "numpy":
-        plain = value.tolist()
-        if type(plain) is not kind:
-            return plain
-    for base in _AS_BASE:
+        listed = value.tolist()
+        if type(listed) is not kind:
+            return listed
+    for base in AS_BASE:
         if base in kind.__mro__:
-            return _AS_BASE[base](value)
+            return AS_BASE[base](value)
     raise NotPlain(kind.__name__)
 
 
@@ -99,10 +100,10 @@ def _untag(pairs):
         return tuple(inner)
     if tag == "d":
         keys = [key for key, _ in inner]
-        _refuse_collisions(keys)
+        refuse_collisions(keys)
         return dict(inner)
     if tag == "s" or tag == "z":
-        _refuse_collisions(inner)
+        refuse_collisions(inner)
         return set(inner) if tag == "s" else frozenset(inner)
     if tag == "i":
         return int(inner, 16)
@@ -113,7 +114,7 @@ def _untag(pairs):
     raise ValueError(f"not an encoded value: unknown tag {tag[:20]!r}")
 
 
-def _refuse_collisions(keys) -> None:
+def refuse_collisions(keys) -> None:
     """Thousands of unequal keys of one hash make a table quadratic to build: hours of the reader's time."""
     if len(keys) > CROWD:
         hashes = sorted([hash(key) & 0xFFFFF for key in keys])

@@ -28,9 +28,9 @@ import codec
 
 CHANNEL = 3
 """The only descriptor beside 0, 1 and 2: the job's private socket."""
-FUNCTION, STREAM, SCRIPT, REFEREE = range(4)
+FUNCTION, STREAM, SCRIPT, REFEREE, SERVE = range(5)
 """Modes: calls sent at once; calls sent one by one; a program on standard input; test code that calls a
-candidate."""
+candidate; the candidate that it calls."""
 HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b"@",
     b"=",
@@ -94,7 +94,7 @@ def describe(error: BaseException) -> bytes:
 
 def run(lock) -> None:
     """Reads the job from the channel, calls `lock()`, runs the job. Does not return."""
-    mode, code, entry, limit, calls, requests, prelude = receive()
+    mode, code, entry, limit, calls, requests, preamble, arrays = receive()
     lock()
     send(HELLO)
     sys.argv = [FILE]
@@ -104,9 +104,11 @@ def run(lock) -> None:
     if mode == SCRIPT:
         _script(code)
     elif mode == REFEREE:
-        _referee(code, entry)
+        _referee(code, entry, preamble, arrays)
+    elif mode == SERVE:
+        _serve(code, limit, calls, preamble, arrays)
     else:
-        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), prelude)
+        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), preamble)
     _exit(0)
 
 
@@ -131,11 +133,11 @@ def _asked(calls: int):
         yield receive()
 
 
-def _calls(code: str, entry: str, limit: int, requests, prelude: str = "") -> None:
+def _calls(code: str, entry: str, limit: int, requests, preamble: str = "") -> None:
     namespace = _module("solution")
     try:
-        if prelude:
-            exec(prelude, namespace)
+        if preamble:
+            exec(preamble, namespace)
         exec(compile(code, "<solution>", "exec", 0, True), namespace)
         function = namespace[entry] if entry else None
     except KeyError as error:
@@ -226,26 +228,29 @@ class _DeviceOpener:
         return os.dup(number) if self._duplicate else self._original(os.dup(number), *args, **kwargs)
 
 
-def _referee(code: str, candidate: str) -> None:
-    """Runs trusted test code; each call of the candidate is asked of the other child by way of the trusted
+def _referee(code: str, candidate: str, preamble: str, arrays: bool) -> None:
+    """Runs trusted test code; what it does to the candidate is asked of the other child by way of the trusted
     side."""
     import referee
 
-    namespace = _module("tests")
-    try:
-        referee.install(namespace, code, candidate, _ask)
-        exec(compile(code, "<tests>", "exec", 0, True), namespace)
-        check = namespace.get("check")
-        if callable(check) and candidate:
-            check(namespace[candidate])
-    except AssertionError as error:
-        return send(NOT_PLAIN, describe(error))
-    except BaseException as error:
-        return send(RAISED, describe(error))
-    send(DONE)
+    how, why = referee.run(code, candidate, preamble, arrays, _exchange)
+    send(how, why.replace("\n", " ").encode("utf-8", "replace"))
 
 
-def _ask(name: str, args: tuple, kwargs: dict) -> tuple[bytes, bytes]:
-    """Asks the trusted side for one call; answers with the kind and the text of what the candidate said."""
-    send(CALL, _dumps((name, args, kwargs)).hex().encode())
+def _exchange(request) -> tuple[bytes, bytes]:
+    """Sends the trusted side one request; answers with the kind and the text of what the candidate said."""
+    send(CALL, _dumps(request).hex().encode())
     return receive()
+
+
+def _serve(code: str, limit: int, calls: int, preamble: str, arrays: bool) -> None:
+    """Runs a program behind the problem's preamble, and does to its objects what test code asks."""
+    import served
+
+    namespace = _module("solution")
+    try:
+        for part in (preamble, code):
+            exec(compile(part, "<solution>", "exec", 0, True), namespace)
+    except BaseException as error:
+        return send(MEMORY if isinstance(error, MemoryError) else UNLOADED, describe(error))
+    served.Server(namespace, receive, send, describe, limit, arrays).serve(calls)

@@ -11,7 +11,7 @@ from typing import Any
 from problems.problem import decode_value, encode_value
 from verify.sandbox.worker import Ended
 
-FUNCTION, STREAM, SCRIPT, REFEREE = range(4)
+FUNCTION, STREAM, SCRIPT, REFEREE, SERVE = range(5)
 HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b"@",
     b"=",
@@ -24,6 +24,8 @@ HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b">",
 )
 """Kinds of line: as in `harness.py`, which may not be imported here."""
+FORGERY = b"x"
+"""Kind of the last line of test code that read what no harness writes."""
 SLACK_PER_ANSWER = 512
 """Bytes granted to an answer beyond the size of the right one: room for an exception's text."""
 
@@ -51,8 +53,10 @@ class Job:
     """Run it where this library (of `worker.LIBRARIES`) is loaded already."""
     calls: int = 0
     """Calls to expect of a candidate whose requests come from a referee; otherwise one a request."""
-    prelude: str = ""
-    """Trusted source that is run in the namespace of a program with calls, before it."""
+    preamble: str = ""
+    """Trusted source that a program's namespace, and that of test code, begins with."""
+    arrays: bool = False
+    """Whether arrays pass between test code and candidate as arrays; otherwise as lists."""
     test_cpu_seconds: float = 0.0
     """CPU time that a program may take from one answer to the next; 0: `cpu_seconds` is the only bound."""
     test_wall_seconds: float = 0.0
@@ -63,7 +67,7 @@ class Job:
         others."""
         requests = self.requests if self.mode == FUNCTION else ()
         calls = self.calls or len(self.requests)
-        job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.prelude)
+        job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.preamble, self.arrays)
         return framed(marshal.dumps(job))
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import marshal
 from typing import Protocol
 
-from verify.sandbox.jobs import CALL, framed, kind
+from verify.sandbox.jobs import CALL, Stop, framed, kind
 
 
 class Party(Protocol):
@@ -15,6 +15,7 @@ class Party(Protocol):
     asked: int
     answers: list[bytes]
     greeted: bool
+    stop: Stop
 
     def take_answers(self) -> None: ...
     def send(self, data: bytes | None = None) -> None: ...
@@ -32,7 +33,10 @@ def relay(tests: Party, candidate: Party) -> None:
         call = tests.answers[candidate.asked]
         if kind(call) == CALL:
             candidate.asked += 1
-            candidate.send(framed(bytes.fromhex(call[1:].decode())))
+            try:
+                candidate.send(framed(bytes.fromhex(call[1:].decode())))
+            except ValueError:
+                tests.stop = tests.stop or Stop.FORGED
     if candidate.asked > tests.asked and len(candidate.answers) > tests.asked:
         answer = candidate.answers[tests.asked]
         tests.asked += 1

@@ -12,7 +12,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from verify.sandbox.jobs import FUNCTION, HELLO, REFEREE, STREAM, UNLOADED, Job, Outcome, Stop, framed
+from verify.sandbox.jobs import FUNCTION, HELLO, REFEREE, SERVE, STREAM, UNLOADED, Job, Outcome, Stop, framed
 from verify.sandbox.worker import OVER_CPU, OVER_WALL, TOLD, Ended, Zygote
 
 _SPARE_LINES = 2
@@ -171,7 +171,7 @@ class Run:
             if lines[0] != HELLO:
                 self.stop = self.stop or Stop.MACHINERY
         self.answers += map(bytes, lines[first:])
-        calls = self.job.mode in (FUNCTION, STREAM)
+        calls = self.job.mode in (FUNCTION, STREAM, SERVE)
         if (
             calls
             and len(self.answers) > self.asked

@@ -60,10 +60,10 @@ def rehearse(harness) -> None:
     ours, theirs = socket.socketpair()
     channel, harness.CHANNEL = harness.CHANNEL, theirs.fileno()
     request = marshal.dumps(("", ([3, 1, 2],), {}))
-    job = marshal.dumps((harness.FUNCTION, _PROGRAM, "rehearsal", 1 << 20, 2, (request, request), ""))
+    job = marshal.dumps((harness.FUNCTION, _PROGRAM, "rehearsal", 1 << 20, 2, (request, request), "", False))
     for _ in range(_TIMES):
         ours.sendall(len(job).to_bytes(4, "little") + job)
-        _, code, entry, limit, _, requests, _ = harness.receive()
+        _, code, entry, limit, _, requests, _, _ = harness.receive()
         harness._calls(code, entry, limit, requests)
         ours.recv(65536)
     harness.CHANNEL = channel

@@ -52,8 +52,10 @@ def main() -> None:
     sys.path.extend(plan["path"])
     _preload(plan["preload"], report)
     # Imported while files can still be opened, and after the namespaces' fork, which they would weigh down.
+    import discovery  # noqa: F401
     import harness
     import referee  # noqa: F401
+    import served  # noqa: F401
     import warm
 
     warm.rehearse(harness)
