@@ -10,13 +10,11 @@ import re
 from dataclasses import dataclass
 
 from verify.source import Source, looks_like_code, outline
+from verify.thinking import after_thinking
 
 MAX_TEXT = 4 << 20
 """Characters of a completion that are looked at."""
 
-_THINK = "think|thinking|thought|reasoning"
-_THINK_END = re.compile(rf"</(?:{_THINK})>|<\|end_of_thought\|>", re.IGNORECASE)
-_THINK_START = re.compile(rf"\s*(?:<(?:{_THINK})>|<\|begin_of_thought\|>)", re.IGNORECASE)
 _OPENING = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*(.*)$")
 _LABEL = re.compile(r"^\{?[ \t]*\.?([\w+#.-]*)[ \t]*([^\n]*)$")
 _PYTHON = {"", "py", "python", "python2", "python3", "py3", "ipython", "code", "sage", "pycon"}
@@ -51,7 +49,7 @@ def extract_code(text: str, entry_point: str = "") -> Extraction:
     """
     if len(text) > MAX_TEXT:
         return Extraction(None, f"the completion has {len(text)} characters; {MAX_TEXT} are looked at")
-    answer = _after_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
+    answer = after_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
     if answer is None:
         return Extraction(None, "the completion ends inside its thinking", complete=False)
     blocks = _fenced(answer)
@@ -60,13 +58,6 @@ def extract_code(text: str, entry_point: str = "") -> Extraction:
     if not blocks:
         return Extraction(None, "there is no code in the completion")
     return _choose(blocks, entry_point)
-
-
-def _after_thinking(text: str) -> str | None:
-    ends = list(_THINK_END.finditer(text))
-    if ends:
-        return text[ends[-1].end() :]
-    return None if _THINK_START.match(text) else text
 
 
 def _fenced(text: str) -> list[_Block]:
