@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from fractions import Fraction
 
 from problems.problem import Test
+
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_DECIMAL = re.compile(r"[-+]?[0-9]+\.[0-9]*")
 
 
 def _lines(printed: str) -> list[str]:
@@ -26,7 +31,7 @@ def unordered_lines(test: Test, expected: str, answer: str) -> bool:
 
 
 def numbers(test: Test, answer: str, tolerance: float) -> bool:
-    """The same words; numbers among them need only be close."""
+    """The same words; numbers among them need only be close, save whole numbers, which are exact."""
     ours, theirs = str(test.expected).split(), answer.split()
     return len(ours) == len(theirs) and all(_close(a, b, tolerance) for a, b in zip(ours, theirs))
 
@@ -35,9 +40,16 @@ def _close(expected: str, found: str, tolerance: float) -> bool:
     if expected == found:
         return True
     try:
+        if _WHOLE.fullmatch(expected):
+            return int(expected) == (int(found) if _WHOLE.fullmatch(found) else _exact(found))
         a, b = float(expected), float(found)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= tolerance * max(1.0, abs(a))
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return a == b or (math.isnan(a) and math.isnan(b))
+    return abs(a - b) <= tolerance * max(1.0, abs(a))
+
+
+def _exact(found: str) -> float | Fraction:
+    """A number as it is written; one with an exponent as a float, whose size is bounded. Raises ValueError."""
+    return Fraction(found) if _DECIMAL.fullmatch(found) else float(found)
