@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from problems.problem import Test
 from verify.checkers.final_answer import answer_part, final_mark, final_text, given_text, last_box
+from verify.checkers.maths.cleaning import clean
 from verify.checkers.maths.numbers import number as plain_number
 from verify.checkers.maths.numbers import tidy, with_unit
 
@@ -21,9 +22,15 @@ _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|math
 _DROPPED = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:| |\(|\)|\[|\])|[{}$*`]|\\(?=\$)")
 _NAME = re.compile(r"\s*\|?[A-Za-z](?:_\w+|')?(?:\([^()=]{1,20}\))?\|?\s*|\s*(?:[A-Za-z]{2,20} ?){1,6}\s*")
 _ABOUT = re.compile(r"\s*(?:about|approximately|approx\.?|roughly|around|\\approx|\u2248|=)\s*", re.IGNORECASE)
+_NO_UNIT = re.compile(r"(?<![\^a-z])[0-9]|\b(?:or|and|not|to)\b")
 _INFINITE = re.compile(r"([-+]?)(?:\\infty|\u221e|inf(?:inity)?)", re.IGNORECASE)
-_ONE_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?(?![\w]*[0-9])")
-_CALCULATED = re.compile(r"[\\^*+=_\u221a\u03c0\u221e|<>]|[0-9] ?!|[0-9)] ?/|/ ?[0-9(]|[0-9]\(|\)[0-9]")
+_ONE_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?(?![0-9.]*[0-9])(?!(?![mgshlLNJWVKCF]\b)[A-Za-z]\b)"
+)
+_CALCULATED = re.compile(
+    r"[\\^*+=_\u221a\u03c0\u221e|<>]|[0-9] ?!|[0-9)] ?/|/ ?[0-9(]|[0-9]\(|\)[0-9]|[A-Za-z]\("
+    r"|\b(?:not|never|or|and|neither|nor)\b"
+)
 """What makes a number in a text a part of something else."""
 _LAST_NUMBER = re.compile(
     r"[-+]?(?:\\[dt]?frac ?\{[^{}]{1,60}\} ?\{[^{}]{1,60}\}|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
@@ -33,21 +40,27 @@ _LAST_NUMBER = re.compile(
 _DROPPED_SIGNS = re.compile(r"[$*`]")
 _LETTER = re.compile(r"(?:(?i:option|choice|answer) )?(?:\( ?([A-Ja-j]) ?\)|([A-Ja-j])(?![\w'+*/^=<>-]))")
 _LETTER_END = re.compile(r" ?(?:[).:,;\]]|$)")
+_OR = r"(?:/|&|\\&|\||\+|-|\u2013|,? ?\b(?:or|and|to)\b(?: (?:maybe|perhaps|possibly|also|even))?)"
 _SEVERAL = re.compile(
-    r"[ ).]*(?:(?:,|;|/|&|\\&|\||\+|-|\u2013|\bor\b|\band\b|, ?or\b|, ?and\b|\bto\b|) ?\( ?[A-Ja-j] ?\)"
-    r"|(?:/|&|\\&|\||\+|-|\u2013|\bor\b|\band\b|, ?or\b|, ?and\b) ?[A-J](?![\w'])"
-    r"|[,;.: ] ?[A-J](?= ?(?:$|[,.;:/&|)]|or\b|and\b)))"
+    rf"[ ).]*(?:(?:{_OR}|,|;|) ?\( ?[A-Ja-j] ?\)|{_OR} ?[A-J](?![\w'])"
+    r"|[,; ] ?[A-J](?= ?(?:$|[,.;:/&|)]|or\b|and\b))|[.:] ?[A-J](?= ?(?:$|[,.;:/&|)])))"
 )
 _MARKED = re.compile(r"(?:\*\*|\()([A-J])(?:[.:)]{0,2}\*\*|\))|(?:^|\n) ?([A-J])[).:](?=\s|$)")
+_BETWEEN = re.compile(r"\b(?:or|and|maybe|perhaps|possibly|also)\b|[\s,;/&|+*-]")
 _CHOSEN = re.compile(
     r"\b(?:answer|choice|option|selection)\b[ *_]{0,4}(?:is|are|would be|must be|should be|:)[ :*_]{0,6}([^\n]{1,80})"
     r"|\b(?:is|choose|chose|pick|select|to|be|matches) (?:answer |the )?(?:option|choice)[ *_]{0,4}([^\n]{1,80})",
     re.IGNORECASE,
 )
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
-_BOTH = re.compile(r"\W{0,6}(?:(?:or|and)\b\W{0,6})?(yes|no)\b", re.IGNORECASE)
+_BOTH = re.compile(
+    r"\W{0,6}(?:(?:or|and)\b\W{0,6}(yes|no)\b|[^\w\s,][^\w]{0,6}(yes|no)\b|(yes|no)\b(?! ?\w))", re.IGNORECASE
+)
+"""The other word right behind one; "Yes, no doubt about it" is a yes."""
 _NEGATED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|cannot be|hardly)|n['\u2019]t)(?: be)?(?: an?| the| simply)?\W{0,4}$", re.IGNORECASE
+    r"(?:\b(?:not|never|neither|nor|cannot be|hardly)|n['\u2019]t)(?: be)?(?: an?| the| simply)?\W{0,4}$"
+    r"|(?:\\(?:neg|lnot|sim)|[!\u00ac~]|\bnon-)\s?$",
+    re.IGNORECASE,
 )
 _OPENING = " *_#\n\t$\\([{"
 
@@ -77,11 +90,9 @@ def _read_number(completion: str) -> tuple[Fraction, bool] | None:
 
 def _number_of(written: str) -> tuple[Fraction, bool] | None:
     """The number that an answer is, whatever unit, name or words are with it; None where there are several."""
-    text = _WRAPPER.sub(" ", tidy(written)).replace("\\%", "%").replace("^\\circ", "\\degree").replace("\\$", "")
-    text = re.sub(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[()\[\]]|[$*`]", "", text).strip().rstrip(".").strip()
-    text = re.sub(r"(?<![}\w^])\{([^{}]*)\}(?!\s*\{)", r"\1", text).strip() if "^" not in text else text
+    text = clean(written)
     parts = re.split(r"=|\\approx|\u2248", text)
-    if len(parts) > 1 and _NAME.fullmatch(parts[0]):
+    if len(parts) > 1 and (not parts[0].strip() or _NAME.fullmatch(parts[0])):
         parts = parts[1:]
     values = [_with_unit(part) for part in parts]
     if all(values):
@@ -95,7 +106,7 @@ def _number_of(written: str) -> tuple[Fraction, bool] | None:
 def _with_unit(text: str) -> tuple[Fraction, bool] | None:
     about = _ABOUT.match(text)
     plain, unit = with_unit(text[about.end() :] if about else text)
-    value = plain_number(plain, exponents=True)
+    value = None if _NO_UNIT.search(unit) else plain_number(plain, exponents=True)
     return (value.value, unit == "%") if value else None
 
 
@@ -134,9 +145,8 @@ def read_choice(text: str) -> str | None:
     if not part:
         return None
     mark = final_mark(part)
-    candidates = [mark.text] if mark else [part.strip()]
-    for candidate in candidates:
-        letter = _first_letter(candidate)
+    if mark or not _lists_options(part):
+        letter = _first_letter(mark.text if mark else part.strip())
         if letter is not None:
             return letter or None
     behind = part[mark.end :] if mark else part
@@ -176,16 +186,20 @@ def _last_marked(text: str) -> str | None:
     """The last letter in brackets, in bold or at the start of a line; None where it is one of several at once, or of
     the options as they are listed."""
     found = list(_MARKED.finditer(text))
-    if not found:
+    if not found or _lists_options(text):
         return None
-    letters = [m[1] or m[2] for m in found]
-    if len(set(letters)) > 1:
-        between = text[found[-2].end() : found[-1].start()] if found[-1].start() - found[-2].end() < 20 else "far"
-        joined = not re.sub(r"\b(?:or|and)\b|[\s,;/&|+*-]", "", between)
-        listed = len(letters) > 2 and letters == [chr(ord("A") + i) for i in range(len(letters))]
-        if listed or (joined and letters[-1] != letters[-2]):
+    last = found[-1][1] or found[-1][2]
+    if len(found) > 1 and last != (found[-2][1] or found[-2][2]):
+        between = text[found[-2].end() : min(found[-1].start(), found[-2].end() + 30)]
+        if not _BETWEEN.sub("", between) and found[-1].start() - found[-2].end() < 30:
             return None
-    return letters[-1]
+    return last
+
+
+def _lists_options(text: str) -> bool:
+    """Whether the letters that a text marks are those of three options or more, in their order: a restatement."""
+    letters = [found[1] or found[2] for found in _MARKED.finditer(text)]
+    return len(letters) > 2 and letters == [chr(ord("A") + i) for i in range(len(letters))]
 
 
 def read_yes_no(text: str) -> str | None:
@@ -215,11 +229,11 @@ def _verdict(text: str, chosen: re.Match, before: re.Match | None) -> str | None
     """The word, unless another one or a negation is joined to it."""
     word = chosen[1].lower()
     behind = _BOTH.match(text, chosen.end())
-    if behind and behind[1].lower() != word:
+    if behind and behind[0].lower().endswith("no" if word == "yes" else "yes"):
         return None
     if before is not None and before[1].lower() != word:
         joined = _BOTH.match(text, before.end())
-        if joined and joined.start(1) == chosen.start():
+        if joined and joined.end() == chosen.end():
             return None
     return None if _NEGATED.search(text[max(0, chosen.start() - 30) : chosen.start()]) else word
 

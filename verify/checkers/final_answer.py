@@ -43,7 +43,7 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _NOT_GIVEN = re.compile(
-    r"\b(?:this|that|your|an|any|each|every|no|wrong|incorrect|previous|hope (?:the|my)|if the|whether the)\W{1,3}"
+    r"\b(?:this|that|your|an|any|each|every|no|wrong|incorrect|previous|hope (?:the|my)|if the|whether the)\s{1,3}"
     r"(?:(?:final|correct|right) )?$",
     re.IGNORECASE,
 )
