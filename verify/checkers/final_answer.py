@@ -16,6 +16,8 @@ _LONGEST = 100_000
 """Characters of an answer that are read, from its end."""
 _NEAR = 120
 """Characters around a mark that are looked at for what joins it to another."""
+_SENTENCES = 20_000
+"""Characters of a text, from its end, whose sentences are read."""
 _TAIL = 2000
 """Characters behind a mark in a sentence that may belong to the answer."""
 _END_TOKENS = (
@@ -29,7 +31,7 @@ _END_TOKENS = (
     "<|end|>",
 )
 _BRACES = re.compile(r"\{|\}|\\(?:(?:boxed|fbox)(?![a-zA-Z])\s*|[^a-zA-Z])")
-_UNBRACED = re.compile(r"[^\s$,;]{1,200}")
+_UNBRACED = re.compile(r"[^\s$,;]{1,40}")
 _TAG = re.compile(r"<(/?)(?:answer|final_answer|solution_answer)>", re.IGNORECASE)
 _HASHES = re.compile(r"#{4,}[ \t]*")
 _HEADING = re.compile(
@@ -207,7 +209,7 @@ def _behind_hashes(text: str) -> Mark | None:
 
 def _in_sentence(text: str) -> Mark | None:
     """What the last sentence that gives the answer says: `The answer is 42. I hope this answer is clear!`"""
-    for mark in reversed(list(_ANSWER.finditer(text))):
+    for mark in reversed(list(_ANSWER.finditer(text, max(0, len(text) - _SENTENCES)))):
         tail = text[mark.end() : mark.end() + _TAIL]
         if _NOT_GIVEN.search(text[max(0, mark.start() - 30) : mark.start()]) or _NO_VALUE.match(tail):
             continue
