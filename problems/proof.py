@@ -7,6 +7,7 @@ families use.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ def alike(expected: Any, got: Any, tolerance: float | None = None) -> bool:
     if isinstance(expected, float):
         if isinstance(got, bool) or not isinstance(got, int | float):
             return False
-        return expected == got or abs(expected - got) <= (tolerance or 0) * max(1.0, abs(expected))
+        return expected == got or _near(expected, got, tolerance or 0.0)
     if isinstance(expected, list | tuple):
         if not isinstance(got, list | tuple):
             return False
@@ -103,6 +104,15 @@ def alike(expected: Any, got: Any, tolerance: float | None = None) -> bool:
     if isinstance(expected, dict):
         return expected.keys() == got.keys() and all(alike(v, got[k], tolerance) for k, v in expected.items())
     return expected == got
+
+
+def _near(expected: float, got: int | float, tolerance: float) -> bool:
+    """Whether two finite numbers differ by no more than the tolerance, relative above 1; infinity is near nothing."""
+    try:
+        apart = abs(expected - got)
+    except OverflowError:
+        return False
+    return math.isfinite(expected) and apart <= tolerance * max(1.0, abs(expected))
 
 
 def _sorted(items: Any) -> list[str]:

@@ -1,104 +1,251 @@
-"""Reading and comparing final answers: numbers, letters, yes and no. Mathematics proper is in `maths.py`.
+"""Reading and comparing final answers: numbers, letters, yes and no. Mathematics proper is in `maths/`.
 
-A completion that gives no answer has no answer: it is `None`, never a guess, and never "no".
+A completion that gives no answer, or several, has no answer: it is `None`, never a guess, and never "no".
 """
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from problems.problem import Test
+from verify.checkers.final_answer import answer_part, final_mark, final_text, given_text, last_box
+from verify.checkers.maths.cleaning import clean
+from verify.checkers.maths.numbers import number as plain_number
+from verify.checkers.maths.numbers import tidy, with_unit
 
-_NUMBER = re.compile(r"[-+−]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_FINAL = re.compile(r"(?:final\s+answer|the\s+answer|answer)\b\s*(?:is|:|=|-)*\s*", re.IGNORECASE)
-_HASHES = re.compile(r"####\s*(.+)")
-_LETTER_ALONE = re.compile(
-    r"^[\s*_(\[$]*\\?(?:text(?:bf)?\{)?\s*\(?([A-Ja-j])\)?\s*\}?[\s.):,\]*_$]*(?:$|[).:,]\s|\s*$)"
+__all__ = ["choice", "exact", "final_text", "given_text", "last_box", "number", "readable", "yes_no"]
+
+_SHORT = 300
+"""Characters of a marked answer in which a letter or a word is looked for."""
+_WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mbox|operatorname)(?=\s*\{)")
+_DROPPED = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:| |\(|\)|\[|\])|[{}$*`]|\\(?=\$)")
+_NAME = re.compile(r"\s*\|?[A-Za-z](?:_\w+|')?(?:\([^()=]{1,20}\))?\|?\s*|\s*(?:[A-Za-z]{2,20} ?){1,6}\s*")
+_ABOUT = re.compile(r"\s*(?:about|approximately|approx\.?|roughly|around|\\approx|\u2248|=)\s*", re.IGNORECASE)
+_NO_UNIT = re.compile(r"(?<![\^a-z])[0-9]|\b(?:or|and|not|to)\b")
+_INFINITE = re.compile(r"([-+]?)(?:\\infty|\u221e|inf(?:inity)?)", re.IGNORECASE)
+_ONE_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?(?![0-9.]*[0-9])(?!(?![mgshlLNJWVKCF]\b)[A-Za-z]\b)"
 )
-_LETTER_MARKED = re.compile(r"(?:\*\*|\()([A-J])(?:\*\*|\))|(?:^|\n)\s*([A-J])[).:](?=\s|$)")
+_CALCULATED = re.compile(
+    r"[\\^*+=_\u221a\u03c0\u221e|<>]|[0-9] ?!|[0-9)] ?/|/ ?[0-9(]|[0-9]\(|\)[0-9]|[A-Za-z]\("
+    r"|\b(?:not|never|or|and|neither|nor)\b"
+)
+"""What makes a number in a text a part of something else."""
+_LAST_NUMBER = re.compile(
+    r"[-+]?(?:\\[dt]?frac ?\{[^{}]{1,60}\} ?\{[^{}]{1,60}\}|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]{1,4}| ?/ ?[0-9]+"
+    r"| ?(?:\\times|\\cdot|\*|\u00d7) ?10 ?\^ ?(?:\{ ?[-+]?[0-9]{1,4} ?\}|[-+]?[0-9]{1,4}))?)"
+)
+_DROPPED_SIGNS = re.compile(r"[$*`]")
+_LETTER = re.compile(r"(?:(?i:option|choice|answer) )?(?:\( ?([A-Ja-j]) ?\)|([A-Ja-j])(?![\w'+*/^=<>-]))")
+_LETTER_END = re.compile(r" ?(?:[).:,;\]]|$)")
+_OR = r"(?:/|&|\\&|\||\+|-|\u2013|,? ?\b(?:or|and|to)\b(?: (?:maybe|perhaps|possibly|also|even))?)"
+_SEVERAL = re.compile(
+    rf"[ ).]*(?:(?:{_OR}|,|;|) ?\( ?[A-Ja-j] ?\)|{_OR} ?[A-J](?![\w'])"
+    r"|[,; ] ?[A-J](?= ?(?:$|[,.;:/&|)]|or\b|and\b))|[.:] ?[A-J](?= ?(?:$|[,.;:/&|)])))"
+)
+_MARKED = re.compile(r"(?:\*\*|\()([A-J])(?:[.:)]{0,2}\*\*|\))|(?:^|\n) ?([A-J])[).:](?=\s|$)")
+_BETWEEN = re.compile(r"\b(?:or|and|maybe|perhaps|possibly|also)\b|[\s,;/&|+*-]")
+_CHOSEN = re.compile(
+    r"\b(?:answer|choice|option|selection)\b[ *_]{0,4}(?:is|are|would be|must be|should be|:)[ :*_]{0,6}([^\n]{1,80})"
+    r"|\b(?:is|choose|chose|pick|select|to|be|matches) (?:answer |the )?(?:option|choice)[ *_]{0,4}([^\n]{1,80})",
+    re.IGNORECASE,
+)
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
-_LONGEST = 100_000
+_BOTH = re.compile(
+    r"\W{0,6}(?:(?:or|and)\b\W{0,6}(yes|no)\b|[^\w\s,][^\w]{0,6}(yes|no)\b|(yes|no)\b(?! ?\w))", re.IGNORECASE
+)
+"""The other word right behind one; "Yes, no doubt about it" is a yes."""
+_NEGATED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|cannot be|hardly)|n['\u2019]t)(?: be)?(?: an?| the| simply)?\W{0,4}$"
+    r"|(?:\\(?:neg|lnot|sim)|[!\u00ac~]|\bnon-)\s?$",
+    re.IGNORECASE,
+)
+_OPENING = " *_#\n\t$\\([{"
 
 
-def last_box(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{...}` (or `\\fbox`, or `\\boxed x`)."""
-    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*", text))):
-        at = match.end()
-        if at >= len(text):
-            continue
-        if text[at] != "{":
-            return text[at : at + 1].strip() or None
-        depth = 0
-        for i in range(at, len(text)):
-            depth += (text[i] == "{") - (text[i] == "}")
-            if depth == 0:
-                return text[at + 1 : i].strip()
-    return None
+def read_number(text: str) -> Fraction | None:
+    """The final number: of the marked answer if there is one, otherwise the last one said. A percentage as so many
+    per cents."""
+    found = _read_number(text)
+    return found[0] if found else None
 
 
-def final_text(text: str) -> str | None:
-    """The final answer of a completion as it is written: boxed, behind `####`, behind "the answer is"; else
-    None."""
-    text = text[-_LONGEST:]
-    if (boxed := last_box(text)) is not None:
-        return boxed
-    for pattern in (_HASHES, _FINAL):
-        if found := list(pattern.finditer(text)):
-            tail = found[-1].group(1) if pattern is _HASHES else text[found[-1].end() :].split("\n", 1)[0]
-            return tail.strip().strip("*").rstrip(".").strip() or None
-    return None
-
-
-def read_number(text: str) -> float | None:
-    """The final number: of the marked answer if there is one, otherwise the last one said."""
-    marked = final_text(text)
-    found = _NUMBER.findall((marked if marked is not None else text[-_LONGEST:]).replace("\\!", "").replace("{,}", ","))
-    if not found or (marked is not None and len(found) > 1):
+def _read_number(completion: str) -> tuple[Fraction, bool] | None:
+    """The final number, and whether it is one of per cents."""
+    text = answer_part(completion)
+    if not text:
         return None
-    return float(found[-1].replace(",", "").replace("−", "-"))
+    mark = final_mark(text)
+    written = mark.text if mark else text.strip()
+    if len(written) <= _SHORT * 15 and (found := _number_of(written)):
+        return found
+    if mark:
+        return None
+    found = _LAST_NUMBER.findall(tidy(_DROPPED_SIGNS.sub("", text)))
+    value = plain_number(found[-1], exponents=True) if found else None
+    return (value.value, False) if value else None
+
+
+def _number_of(written: str) -> tuple[Fraction, bool] | None:
+    """The number that an answer is, whatever unit, name or words are with it; None where there are several."""
+    text = clean(written)
+    parts = re.split(r"=|\\approx|\u2248", text)
+    if len(parts) > 1 and (not parts[0].strip() or _NAME.fullmatch(parts[0])):
+        parts = parts[1:]
+    values = [_with_unit(part) for part in parts]
+    if all(values):
+        return values[-1] if all(value == values[0] for value in values) else None
+    if _CALCULATED.search(text) or len(numbers := _ONE_NUMBER.findall(text)) != 1:
+        return None
+    value = plain_number(numbers[0], exponents=True)
+    return (value.value, False) if value else None
+
+
+def _with_unit(text: str) -> tuple[Fraction, bool] | None:
+    about = _ABOUT.match(text)
+    plain, unit = with_unit(text[about.end() :] if about else text)
+    value = None if _NO_UNIT.search(unit) else plain_number(plain, exponents=True)
+    return (value.value, unit == "%") if value else None
+
+
+def number(test: Test, answer: str, tolerance: float) -> bool:
+    """A final number close to the gold one. Only infinity is infinity; a share may be given in per cents."""
+    gold = str(test.expected).strip()
+    if (ours := _infinity(gold)) is not None:
+        found = given_text(answer)
+        return found is not None and _infinity(found) == ours
+    wanted, found = _read_number(gold), _read_number(answer)
+    if wanted is None or found is None:
+        return False
+    (gold_value, per_cent), (value, other_per_cent) = wanted, found
+    share = abs(gold_value) < 1 and gold_value != 0
+    if (per_cent == other_per_cent or not share) and _near(gold_value, value, tolerance):
+        return True
+    if per_cent == other_per_cent:
+        return False
+    return _near(gold_value, value * 100 if per_cent else value / 100, tolerance)
+
+
+def _near(gold: Fraction, value: Fraction, tolerance: float) -> bool:
+    return abs(gold - value) <= Fraction(tolerance) * max(1, abs(gold))
+
+
+def _infinity(text: str) -> int | None:
+    """1 or -1 where a text is infinity and nothing else."""
+    found = _INFINITE.fullmatch(text.strip("$ ").replace(" ", "")) if len(text) < _SHORT else None
+    return None if found is None else -1 if found[1] == "-" else 1
 
 
 def read_choice(text: str) -> str | None:
-    """The letter chosen. "A common mistake" is not an A: a letter counts alone, in brackets, bold, or as
-    marked."""
-    marked = final_text(text)
-    for candidate in (marked, text.strip()):
-        if candidate and (found := _LETTER_ALONE.match(candidate)):
-            return found.group(1).upper()
-    if marked is not None:
-        letters = re.findall(r"\(([A-Ja-j])\)|\b([A-J])\b", marked)
-        return (letters[0][0] or letters[0][1]).upper() if len(letters) == 1 else None
-    found = _LETTER_MARKED.findall(text)
-    return next(filter(None, found[-1])).upper() if found else None
+    """The letter chosen. "A common mistake" is not an A: a letter counts alone, in brackets, bold, or as marked.
+    Several letters are no choice."""
+    part = answer_part(text)
+    if not part:
+        return None
+    mark = final_mark(part)
+    if mark or not _lists_options(part):
+        letter = _first_letter(mark.text if mark else part.strip())
+        if letter is not None:
+            return letter or None
+    behind = part[mark.end :] if mark else part
+    chosen = [found[1] or found[2] for found in _CHOSEN.finditer(behind)]
+    for candidate in reversed(chosen):
+        letter = _first_letter(candidate)
+        if letter is not None:
+            return letter or None
+    if mark and mark.kind == "sentence":
+        # "Thus the answer is the last one, (C)."
+        return _only_letter(mark.text)
+    return _last_marked(behind)
+
+
+def _first_letter(text: str) -> str | None:
+    """The letter that a text opens with or is; "" where it names several, None where it names none."""
+    text = " ".join(_DROPPED.sub("", _WRAPPER.sub("", text[:_SHORT])).split()).lstrip("_: ")
+    found = _LETTER.match(text)
+    if not found:
+        return None
+    bracketed = found[1] is not None
+    rest = text[found.end() :]
+    if _SEVERAL.match(rest):
+        return ""
+    if not bracketed and not _LETTER_END.match(rest):
+        return None
+    return (found[1] or found[2]).upper()
+
+
+def _only_letter(text: str) -> str | None:
+    letters = {a or b for a, b in re.findall(r"\(([A-J])\)|\b([B-HJ])\b", text[:_SHORT])}
+    negated = re.search(r"\b(?:not|n't|except|neither|nor|or|than)\b", text[:_SHORT])
+    return letters.pop() if len(letters) == 1 and not negated else None
+
+
+def _last_marked(text: str) -> str | None:
+    """The last letter in brackets, in bold or at the start of a line; None where it is one of several at once, or of
+    the options as they are listed."""
+    found = list(_MARKED.finditer(text))
+    if not found or _lists_options(text):
+        return None
+    last = found[-1][1] or found[-1][2]
+    if len(found) > 1 and last != (found[-2][1] or found[-2][2]):
+        between = text[found[-2].end() : min(found[-1].start(), found[-2].end() + 30)]
+        if not _BETWEEN.sub("", between) and found[-1].start() - found[-2].end() < 30:
+            return None
+    return last
+
+
+def _lists_options(text: str) -> bool:
+    """Whether the letters that a text marks are those of three options or more, in their order: a restatement."""
+    letters = [found[1] or found[2] for found in _MARKED.finditer(text)]
+    return len(letters) > 2 and letters == [chr(ord("A") + i) for i in range(len(letters))]
 
 
 def read_yes_no(text: str) -> str | None:
-    """`yes` or `no`: of the marked answer; else a verdict that opens the text; else the last one said."""
-    marked = final_text(text)
-    for candidate in (marked, text):
-        if candidate:
-            words = [w.lower() for w in _YES_NO.findall(candidate)]
-            if words:
-                opening = _YES_NO.match(candidate.lstrip(" *_#\n"))
-                return opening.group(1).lower() if opening else words[-1]
+    """`yes` or `no`: of the marked answer; else a verdict that opens the text; else the last one said. Both at once, or
+    a negated one, is neither."""
+    part = answer_part(text)
+    if not part:
+        return None
+    mark = final_mark(part)
+    for candidate in (mark.text if mark else None, part):
+        if candidate and (found := list(_YES_NO.finditer(candidate))):
+            opening = _YES_NO.match(_unwrapped(candidate))
+            if opening:
+                candidate, chosen = _unwrapped(candidate), opening
+            else:
+                chosen = found[-1]
+            return _verdict(candidate, chosen, found[-2] if not opening and len(found) > 1 else None)
     return None
+
+
+def _unwrapped(text: str) -> str:
+    """Without what may stand before its first word: bold type, brackets, `\\text{`."""
+    return re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s{0,4}\{", "", text[: _SHORT * 10]).lstrip(_OPENING)
+
+
+def _verdict(text: str, chosen: re.Match, before: re.Match | None) -> str | None:
+    """The word, unless another one or a negation is joined to it."""
+    word = chosen[1].lower()
+    behind = _BOTH.match(text, chosen.end())
+    if behind and behind[0].lower().endswith("no" if word == "yes" else "yes"):
+        return None
+    if before is not None and before[1].lower() != word:
+        joined = _BOTH.match(text, before.end())
+        if joined and joined.end() == chosen.end():
+            return None
+    return None if _NEGATED.search(text[max(0, chosen.start() - 30) : chosen.start()]) else word
 
 
 def exact(test: Test, expected: str, answer: str) -> bool:
     """The final answer as text, case and space aside."""
-    found = final_text(answer)
-    found = answer if found is None else found
-    return _folded(found) == _folded(str(test.expected))
+    found = given_text(answer)
+    return found is not None and _folded(found) == _folded(str(test.expected))
 
 
 def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
-
-
-def number(test: Test, answer: str, tolerance: float) -> bool:
-    """A final number close to the gold one."""
-    ours, found = read_number(str(test.expected)), read_number(answer)
-    return ours is not None and found is not None and abs(ours - found) <= tolerance * max(1.0, abs(ours))
 
 
 def choice(test: Test, expected: str, answer: str) -> bool:
@@ -114,9 +261,16 @@ def yes_no(test: Test, expected: str, answer: str) -> bool:
 def readable(checker: str, text: str, *, cut_off: bool) -> bool:
     """Whether a completion holds an answer of the checker's kind: without one it is unparsed, not wrong.
 
-    A completion that was cut off has only what it marked as its answer.
+    A completion that was cut off has only what it marked as its answer, and what is not itself cut off.
     """
-    if cut_off and final_text(text) is None:
+    part = answer_part(text)
+    if not part or not part.strip():
         return False
+    if cut_off:
+        mark = final_mark(part)
+        if mark is None or (mark.kind in ("hashes", "sentence") and mark.end >= len(part)):
+            return False
     readers = {"float": read_number, "choice": read_choice, "yes_no": read_yes_no}
-    return readers[checker](text) is not None if checker in readers else bool(text.strip())
+    if checker == "float" and _infinity(given_text(text) or "") is not None:
+        return True
+    return readers[checker](text) is not None if checker in readers else True

@@ -8,6 +8,7 @@ from collections import Counter
 
 from problems.problem import Test
 
+_WHOLE = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"([-+]?)(\d*)(?:\.(\d*))?(?:[eE]([-+]?\d{1,18}))?", re.ASCII)
 """A finite decimal number as programs print it. Wider exponents are no numbers of any problem."""
 
@@ -54,7 +55,7 @@ def _number(word: str) -> tuple[bool, str, int] | None:
 
 
 def numbers(test: Test, answer: str, tolerance: float) -> bool:
-    """The same words; numbers among them need only be close."""
+    """The same words; numbers among them need only be close, save whole numbers, which are exact."""
     ours, theirs = str(test.expected).split(), answer.split()
     return len(ours) == len(theirs) and all(_close(a, b, tolerance) for a, b in zip(ours, theirs))
 
@@ -62,10 +63,14 @@ def numbers(test: Test, answer: str, tolerance: float) -> bool:
 def _close(expected: str, found: str, tolerance: float) -> bool:
     if expected == found:
         return True
+    value, other = _number(expected), _number(found)
+    if _WHOLE.fullmatch(expected):
+        return value == other
     try:
         a, b = float(expected), float(found)
     except ValueError:
         return False
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= tolerance * max(1.0, abs(a))
+    if not (math.isfinite(a) and math.isfinite(b)):
+        # `inf` and `nan` are themselves alone; numbers too large for a float are compared as they are written.
+        return value == other and (a == b or (math.isnan(a) and math.isnan(b)))
+    return abs(a - b) <= tolerance * max(1.0, abs(a))

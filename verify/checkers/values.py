@@ -53,10 +53,7 @@ def same(expected: Any, tree: Any, tolerance: float | None = None) -> bool:
                 return tree == expected
             return _integer(tree) == expected
         case float():
-            found = number(tree)
-            if tolerance is not None:
-                return _close(expected, found, tolerance)
-            return found is not None and (found == expected or (math.isnan(expected) and math.isnan(found)))
+            return _close(expected, number(tree), tolerance)
         case str():
             return isinstance(tree, str) and tree == expected
         case list() | tuple():
@@ -144,16 +141,24 @@ def _tagged(tree: Any, *tags: str) -> Any:
     return None
 
 
-def _close(expected: float, found: int | float | None, tolerance: float) -> bool:
+def _close(expected: float, found: int | float | None, tolerance: float | None) -> bool:
+    """NaN equals NaN; infinity is near nothing but itself; an int that no float can hold is near none.
+
+    Without a tolerance an int is the float only where it is exactly that.
+    """
     if found is None:
+        return False
+    if found == expected:
+        return True
+    if tolerance is None and isinstance(found, int):
         return False
     try:
         found = float(found)
     except OverflowError:
         return False
-    if math.isnan(expected) or math.isnan(found):
+    if not (math.isfinite(expected) and math.isfinite(found)):
         return math.isnan(expected) and math.isnan(found)
-    return found == expected or abs(found - expected) <= tolerance * max(1.0, abs(expected))
+    return tolerance is not None and abs(found - expected) <= tolerance * max(1.0, abs(expected))
 
 
 def _same_bag(expected: Any, items: list, tolerance: float | None) -> bool:

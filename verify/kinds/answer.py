@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 from problems.problem import Status, Verdict
-from verify.checkers import answers
+from verify.checkers import answers, maths
+from verify.checkers.maths.numbers import close, number, tidy
 from verify.kinds.common import STATUS_OF_STOP, how_it_ended, run_retrying, unjudged, verdict_of
 from verify.prepare import Prepared
 from verify.sandbox import jobs
@@ -29,21 +27,25 @@ def judge(prepared: Prepared, completion: str, sandbox: Sandbox) -> Verdict:
     return Verdict(Status.WRONG_ANSWER, 0, total, total, detail="wrong answer")
 
 
-@cache
-def _source() -> str:
-    return (Path(__file__).parents[1] / "checkers" / "maths_inside.py").read_text()
-
-
 def _judge_formula(prepared: Prepared, completion: str, sandbox: Sandbox) -> Verdict:
-    gold = str(prepared.problem.hidden_tests[0].expected)
-    found = answers.final_text(completion) or completion.strip()
+    total, gold = prepared.total, str(prepared.problem.hidden_tests[0].expected)
+    gold = answers.last_box(gold) or gold
+    found = answers.given_text(completion) or ""
     if len(found) > _LONGEST:
         detail = f"the answer has {len(found)} characters; {_LONGEST} are compared"
-        return Verdict(Status.WRONG_ANSWER, 0, prepared.total, prepared.total, detail=detail)
-    call = jobs.request((answers.last_box(gold) or gold, found))
+        return Verdict(Status.WRONG_ANSWER, 0, total, total, detail=detail)
+    if found.strip() == gold.strip() or _same_number(gold, found):
+        return Verdict(Status.PASSED, total, total, total)
+    call = jobs.request((gold, found))
     wall = _CPU_SECONDS * sandbox.config.wall_factor
-    job = Job(jobs.FUNCTION, _source(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
+    job = Job(jobs.FUNCTION, maths.source(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
     return _formula_verdict(prepared, run_retrying([job], sandbox)[0], sandbox.level)
+
+
+def _same_number(gold: str, found: str) -> bool:
+    """Whether both are plain numbers, and the same: most right answers, which then need no sandbox."""
+    ours, theirs = number(tidy(gold)), number(tidy(found))
+    return ours is not None and theirs is not None and close(ours, theirs)
 
 
 def _formula_verdict(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:

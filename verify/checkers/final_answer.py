@@ -1,0 +1,246 @@
+"""Finds the final answer of a completion: boxed, in tags, behind hashes, in a sentence that gives it.
+
+A completion that gives no answer has none: it is never guessed. What stands in the thinking is a draft. Completions are
+hostile input: everything here is a few linear passes over bounded text.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from verify.thinking import after_thinking
+
+_LONGEST = 100_000
+"""Characters of an answer that are read, from its end."""
+_NEAR = 120
+"""Characters around a mark that are looked at for what joins it to another."""
+_SENTENCES = 20_000
+"""Characters of a text, from its end, whose sentences are read."""
+_TAIL = 2000
+"""Characters behind a mark in a sentence that may belong to the answer."""
+_END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<eos>",
+    "</s>",
+    "<|end|>",
+)
+_BRACES = re.compile(r"\{|\}|\\(?:(?:boxed|fbox)(?![a-zA-Z])\s*|[^a-zA-Z])")
+_UNBRACED = re.compile(r"[^\s$,;]{1,40}")
+_TAG = re.compile(r"<(/?)(?:answer|final_answer|solution_answer)>", re.IGNORECASE)
+_HASHES = re.compile(r"#{4,}[ \t]*")
+_HEADING = re.compile(
+    r"[\s*_#:]*(?:the )?(?:final |correct )?"
+    r"(?:answer|result|solution|conclusion|summary|step \d{1,3}\b[^\n]{0,200})[\s*_:.]*",
+    re.IGNORECASE,
+)
+_ANSWER = re.compile(
+    r"\banswer\b(?: (?:to|of|for|in)\b[^\n.:=]{1,100}?)??[ *_]{0,8}"
+    r"(?:(?:is|are|was|would be|must be|should be|will be|equals|becomes)\b:?|:|=|-|\u2013|\n)",
+    re.IGNORECASE,
+)
+_NOT_GIVEN = re.compile(
+    r"\b(?:this|that|your|an|any|each|every|no|wrong|incorrect|previous|hope (?:the|my)|if the|whether the)\s{1,3}"
+    r"(?:(?:final|correct|right) )?$",
+    re.IGNORECASE,
+)
+_NO_VALUE = re.compile(
+    r"\W*(?:clear|correct|right|wrong|incorrect|helpful|useful|below|above|as follows|not clear|verified|reasonable"
+    r"|complete|found|given|what|that|easy|simple|understandable|satisfactory|consistent)\b",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(r"(?:therefore|thus|hence|simply|just|then|indeed|equal to|clearly|now)\b[\s,:]*", re.IGNORECASE)
+_SENTENCE_END = re.compile(
+    r"\$|[.?;](?=\s|$)|!(?=\s+[A-Z])|,? (?:because|since|which)\b|, (?:so|as|where|but|obtained|using|by)\b"
+)
+_JOINED = re.compile(
+    r"[\s$.)\]\\]*?(?:\\(?:quad|qquad|;|,))*(?:,|;|,? ?\bor\b|,? ?\band\b|\\text\s*\{\s*(?:or|and)\s*\}|\\(?:lor|vee))"
+    r"[\s$(\[\\]*(?:(?:or|and)\b[\s$]*)?(?P<name>[A-Za-z](?:_\{?\w\}?)?\s*=)?[\s$]*"
+)
+_NAME_BEFORE = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=\s*$")
+
+
+class Mark(NamedTuple):
+    """A final answer where it is marked as one."""
+
+    text: str
+    kind: str
+    """How it is marked: `box`, `tag`, `hashes`, `sentence`."""
+    end: int
+    """Where it ends in the text that `answer_part` gives."""
+
+
+def answer_part(completion: str) -> str | None:
+    """What of a completion may hold its answer: behind the thinking, and not too long. None where it never comes
+    there."""
+    text = after_thinking(completion)
+    if text is None:
+        return None
+    end = len(text)
+    while True:
+        end = len(text[max(0, end - _LONGEST) : end].rstrip()) + max(0, end - _LONGEST)
+        token = next((t for t in _END_TOKENS if text.endswith(t, 0, end)), None)
+        if token is None:
+            break
+        end -= len(token)
+    return text[max(0, end - _LONGEST) : end]
+
+
+class Box(NamedTuple):
+    """Where a box and what is in it stand in a text."""
+
+    start: int
+    end: int
+    inside: tuple[int, int]
+
+    def content(self, text: str) -> str:
+        """What stands in the box. Not kept: boxes in boxes would be quadratic."""
+        return text[slice(*self.inside)].strip()
+
+
+def boxes(text: str) -> list[Box]:
+    """All closed boxes (`\\boxed{...}`, `\\fbox{...}`, `\\boxed x`), by where they begin."""
+    found, opened, start = [], [], -1
+    for token in _BRACES.finditer(text):
+        word = token[0]
+        if word == "{":
+            opened.append((start, token.end()))
+            start = -1
+        elif word == "}" and opened:
+            box, inside = opened.pop()
+            if box >= 0:
+                found.append(Box(box, token.end(), (inside, token.start())))
+        elif word.startswith(("\\b", "\\f")):
+            if text.startswith("{", token.end()):
+                start = token.start()
+            elif plain := _UNBRACED.match(text, token.end()):
+                found.append(
+                    Box(token.start(), plain.end(), (plain.start(), plain.start() + len(plain[0].rstrip("."))))
+                )
+    return sorted(found)
+
+
+def last_box(text: str) -> str | None:
+    """The content of the last box that is closed; None where there is none, or nothing in it."""
+    found = boxes(text)
+    return (found[-1].content(text) or None) if found else None
+
+
+def final_mark(text: str) -> Mark | None:
+    """The final answer of a text without thinking, as it is marked. A box or a tag counts before a sentence."""
+    box, tag = _boxed(text), _tagged(text)
+    if box and tag:
+        # A box within a tag is the tag's answer; otherwise what comes later is the final one.
+        return box if box.end + len("</answer>") >= tag.end else tag
+    return box or tag or _behind_hashes(text) or _in_sentence(text)
+
+
+def final_text(completion: str) -> str | None:
+    """The final answer of a completion as it is written; None where none is marked."""
+    text = answer_part(completion)
+    mark = final_mark(text) if text else None
+    return mark.text if mark else None
+
+
+def given_text(completion: str) -> str | None:
+    """The final answer, or all of the answer where none is marked; None where the completion gives nothing."""
+    text = answer_part(completion)
+    if not text or not text.strip():
+        return None
+    mark = final_mark(text)
+    return mark.text if mark else text.strip()
+
+
+def _boxed(text: str) -> Mark | None:
+    """The last box, with those before it that are joined to it: `$t=\\boxed{3}$ or $t=\\boxed{8}$`."""
+    found = boxes(text)
+    if not found or not (content := found[-1].content(text)):
+        return None
+    contents, names = [content], []
+    for box, after in zip(found[-2::-1], found[:0:-1]):
+        between = text[box.end : min(after.start, box.end + _NEAR)]
+        joined = _JOINED.fullmatch(between) if 0 <= after.start - box.end < _NEAR else None
+        if not (joined or not between.strip(" $")) or not (content := box.content(text)):
+            break
+        contents.append(content)
+        names.append((joined and joined["name"]) or "")
+    if len(set(contents)) > 1:
+        first = found[-len(contents)].start
+        before = _NAME_BEFORE.search(text[max(0, first - 20) : first])
+        names.append(f"{before[1]}=" if before else "")
+        named = len(set(names)) == len(names) and all(names)
+        content = ", ".join([(n if named else "") + c for n, c in zip(names[::-1], contents[::-1])])
+    return Mark(content if len(set(contents)) > 1 else contents[0], "box", found[-1].end)
+
+
+def _tagged(text: str) -> Mark | None:
+    tags = list(_TAG.finditer(text))
+    for opening, closing in reversed(list(pairwise(tags))):
+        if not opening[1] and closing[1]:
+            inside = text[opening.end() : closing.start()].strip()
+            inner = _boxed(inside) or _behind_hashes(inside) or _in_sentence(inside)
+            content = inner.text if inner else _plain(inside)
+            return Mark(content, "tag", closing.end()) if content else None
+    return None
+
+
+def _behind_hashes(text: str) -> Mark | None:
+    """What stands behind `####`, or below where that is a heading."""
+    found = list(_HASHES.finditer(text))
+    for mark in reversed(found[-20:]):
+        end = text.find("\n", mark.end())
+        end = len(text) if end < 0 else end
+        line = text[mark.end() : end]
+        below = text[end : end + _TAIL].strip()
+        if _HEADING.fullmatch(line) and below:
+            inner = _in_sentence(below)
+            content = inner.text if inner else _first_value(below)
+        else:
+            inner = _in_sentence(line)
+            content = inner.text if inner else _plain(line.rstrip(". "))
+        return Mark(content, "hashes", end) if content else None
+    return None
+
+
+def _in_sentence(text: str) -> Mark | None:
+    """What the last sentence that gives the answer says: `The answer is 42. I hope this answer is clear!`"""
+    for mark in reversed(list(_ANSWER.finditer(text, max(0, len(text) - _SENTENCES)))):
+        tail = text[mark.end() : mark.end() + _TAIL]
+        if _NOT_GIVEN.search(text[max(0, mark.start() - 30) : mark.start()]) or _NO_VALUE.match(tail):
+            continue
+        content = _first_value(tail)
+        if content:
+            at = text.find(content.split("\n")[0], mark.end())
+            return Mark(content, "sentence", max(at, mark.end()) + len(content))
+    return None
+
+
+def _first_value(tail: str) -> str:
+    """The first thing said in a text: a displayed formula, or a sentence without what explains it."""
+    tail = tail.lstrip(" \t\n*_:=")
+    for opening, closing in (("$$", "$$"), (r"\[", r"\]")):
+        if tail.startswith(opening) and (end := tail.find(closing, len(opening))) > 0:
+            return _plain(tail[len(opening) : end])
+    tail = _FILLER.sub("", tail.split("\n", 1)[0], count=1) if _FILLER.match(tail) else tail.split("\n", 1)[0]
+    return _plain(_first_sentence(tail))
+
+
+def _first_sentence(text: str) -> str:
+    """Up to the end of the sentence, or to what explains it; neither within `$...$`."""
+    formula = False
+    for found in _SENTENCE_END.finditer(text):
+        if found[0] == "$":
+            formula = not formula
+        elif not formula and text[: found.start()].strip():
+            return text[: found.start()]
+    return text
+
+
+def _plain(text: str) -> str:
+    """Without the marks of bold type and of code around it."""
+    return text.strip().strip("*_` ").rstrip(".").strip("*_` ").strip()

@@ -1,0 +1,182 @@
+"""Equality of two mathematical answers. What is plain (numbers, lists, sets, intervals, units, letters, words) is
+decided by exact rules; algebra is asked only about what is left.
+
+Runs inside the sandbox: a hostile answer can make algebra take for ever.
+"""
+
+import re
+
+from verify.checkers.maths.cleaning import bare, clean, same_words
+from verify.checkers.maths.lists import as_tuple, match, members, named_values, split, without_names
+from verify.checkers.maths.numbers import Number, close, number, with_unit
+from verify.checkers.maths.reals import reals, same_reals
+from verify.checkers.maths.symbolic import number_by_algebra, same_by_algebra, same_equations
+
+_FEW_MEMBERS = 40
+"""Members of a list that are compared."""
+_LABEL = re.compile(
+    r"(?:(?i:option|choice|answer)\s+)?(?:\(([A-J])\)[.:]?\s*|([A-J])(?:[.:)]\s*|\s+(?=-?[\d.])|$))(.*)", re.DOTALL
+)
+_NO_LABEL = re.compile(
+    r"\s*(?:[=+*/^_<>|!,']|-(?!\d)|\\(?:cdot|times|div|pm|mp|le|ge|ne|in|approx|equiv|sim|to|cup|cap)(?![a-zA-Z]))"
+)
+"""What makes a letter before it an unknown and no option."""
+_NAME = re.compile(r"\|?[A-Za-z](?:_\{?\w+\}?|')*(?:\([^()=]{1,20}\))?\|?")
+_NUMBER_SETS = re.compile(r"[A-Za-z]\s*\\in(?![a-zA-Z])\s*(?=\\\{|\\emptyset)")
+_MOST_LINKS = 6
+"""Members of a chain of equations that are compared."""
+
+
+def equal(gold, answer):
+    """Whether `answer` is mathematically `gold`. Both are what stands in the box, without the box."""
+    ours, theirs = clean(gold), clean(answer)
+    if not theirs:
+        return False
+    if bare(ours) == bare(theirs) or same_words(gold, answer, ours, theirs) or _same(ours, theirs):
+        return True
+    # Commas that may part thousands may part the members of a list, if a list is what is asked for.
+    apart = re.sub(r"(?<=\d),(?=\d)", ", ", answer)
+    return apart != answer and members(ours) is not None and _same(ours, clean(apart))
+
+
+def _same(ours, theirs):
+    if bare(ours) == bare(theirs):
+        return True
+    ours, theirs = _NUMBER_SETS.sub("", ours), _NUMBER_SETS.sub("", theirs)
+    mine, yours = reals(ours), reals(theirs)
+    if mine and yours and (mine.only_a_set or yours.only_a_set):
+        return same_reals(mine, yours, _same_quantity)
+    names, other_names = named_values(ours), named_values(theirs)
+    if names and other_names:
+        return names.keys() == other_names.keys() and all(_same(names[n], other_names[n]) for n in names)
+    ours, theirs = without_names(ours), without_names(theirs)
+    return _same_members(ours, theirs, names, other_names)
+
+
+def _same_members(ours, theirs, names, other_names):
+    mine, yours = members(ours), members(theirs)
+    if mine is None and yours is None:
+        return _same_one(ours, theirs)
+    if mine is None or yours is None:
+        # A list of one is its member; any other list is no single value.
+        only = (mine or yours)[1]
+        other = theirs if yours is None else ours
+        return len(only) == 1 and _same_one(only[0], other)
+    (how, mine), (other_how, yours) = mine, yours
+    if len(mine) != len(yours) or len(mine) > _FEW_MEMBERS:
+        return False
+    if names or (other_names and how[0] == "ordered"):
+        # Named values are a tuple's where the other side is one.
+        mine, yours = as_tuple(names) if names else mine, as_tuple(other_names) if other_names else yours
+        return how[1] != r"\{\}" and other_how[1] != r"\{\}" and all(_same(a, b) for a, b in zip(mine, yours))
+    if "ordered" in (how[0], other_how[0]):
+        brackets_differ = how[0] == other_how[0] and how[1] != other_how[1]
+        return not brackets_differ and all(_same(a, b) for a, b in zip(mine, yours))
+    return match(mine, yours, _same)
+
+
+def _same_one(ours, theirs):
+    if bare(ours) == bare(theirs):
+        return True
+    (label, mine), (other_label, yours) = _labelled(ours), _labelled(theirs)
+    if label and other_label:
+        return label == other_label and (not mine or not yours or _same_value(mine, yours))
+    if label or other_label:
+        # One names a choice: what it says beside the letter counts, and the letter alone is no value.
+        return bool(mine and yours) and _same_value(mine, yours)
+    return _same_value(ours, theirs)
+
+
+def _labelled(text):
+    """The letter of an option and what stands beside it; "" where the letter is an unknown, or there is none."""
+    found = _LABEL.fullmatch(text.strip())
+    if not found or _NO_LABEL.match(found[3]):
+        return "", text
+    return found[1] or found[2], found[3].strip()
+
+
+def _same_value(ours, theirs):
+    """Values, equations and inequalities."""
+    relations = re.compile(r"[=<>]|\\(?:le|ge|ne|approx)(?![a-zA-Z])")
+    if relations.search(ours) and relations.search(theirs):
+        mine, yours = _assigned(ours), _assigned(theirs)
+        if mine is not None and yours is not None and _same_quantity(mine, yours):
+            return True
+        return r"\approx" not in ours + theirs and same_equations(ours, theirs)
+    mine, values = _assigned(ours) or ours, _values(theirs)
+    return any(_same_quantity(mine, value) for value in values)
+
+
+def _assigned(text):
+    """What a text says that one unknown is: `x = 5`, `5 = x`, `f(x) = 5`; None where it says anything else."""
+    parts = split(text, "=")
+    if len(parts) != 2 or re.search(r"[<>!]=|\\(?:le|ge|ne)(?![a-zA-Z])", text):
+        return None
+    for name, value in (parts, parts[::-1]):
+        if _NAME.fullmatch(name):
+            return value
+    return None
+
+
+def _values(text):
+    """The values that an answer stands for: none where it is a chain whose members are not all the same."""
+    if (value := _assigned(text)) is not None:
+        return [value]
+    links = [split(part, "\0") for part in split(text.replace(r"\approx", "\0"), "=")]
+    parts = [part for link in links for part in link]
+    if len(parts) == 1:
+        return [text]
+    if len(parts) > _MOST_LINKS or re.search(r"[<>!]=|[<>]|\\(?:le|ge|ne)(?![a-zA-Z])", text):
+        return []
+    if _has_unknowns(parts[0]):
+        # What is asked for, before its value: `a + b = 5`.
+        parts = parts[1:]
+        links = [link for link in ([p for p in link if p in parts] for link in links) if link]
+    exact = [link[0] for link in links]
+    if not all(_same_quantity(exact[0], other) for other in exact[1:]):
+        return []
+    rounded = [part for link in links for part in link[1:]]
+    if not all(_is_rounding(part, exact[0]) for part in rounded):
+        return []
+    return [exact[-1], *rounded]
+
+
+def _has_unknowns(text):
+    return re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text)) is not None
+
+
+def _is_rounding(text, exact):
+    """Whether a decimal of three digits or more is another value, rounded to its places."""
+    shown = number(text)
+    if not shown or shown.places is None or len(text.strip("-0. ").replace(".", "")) < 3:
+        return False
+    value = number(exact) or number_by_algebra(exact)
+    return value is not None and 2 * abs(value.value - shown.value) * 10**shown.places <= 1
+
+
+def _same_quantity(ours, theirs):
+    (mine, unit), (yours, other_unit) = with_unit(ours), with_unit(theirs)
+    if unit and other_unit and unit != other_unit:
+        return False
+    a, b = number(mine), number(yours)
+    if a and b:
+        if close(a, b):
+            # A share below 1 is not that many per cents.
+            return not (other_unit == "%" and not unit and 0 < abs(a.value) < 1)
+        # A percentage may be given as the number of per cents or as the share.
+        return (unit == "%") != (other_unit == "%") and close(_share(a, unit), _share(b, other_unit))
+    if (unit and other_unit) or not (unit or other_unit):
+        return same_by_algebra(mine, yours, *_decimals(a, b))
+    # Words behind an expression might be part of it: only a number has a unit.
+    return same_by_algebra(ours, theirs) if not (a or b) else same_by_algebra(mine, yours, *_decimals(a, b))
+
+
+def _share(value, unit):
+    if not unit:
+        return value
+    return Number(value.value / 100, None if value.places is None else value.places + 2)
+
+
+def _decimals(a, b):
+    """The numbers for algebra to compare with, where one of them is a decimal."""
+    return (a, b) if any(n and n.places is not None for n in (a, b)) else (None, None)

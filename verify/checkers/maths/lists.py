@@ -1,0 +1,104 @@
+"""Lists, sets, tuples and named values: what their members are, and how those are held together."""
+
+import re
+
+_FEW = 40
+"""Members of a list that are compared."""
+_NAMES = re.compile(r"\(\s*[A-Za-z](?:_\{?\w\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w\}?)?)+\s*\)\s*=\s*(?=\()")
+_POINT = re.compile(r"[A-Z]\s*=?\s*(?=\([^()]*,[^()]*\)$)")
+_NAMED = re.compile(r"([A-Za-z])(?:_\{?(\w+)\}?)?\s*=\s*([^=]+)")
+_ALPHABETICAL = ("xyzw", "abcdefgh", "pqrstuv")
+"""Letters whose order is the alphabet's; in other names the order is the writer's."""
+
+
+def members(text):
+    """The members of a list, set, tuple, interval or choice between values, with how it is bracketed; else None."""
+    if r"\pm" in text and not text.startswith(r"\{"):
+        return ("free", ""), _both_signs(_pieces(text))
+    for opening, closing, how in ((r"\{", r"\}", "free"), ("(", ")", "ordered"), ("[", "]", "ordered")):
+        for end in (closing, "]" if closing == ")" else ")" if closing == "]" else closing):
+            inner = text[len(opening) : -len(end)] if text.startswith(opening) and text.endswith(end) else None
+            if inner is not None and _balanced(inner):
+                parts = split(inner)
+                if len(parts) > 1 or how == "free":
+                    parts = _both_signs(parts) if how == "free" else parts
+                    return (how, opening + end), parts
+    parts = _pieces(text)
+    return (("free", ""), parts) if len(parts) > 1 else None
+
+
+def _pieces(text):
+    return [p for piece in re.split(r"\s(?:or|and)\s|;", text) for p in split(piece)]
+
+
+def _both_signs(parts):
+    """Each member that holds `\\pm` as its values: two signs are chosen apart, more are not looked at."""
+    found = []
+    for part in parts:
+        signs = part.count(r"\pm")
+        if not 1 <= signs <= 2:
+            found.append(part)
+            continue
+        at_once = -1 if signs == 1 else 1
+        upper = part.replace(r"\pm", "+", at_once).replace(r"\mp", "-")
+        lower = part.replace(r"\pm", "-", at_once).replace(r"\mp", "+")
+        upper = re.sub(r"(^|[=(,{]|\[)\s*\+\s*", r"\1", upper)
+        found += [upper, lower] if signs == 1 else _both_signs([upper, lower])
+    return found
+
+
+def _balanced(text):
+    depth = 0
+    for c in text:
+        depth += (c in "([{") - (c in ")]}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def split(text, at=","):
+    """Splits at a character outside of brackets."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(text):
+        depth += (c in "([{") - (c in ")]}")
+        if c == at and depth <= 0:
+            parts.append(text[start:i])
+            start = i + 1
+    parts.append(text[start:])
+    return [p.strip() for p in parts if p.strip()]
+
+
+def without_names(text):
+    """A tuple or point without the names before it: `(x, y) = (1, 2)` and `P(1, 2)` are `(1, 2)`."""
+    found = _NAMES.match(text) or _POINT.match(text)
+    return text[found.end() :] if found else text
+
+
+def named_values(text):
+    """The values of `x = 1, y = 2` by their names; None for anything else, and where a name has two values."""
+    parts = [p for piece in re.split(r"\sand\s|;", text) for p in split(piece)]
+    found = [_NAMED.fullmatch(part) for part in parts] if 1 < len(parts) <= _FEW else [None]
+    if not all(found):
+        return None
+    values = {m[1] + (m[2] or ""): m[3].strip() for m in found}
+    return values if len(values) == len(parts) else None
+
+
+def as_tuple(values):
+    """Named values in the order of a tuple: that of their names where those have one, else as they are written."""
+    names = list(values)
+    letters = "".join(names)
+    if any(set(letters) <= set(row) for row in _ALPHABETICAL) or len({name[0] for name in names}) == 1:
+        names.sort(key=lambda name: ("xyzw".find(name), name))
+    return [values[name] for name in names]
+
+
+def match(mine, yours, same):
+    """Whether the members pair off; equality is transitive enough for the first match to do."""
+    left = list(yours)
+    for member in mine:
+        found = next((i for i, other in enumerate(left) if same(member, other)), None)
+        if found is None:
+            return False
+        del left[found]
+    return True
