@@ -84,7 +84,7 @@ class Gullible:
         return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
     def whereabouts(self) -> Whereabouts:
-        return Whereabouts(set(), 0, False, self.starts, self.taken)
+        return Whereabouts(set(), os.getuid(), False, self.starts, self.taken)
 
 
 def test_the_runner_sees_every_trace(tmp_path):

@@ -167,7 +167,7 @@ class Arena:
 
 
 class Processes:
-    """Tells which processes came into being since it was made and are still there."""
+    """Tells which processes of a user came into being since it was made and are still there."""
 
     def __init__(self, trusted: set[int], uid: int, own_user: bool):
         self.trusted = trusted
@@ -176,8 +176,8 @@ class Processes:
         self.before = set(_all())
 
     def survivors(self, grace: float = 0.3) -> list[int]:
-        """New processes of the sandbox's own user, else those that run its script, which are alive after `grace`
-        seconds."""
+        """New processes of the sandbox's user, and where that is everybody's those alone that run its script, which
+        are alive after `grace` seconds."""
         deadline = time.monotonic() + grace
         while found := [pid for pid in set(_all()) - self.before - self.trusted if self._suspect(pid)]:
             if time.monotonic() > deadline:
@@ -188,12 +188,12 @@ class Processes:
     def _suspect(self, pid: int) -> bool:
         folder = Path(f"/proc/{pid}")
         try:
-            if (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            # Not the folder's owner: that is root wherever a process may not be looked into.
+            fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+            if fields["State"].split()[0] == "Z" or int(fields["Uid"].split()[0]) != self.uid:
                 return False
-            if self.own_user:
-                return folder.stat().st_uid == self.uid
-            return b"zygote.py" in (folder / "cmdline").read_bytes()
-        except OSError:
+            return self.own_user or b"zygote.py" in (folder / "cmdline").read_bytes()
+        except (OSError, KeyError):
             return False
 
 

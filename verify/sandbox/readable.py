@@ -98,7 +98,7 @@ def links_of(path: str) -> list[tuple[str, tuple[str, ...]]]:
             for kind, _, offset, address, _, length in segments:
                 if kind == _LOAD and address <= strings < address + length:
                     names = os.pread(f.fileno(), table.get(_STRINGS_SIZE, 0), offset + strings - address)
-    except (OSError, struct.error):
+    except (OSError, OverflowError, struct.error):
         return []
     text = lambda at: os.fsdecode(names[at : names.find(b"\0", at)])  # noqa: E731
     paths = [p for tag, at in entries if tag in (_RPATH, _RUNPATH) for p in text(at).split(":") if p]
