@@ -23,6 +23,8 @@ _NO_LABEL = re.compile(
 """What makes a letter before it an unknown and no option."""
 _NAME = re.compile(r"\|?[A-Za-z](?:_\{?\w+\}?|')*(?:\([^()=]{1,20}\))?\|?")
 _NUMBER_SETS = re.compile(r"[A-Za-z]\s*\\in(?![a-zA-Z])\s*(?=\\\{|\\emptyset)")
+_INEQUALITY = re.compile(r"!=|[<>]|\\(?:le|ge|ne|not|sim|equiv)(?![a-zA-Z])")
+_RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|approx)(?![a-zA-Z])")
 _MOST_LINKS = 6
 """Members of a chain of equations that are compared."""
 
@@ -49,8 +51,9 @@ def _same(ours, theirs):
     names, other_names = named_values(ours), named_values(theirs)
     if names and other_names:
         return names.keys() == other_names.keys() and all(_same(names[n], other_names[n]) for n in names)
-    ours, theirs = without_names(ours), without_names(theirs)
-    return _same_members(ours, theirs, names, other_names)
+    # A gold tuple is in the order in which it is written, whatever its names.
+    plain, other = without_names(ours), without_names(theirs)
+    return _same_members(plain, other, names if plain == ours else None, other_names)
 
 
 def _same_members(ours, theirs, names, other_names):
@@ -97,20 +100,22 @@ def _labelled(text):
 
 def _same_value(ours, theirs):
     """Values, equations and inequalities."""
-    relations = re.compile(r"[=<>]|\\(?:le|ge|ne|approx)(?![a-zA-Z])")
-    if relations.search(ours) and relations.search(theirs):
-        mine, yours = _assigned(ours), _assigned(theirs)
-        if mine is not None and yours is not None and _same_quantity(mine, yours):
+    value = _assigned(ours)
+    if _RELATION.search(ours) and _RELATION.search(theirs):
+        other = _assigned(theirs)
+        if value is not None and other is not None and _same_quantity(value, other):
             return True
-        return r"\approx" not in ours + theirs and same_equations(ours, theirs)
-    mine, values = _assigned(ours) or ours, _values(theirs)
-    return any(_same_quantity(mine, value) for value in values)
+        if r"\approx" not in ours + theirs:
+            return same_equations(ours, theirs)
+        if value is None:
+            return False
+    return any(_same_quantity(ours if value is None else value, other) for other in _values(theirs))
 
 
 def _assigned(text):
     """What a text says that one unknown is: `x = 5`, `5 = x`, `f(x) = 5`; None where it says anything else."""
     parts = split(text, "=")
-    if len(parts) != 2 or re.search(r"[<>!]=|\\(?:le|ge|ne)(?![a-zA-Z])", text):
+    if len(parts) != 2 or _INEQUALITY.search(text):
         return None
     for name, value in (parts, parts[::-1]):
         if _NAME.fullmatch(name):
@@ -122,11 +127,13 @@ def _values(text):
     """The values that an answer stands for: none where it is a chain whose members are not all the same."""
     if (value := _assigned(text)) is not None:
         return [value]
+    if _INEQUALITY.search(text):
+        return []
     links = [split(part, "\0") for part in split(text.replace(r"\approx", "\0"), "=")]
     parts = [part for link in links for part in link]
     if len(parts) == 1:
         return [text]
-    if len(parts) > _MOST_LINKS or re.search(r"[<>!]=|[<>]|\\(?:le|ge|ne)(?![a-zA-Z])", text):
+    if len(parts) > _MOST_LINKS:
         return []
     if _has_unknowns(parts[0]):
         # What is asked for, before its value: `a + b = 5`.

@@ -4,7 +4,8 @@ import re
 
 _FEW = 40
 """Members of a list that are compared."""
-_NAMES = re.compile(r"\(\s*[A-Za-z](?:_\{?\w\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w\}?)?)+\s*\)\s*=\s*(?=\()")
+_NAME = r"[A-Za-z](?:_\{?\w\}?)?"
+_NAMES = re.compile(rf"\(\s*({_NAME}(?:\s*,\s*{_NAME})+)\s*\)\s*=\s*(?=\()")
 _POINT = re.compile(r"[A-Z]\s*=?\s*(?=\([^()]*,[^()]*\)$)")
 _NAMED = re.compile(r"([A-Za-z])(?:_\{?(\w+)\}?)?\s*=\s*([^=]+)")
 _ALPHABETICAL = ("xyzw", "abcdefgh", "pqrstuv")
@@ -76,6 +77,10 @@ def without_names(text):
 
 def named_values(text):
     """The values of `x = 1, y = 2` by their names; None for anything else, and where a name has two values."""
+    if tupled := _NAMES.match(text):
+        names, inner = [re.sub(r"[\s_{}]", "", name) for name in tupled[1].split(",")], text[tupled.end() + 1 : -1]
+        parts = split(inner) if text.endswith(")") and _balanced(inner) else []
+        return dict(zip(names, parts)) if len(set(names)) == len(names) == len(parts) else None
     parts = [p for piece in re.split(r"\sand\s|;", text) for p in split(piece)]
     found = [_NAMED.fullmatch(part) for part in parts] if 1 < len(parts) <= _FEW else [None]
     if not all(found):

@@ -35,6 +35,7 @@ _ONE_DECIMAL = re.compile(
     r"|[eE]([-+]?[0-9]{1,4}))?"
 )
 _MIXED = re.compile(r"(?<![\d.)}/^])([0-9]{1,9}) ([0-9]{1,9}/[0-9]{1,9})(?![\d.^!])")
+_REPEATING = re.compile(r"([-+]?)\s*([0-9]{0,30})\.([0-9]{0,30})\\(?:overline|bar|dot)\s*\{\s*([0-9]{1,30})\s*\}")
 _TOKEN = re.compile(rf"\s*(?:({_DECIMAL})|(\\[a-zA-Z]+|[-+*/^!(){{}}×÷·]))")
 _UNIT = re.compile(
     r"(?P<sign>\\degree|\\?%)|\s+(?P<word>[A-Za-z][A-Za-z/^0-9. ]*)|(?P<glued>cm|mm|km|kg|mg|ml)",
@@ -115,12 +116,21 @@ def number(text, exponents=False):
         # Below zero it is a whole number, and what ends in noughts is no less exact than without them.
         exact = "." not in digits or places == 0
         return Number(-value if text[0] == "-" else value, None if exact else places)
+    if found := _REPEATING.fullmatch(text):
+        return _repeating(*found.groups())
     # What stands before a proper fraction, with a space between them, is added to it.
     text = _MIXED.sub(r"(\1+\2)", text)
     try:
         return Number(_Reader(text).whole(), None)
     except (_Unread, ZeroDivisionError):
         return None
+
+
+def _repeating(sign, whole, digits, period):
+    """A decimal whose period is marked: `0.1\\overline{6}` is 1/6."""
+    nines = 10 ** len(period) - 1
+    value = (Fraction(int((whole or "0") + digits)) + Fraction(int(period), nines)) / 10 ** len(digits)
+    return Number(-value if sign == "-" else value, None)
 
 
 class _Unread(Exception):
