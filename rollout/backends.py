@@ -328,6 +328,10 @@ class InProcessBackend:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what vLLM says, without the name of the call in it."""
+    """The first line of what vLLM says, without what it wraps around the errors of its processes."""
     text = str(error).strip().splitlines()
-    return re.sub(r"^Call to \w+ method failed: ", "", text[0]) if text else type(error).__name__
+    bare = re.sub(r"^Call to \w+ method failed: ", "", text[0]) if text else type(error).__name__
+    found = re.fullmatch(
+        r"Worker failed with error '(.*)', please check the stack trace above for the root cause", bare
+    )
+    return found[1] if found else bare

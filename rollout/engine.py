@@ -19,7 +19,7 @@ import numpy as np
 from problems.problem import Sample
 from rollout.adapter_config import check_adapter_config
 from rollout.adapter_folder import adapter_folder
-from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve_dtype
+from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair import FairGate
 from rollout.load_proof import LoadMismatch, check_load, expected_checksums
@@ -264,11 +264,15 @@ class Engine:
     async def _prove_tensors(self, loaded: _Loaded, policy: PolicyVersion) -> int:
         placed = self.spec.config.tensor_parallel == 1
         expected = await asyncio.to_thread(expected_checksums, policy, resolve_dtype(self.spec.config), placed)
-        reports = await self._backend.adapter_checksums(loaded.lora.lora_int_id, list(expected), placed)
         try:
+            reports = await self._backend.adapter_checksums(loaded.lora.lora_int_id, list(expected), placed)
             return check_load(expected, reports)
+        except EngineDead:
+            raise
         except LoadMismatch as error:
             raise self._mismatch(policy, str(error)) from error
+        except Exception as error:
+            raise self._mismatch(policy, f"what it holds cannot be read: {reason_of(error)}") from error
 
     async def _prove_canary(self, canary: Canary, loaded: _Loaded, policy: PolicyVersion) -> float:
         dtypes = resolve_dtype(self.spec.config), canary.dtype
