@@ -73,8 +73,11 @@ class Balancer:
         engine.done += answered
         if (not answered) if failed is None else failed:
             self._book_failure(engine, now)
-        else:
-            engine.failures, engine.out_until, engine.heard = 0, float("-inf"), now
+            return
+        if engine.failures:
+            # Back, and perhaps not as it was: what it showed with one group at a time says little.
+            engine.rate, engine.done, engine.busy = None, 0, 0.0
+        engine.failures, engine.out_until, engine.heard = 0, float("-inf"), now
         # One answer is a noisy measure: a rate is taken over as many as are in flight together, and two at least.
         if engine.done >= max(2, engine.in_flight) and engine.busy > 0:
             seen = engine.done / engine.busy

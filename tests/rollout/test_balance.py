@@ -1,6 +1,7 @@
 """The load balancer passes over engines that fail, and takes them back when they answer."""
 
 import heapq
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -10,18 +11,18 @@ from rollout.balance import FIRST_PAUSE, LONGEST_PAUSE, Balancer
 
 
 def drive(balancer, engines, *, dead=lambda now: set(), groups=1000, in_flight=16, count_from=0.0):
-    """Answers groups as engines would: in a second each, and at once with an error where one is dead.
+    """Answers groups as engines would: in about a second each, and at once with an error where one is dead.
 
     Returns the tries by engine after the second `count_from`.
     """
-    now, tries, waiting, given, number, seconds, pause = 0.0, [0] * engines, [], 0, 0, 1.0, 0.2
+    now, tries, waiting, given, number, chance, pause = 0.0, [0] * engines, [], 0, 0, random.Random(1), 0.2
 
     def begin():
         nonlocal number
         index, number = balancer.begin(now), number + 1
         tries[index] += now >= count_from
         fails = index in dead(now)
-        heapq.heappush(waiting, (now + (0.001 if fails else seconds), number, index, fails))
+        heapq.heappush(waiting, (now + (0.001 if fails else chance.uniform(0.5, 1.5)), number, index, fails))
 
     for _ in range(in_flight):
         begin()

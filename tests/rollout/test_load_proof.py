@@ -56,7 +56,7 @@ def test_a_version_that_is_one_step_stale_is_caught_and_not_served(engine, loop,
     after = changed(adapter, 2, lambda tensors: step(tensors, rate))
     stale = before.write(tmp_path)
     load_instead(engine, monkeypatch, lambda path: stale)
-    with pytest.raises(PolicyMismatch, match="sixteen-bit .* version 2 .* tensors are others than were published"):
+    with pytest.raises(PolicyMismatch, match=r"sixteen-bit .* version 2 .* tensors are others than were published"):
         loop.run_until_complete(engine.load(Publication(after)))
     assert not engine.holds("proof", 2)
 
