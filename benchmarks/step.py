@@ -191,7 +191,7 @@ def publication(learner, prompts):
 
     ids = np.asarray(prompts[0][2], np.int32)
     canary = Canary(ids[:40], ids[40:60], learner.score(ids[:40], ids[40:60]))
-    return Publication(learner.policy("bench", learner.steps_done), canary)
+    return Publication(learner.policy("bench", learner.steps_done), canary, checksum=learner.adapter.checksum())
 
 
 async def generate(engine, task: Task, prompts: list[tuple], step: int):

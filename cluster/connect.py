@@ -73,6 +73,8 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         except ConnectionError as error:
             raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
     else:
+        # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
+        os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
         # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
         ray.init(
             address="local",

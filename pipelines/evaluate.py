@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cluster.hardware import NoRoom
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
-from pipelines.evaluation import Evaluation, compare
+from pipelines.evaluation import Evaluation, compare, reasons
 from pipelines.questions import questions_of, with_questions
 from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
 from pipelines.samples import sample_rows
@@ -30,9 +31,10 @@ from pipelines.session import (
 )
 from pipelines.statistics import Difference
 from problems.problem import Group, Problem
+from rollout.adapter_config import check_adapter_config, largest_rank
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
-from rollout.fleet import RolloutJob
+from rollout.fleet import NoEngine, RolloutJob, load_policies, out_line, short_of_room, silent
 from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
 from train.config import TrainConfig
@@ -86,7 +88,8 @@ def evaluate(
 ) -> Evaluation:
     """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar.
 
-    Raises ConfigError for an adapter that the engines refuse, and where no problem could be answered.
+    Goes on with the engines that there are, and says which are out. Raises ConfigError for an adapter that the engines
+    refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
     """
     from pipelines.stream import answer_all
 
@@ -94,15 +97,21 @@ def evaluate(
     settings: EvaluationConfig = config.evaluation
     publication = session.ray.put(Publication(replace(policy, run=run, number=0)))
     try:
-        session.ray.get([engine.load.remote(publication) for engine in session.engines])
+        _, out = load_policies(session.engines, publication, session.patience_seconds)
     except session.ray.exceptions.RayTaskError as error:
         raise ConfigError(f"the adapter of {name} does not fit model {session.model}: {error.cause}") from error
+    except NoEngine as error:
+        raise ConfigError(f"{name} cannot be evaluated: {error}") from error
+    if out:
+        console.print(f"[yellow]{out_line(out, len(session.engines))}; {name} is evaluated by the others")
     job = RolloutJob(
         run=run,
         group_size=1 if settings.temperature == 0 else settings.samples,
         sampling=Sampling(temperature=settings.temperature, max_tokens=max_tokens),
         prompt=config.prompt,
         seed=settings.seed,
+        publication=publication,
+        patience_seconds=session.patience_seconds,
     )
     groups: dict[str, Group] = {}
     lost = []
@@ -115,11 +124,31 @@ def evaluate(
                 groups[problem.id] = group
             passed = [v.passed for g in groups.values() for v in g.verdicts]
             progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
-    session.ray.get([engine.forget.remote(run) for engine in session.engines])
-    if not groups:
-        raise ConfigError(f"no problem could be answered: {lost[0] if lost else 'there are none'}")
+    forgotten = [engine.forget.remote(run) for engine in session.engines]
+    session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
+    gone = {number: "no answer" for number in silent(session.engines)} if lost else {}
+    if gone.keys() - out.keys():
+        console.print(f"[yellow]{out_line(gone, len(session.engines))}")
+    if not problems:
+        raise ConfigError("there are no problems to answer")
     ordered = tuple(groups[p.id] for p in problems if p.id in groups)
-    return Evaluation(name, ordered, tuple(lost))
+    room = short_of_room(ordered, max_tokens, session.max_model_len)
+    evaluation = Evaluation(name, ordered, tuple(lost), room)
+    check(evaluation, config)
+    return evaluation
+
+
+def check(evaluation: Evaluation, config: JobConfig) -> None:
+    """Raises ConfigError where too many problems have no verdict, in all or in one of the suites, for a score."""
+    parts: dict[str, list[str]] = {}
+    if isinstance(config, EvaluateConfig) and config.suites:
+        ids = [*evaluation.outcomes, *evaluation.without_verdict]
+        names = [suite.partition("=")[0] for suite in config.suites]
+        parts = {name: [i for i in ids if i.startswith(f"{name}-")] for name in names}
+    try:
+        evaluation.check_complete(parts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def load_evaluation(folder: RunFolder, name: str) -> Evaluation | None:
@@ -154,11 +183,22 @@ def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
     table.add_row("problems x samples", *(f"{len(e.groups)} x {len(e.groups[0].samples)}" for e in evaluations))
     console.print(table)
     for evaluation in evaluations:
-        if evaluation.lost:
-            console.print(
-                f"[yellow]{len(evaluation.lost)} problems of {evaluation.name} could not be answered and are left "
-                f"out, not counted as wrong; the first: {evaluation.lost[0]}"
-            )
+        _show_missing(console, evaluation)
+
+
+def _show_missing(console: Console, evaluation: Evaluation) -> None:
+    """Says what an evaluation is without, and what had less room than the others."""
+    if lost := evaluation.without_verdict:
+        of = len(lost) + len(evaluation.outcomes)
+        console.print(
+            f"[yellow]{len(lost)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
+            f"as wrong: {escape(reasons(lost))}"
+        )
+    if evaluation.short_of_room:
+        console.print(
+            f"[yellow]{evaluation.short_of_room} samples of {evaluation.name} had fewer than max_tokens to answer in: "
+            "their prompts leave less of engine.max_model_len"
+        )
 
 
 def show_grid(console: Console, evaluation: Evaluation) -> None:
@@ -186,7 +226,8 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
     """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
 
     Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given,
-    and for one of another rank than that of the `learner` that is to go on from it.
+    for one whose configuration asks for what is not computed here, and for one of another rank than that of the
+    `learner` that is to go on from it. Its scale need not be the learner's: see `train.lora.Adapter.load`.
     """
     if not path:
         return PolicyVersion(run, 0)
@@ -197,14 +238,32 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
         policy = PolicyVersion.read(folder, run=run, number=0)
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+    _check_fits(path, policy, learner)
     if model:
         _check_base(path, policy.base, model)
-    rank = policy.lora_config.get("r")
-    if learner is not None and rank != learner.lora_r:
-        raise ConfigError(
-            f"adapter {path} does not fit: its lora_r is {rank}, and lora_r is {learner.lora_r} here; set it to {rank}"
-        )
     return policy
+
+
+def _check_fits(adapter: str, policy: PolicyVersion, learner: TrainConfig | None) -> None:
+    """Raises ConfigError, naming the field, for an adapter that is not computed here as peft computes it."""
+    config = policy.lora_config
+    try:
+        check_adapter_config(config, f"adapter {adapter}")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if learner is None:
+        return
+    rank, ranks = config.get("r", 8), set((config.get("rank_pattern") or {}).values())
+    if rank != learner.lora_r:
+        raise ConfigError(
+            f"adapter {adapter} does not fit: its lora_r is {rank}, and lora_r is {learner.lora_r} here; set it to "
+            f"{rank}"
+        )
+    if ranks - {rank}:
+        raise ConfigError(
+            f"adapter {adapter} does not fit: its rank_pattern gives some layers the rank {min(ranks - {rank})} and "
+            f"lora_r is {rank} for all layers here; train an adapter of one rank"
+        )
 
 
 def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
@@ -265,7 +324,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
         for key, value in policies.items():
             if base := other_base(value, model):
                 console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
-        ranks = [int(p.lora_config.get("r", 8)) for p in policies.values()]
+        ranks = [largest_rank(p.lora_config) for p in policies.values()]
         spec = EngineSpec(model, config.engine, max(ranks))
         with open_session(config, spec, config.engines) as session:
             with console.status("starting the rollout engine"):
@@ -383,7 +442,9 @@ def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Seq
         )
     recorded = load_evaluation(folder, "model")
     wanted = {p.id for p in problems}
-    return Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
+    found = Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
+    check(found, config)
+    return found
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ What the machinery failed to judge is left out and counted, never taken for wron
 from __future__ import annotations
 
 import collections
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from typing import Any
 
 from pipelines.statistics import Difference, Estimate, cell_rate, mcnemar, paired_difference, pass_rate
 from problems.problem import Group, Status, Verdict
+
+MOST_LOST = 0.01
+"""Share of problems, or of samples, without a verdict above which there is no score."""
+_NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,9 @@ class Evaluation:
     name: str
     groups: tuple[Group, ...]
     lost: tuple[str, ...] = ()
-    """Why some problems have no answer: never counted as wrong."""
+    """`<problem id>: <why>` of the problems that have no answer: never counted as wrong."""
+    short_of_room: int = 0
+    """Samples that had fewer than max_tokens to answer in, because their prompts are long."""
     seeds: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Seed of the choice of problems -> ids of those that it brought in; {} where there was but one."""
 
@@ -33,6 +40,42 @@ class Evaluation:
             g.problem.id: [v.passed for v in g.verdicts if v.status is not Status.INFRASTRUCTURE] for g in self.groups
         }
         return {problem: passed for problem, passed in scored.items() if passed}
+
+    @property
+    def without_verdict(self) -> dict[str, str]:
+        """Problem id -> why none of its samples has a verdict: the machinery failed."""
+        found = dict(line.partition(": ")[::2] for line in self.lost)
+        outcomes = self.outcomes
+        for group in self.groups:
+            if group.problem.id not in outcomes:
+                details = [v.detail for v in group.verdicts if v.detail]
+                found[group.problem.id] = details[0] if details else "its samples could not be judged"
+        return found
+
+    def check_complete(self, parts: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Raises ValueError, saying what was lost and why, where more than 1 % of the problems or samples have no
+        verdict: a score of what is left would be of other problems.
+
+        `parts` names lists of problem ids (suites, say) of which each gets a score of its own, and must be as whole.
+        """
+        missing = self.without_verdict
+        asked = [*{*(g.problem.id for g in self.groups), *missing}]
+        for part, ids in {"": asked, **(parts or {})}.items():
+            gone, of = [i for i in ids if i in missing], f"{len(ids)} problems{f' of {part}' if part else ''}"
+            if len(gone) > MOST_LOST * len(ids):
+                raise ValueError(
+                    f"{self.name}: no score, for {len(gone)} of {of} have no verdict: "
+                    f"{reasons({i: missing[i] for i in gone})}"
+                )
+            wanted = set(ids)
+            verdicts = [v for g in self.groups if g.problem.id in wanted for v in g.verdicts]
+            unjudged = [v for v in verdicts if v.status is Status.INFRASTRUCTURE]
+            if len(unjudged) > MOST_LOST * len(verdicts):
+                why = reasons({str(n): v.detail or "could not be judged" for n, v in enumerate(unjudged)}, named=False)
+                raise ValueError(
+                    f"{self.name}: no score, for {len(unjudged)} of {len(verdicts)} samples of {of} have no verdict: "
+                    f"{why}"
+                )
 
     @property
     def ks(self) -> list[int]:
@@ -90,7 +133,8 @@ class Evaluation:
             "step": step,
             "problems": len(self.groups),
             "samples": len(lengths),
-            "lost": len(self.lost),
+            "lost": len(self.without_verdict),
+            "short_of_room": self.short_of_room,
             "unscored": len(lengths) - len(self._scored),
             "pass_at": {str(k): _plain(self.pass_at(k)) for k in self.ks},
             "families": {name: _plain(self.pass_at(1, [name])) for name in grid},
@@ -111,6 +155,20 @@ class Evaluation:
             if group.problem.id in outcomes:
                 found[group.problem.difficulty][group.problem.id] = outcomes[group.problem.id]
         return {d: pass_rate(found[d], 1) for d in sorted(found)}
+
+
+def reasons(lost: Mapping[str, str], named: bool = True) -> str:
+    """Why problems are missing, by kind of reason and the most frequent first: each with a count and, if `named`, the
+    ids of the first few. Reasons that differ in their numbers alone are of one kind."""
+    kinds: dict[str, list[str]] = collections.defaultdict(list)
+    for problem, why in lost.items():
+        kinds[_NUMBERS.sub("#", why)].append(problem)
+    texts = []
+    for ids in sorted(kinds.values(), key=len, reverse=True)[:3]:
+        few = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if named else ""
+        texts.append(f"{len(ids)} x {lost[ids[0]]}{few}")
+    more = len(kinds) - len(texts)
+    return "; ".join(texts) + (f"; and {more} other reasons" if more > 0 else "")
 
 
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from problems import families
 from problems.stream import ProblemStream
 from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
-from rollout.fleet import NAMESPACE, RolloutJob, silent
+from rollout.fleet import NAMESPACE, NoEngine, RolloutJob, first_answer, silent
 from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.advantage import group_advantages
@@ -165,7 +165,7 @@ class _Run:
         canary = self._canary()
         coordinator = self._start_coordinator()
         fit = _Fit(lambda: self._fit(coordinator, canary))
-        told, heard, warned = False, time.monotonic(), False
+        told, heard, warned, handled = False, time.monotonic(), False, ""
         with LiveDisplay(self._config.steps, self._console) as display, interruption() as interrupted:
             while True:
                 if interrupted() and not told:
@@ -173,8 +173,9 @@ class _Run:
                     display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
                     coordinator.stop.remote()
                 try:
-                    events = ray.get(coordinator.events.remote(0.5))
+                    events = ray.get(coordinator.events.remote(0.5, handled))
                     self._book(events, display)
+                    handled = events[-1].id if events else handled
                     if fit.done and not events:
                         break
                     if events:
@@ -198,7 +199,16 @@ class _Run:
         config = self._config
         problem = ProblemStream(config.problems, "val").problem(0)
         answer = families.get(problem.family).solutions(problem).correct[0]
-        return self._session.ray.get(self._session.engines[0].canary_tokens.remote(problem, answer, config.prompt))
+        seconds = config.rollout.engine.patience_seconds
+        try:
+            return first_answer(
+                self._session.engines,
+                lambda engine: engine.canary_tokens.remote(problem, answer, config.prompt),
+                seconds,
+                "the canary's tokens",
+            )
+        except NoEngine as error:
+            raise RunFailed(str(error)) from error
 
     def _start_coordinator(self) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -215,6 +225,7 @@ class _Run:
             seed=config.seed,
             averaged=rollout.averaged_samples,
             coordinator=self._coordinator_name,
+            patience_seconds=rollout.engine.patience_seconds,
         )
         self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
         problem = train_problem(config, self._levels)
@@ -237,7 +248,7 @@ class _Run:
             max_task_retries=0,
             scheduling_strategy=here,
         )
-        return actor.remote(rollout, engines, make_stream, config.steps)
+        return actor.remote(rollout, engines, make_stream, config.steps, config.train.group_filter)
 
     def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
         from ray.train import FailureConfig, RunConfig, ScalingConfig

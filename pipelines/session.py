@@ -35,6 +35,10 @@ class Session:
     run: str
     """Unique in the cluster: names of the job's actors and adapters begin with it."""
     model: str
+    patience_seconds: float
+    """An engine that answers nothing for this long is out."""
+    max_model_len: int
+    """Longest prompt plus completion, in tokens, of the engine that takes least."""
 
 
 @contextlib.contextmanager
@@ -48,16 +52,17 @@ def open_session(
     with ray_session(config.address or None) as ray:
         fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
-        handles = []
+        handles, longest = [], spec.config.max_model_len
         for demand in fleet:
             overrides = demand.profile.overrides if demand.profile is not None else {}
             own = replace(spec, config=spec.config.model_copy(update=overrides))
+            longest = min(longest, own.config.max_model_len)
             handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
         try:
-            yield Session(ray, handles, learner, run, spec.model)
+            yield Session(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
         finally:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.get([engine.close.remote() for engine in handles], timeout=20)
+            # Those that are out answer at once or never: the others are given their time to remove what is theirs.
+            ray.wait([engine.close.remote() for engine in handles], num_returns=len(handles), timeout=20)
             for engine in handles:
                 ray.kill(engine)
 
@@ -94,6 +99,8 @@ def wait_for_engines(session: Session) -> None:
         cause = getattr(error, "cause", None) or error
         text = str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
         raise ConfigError(f"the rollout engine could not start with model {session.model}: {text}") from error
+    except TimeoutError as error:
+        raise ConfigError(str(error)) from error
 
 
 def resolve_model(model: str) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 
 Split = Literal["train", "val", "test"]
 Kind = Literal["function", "stdin", "assert", "answer"]
+GroupFilter = Literal["outcome", "reward", "off"]
 
 
 class Status(StrEnum):
@@ -186,6 +187,32 @@ class Group:
     """None where the machinery failed and the sample must not be scored."""
     prompt: str = ""
     """The prompt as the model saw it, for people; `prompt_ids` of the samples are what counts."""
+
+
+def informative(group: Group, group_filter: GroupFilter) -> bool:
+    """Whether a group can teach anything under the filter: to the learner, and to whoever refills its batch.
+
+    outcome: at least one scored sample passes and at least one does not; differences of partial credit
+    inside an all-fail group do not count. reward: at least two scored samples have different rewards. off:
+    at least two samples are scored. Raises ValueError for a group without rewards, or without verdicts
+    where the outcome is asked for.
+    """
+    if len(group.rewards) != len(group.samples):
+        raise ValueError(
+            f"group {group.sequence} of problem {group.problem.id} has {len(group.rewards)} rewards for "
+            f"{len(group.samples)} samples: reward it before training on it"
+        )
+    scored = [i for i, reward in enumerate(group.rewards) if reward is not None]
+    if group_filter == "off":
+        return len(scored) > 1
+    if group_filter == "reward":
+        return len({group.rewards[i] for i in scored}) > 1
+    if len(group.verdicts) != len(group.samples):
+        raise ValueError(
+            f"group {group.sequence} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
+            f"{len(group.samples)} samples: verify it, or use group_filter=reward"
+        )
+    return len({group.verdicts[i].passed for i in scored}) > 1
 
 
 def encode_value(value: Any) -> str:

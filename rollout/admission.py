@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from problems.problem import Group
+from problems.problem import Group, GroupFilter, informative
 
 MAX_ATTEMPTS = 5
 """Times that a number is generated before it is given up and counted as lost."""
@@ -75,7 +75,7 @@ class StepBatch:
     """The step that trains on it: the policy goes from version `step` to `step` + 1."""
     groups: tuple[Group, ...]
     informative: tuple[bool, ...]
-    """Which groups have outcomes that differ; the others teach nothing about correctness."""
+    """Which groups the learner's filter keeps; the others teach nothing."""
     ledger: Ledger
     """State after this step, for its checkpoint."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -93,12 +93,6 @@ class _Outstanding:
     deadline: float
 
 
-def is_informative(group: Group) -> bool:
-    """Whether some of a group's scored samples passed and some did not."""
-    outcomes = {v.passed for v, r in zip(group.verdicts, group.rewards, strict=True) if r is not None}
-    return len(outcomes) == 2
-
-
 class LeaseBook:
     """Books of one run between two restores. All times are in seconds of the caller's monotonic clock."""
 
@@ -113,8 +107,12 @@ class LeaseBook:
         epoch: int = 0,
         limit: int | None = None,
         steps: int | None = None,
+        group_filter: GroupFilter = "outcome",
     ):
-        """`limit` ends the stream after that many numbers; past `steps` versions nothing more is generated."""
+        """`limit` ends the stream after that many numbers; past `steps` versions nothing more is generated.
+
+        `group_filter` says which groups teach nothing, and are replaced by `refill`: the learner's own.
+        """
         self.epoch = epoch
         self.ledger = ledger or Ledger()
         self._size = groups_per_step
@@ -123,6 +121,7 @@ class LeaseBook:
         self._lease_seconds = lease_seconds
         self._limit = limit
         self._steps = steps
+        self._filter: GroupFilter = group_filter
         self._start_version = self.ledger.version
         self._skip = set(self.ledger.above)
         self._next = self.ledger.low_water
@@ -200,7 +199,7 @@ class LeaseBook:
             if len(chosen) >= self._size + min(dull, self._refill):
                 break
             chosen.append(sequence)
-            dull += not is_informative(self._ready[sequence])
+            dull += not self._informative(self._ready[sequence])
         if len(chosen) < self._size + min(dull, self._refill) and not self._exhausted(len(chosen)):
             return None
         if self._staleness == 0 and chosen and self._outstanding and min(self._outstanding) < chosen[-1]:
@@ -211,7 +210,7 @@ class LeaseBook:
         self.ledger = self.ledger.consume(chosen)
         after = Ledger(step + 1, self.ledger.low_water, self.ledger.above)
         counts, self._taken = self._taken, dict.fromkeys(self._taken, 0)
-        return StepBatch(step, groups, tuple(is_informative(g) for g in groups), after, counts)
+        return StepBatch(step, groups, tuple(self._informative(g) for g in groups), after, counts)
 
     def advance(self, version: int) -> None:
         """Books that engines hold and prove `version`. Raises ValueError where it is not the next one."""
@@ -219,11 +218,14 @@ class LeaseBook:
             raise ValueError(f"version {version} was published where {self.version + 1} was due")
         self.ledger = Ledger(version, self.ledger.low_water, self.ledger.above)
 
+    def _informative(self, group: Group) -> bool:
+        return informative(group, self._filter)
+
     def _allowance(self) -> int:
         steps = self.version - self._start_version + 1 + self._staleness
         if self._steps is not None:
             steps = min(steps, self._steps - self._start_version)
-        dull = sum(not is_informative(g) for g in self._ready.values())
+        dull = sum(not self._informative(g) for g in self._ready.values())
         return steps * self._size + self._extra + min(dull, self._refill)
 
     def _exhausted(self, chosen: int) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,10 @@ from rollout.config import EngineConfig, lora_rank_room
 
 class EngineDead(RuntimeError):
     """The engine cannot go on; its process should end so that a fresh one takes its place."""
+
+
+class AdapterRefused(ValueError):
+    """vLLM does not take an adapter: its rank, its layers, its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,10 @@ class Backend(Protocol):
     async def generate(self, requests: Sequence[Request]) -> list[Any]: ...
     async def add_lora(self, lora: Any) -> None: ...
     async def remove_lora(self, lora_id: int) -> None: ...
+    async def adapter_checksums(self, lora_id: int, names: Sequence[str], placed: bool) -> list[dict[str, Any]]: ...
     async def abort(self) -> int: ...
     async def close(self) -> None: ...
+    def failure(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         "tensor_parallel_size": config.tensor_parallel,
         "seed": spec.seed,
         "disable_log_stats": True,
+        "worker_extension_cls": "rollout.worker_extension.WorkerExtension",
     }
     if cuda:
         args["gpu_memory_utilization"] = config.gpu_memory_share
@@ -142,7 +150,11 @@ def open_backend(spec: EngineSpec) -> Backend:
     kind = spec.config.backend
     if kind == "auto":
         kind = "async" if is_cuda() else "in_process"
-    return AsyncBackend(spec) if kind == "async" else InProcessBackend(spec)
+    if kind == "in_process":
+        return InProcessBackend(spec)
+    from rollout.async_backend import AsyncBackend
+
+    return AsyncBackend(spec)
 
 
 class InProcessBackend:
@@ -154,6 +166,7 @@ class InProcessBackend:
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future]] = queue.SimpleQueue()
         self._waiting: dict[str, concurrent.futures.Future] = {}
         self._closed = False
+        self._failure = ""
         self._fresh_prompts = False
         self._engine: Any = None
         up: concurrent.futures.Future = concurrent.futures.Future()
@@ -168,12 +181,23 @@ class InProcessBackend:
         return list(await asyncio.gather(*(asyncio.wrap_future(f) for f in futures)))
 
     async def add_lora(self, lora: Any) -> None:
-        """Loads an adapter beside the requests in flight."""
-        await self._do(lambda: self._engine.add_lora(lora))
+        """Loads an adapter beside the requests in flight. Raises AdapterRefused."""
+        try:
+            await self._do(lambda: self._engine.add_lora(lora))
+        except EngineDead:
+            raise
+        except Exception as error:
+            raise AdapterRefused(reason_of(error)) from error
 
     async def remove_lora(self, lora_id: int) -> None:
         """Frees an adapter that no request can want any more."""
         await self._do(lambda: self._engine.remove_lora(lora_id))
+
+    async def adapter_checksums(self, lora_id: int, names: Sequence[str], placed: bool) -> list[dict[str, Any]]:
+        """What each worker holds of an adapter: see `rollout.worker_extension`."""
+        return await self._do(
+            lambda: self._engine.collective_rpc("crucible_adapter_checksums", args=(lora_id, list(names), placed))
+        )
 
     async def abort(self) -> int:
         """Ends all requests in flight: their callers get CancelledError. Returns how many there were."""
@@ -185,12 +209,30 @@ class InProcessBackend:
             await self._do(self._stop)
             self._thread.join(timeout=30)
 
+    def failure(self) -> str:
+        """Why the engine cannot go on; "" while it can."""
+        return self._failure
+
     def _do(self, command: Callable[[], Any]) -> asyncio.Future:
         if self._closed or not self._thread.is_alive():
-            raise EngineDead("the vLLM engine of this process has stopped")
+            raise self._dead()
         future: concurrent.futures.Future = concurrent.futures.Future()
         self._commands.put((command, future))
+        if self._closed:  # it ended in between: nobody will come for what was queued
+            self._refuse_queued()
         return asyncio.wrap_future(future)
+
+    def _dead(self) -> EngineDead:
+        return EngineDead(self._failure or "the vLLM engine of this process has stopped")
+
+    def _refuse_queued(self) -> None:
+        while True:
+            try:
+                _, future = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            if future.set_running_or_notify_cancel():
+                future.set_exception(self._dead())
 
     def _run(self, spec: EngineSpec, up: concurrent.futures.Future) -> None:
         try:
@@ -214,6 +256,7 @@ class InProcessBackend:
                 self._drain_commands()
                 if not self._closed and self._engine.has_unfinished_requests():
                     self._step()
+            self._refuse_queued()
         except BaseException as error:
             self._fail_all(error)
 
@@ -273,8 +316,10 @@ class InProcessBackend:
         self._engine = None
 
     def _fail_all(self, error: BaseException) -> None:
+        self._failure = f"the vLLM engine died: {type(error).__name__}: {error}"
         self._closed = True
-        dead = EngineDead(f"the vLLM engine died: {type(error).__name__}: {error}")
+        self._refuse_queued()
+        dead = self._dead()
         dead.__cause__ = error
         for future in self._waiting.values():
             if not future.done():
@@ -282,67 +327,11 @@ class InProcessBackend:
         self._waiting.clear()
 
 
-class AsyncBackend:
-    """`AsyncLLM`: vLLM's engine in a process of its own."""
-
-    def __init__(self, spec: EngineSpec):
-        from vllm import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-
-        self.clock = EngineClock()
-        self._in_flight: set[str] = set()
-        self._busy_since = 0.0
-        self._born = time.perf_counter()
-        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_args(spec)))
-
-    async def generate(self, requests: Sequence[Request]) -> list[Any]:
-        """Outputs of all `requests`, in their order."""
-        return list(await asyncio.gather(*(self._generate_one(r) for r in requests)))
-
-    async def _generate_one(self, request: Request) -> Any:
-        from vllm.inputs.engine import tokens_input
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        self._enter(request.id)
-        try:
-            prompt = tokens_input(list(request.prompt_ids))
-            final = None
-            async for output in self._engine.generate(prompt, request.params, request.id, lora_request=request.lora):
-                final = output
-        except EngineDeadError as error:
-            raise EngineDead(f"the vLLM engine died: {error}") from error
-        finally:
-            self._leave(request.id)
-        if final is None or not final.finished:
-            raise asyncio.CancelledError(request.id)
-        return final
-
-    def _enter(self, request_id: str) -> None:
-        if not self._in_flight:
-            self._busy_since = time.perf_counter()
-        self._in_flight.add(request_id)
-
-    def _leave(self, request_id: str) -> None:
-        self._in_flight.discard(request_id)
-        if not self._in_flight:
-            # AsyncLLM does not tell prefill from decode: all of its busy time is booked as decode.
-            self.clock.decode += time.perf_counter() - self._busy_since
-        self.clock.idle = time.perf_counter() - self._born - self.clock.decode - self.clock.load
-
-    async def add_lora(self, lora: Any) -> None:
-        """Loads an adapter beside the requests in flight."""
-        await self._engine.add_lora(lora)
-
-    async def remove_lora(self, lora_id: int) -> None:
-        """Frees an adapter that no request can want any more."""
-        await self._engine.remove_lora(lora_id)
-
-    async def abort(self) -> int:
-        """Ends all requests in flight. Returns how many there were."""
-        ids = list(self._in_flight)
-        await self._engine.abort(ids)
-        return len(ids)
-
-    async def close(self) -> None:
-        """Ends vLLM's process."""
-        self._engine.shutdown()
+def reason_of(error: BaseException) -> str:
+    """The first line of what vLLM says, without what it wraps around the errors of its processes."""
+    text = str(error).strip().splitlines()
+    bare = re.sub(r"^Call to \w+ method failed: ", "", text[0]) if text else type(error).__name__
+    found = re.fullmatch(
+        r"Worker failed with error '(.*)', please check the stack trace above for the root cause", bare
+    )
+    return found[1] if found else bare

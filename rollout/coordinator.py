@@ -13,18 +13,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from problems.problem import Group
+from problems.problem import Group, GroupFilter
 from rollout.admission import Lease, LeaseBook, Ledger, StepBatch
 from rollout.config import RolloutConfig
+from rollout.fleet import NoEngine, load_policies, short_of_room
 from rollout.policy import Publication
 
 log = logging.getLogger(__name__)
 
 PIPELINE_RETRIES = 5
 """Times in a row, without a group between, that the Ray Data pipeline is rebuilt before the run is ended."""
+SETTLE_SECONDS = 600.0
+"""How long a learner waits, before a checkpoint, for the driver to take the records of the steps before it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,8 @@ class Event:
     metrics: dict[str, Any] = field(default_factory=dict)
     batch: StepBatch | None = None
     text: str = ""
+    id: str = ""
+    """Which coordinator emitted it, and as its how many-th: `<token>-<number>`."""
 
 
 class Coordinator:
@@ -48,13 +53,17 @@ class Coordinator:
         engines: Sequence[Any],
         make_stream: Callable[[str], Any],
         steps: int,
+        group_filter: GroupFilter = "outcome",
     ):
         """`make_stream` builds the run's Ray Data pipeline, whose source calls `lease` with the token that it is given
-        and whose last stage calls `deliver`; `steps` ends the run."""
+        and whose last stage calls `deliver`; `steps` ends the run; `group_filter` is the learner's."""
         self._config = config
         self._engines = list(engines)
         self._make_stream = make_stream
         self._steps = steps
+        self._group_filter = group_filter
+        self._out: dict[int, str] = {}
+        self._told_room = False
         self._book: LeaseBook | None = None
         self._publication: Any = None
         self._batch: StepBatch | None = None
@@ -63,7 +72,7 @@ class Coordinator:
         self._fatal = ""
         self._changed = asyncio.Condition()
         self._events: list[Event] = []
-        self._errors: dict[str, int] = {}
+        self._token, self._emitted, self._handled = uuid.uuid4().hex[:12], 0, 0
         self._waited = 0.0
         self._recorded = time.monotonic()
         self._pipeline: threading.Thread | None = None
@@ -71,7 +80,7 @@ class Coordinator:
         self._delivered = 0
         self._loop = asyncio.get_event_loop()
         if _was_lost():
-            self._events.append(Event("note", text="the coordinator was started again: what it held is issued anew"))
+            self._emit(Event("note", text="the coordinator was started again: its leases are reissued"))
 
     async def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> dict[str, Any]:
         """A learner starts or has restarted: forgets what came after `ledger`, has the engines load its policy.
@@ -93,11 +102,11 @@ class Coordinator:
             ledger=state,
             epoch=epoch,
             steps=self._steps,
+            group_filter=self._group_filter,
         )
-        self._events.append(Event("begin", state.version))
+        self._emit(Event("begin", state.version))
         if epoch:
-            text = f"the learner was started again and goes on after step {state.version}"
-            self._events.append(Event("note", text=text))
+            self._emit(Event("note", text=f"the learner was started again and goes on after step {state.version}"))
         self._recorded = time.monotonic()
         if self._pipeline is None:
             self._pipeline = threading.Thread(target=self._run_pipeline, name="stream", daemon=True)
@@ -127,20 +136,29 @@ class Coordinator:
             if self._book.fail(lease):
                 continue
             if lease.epoch == self._epoch:
-                self._events.append(Event("note", text=f"problem {lease.sequence} of the stream given up: {reason}"))
+                self._emit(Event("note", text=f"problem {lease.sequence} of the stream given up: {reason}"))
         await self._notify()
 
     async def get_batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> StepBatch | None:
         """The groups that the step numbered `step` (0 is the first) trains on: the same for all ranks.
 
-        None: the run is to end now. Raises ValueError where another start has replaced this one.
+        None: the run is to end now. Raises ValueError where another start has replaced this one, and for a rank that
+        asks for a step whose groups have made way for a later one's.
         """
         began = time.monotonic()
         while self._batch is None or self._batch.step != step:
             self._check(epoch)
             if self._over():
                 return None
-            batch = self._book.take() if self._book is not None else None
+            version = self._book.version if self._book is not None else -1
+            if version > step:
+                raise ValueError(
+                    f"rank {rank} of {world_size} asks for the groups of step {step}, and the run is at {version}: "
+                    "they are gone, and others would go under a wrong number; the learner must start again from its "
+                    "checkpoint"
+                )
+            # Not before the version is published: groups of this step would go out under the number of the one before.
+            batch = self._book.take() if version == step else None
             if batch is not None:
                 self._batch = batch
                 await self._notify()
@@ -172,24 +190,56 @@ class Coordinator:
         batch = self._batch if self._batch is not None and self._batch.step == step else None
         before, self._recorded = self._recorded, time.monotonic()
         times = {"seconds/wait_for_batch": self._waited, "seconds/whole_step": self._recorded - before}
-        self._events.append(Event("step", step + 1, {**metrics, **times}, batch))
+        counted = {"samples/short_of_room": self._short_of_room(step, batch)} if batch is not None else {}
+        self._emit(Event("step", step + 1, {**metrics, **times, **counted}, batch))
         await self._notify()
 
-    async def events(self, seconds: float = 1.0) -> list[Event]:
-        """Events since the last call; waits up to `seconds` for one."""
+    def _short_of_room(self, step: int, batch: StepBatch) -> int:
+        longest, room = self._config.sampling.max_tokens, self._config.engine.max_model_len
+        count = short_of_room(batch.groups, longest, room)
+        if count and not self._told_room:
+            self._told_room = True
+            text = (
+                f"{count} samples of step {step + 1} had fewer than rollout.sampling.max_tokens {longest} tokens to "
+                f"answer in: their prompts leave less of rollout.engine.max_model_len {room}"
+            )
+            self._emit(Event("note", text=text))
+        return count
+
+    async def settle(self, epoch: int) -> None:
+        """Waits until the driver has dealt with all that was recorded so far: only then may a checkpoint claim it.
+
+        Were this actor to die after the checkpoint, nobody would record those steps again. Raises TimeoutError.
+        """
+        emitted, deadline = self._emitted, time.monotonic() + SETTLE_SECONDS
+        while self._handled < emitted and not self._fatal:
+            self._check(epoch)
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the driver of the run has not taken {emitted - self._handled} records of steps for "
+                    f"{SETTLE_SECONDS:.0f} s, and no checkpoint is written before it has"
+                )
+            await self._wait(1.0)
+
+    async def events(self, seconds: float = 1.0, handled: str = "") -> list[Event]:
+        """Events in their order, from the first that the caller has not dealt with; waits up to `seconds` for one.
+
+        `handled` is the id of the last event that the caller has dealt with. What it has not is kept and sent again: an
+        answer may be lost on its way.
+        """
+        token, _, number = handled.rpartition("-")
+        if token == self._token and int(number) > self._handled:
+            self._handled = int(number)
+            self._events = [event for event in self._events if int(event.id.rpartition("-")[2]) > self._handled]
+            await self._notify()
         if not self._events and not self._fatal:
             await self._wait(seconds)
-        events, self._events = self._events, []
-        return events
+        return list(self._events)
 
     async def current_policy(self, engine: str) -> Publication:
         """What an engine that came back empty must load."""
-        self._events.append(Event("note", text=f"{engine} was started again and is given the current policy"))
+        self._emit(Event("note", text=f"{engine} was started again and is given the current policy"))
         return await self._publication
-
-    async def engine_stats(self) -> list[dict[str, Any]]:
-        """Totals and clocks of every engine."""
-        return list(await asyncio.gather(*(e.stats.remote() for e in self._engines)))
 
     async def stop(self) -> None:
         """Ends the run at the next step boundary: `get_batch` and `lease` answer None."""
@@ -199,7 +249,7 @@ class Coordinator:
     async def fail(self, reason: str) -> None:
         """Ends the run with an error that the driver reports."""
         self._fatal = self._fatal or reason
-        self._events.append(Event("fatal", text=reason))
+        self._emit(Event("fatal", text=reason))
         await self._notify()
 
     async def status(self) -> dict[str, Any]:
@@ -228,18 +278,41 @@ class Coordinator:
         began = time.monotonic()
         # The coordinator owns the object: one that a learner owned would be lost with it.
         self._publication = ray.put(publication)
+        patience = self._config.engine.patience_seconds
         try:
-            reports = await asyncio.gather(*(e.load.remote(self._publication) for e in self._engines))
+            reports, out = await asyncio.to_thread(
+                load_policies, self._engines, self._publication, patience, tuple(self._out)
+            )
         except ray.exceptions.RayTaskError as error:
             await self.fail(str(error.cause))
             return {}
+        except NoEngine as error:
+            await self.fail(str(error))
+            return {}
+        self._note_engines(out)
+        reports = list(reports.values())
         return {
             "seconds": time.monotonic() - began,
             "engine_seconds": max(r["seconds"] for r in reports),
             "bytes": reports[0]["bytes"],
             "canary_gap": max(r["canary_gap"] for r in reports),
+            "engines_out": len(out),
             "engines": [{k: r[k] for k in ("engine", "samples", "completion_tokens", "clock")} for r in reports],
         }
+
+    def _note_engines(self, out: dict[int, str]) -> None:
+        """Says which engines have gone out, and which are back, since the publication before."""
+        of = len(self._engines)
+        for number in sorted(out.keys() - self._out.keys()):
+            text = f"engine number {number} of {of} is out ({out[number]}): the run goes on with the others"
+            self._emit(Event("note", text=text))
+        for number in sorted(self._out.keys() - out.keys()):
+            self._emit(Event("note", text=f"engine number {number} of {of} is back, with the current policy"))
+        self._out = out
+
+    def _emit(self, event: Event) -> None:
+        self._emitted += 1
+        self._events.append(replace(event, id=f"{self._token}-{self._emitted}"))
 
     def _run_pipeline(self) -> None:
         failures = 0
@@ -269,7 +342,7 @@ class Coordinator:
     def _pipeline_died(self, failures: int, error: str) -> None:
         if self._book is not None:
             self._book.reissue_all()
-        self._events.append(Event("note", text=f"the stream is rebuilt (failure {failures}): {error}"))
+        self._emit(Event("note", text=f"the stream is rebuilt (failure {failures}): {error}"))
 
     async def _notify(self) -> None:
         async with self._changed:

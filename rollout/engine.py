@@ -5,10 +5,9 @@ Nothing here knows of Ray: `rollout.fleet` wraps this class into an actor.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,14 +17,23 @@ from typing import Any
 import numpy as np
 
 from problems.problem import Sample
-from rollout.backends import Backend, EngineSpec, Request, open_backend, resolve_dtype
+from rollout.adapter_config import check_adapter_config
+from rollout.adapter_folder import adapter_folder
+from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair import FairGate
-from rollout.policy import Canary, PolicyVersion, Publication, average_of
+from rollout.load_proof import LoadMismatch, check_load, expected_checksums
+from rollout.policy import Canary, PolicyVersion, Publication, average_of, weights_checksum
 from rollout.prompts import CompletionDecoder
 
-CANARY_BOUNDS = {"float32": 1e-4, "bfloat16": 0.15, "float16": 0.05}
-"""Largest |engine - learner| log-probability of a rightly loaded adapter, by the engine's dtype."""
+CANARY_BOUNDS = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
+"""Mean |engine - learner| log-probability over a canary's tokens above which a load is grossly wrong, by the coarser
+dtype of the two. Sound ones: 2e-5 in float32; 0.02 to 0.04 in bfloat16 (Gemma 3 270M)."""
+
+
+def canary_bound(*dtypes: str) -> float:
+    """The bound where engine and learner compute in `dtypes`: that of the coarser one."""
+    return max(CANARY_BOUNDS[dtype] for dtype in dtypes)
 
 
 class PolicyMismatch(RuntimeError):
@@ -72,7 +80,9 @@ class LoadReport:
     seconds: float
     bytes: int
     canary_gap: float
-    """Largest |engine - learner| log-probability over the canary's tokens; NaN without a canary."""
+    """Mean |engine - learner| log-probability over the canary's tokens; NaN without a canary."""
+    proven: int = 0
+    """Tensors whose checksums in the engine are those of what was published."""
 
 
 @dataclass(slots=True)
@@ -93,17 +103,16 @@ class Engine:
         self.name = name
         self.spec = spec
         self._backend = backend or open_backend(spec)
-        self._bound = spec.config.canary_bound or CANARY_BOUNDS[resolve_dtype(spec.config)]
         self._policies: dict[str, list[_Loaded]] = {}
         # Twice what is decoded at once: vLLM always has a next sequence at hand, and a run's turn is never far.
         self._gate = FairGate(2 * spec.config.max_sequences)
         self._lora_ids = itertools.count(1)
         self._request_ids = itertools.count()
-        shm = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self._folder = Path(tempfile.mkdtemp(prefix="crucible-adapters-", dir=shm))
+        self._folder = adapter_folder()
         self.tokenizer = _tokenizer(spec.model)
         self._text = CompletionDecoder(self.tokenizer)
         self._stats = EngineStats()
+        self._loading = asyncio.Lock()
 
     async def warm_up(self) -> None:
         """Runs prefill, decode and scoring once: the first call of each shape compiles kernels and takes seconds."""
@@ -121,32 +130,43 @@ class Engine:
         return bool(versions) and versions[-1].policy_number >= version
 
     async def load(self, publication: Publication) -> LoadReport:
-        """Loads a policy version and proves it on its canary; requests in flight keep the version they began with.
+        """Loads a policy version and proves it; requests in flight keep the version they began with.
 
-        Raises PolicyMismatch, naming engine, version and gap, where the canary's log-probabilities disagree with the
-        learner's; the version is then not served.
+        First proof: the checksums of all its tensors as the engine holds them, exact in any dtype. Second: the canary,
+        for gross faults. Raises PolicyMismatch, naming engine, version and difference, where either fails; the version
+        is then not served.
         """
         began = time.perf_counter()
         # First the average: whoever finds the policy held finds its average too.
         parts = [part for part in (publication.average, publication) if part is not None]
-        gaps = [await self._load(part) for part in parts]
+        async with self._loading:  # in the order of arrival: the last of a run's list is its current policy
+            proofs = [await self._load(part) for part in parts]
         seconds = time.perf_counter() - began
         self._backend.clock.load += seconds
-        return LoadReport(seconds, sum(len(part.policy.weights) for part in parts), max(gaps))
+        size = sum(len(part.policy.weights) for part in parts)
+        return LoadReport(seconds, size, max(gap for gap, _ in proofs), sum(proven for _, proven in proofs))
 
-    async def _load(self, publication: Publication) -> float:
-        """Loads one policy without its average; returns the canary's gap."""
+    async def _load(self, publication: Publication) -> tuple[float, int]:
+        """Loads one policy without its average; returns the canary's gap and how many tensors are proven."""
         policy = publication.policy
+        if publication.checksum and publication.checksum != weights_checksum(policy.weights):
+            raise self._mismatch(policy, "the tensors that reached it are others than the learner's")
         loaded = await self._install(policy)
-        gap = float("nan")
-        if publication.canary is not None:
-            gap = await self._prove(publication.canary, loaded, policy)
+        gap, proven = float("nan"), 0
+        try:
+            if loaded.lora is not None:
+                proven = await self._prove_tensors(loaded, policy)
+            if publication.canary is not None:
+                gap = await self._prove_canary(publication.canary, loaded, policy)
+        except PolicyMismatch:
+            await self._free(loaded)
+            raise
         # A version that rolls a run back (it resumed from a checkpoint) replaces all that came after it.
         versions = self._policies.setdefault(policy.run, [])
         versions.append(loaded)
         await self._retire(policy.run)
         self._stats.loads += 1
-        return gap
+        return gap, proven
 
     async def generate(self, request: GroupRequest) -> list[Sample]:
         """The G samples of a group, in the order of their seeds.
@@ -212,9 +232,17 @@ class Engine:
         self._stats.seconds = self._backend.clock.as_dict()
         return self._stats
 
+    def failure(self) -> str:
+        """Why vLLM cannot go on, for the process to end; "" while it can."""
+        return self._backend.failure()
+
     async def close(self) -> None:
         """Stops vLLM and removes the adapters' files."""
         await self._backend.close()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Removes the adapters' files, which no engine after this one can use."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _install(self, policy: PolicyVersion) -> _Loaded:
@@ -225,28 +253,48 @@ class Engine:
         lora_id = next(self._lora_ids)
         # Name and path are both keys of vLLM's prefix cache: neither is ever used for other weights, even when a run
         # that was rolled back publishes the same number again.
-        path = policy.write(self._folder / str(lora_id))
-        lora = LoRARequest(f"{policy.name}-{lora_id}", lora_id, str(path))
         try:
+            check_adapter_config(policy.lora_config, policy.name)
+            path = policy.write(self._folder / str(lora_id))
+            lora = LoRARequest(f"{policy.name}-{lora_id}", lora_id, str(path))
             await self._backend.add_lora(lora)
         except ValueError as error:
-            shutil.rmtree(path.parent, ignore_errors=True)
+            shutil.rmtree(self._folder / str(lora_id), ignore_errors=True)
             raise ValueError(f"{self.name} refuses the adapter {policy.name}: {error}") from error
         return _Loaded(policy.number, policy.adapter_hash, lora, path.parent)
 
-    async def _prove(self, canary: Canary, loaded: _Loaded, policy: PolicyVersion) -> float:
+    async def _prove_tensors(self, loaded: _Loaded, policy: PolicyVersion) -> int:
+        placed = self.spec.config.tensor_parallel == 1
+        expected = await asyncio.to_thread(expected_checksums, policy, resolve_dtype(self.spec.config), placed)
+        try:
+            reports = await self._backend.adapter_checksums(loaded.lora.lora_int_id, list(expected), placed)
+            return check_load(expected, reports)
+        except EngineDead:
+            raise
+        except LoadMismatch as error:
+            raise self._mismatch(policy, str(error)) from error
+        except Exception as error:
+            raise self._mismatch(policy, f"what it holds cannot be read: {reason_of(error)}") from error
+
+    async def _prove_canary(self, canary: Canary, loaded: _Loaded, policy: PolicyVersion) -> float:
+        dtypes = resolve_dtype(self.spec.config), canary.dtype
+        bound = self.spec.config.canary_bound or canary_bound(*dtypes)
         got = await self._score(canary.prompt_ids.tolist(), canary.completion_ids.tolist(), loaded)
-        gap = float(np.max(np.abs(got - canary.logprobs)))
-        if gap > self._bound or not np.isfinite(gap):
-            await self._free(loaded)
-            raise PolicyMismatch(
-                f"{self.name} does not compute policy version {policy.number} of run {policy.run} (adapter "
-                f"{policy.adapter_hash or 'none'}): its canary's log-probabilities differ from the learner's by up to "
-                f"{gap:.3g}, and {self._bound:.3g} is allowed in {resolve_dtype(self.spec.config)}. The adapter is "
-                f"stale, missing or of another base model than {self.spec.model}; raise engine.canary_bound only if "
-                f"the learner computes in another dtype"
+        gap = float(np.mean(np.abs(got - canary.logprobs)))
+        if gap > bound or not np.isfinite(gap):
+            raise self._mismatch(
+                policy,
+                f"its canary's log-probabilities differ from the learner's by {gap:.3g} in the mean, and {bound:.3g} "
+                f"is allowed with {dtypes[0]} here and {dtypes[1]} there. The base model is another one than "
+                f"{self.spec.model}, or computed otherwise; raise engine.canary_bound only if you know why",
             )
         return gap
+
+    def _mismatch(self, policy: PolicyVersion, why: str) -> PolicyMismatch:
+        return PolicyMismatch(
+            f"{self.name} does not compute policy version {policy.number} of run {policy.run} (adapter "
+            f"{policy.adapter_hash or 'none'}): {why}"
+        )
 
     async def _score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], loaded: _Loaded) -> np.ndarray:
         from vllm import SamplingParams

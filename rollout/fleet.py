@@ -1,13 +1,17 @@
 """The fleet: engines as long-lived named Ray actors.
 
-An actor that dies is restarted by Ray and comes back empty; the first request that it cannot answer makes it fetch the
-run's current policy from the run's coordinator, so nobody has to notice the restart.
+An actor whose vLLM cannot go on ends its process. Ray restarts it, and it comes back empty: the first request that it
+cannot answer makes it fetch the run's current policy, so nobody has to notice the restart. What was asked of it in the
+meantime fails at once, for whoever asked to turn to another engine.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +19,21 @@ import numpy as np
 
 from problems.problem import Group, Problem
 from rollout.admission import Lease
+from rollout.backends import EngineDead
 from rollout.config import Sampling
 from rollout.policy import Publication
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
 
 NAMESPACE = "crucible"
+
+HEALTH_SECONDS = 1.0
+"""How often an engine's process looks whether its vLLM can go on; and how long it then stays, for its last answers."""
+RESTART_PAUSE = 10.0
+"""Seconds before another try where an engine that was restarted cannot start: the memory may not be free yet."""
+
+
+class NoEngine(RuntimeError):
+    """No engine of the fleet answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,22 @@ class RolloutJob:
     averaged: int = 0
     """How many of the group are drawn from the moving average of the policy."""
     coordinator: str = ""
-    """Name of the actor that holds the run's current policy; "" where the policy was loaded by hand."""
+    """Name of the actor that holds the run's current policy; "" where there is one policy all along: `publication`."""
+    publication: Any = field(default=None, repr=False)
+    """Reference to the one policy, for an engine that comes back without it."""
+    patience_seconds: float = 600.0
+    """An engine that has work and answers nothing for this long is out, and the work goes to another."""
+
+
+def answer_room(prompt_tokens: int, max_model_len: int) -> int:
+    """Tokens that a prompt leaves for the answer."""
+    return max_model_len - prompt_tokens
+
+
+def short_of_room(groups: Iterable[Group], max_tokens: int, max_model_len: int) -> int:
+    """Samples that had fewer than `max_tokens` to answer in, because their prompts are long."""
+    samples = [sample for group in groups for sample in group.samples]
+    return sum(answer_room(len(sample.prompt_ids), max_model_len) < max_tokens for sample in samples)
 
 
 def sample_seeds(seed: int, sequence: int, group_size: int) -> tuple[int, ...]:
@@ -46,11 +75,11 @@ class EngineActor:
     """Thin Ray shell around `rollout.engine.Engine`; every method may run while others wait."""
 
     def __init__(self, spec: Any, name: str):
-        from rollout.engine import Engine
-
-        self._engine = Engine(spec, name)
+        self._engine = _open_engine(spec, name)
         self._builders: dict[str, PromptBuilder] = {}
         self._pull: Any = None
+        # A thread: it must see the end also while the event loop waits for something of the engine.
+        threading.Thread(target=_end_with, args=(self._engine,), name="engine-health", daemon=True).start()
 
     async def ready(self) -> dict[str, Any]:
         """Runs every kernel once, so that the first real request is not slower than the others."""
@@ -64,6 +93,7 @@ class EngineActor:
             "seconds": report.seconds,
             "bytes": report.bytes,
             "canary_gap": report.canary_gap,
+            "proven": report.proven,
             **await self.stats(),
         }
 
@@ -78,7 +108,7 @@ class EngineActor:
         from rollout.engine import GroupRequest, PolicyMissing
 
         prompt = self._builder(job.prompt).build(problem)
-        room = self._engine.spec.config.max_model_len - len(prompt.ids)
+        room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
         if room < 1:
             raise ValueError(
                 f"the prompt of {problem.id} has {len(prompt.ids)} tokens and rollout.engine.max_model_len is "
@@ -144,9 +174,45 @@ class EngineActor:
         async with self._pull:
             if self._engine.holds(job.run, version):
                 return
-            coordinator = ray.get_actor(job.coordinator, namespace=NAMESPACE)
-            publication = await coordinator.current_policy.remote(self._engine.name)
+            if job.coordinator:
+                coordinator = ray.get_actor(job.coordinator, namespace=NAMESPACE)
+                sent = coordinator.current_policy.remote(self._engine.name)
+            else:
+                sent = job.publication
+            try:
+                publication = await asyncio.wait_for(sent, job.patience_seconds)
+            except TimeoutError:
+                raise TimeoutError(
+                    f"{self._engine.name} waited {job.patience_seconds:.0f} s for the policy of run {job.run} from "
+                    f"{job.coordinator or 'the object store'}"
+                ) from None
             await self._engine.load(publication)
+
+
+def _open_engine(spec: Any, name: str) -> Any:
+    """The engine. One that was up before is tried again until it starts: Ray gives an actor up whose start raises."""
+    import ray
+
+    from rollout.engine import Engine
+
+    try:
+        return Engine(spec, name)
+    except Exception as error:
+        if not ray.get_runtime_context().was_current_actor_reconstructed:
+            raise
+        print(f"{name} cannot start again: {error}; next try in {RESTART_PAUSE:.0f} s", file=sys.stderr, flush=True)
+        time.sleep(RESTART_PAUSE)
+        os._exit(1)
+
+
+def _end_with(engine: Any) -> None:
+    """Ends this process when the engine cannot go on, so that Ray starts it again."""
+    while not (failure := engine.failure()):
+        time.sleep(HEALTH_SECONDS)
+    print(f"{engine.name}: {failure}; its process ends, for Ray to start it again", file=sys.stderr, flush=True)
+    engine.remove_files()
+    time.sleep(HEALTH_SECONDS)  # what is in flight is answered with the error
+    os._exit(1)
 
 
 def start_fleet(
@@ -165,7 +231,7 @@ def start_fleet(
             name=name,
             namespace=NAMESPACE,
             max_restarts=-1,
-            max_task_retries=-1,
+            max_task_retries=0,  # whoever asks has other engines to turn to, and a deadline
             max_concurrency=1024,
             scheduling_strategy="DEFAULT",
             **resources,
@@ -180,16 +246,106 @@ def silent(engines: Sequence[Any], seconds: float = 5.0) -> list[int]:
 
     asked = [engine.stats.remote() for engine in engines]
     answered, _ = ray.wait(asked, num_returns=len(asked), timeout=seconds)
-    return [number for number, one in enumerate(asked) if one not in answered]
+    return [number for number, one in enumerate(asked) if one not in answered or _failed(one)]
 
 
 def await_ready(engines: Sequence[Any], seconds: float = 600.0) -> None:
     """Waits until all engines answer. Raises the engine's own error where one cannot start, or TimeoutError."""
     import ray
 
+    waiting = {engine.ready.remote(): number for number, engine in enumerate(engines)}
+    deadline = time.monotonic() + seconds
+    while waiting:
+        done, _ = ray.wait(list(waiting), num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
+        if not done:
+            raise TimeoutError(
+                f"engine number {_listed(waiting.values())} of {len(engines)} was not up after {seconds:.0f} s; "
+                "`ray status` tells whether the cluster has room for it"
+            )
+        for one in done:
+            ray.get(one)
+            del waiting[one]
+
+
+def load_policies(
+    engines: Sequence[Any], publication: Any, seconds: float, known_out: Collection[int] = ()
+) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Has all engines load and prove a policy, given by reference, and goes on without those that cannot.
+
+    Returns the reports of those that have, and why the others have not, by number. An engine that is dead is not waited
+    for, one that is silent for `seconds`, and one of `known_out` only until the others are done: all three fetch the
+    policy when work reaches them. Raises what an engine says of the policy itself, and NoEngine where none is left.
+    """
+    import ray
+
+    deadline = time.monotonic() + seconds
+    reports: dict[int, dict[str, Any]] = {}
+    out: dict[int, str] = {}
+    waiting = {engine.load.remote(publication): number for number, engine in enumerate(engines)}
+    while waiting and time.monotonic() < deadline:
+        if reports and set(waiting.values()) <= set(known_out):
+            break
+        done, _ = ray.wait(list(waiting), num_returns=1, timeout=min(1.0, max(0.0, deadline - time.monotonic())))
+        for one in done:
+            number = waiting.pop(one)
+            try:
+                reports[number] = ray.get(one)
+                out.pop(number, None)
+            except ray.exceptions.RayError as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(cause, EngineDead):
+                    raise
+                out[number] = _why(error)
+        if not waiting and not reports:
+            # All are gone, perhaps to come back: a run of one engine waits for it.
+            time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
+            waiting = {engine.load.remote(publication): number for number, engine in enumerate(engines)}
+    out |= {number: f"no answer within {seconds:.0f} s" for number in waiting.values() if number not in out}
+    if not reports:
+        raise NoEngine(f"none of {len(engines)} engines could load the policy: {out_line(out, len(engines))}")
+    return reports, out
+
+
+def first_answer(engines: Sequence[Any], ask: Callable[[Any], Any], seconds: float, what: str) -> Any:
+    """The answer of the first engine that gives one to the call that `ask` makes of it.
+
+    Raises NoEngine, naming `what` was awaited; an engine's own error where it lives and raises.
+    """
+    import ray
+
+    errors = {}
+    for number, engine in enumerate(engines):
+        try:
+            return ray.get(ask(engine), timeout=seconds)
+        except ray.exceptions.RayTaskError as error:
+            if not isinstance(error.cause, EngineDead):
+                raise
+            errors[number] = _why(error)
+        except ray.exceptions.RayError as error:
+            errors[number] = _why(error)
+    raise NoEngine(f"{what} could not be had of any engine: {out_line(errors, len(engines))}")
+
+
+def out_line(out: Mapping[int, str], engines: int) -> str:
+    """Which of the engines are out, and why."""
+    return "; ".join(f"engine number {number} of {engines} is out ({why})" for number, why in sorted(out.items()))
+
+
+def _failed(one: Any) -> bool:
+    import ray
+
     try:
-        ray.get([engine.ready.remote() for engine in engines], timeout=seconds)
-    except ray.exceptions.GetTimeoutError as error:
-        raise TimeoutError(
-            f"engines were not up after {seconds:.0f} s; `ray status` tells whether the cluster has room for them"
-        ) from error
+        ray.get(one)
+    except ray.exceptions.RayError:
+        return True
+    return False
+
+
+def _why(error: Exception) -> str:
+    """One line on why an engine did not answer."""
+    text = str(getattr(error, "cause", None) or error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,28 @@ def average_of(run: str) -> str:
     return f"{run}-average"
 
 
+def weights_checksum(weights: bytes) -> str:
+    """Identity of the tensors in a safetensors file of float32, whatever their order: `tensors_checksum` of them."""
+    size = int.from_bytes(weights[:8], "little")
+    header = {k: v for k, v in json.loads(weights[8 : 8 + size]).items() if k != "__metadata__"}
+    body = memoryview(weights)[8 + size :]
+    return _tensors_sha((name, v["shape"], body[slice(*v["data_offsets"])]) for name, v in header.items())
+
+
+def tensors_checksum(tensors: Mapping[str, np.ndarray]) -> str:
+    """Identity of float32 tensors by name."""
+    plain = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
+    return _tensors_sha((name, list(value.shape), memoryview(value).cast("B")) for name, value in plain.items())
+
+
+def _tensors_sha(tensors: Iterable[tuple[str, list[int], memoryview]]) -> str:
+    digest = hashlib.sha256()
+    for name, shape, content in sorted(tensors, key=lambda one: one[0]):
+        digest.update(f"{name}{shape}".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Canary:
     """Fixed tokens with the log-probabilities that the learner computes for them under one policy version."""
@@ -82,6 +104,8 @@ class Canary:
     """int32 [completion length]."""
     logprobs: np.ndarray
     """float32 [completion length], at temperature 1."""
+    dtype: str = "float32"
+    """Numbers in which the learner computes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,3 +116,5 @@ class Publication:
     canary: Canary | None = None
     average: Publication | None = None
     """The moving average of the policy, for runs that sample from it too: a policy of the run `average_of(run)`."""
+    checksum: str = ""
+    """The learner's own `tensors_checksum` of the policy's weights; "" where no learner is at hand."""

@@ -26,7 +26,7 @@ from rollout.balance import Balancer
 from rollout.fleet import NAMESPACE, RolloutJob
 
 TRIES = 4
-"""Times that a group is asked of an engine before its lease is given back."""
+"""Times that a group is asked of a living engine before its lease is given back."""
 
 LIGHT = {"num_cpus": 0.01}
 """What a stage asks for that only waits: enough that Ray Data never starts a second node for it."""
@@ -93,25 +93,43 @@ class RolloutStage:
         yield pack([(lease, problem, group) for (lease, problem), group in zip(items, groups, strict=True)])
 
     async def _answer(self, lease: Lease, problem: Problem) -> Any:
+        """The group, or why there is none.
+
+        Engines that are out are waited for as long as one may be silent; what living ones raise is tried TRIES times.
+        """
         import ray
 
-        error = "no engine"
-        for attempt in range(TRIES):
-            index, answered = self._balancer.begin(time.monotonic()), False
+        tries, failed_at, error = 0, 0.0, ""
+        while tries < TRIES and (not error or time.monotonic() - failed_at < self._job.patience_seconds):
+            index, answered, failed = self._balancer.begin(time.monotonic()), False, False
             try:
-                group = await self._engines[index].rollout.remote(self._job, lease, problem)
+                asked = self._engines[index].rollout.remote(self._job, lease, problem)
+                group = await self._within_patience(index, asked)
                 answered = True
                 return group
-            except ray.exceptions.RayTaskError as failed:
-                if isinstance(failed.cause, ValueError):
-                    return str(failed.cause)
-                error = f"{type(failed.cause).__name__}: {failed.cause}"
-            except ray.exceptions.RayError as failed:
-                error = f"{type(failed).__name__}: {failed}"
+            except ray.exceptions.RayTaskError as raised:
+                if isinstance(raised.cause, ValueError):
+                    return str(raised.cause)
+                tries, failed = tries + 1, True
+                reason = f"{type(raised.cause).__name__}: {raised.cause}"
+            except (ray.exceptions.RayError, TimeoutError) as raised:
+                failed = True
+                reason = f"engine number {index} of {len(self._engines)} is out: {str(raised).strip().splitlines()[0]}"
             finally:
-                self._balancer.end(index, time.monotonic(), answered)
-            await asyncio.sleep(0.2 * 2**attempt * (0.5 + random.random()))
+                self._balancer.end(index, time.monotonic(), answered, failed)
+            failed_at, error = failed_at if error else time.monotonic(), reason
+            await asyncio.sleep(min(2.0, 0.2 * 2**tries) * (0.5 + random.random()))
         return error
+
+    async def _within_patience(self, index: int, reference: Any) -> Any:
+        """What `reference` stands for. Raises TimeoutError where its engine has long answered nothing at all."""
+        answer = asyncio.ensure_future(reference)
+        while not (await asyncio.wait({answer}, timeout=min(5.0, self._job.patience_seconds)))[0]:
+            silence = self._balancer.silence(index, time.monotonic())
+            if silence >= self._job.patience_seconds:
+                answer.cancel()
+                raise TimeoutError(f"it has answered nothing for {silence:.0f} s")
+        return answer.result()
 
 
 def rollout_stream(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from problems.problem import Group
-from train.config import Estimator, GroupFilter
+from problems.problem import Group, GroupFilter, informative
+from train.config import Estimator
 
 STD_OFFSET = 1e-4
 """Added to a group's standard deviation before dividing, as in TRL."""
@@ -45,32 +45,6 @@ def advantages(rewards_P_G: np.ndarray, estimator: Estimator) -> np.ndarray:
     elif estimator != "mean_only":
         raise ValueError(f"no advantage estimator is called {estimator!r}; use group_std, mean_only or leave_one_out")
     return np.where(scored_P_G, centred_P_G, np.nan)
-
-
-def informative(group: Group, group_filter: GroupFilter) -> bool:
-    """Whether a group can teach anything under the filter.
-
-    outcome: at least one scored sample passes and at least one does not; differences of partial credit
-    inside an all-fail group do not count. reward: at least two scored samples have different rewards. off:
-    at least two samples are scored. Raises ValueError for a group without rewards, or without verdicts
-    where the outcome is asked for.
-    """
-    if len(group.rewards) != len(group.samples):
-        raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.rewards)} rewards for "
-            f"{len(group.samples)} samples: reward it before training on it"
-        )
-    scored = [i for i, reward in enumerate(group.rewards) if reward is not None]
-    if group_filter == "off":
-        return len(scored) > 1
-    if group_filter == "reward":
-        return len({group.rewards[i] for i in scored}) > 1
-    if len(group.verdicts) != len(group.samples):
-        raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
-            f"{len(group.samples)} samples: verify it, or use group_filter=reward"
-        )
-    return len({group.verdicts[i].passed for i in scored}) > 1
 
 
 def group_advantages(group: Group, group_filter: GroupFilter, estimator: Estimator) -> list[float | None]:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,17 @@ class Checkpoint:
     """What the caller gave to `save`."""
 
 
-def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any], keep: int) -> Checkpoint:
+def save(
+    folder: Path,
+    learner: Learner,
+    policy: PolicyVersion,
+    ledger: Mapping[str, Any],
+    keep: int,
+    settle: Callable[[], None] = lambda: None,
+) -> Checkpoint:
     """Writes `<folder>/<step>` for the learner's step and drops all but the newest `keep`.
+
+    `settle` is called when all of it is written, before it counts: what it raises leaves the checkpoint out.
 
     Checkpoints of the same and of later steps are dropped too: they belong to a course that was rolled
     back. `ledger` must be JSON. Nothing under a numbered name is ever half-written, whenever the process
@@ -72,6 +81,7 @@ def save(folder: Path, learner: Learner, policy: PolicyVersion, ledger: Mapping[
     (aside / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
     for path in (*aside.iterdir(), aside):
         _sync(path)
+    settle()
     for path in reversed(_numbered(folder)):
         if int(path.name) >= learner.steps_done:
             _drop(path)

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from problems.problem import GroupFilter
+
 Loss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "cispo"]
 Estimator = Literal["group_std", "mean_only", "leave_one_out"]
-GroupFilter = Literal["outcome", "reward", "off"]
 Correction = Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 Covariance = Literal["off", "clip_cov", "kl_cov"]
 

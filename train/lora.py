@@ -22,7 +22,8 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rollout.policy import PolicyVersion
+from rollout.adapter_config import TENSOR, check_adapter_config, layer_scale
+from rollout.policy import PolicyVersion, tensors_checksum
 from train.config import TrainConfig
 
 _ADAPTER = "default"
@@ -40,6 +41,7 @@ class Adapter:
         """
         targets = _target_modules(base, config)
         self.base = {"model": base.name_or_path, "fingerprint": fingerprint(base)}
+        self.dtype = str(base.dtype).removeprefix("torch.")
         alpha = int(config.lora_alpha) if config.lora_alpha.is_integer() else config.lora_alpha
         lora = LoraConfig(
             r=config.lora_r,
@@ -81,18 +83,35 @@ class Adapter:
         weights = save_safetensors(shaped, metadata={"format": "pt"})
         return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config, base=self.base)
 
+    def checksum(self) -> str:
+        """Identity of the weights as they are now: engines compare it with that of what they were sent."""
+        return tensors_checksum({name: value.detach().cpu().numpy() for name, value in self.parameters.items()})
+
     def copy(self) -> dict[str, Tensor]:
         """The weights as they are now, by the names of `parameters`."""
         return {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def load(self, policy: PolicyVersion) -> None:
-        """Takes over the weights of `policy`, in place.
+        """Takes over what `policy` computes, in place: where its layers are scaled otherwise (lora_alpha, use_rslora,
+        alpha_pattern), B takes up the difference.
 
-        Raises ValueError where they are not of this adapter's layers and shapes, and for the bare base model.
+        Raises ValueError where they are not of this adapter's layers and shapes, where its configuration asks for what
+        is not computed here, naming the field, and for the bare base model.
         """
         if not policy.weights:
             raise ValueError(f"{policy.name} is the base model without adapter: there is nothing to load")
-        self.load_tensors(load_safetensors(policy.weights), policy.name)
+        check_adapter_config(policy.lora_config, f"adapter {policy.name}")
+        tensors = load_safetensors(policy.weights)
+        if policy.lora_config:
+            tensors = {name: self._rescaled(name, tensor, policy.lora_config) for name, tensor in tensors.items()}
+        self.load_tensors(tensors, policy.name)
+
+    def _rescaled(self, name: str, tensor: Tensor, config: Mapping[str, Any]) -> Tensor:
+        found = TENSOR.fullmatch(name)
+        if found is None or found[2] == "A":
+            return tensor
+        ratio = layer_scale(config, found[1]) / layer_scale(self.config, found[1])
+        return tensor if ratio == 1 else tensor.float() * ratio
 
     def load_tensors(self, tensors: Mapping[str, Tensor], source: str) -> None:
         """As `load`, from tensors by their names in the adapter file; `source` is named in errors."""

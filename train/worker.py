@@ -13,7 +13,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +65,9 @@ class Coordinator(Protocol):
 
     def record(self, epoch: int, step: int, metrics: dict[str, Any]) -> None:
         """Rank 0, after each step: its metrics."""
+
+    def settle(self, epoch: int) -> None:
+        """Rank 0, before a checkpoint counts: returns when all that was recorded is where it cannot be lost."""
 
 
 class CheckpointStore(Protocol):
@@ -131,15 +135,16 @@ def run_loop(
         if rank == 0:
             publication = _publication(learner, job)
             metrics = dict(result.metrics) | _prefixed("publish", coordinator.publish(epoch, publication))
+            record = _Recording(coordinator, epoch, result.step - 1, metrics)
             if result.step % job.config.checkpoint_every == 0 or result.step == job.steps:
-                began = time.perf_counter()
-                written, saved = _save(learner, publication.policy, ledger, job), result.step
-                metrics["seconds/checkpoint"] = time.perf_counter() - began
-            coordinator.record(epoch, result.step - 1, metrics)
+                written, saved = _save(learner, publication.policy, ledger, job, record.settled), result.step
+            else:
+                record()
         if report is not None:
             report(result, written)
     if rank == 0 and saved != learner.steps_done:
-        _save(learner, learner.policy(job.run, learner.steps_done), ledger, job)
+        settle = partial(coordinator.settle, epoch)
+        _save(learner, learner.policy(job.run, learner.steps_done), ledger, job, settle)
     return learner.steps_done
 
 
@@ -198,6 +203,10 @@ class RemoteCoordinator:
         """See `Coordinator`."""
         self._call("record", epoch, step, metrics)
 
+    def settle(self, epoch: int) -> None:
+        """See `Coordinator`."""
+        self._call("settle", epoch)
+
     def _call(self, method: str, *arguments: Any) -> Any:
         import ray
 
@@ -222,20 +231,51 @@ def _publication(learner: Learner, job: Job) -> Publication:
     average = None
     if job.publish_average:
         with learner.averaged():
-            average = Publication(learner.policy(average_of(job.run), learner.steps_done), _canary(learner, job))
-    return Publication(learner.policy(job.run, learner.steps_done), _canary(learner, job), average)
+            average = _as_it_is(learner, job, average_of(job.run))
+    return replace(_as_it_is(learner, job, job.run), average=average)
+
+
+def _as_it_is(learner: Learner, job: Job, run: str) -> Publication:
+    policy = learner.policy(run, learner.steps_done)
+    return Publication(policy, _canary(learner, job), checksum=learner.adapter.checksum())
 
 
 def _canary(learner: Learner, job: Job) -> Canary | None:
     if job.canary is None:
         return None
     prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in job.canary)
-    return Canary(prompt, completion, learner.score(prompt, completion))
+    return Canary(prompt, completion, learner.score(prompt, completion), learner.adapter.dtype)
 
 
-def _save(learner: Learner, policy: PolicyVersion, ledger: Mapping[str, Any] | None, job: Job) -> Checkpoint:
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """The metrics of a step, on their way to the driver."""
+
+    coordinator: Coordinator
+    epoch: int
+    step: int
+    metrics: dict[str, Any]
+    began: float = field(default_factory=time.perf_counter)
+
+    def __call__(self) -> None:
+        self.coordinator.record(self.epoch, self.step, self.metrics)
+
+    def settled(self) -> None:
+        """Records a step with the time that its checkpoint took, and waits: a checkpoint never counts without it."""
+        self.metrics["seconds/checkpoint"] = time.perf_counter() - self.began
+        self()
+        self.coordinator.settle(self.epoch)
+
+
+def _save(
+    learner: Learner,
+    policy: PolicyVersion,
+    ledger: Mapping[str, Any] | None,
+    job: Job,
+    settle: Callable[[], None],
+) -> Checkpoint:
     keep = job.config.keep_checkpoints
-    saved = checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, keep)
+    saved = checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, keep, settle)
     if job.store is not None:
         job.store.push(saved.path, keep)
     return saved

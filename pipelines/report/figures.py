@@ -139,15 +139,16 @@ def learning_curves(record: Record) -> list[Chart]:
 
 
 def sync_bounds(record: Record) -> dict[str, float]:
-    """Label -> largest gap that the engines accept. Two where the configuration leaves the dtype to the machine."""
+    """Label -> mean gap of a canary that the engines accept. Two where the dtype is left to the machine."""
     configured = record.setting("rollout.engine.canary_bound")
     if is_number(configured):
         return {"configured bound": configured}
-    dtype, device = record.setting("rollout.engine.dtype", "auto"), record.setting("hardware.device", "auto")
-    if dtype == "auto":
-        dtype = {"cpu": "float32", "gpu": "bfloat16"}.get(device, "auto")
-    kinds = ("float32", "bfloat16") if dtype == "auto" else (dtype,)
-    return {f"{kind} bound": CANARY_BOUNDS[kind] for kind in kinds if kind in CANARY_BOUNDS}
+    machine = {"cpu": "float32", "gpu": "bfloat16"}.get(record.setting("hardware.device", "auto"), "auto")
+    both = {record.setting(key, "auto") for key in ("rollout.engine.dtype", "train.dtype")}
+    known = {machine if dtype == "auto" else dtype for dtype in both}
+    open_, known = "auto" in known, known & CANARY_BOUNDS.keys()
+    bounds = {max({*known, kind}, key=CANARY_BOUNDS.get) for kind in (("float32", "bfloat16") if open_ else known)}
+    return {f"{kind} bound": CANARY_BOUNDS[kind] for kind in sorted(bounds, key=CANARY_BOUNDS.get)}
 
 
 SYNC_LINES = (

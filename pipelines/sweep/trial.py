@@ -88,7 +88,9 @@ def _run(
 
     initial = read_adapter(grpo.adapter, grpo.name) if grpo.adapter else None
     if fleet.engines:
-        session = Session(ray, list(fleet.engines), fleet.learner, f"{fleet.run}-{trial}", fleet.model)
+        engine, name = grpo.rollout.engine, f"{fleet.run}-{trial}"
+        engines = list(fleet.engines)
+        session = Session(ray, engines, fleet.learner, name, fleet.model, engine.patience_seconds, engine.max_model_len)
         return run_in(session, grpo, folder, console, initial, before, report.step)
     spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
     with open_session(grpo, spec, grpo.rollout.engines, grpo.train.workers) as session:

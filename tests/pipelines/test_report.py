@@ -356,12 +356,11 @@ def test_sync_chart_shows_the_bound_of_the_dtype(finished):
     def bounds(**engine):
         return list(sync_bounds(Record("r", {"rollout": {"engine": engine}}, (), (), {})).values())
 
-    assert (
-        bounds(dtype="float32") == [1e-4] and bounds(dtype="bfloat16") == [0.15] and bounds(canary_bound=0.01) == [0.01]
-    )
-    assert bounds(dtype="auto") == [1e-4, 0.15]
+    assert bounds(dtype="bfloat16") == [0.25] and bounds(canary_bound=0.01) == [0.01]
+    assert bounds(dtype="float16") == [0.05, 0.25], "of engine and learner, the coarser dtype counts"
+    assert bounds(dtype="auto") == [1e-3, 0.25]
     figure = sync_chart(Record.read(finished)).figure
-    assert figure.layout.yaxis.type == "log" and figure.layout.shapes[0].y0 == 1e-4
+    assert figure.layout.yaxis.type == "log" and figure.layout.shapes[0].y0 == 1e-3
     zero = Record("r", {}, ({"step": 1, "publish/canary_gap": 0.0},), (), {})
     assert sync_chart(zero).figure.data[0].y == (1e-9,)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from problems.problem import Group, Problem, Sample, Status, Verdict
+from problems.problem import Group, Problem, Sample, Status, Verdict, informative
 from rollout.admission import LeaseBook, Ledger
 from rollout.config import RolloutConfig
 from rollout.coordinator import Coordinator
@@ -92,13 +92,14 @@ def problem_at(index):
 class Harness:
     """A coordinator with its stream and pretended engines."""
 
-    def __init__(self, ray, name, config, steps=6, **engine):
+    def __init__(self, ray, name, config, steps=6, engines=None, **engine):
         self.ray, self.config = ray, config
-        self.engines = [
+        self.engines = engines or [
             ray.remote(FakeEngine).options(num_cpus=0, max_restarts=-1, max_task_retries=0).remote(**engine)
             for _ in range(2)
         ]
-        job = RolloutJob(run=name, group_size=2, sampling=config.sampling, coordinator=name)
+        patience = config.engine.patience_seconds
+        job = RolloutJob(name, 2, config.sampling, coordinator=name, patience_seconds=patience)
         engines = self.engines
 
         def make_stream(stream):
@@ -130,6 +131,10 @@ class Harness:
     def counts(self):
         events = self.ray.get(self.coordinator.events.remote())
         return [dict(e.batch.counts) for e in events if e.kind == "step"]
+
+    def notes(self):
+        events = self.ray.get(self.coordinator.events.remote())
+        return [event.text for event in events if event.kind in ("note", "fatal")]
 
     def close(self):
         self.ray.get(self.coordinator.stop.remote())
@@ -253,3 +258,125 @@ def test_an_engine_that_no_node_can_take_is_told_from_those_that_answer(ray_loca
     finally:
         for actor in (there, nowhere):
             ray_local.kill(actor)
+
+
+class TroubledEngine(FakeEngine):
+    """From the version `at` on: dies, as one whose core has died, or never loads it, as one whose core is stopped."""
+
+    def __init__(self, at, hangs=False):
+        super().__init__()
+        self.at, self.hangs = at, hangs
+
+    async def load(self, publication):
+        import asyncio
+        import os
+
+        if publication.policy.number >= self.at:
+            if not self.hangs:
+                os._exit(1)
+            await asyncio.sleep(3600)
+        return await super().load(publication)
+
+
+def one_in_trouble(ray, restarts, **trouble):
+    good = ray.remote(FakeEngine).options(num_cpus=0).remote()
+    bad = ray.remote(TroubledEngine).options(num_cpus=0, max_restarts=restarts, max_task_retries=0).remote(**trouble)
+    return [good, bad]
+
+
+def impatient(seconds, **changes):
+    return config(engine={"patience_seconds": seconds}, **changes)
+
+
+@pytest.mark.parametrize("restarts", [-1, 0])
+def test_an_engine_that_dies_during_publish_is_left_out_at_once(harness, ray_local, restarts):
+    """Started again or gone for good: the others have the version, and every problem is answered."""
+    engines = one_in_trouble(ray_local, restarts, at=1)
+    h = harness(f"dies{restarts}", impatient(60.0), engines=engines, steps=3)
+    began = time.monotonic()
+    h.begin()
+    assert [numbers(h.step(step)) for step in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert time.monotonic() - began < 40, "nobody waits for the dead"
+    (note,) = [text for text in h.notes() if "is out" in text]
+    assert note.startswith("engine number 1 of 2 is out (") and "goes on with the others" in note
+
+
+def test_an_engine_that_hangs_during_publish_is_left_out_after_its_deadline(harness, ray_local):
+    h = harness("hangs", impatient(3.0), engines=one_in_trouble(ray_local, 0, at=1, hangs=True), steps=3)
+    h.begin()
+    took = []
+    for step in range(3):
+        began = time.monotonic()
+        assert len(h.step(step).groups) == 4
+        took.append(time.monotonic() - began)
+    assert took[0] >= 3.0 and h.notes()[-1].startswith("engine number 1 of 2 is out (no answer within 3 s)")
+    assert took[2] < 3.0, "an engine known to be out is not waited for at each step"
+
+
+def test_a_run_without_an_engine_ends_with_a_line_that_names_them(harness, ray_local):
+    dead = [ray_local.remote(FakeEngine).options(num_cpus=0).remote() for _ in range(2)]
+    for engine in dead:
+        ray_local.kill(engine)
+    h = harness("nobody", impatient(3.0), engines=dead)
+    h.begin()
+    (note,) = h.notes()
+    assert "none of 2 engines could load the policy: engine number 0 of 2 is out" in note and "\n" not in note
+    assert ray_local.get(h.coordinator.get_batch.remote(0, 0), timeout=10) is None
+
+
+def test_a_late_rank_is_not_given_the_groups_of_another_step(harness, ray_local):
+    h = harness("late", config(), steps=4)
+    h.begin()
+    first = h.step(0)
+    late = ray_local.get(h.coordinator.get_batch.remote(0, 0, 1, 2), timeout=30)
+    assert numbers(late) == numbers(first), "its groups are still there"
+    h.step(1)
+    with pytest.raises(ray_local.exceptions.RayTaskError, match="rank 1 of 2 asks for the groups of step 0"):
+        ray_local.get(h.coordinator.get_batch.remote(0, 0, 1, 2), timeout=30)
+
+
+def test_a_rank_that_is_early_waits_until_the_version_is_published(harness, ray_local):
+    """With groups of the next step at hand: they must not go out under the number of this one."""
+    h = harness("early", config(max_staleness=1), steps=3)
+    h.begin()
+    h.step(0, publish=False)
+    time.sleep(0.5)
+    early = h.coordinator.get_batch.remote(0, 1, 1, 2)
+    assert not ray_local.wait([early], timeout=2)[0]
+    ray_local.get(h.coordinator.publish.remote(0, Publication(PolicyVersion("r", 1))))
+    batch = ray_local.get(early, timeout=30)
+    assert batch.step == 1 and numbers(batch) == [4, 5, 6, 7]
+
+
+def test_records_are_kept_until_the_driver_has_dealt_with_them(harness, ray_local):
+    h = harness("records", config(), steps=3)
+    h.begin()
+    h.step(0)
+    first = ray_local.get(h.coordinator.events.remote(0.1))
+    settled = h.coordinator.settle.remote(h.epoch)
+    assert not ray_local.wait([settled], timeout=1)[0], "a checkpoint must not count before the driver has its steps"
+    again = ray_local.get(h.coordinator.events.remote(0.1, "another-coordinator-9"))
+    assert [e.id for e in again] == [e.id for e in first], "an answer that was lost is sent again"
+    assert [e.step for e in again if e.kind == "step"] == [1]
+    rest = ray_local.get(h.coordinator.events.remote(0.1, first[-1].id))
+    ray_local.get(settled, timeout=10)
+    assert rest == []
+    h.step(1)
+    assert [e.step for e in ray_local.get(h.coordinator.events.remote(0.1, first[-1].id)) if e.kind == "step"] == [2]
+
+
+@pytest.mark.parametrize("group_filter", ["outcome", "reward", "off"])
+def test_refill_and_learner_agree_on_what_is_informative(group_filter):
+    ids = np.arange(3, dtype=np.int32)
+    samples = tuple(Sample("p", "g", i, ids, ids, ids.astype(np.float32), "x", "stop", 0, "") for i in range(2))
+    failed = (Verdict(Status.WRONG_ANSWER), Verdict(Status.WRONG_ANSWER))
+    groups = [Group(n, 0, problem_at(n), samples, failed, (0.0, 0.5)) for n in range(4)]
+    book = LeaseBook(groups_per_step=2, max_staleness=0, refill=1, group_filter=group_filter)
+    book.lease(2, 0.0)
+    for group in groups[:2]:
+        book.deliver(0, group)
+    batch = book.take()
+    kept = [informative(group, group_filter) for group in groups[:2]]
+    assert (batch is None) == (group_filter == "outcome") == (not any(kept))
+    if batch is not None:
+        assert list(batch.informative) == kept

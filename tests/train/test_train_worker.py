@@ -65,6 +65,9 @@ class Books:
     def record(self, epoch, step, metrics):
         self.recorded.append((step, metrics))
 
+    def settle(self, epoch):
+        assert epoch == self.newest
+
     def books(self):
         return self.begun, self.published, self.asked, self.recorded
 

@@ -1,0 +1,89 @@
+"""Proof of a load: the tensors that an engine computes from are those that were published, bit for bit.
+
+A checksum is a sum over a tensor's rows, each mixed with its own contents: it can be taken where the tensor lies, and
+rows that are split over devices add up to the whole. Padding is zero and adds nothing: it counts if it is not.
+Shapes: R rank, I inputs, O outputs, N rows of R numbers (A is read by columns, B by rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rollout.adapter_config import TENSOR, layer_scale
+from rollout.policy import PolicyVersion
+
+_ODD = (-0x61C8864680B583EB, -0x4B47D0C5A1A6E4E5, 0x2545F4914F6CDD1D)
+"""Multipliers of integer hashing, as signed 64-bit numbers."""
+
+
+class LoadMismatch(RuntimeError):
+    """An engine holds other tensors than those that were published."""
+
+
+def tensor_checksum(rows_N_R: Any, placed: bool = True) -> int:
+    """64-bit checksum of the bits of a two-dimensional tensor of 16- or 32-bit numbers; that of zeros is 0.
+
+    `placed` lets rows count with their position; without it, sums of parts of the rows add up (modulo 2^64).
+    """
+    import torch
+
+    whole = {2: torch.int16, 4: torch.int32}[rows_N_R.element_size()]
+    bits_N_R = rows_N_R.contiguous().view(whole).to(torch.int64)
+    mixed_N = _mix((bits_N_R * _weights(bits_N_R.shape[1], bits_N_R.device)).sum(dim=1))
+    if placed:
+        mixed_N = mixed_N * _weights(len(mixed_N), bits_N_R.device)
+    return int(mixed_N.sum().item())
+
+
+def expected_checksums(policy: PolicyVersion, dtype: str, placed: bool = True) -> dict[str, int]:
+    """What an engine whose adapters are of `dtype` must hold of `policy`, by the names of the adapter's file.
+
+    vLLM casts both matrices and multiplies the layer's scale into B.
+    """
+    import torch
+    from safetensors.torch import load
+
+    found = {}
+    for name, tensor in load(policy.weights).items():
+        if (parts := TENSOR.fullmatch(name)) is None:
+            continue
+        cast = tensor.to(getattr(torch, dtype))
+        scale = layer_scale(policy.lora_config, parts[1])
+        rows = cast.T if parts[2] == "A" else cast if scale == 1 else cast * scale
+        found[name] = tensor_checksum(rows, placed)
+    return found
+
+
+def check_load(expected: Mapping[str, int], reports: Sequence[Mapping[str, Any]]) -> int:
+    """Compares with what each worker of an engine reports. Returns how many tensors are proven. Raises LoadMismatch."""
+    others = sorted({layer for report in reports for layer in report["others"]})
+    if others:
+        raise LoadMismatch(f"it holds weights for {others[0]}, of which nothing was published")
+    wrong, proven = [], 0
+    for name, whole in expected.items():
+        sums = [report["held"][name] for report in reports if name in report["held"]]
+        if len(sums) < len(reports):
+            continue
+        proven += 1
+        # Workers hold it whole, or parts of it, or (few key and value heads) parts each of which several hold.
+        total, copies = sum(sums), [n for n in range(1, len(sums) + 1) if len(sums) % n == 0]
+        if not any((total - n * whole) % 2**64 == 0 for n in copies):
+            wrong.append(name)
+    if wrong:
+        raise LoadMismatch(f"{len(wrong)} of its {proven} tensors are others than were published, the first {wrong[0]}")
+    return proven
+
+
+def _weights(count: int, device: Any) -> Any:
+    """Odd multipliers, one a position."""
+    import torch
+
+    return _mix(torch.arange(1, count + 1, dtype=torch.int64, device=device) * _ODD[0]) | 1
+
+
+def _mix(values: Any) -> Any:
+    """Spreads every bit over all (0 stays 0). Shifts of signed numbers are arithmetic: alike on all devices."""
+    values = (values ^ (values >> 30)) * _ODD[1]
+    values = (values ^ (values >> 27)) * _ODD[2]
+    return values ^ (values >> 31)
