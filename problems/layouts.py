@@ -100,7 +100,7 @@ def _is_one_list(text: str, group: list[tuple[int, int, str]]) -> bool:
     order counts."""
     before = [text[max(0, start - _FAR) : start] for start, _, _ in group]
     names = {match[1] for part in before if (match := _NAMED.search(part))}
-    return len(names) <= 1 and not re.search(r"[(\[]\s*$", before[0])
+    return len(names) <= 1 and not re.search(r"(?<!\\)[(\[]\s*$", before[0])
 
 
 def humaneval(row: Row) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,7 +77,7 @@ def suffix_of(path: Path) -> str:
 def _zstd(path: Path) -> Any:
     import pyarrow as pa
 
-    return pa.input_stream(str(path), compression="zstd")
+    return BufferedReader(pa.input_stream(str(path), compression="zstd"))
 
 
 _UNPACKERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
