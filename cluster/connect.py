@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
 
-from cluster.hardware import Node, NoRoom
+from cluster.address import NoCluster, check_answer, named_address
+from cluster.hardware import Node
+from cluster.sockets import short_temp_dir
 
 NAMESPACE = "crucible"
 LOCAL_SLOTS = 8
@@ -20,8 +20,6 @@ LOCAL_SLOTS = 8
 controller would wait for ever behind Ray Data's stages."""
 LOCAL_STORE = 256 * 2**20
 """Bytes of a local object store: rows and adapters are small."""
-ANSWER = 5.0
-"""Seconds that a cluster has to take a connection."""
 GRACE = 5.0
 """Seconds that a local Ray's processes have to end by themselves."""
 
@@ -42,10 +40,6 @@ WORKER_ENVIRONMENT = {
 }
 
 
-class NoCluster(NoRoom):
-    """Nobody answers at the address of a cluster."""
-
-
 @contextlib.contextmanager
 def ray_session(address: str | None = None) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
@@ -60,27 +54,30 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = address or os.environ.get("RAY_ADDRESS")
+    address, source = named_address(address)
+    stack = contextlib.ExitStack()
     common = {
         "namespace": NAMESPACE,
         "log_to_driver": bool(os.environ.get("CRUCIBLE_RAY_LOGS")),
         "logging_level": logging.ERROR,
     }
     if address:
-        check_answer(address)
+        check_answer(address, source)
         try:
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
-        except ConnectionError as error:
+        except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
             raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
     else:
         # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
         os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
+        temp_dir = stack.enter_context(short_temp_dir())
         # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
         ray.init(
             address="local",
             num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
             object_store_memory=LOCAL_STORE,
             include_dashboard=False,
+            _temp_dir=temp_dir,
             **common,
         )
     try:
@@ -89,19 +86,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         leftovers = [] if address else ray_processes()
         ray.shutdown()
         end_processes(leftovers, GRACE)
-
-
-def check_answer(address: str) -> None:
-    """Raises NoCluster where HOST:PORT is not listened on: Ray would try it for minutes."""
-    found = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
-    if found is None:
-        return
-    try:
-        socket.create_connection((found[1], int(found[2])), timeout=ANSWER).close()
-    except OSError as error:
-        raise NoCluster(
-            f"no Ray cluster answers at {address} ({error.strerror or error}); give the one that `ray start` printed"
-        ) from None
+        stack.close()
 
 
 def ray_processes() -> list[psutil.Process]:

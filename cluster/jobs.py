@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shlex
 import shutil
 import tarfile
@@ -20,11 +21,14 @@ from typing import Any, Literal
 import aiohttp
 
 from cluster import handover, pack
+from cluster.address import DASHBOARD_FIX, VARIABLE, NoCluster, check_answer, check_dashboard, named_address
 from cluster.upload import pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
 """Metadata of the jobs that pack a folder; they are not listed."""
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
+VARIABLES = (SERVER_VARIABLE, VARIABLE)
 BLOCK = 1 << 20
 """Bytes read at a time from the cluster."""
 
@@ -104,8 +108,10 @@ class Cluster:
         for module in ("job.sdk", "dashboard_sdk"):  # their import sets them to INFO
             logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
         logging.getLogger("ray").setLevel(logging.ERROR)
-        with self._said(address or DEFAULT_ADDRESS):
-            self._client = JobSubmissionClient(address or None)
+        where, source = _named(address)
+        with self._said(where or DEFAULT_ADDRESS), _without(VARIABLES):  # which Ray would take before what is given
+            _check(where, source)
+            self._client = JobSubmissionClient(where or None)
         self.address = self._client.get_address()
 
     def submit(self, submission: Submission) -> str:
@@ -245,9 +251,12 @@ class Cluster:
                 f"the token is not in ~/.ray/auth_token"
             ) from None
         except (ConnectionError, OSError) as error:
+            raise JobError(f"no Ray cluster answers at {where} ({_last_line(str(error))}); {DASHBOARD_FIX}") from None
+        except NoCluster as error:
+            raise JobError(str(error)) from None
+        except ValueError as error:  # Ray's word for an address that it cannot read
             raise JobError(
-                f"no Ray cluster answers at {where} ({_last_line(str(error))}); give --address http://HOST:8265 of its "
-                f"dashboard"
+                f"{where} is no address of a Ray cluster ({_last_line(str(error))}); {DASHBOARD_FIX}"
             ) from None
         except RuntimeError as error:
             if isinstance(error, JobError):
@@ -267,6 +276,31 @@ def _job(details: Any) -> Job:
         ended=details.end_time / 1000 if details.end_time else None,
         node=details.driver_node_id or "",
     )
+
+
+def _named(given: str) -> tuple[str, str]:
+    """The address to submit to, and what names it; "" leaves it to Ray to look on this machine."""
+    served = os.environ.get(SERVER_VARIABLE, "").strip()
+    return (served, SERVER_VARIABLE) if served and not given else named_address(given)
+
+
+@contextlib.contextmanager
+def _without(variables: Sequence[str]) -> Iterator[None]:
+    """Hides environment variables for the duration of the block."""
+    hidden = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ |= hidden
+
+
+def _check(address: str, source: str) -> None:
+    """Raises NoCluster where nobody answers: Ray's client would wait without end. The address of a cluster itself does
+    too; Ray asks it for its dashboard's."""
+    if address.startswith(("http:", "https:")):
+        check_dashboard(address, source)
+    elif address:
+        check_answer(address, source, DASHBOARD_FIX)
 
 
 def _parent(target: Path) -> Path:

@@ -16,6 +16,7 @@ import tyro
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -178,7 +179,8 @@ class EvaluateConfig(JobConfig):
 
 
 def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model | None = None) -> Model:
-    """Reads `--config FILE.yaml` and then dotted options over it. Exits with one line where something is wrong."""
+    """Reads `--config FILE.yaml` and then dotted options over it. Raises ConfigError, in one line, where something is
+    wrong, or where the cluster to join does not answer."""
     argv = list(argv)
     start = default if default is not None else model()
     while (path := take_option(argv, "--config")) is not None:
@@ -186,7 +188,7 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            config = tyro.cli(
                 model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS
             )
     except SystemExit as ended:
@@ -195,6 +197,19 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
         raise
     except ValidationError as error:
         raise ConfigError(explain(error, model)) from None
+    _check_address(config)
+    return config
+
+
+def _check_address(config: BaseModel) -> None:
+    """Finds out before anything is made that the cluster to join does not answer. Raises ConfigError."""
+    parts = (config, *(getattr(config, name) for name in type(config).model_fields))
+    address = next((part.address for part in parts if isinstance(getattr(part, "address", None), str)), None)
+    if address is not None:
+        try:
+            check_cluster(address)
+        except NoCluster as error:
+            raise ConfigError(str(error)) from None
 
 
 def resumed_config(model: Any, where: Path) -> Any:

@@ -57,6 +57,8 @@ def with_questions(config: Job, console: Console) -> Job:
         config = _with_shots(config, questions)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    for note in report.notes:
+        console.print(escape(note))
     for reason in report.reasons:
         console.print(f"[yellow]excluded[/yellow] {escape(reason)}")
     if report.kept:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from cluster.jobs import Cluster, Job, JobError, Submission
-from cluster.upload import UploadError
+from cluster.upload import UploadError, left_out, told
 from pipelines.config import RUNS_VARIABLE, ConfigError, fail
 
 ENTRY = "pipelines.cli"
@@ -108,6 +108,8 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     """The whole of `crucible submit`."""
     sent = submission(config, command)
     cluster = Cluster(config.address)
+    if stays := told(list(left_out(sent.working_dir)), sent.working_dir):
+        console.print(stays, soft_wrap=True, markup=False)
     job_id = cluster.submit(sent)
     where = f" --address {config.address}" if config.address else ""
     console.print(f"submitted {job_id}: crucible {' '.join(command)}", soft_wrap=True)

@@ -319,6 +319,8 @@ def load(
     for i, problem in enumerate(problems):
         if i < print_first:
             _print_problem(problem, tests=True)
+    for note in report.notes:
+        out.print(escape(note))
     for reason in report.reasons:
         out.print(f"[yellow]excluded[/yellow] {escape(reason)}")
     proven = "run through its checker" if prove and not form_only else "looked at for its form only"

@@ -24,15 +24,83 @@ BIGGEST_CASES = 256 * 2**20
 """Bytes that packed test cases may unpack to."""
 
 
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
+_UNBRACED = re.compile(r"\\(?:boxed|fbox)\s*([^\s{}$]+)")
+_BETWEEN = re.compile(
+    r"(?:[\s$,;:&~]|\\[,;:!()\[\] ]|\\(?:quad|qquad)\b|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
+    r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*(?:=|\\in\b))*",
+    re.IGNORECASE,
+)
+"""What may stand between two boxes of one answer: commas, and, or, `x =`."""
+_NAMED = re.compile(r"(\\?[A-Za-z]+)(?:_\{?\w+\}?)?\s*=[\s$]*$")
+_FAR = 80
+"""Characters between two boxes of one answer, at most."""
+_NOT = re.compile(r"\bnot\s*\$?\s*$", re.IGNORECASE)
+
+
+def boxes(text: str) -> list[tuple[int, int, str]]:
+    """Start, end and content of each balanced `\\boxed{...}` that is in no other box, in linear time."""
+    found: list[tuple[int, int, str]] = []
+    stack: list[re.Match[str]] = []
+    for match in _BRACES.finditer(text):
+        if match[0] == "}":
+            if stack and _BOX.fullmatch((opened := stack.pop())[0]):
+                while found and found[-1][0] > opened.start():
+                    found.pop()
+                found.append((opened.start(), match.end(), text[opened.end() : match.start()]))
+        elif match[0].endswith("{") and match[0] != "\\{":
+            stack.append(match)
+    return found
+
+
 def last_box(text: str) -> str | None:
     """The content of the last balanced `\\boxed{...}`, None where there is none."""
-    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*\{", text))):
-        depth = 0
-        for i in range(match.end() - 1, len(text)):
-            depth += (text[i] == "{") - (text[i] == "}")
-            if depth == 0:
-                return text[match.end() : i]
-    return None
+    found = boxes(text)
+    return found[-1][2] if found else None
+
+
+def boxed_answer(text: str) -> str:
+    """The whole boxed answer of a worked solution.
+
+    Several boxes with nothing but commas, "and", "or" or `x =` between them are one answer, `3, 8`; so is a last box
+    that holds what the boxes before it hold. Raises ValueError where there is no box, or where it cannot be said which
+    of several is the answer.
+    """
+    found = [box for box in boxes(text) if not _NOT.search(text[max(0, box[0] - 20) : box[0]])]
+    if not found:
+        unbraced = _UNBRACED.findall(text)
+        if len(set(unbraced)) == 1:
+            return unbraced[0].rstrip(".,;")
+        raise ValueError("has no \\boxed answer" if not unbraced else "has several \\boxed answers without braces")
+    size = 1
+    while size < len(found) and _joins(text[found[-size - 1][1] : found[-size][0]]):
+        size += 1
+    contents = [" ".join(content.split()) for _, _, content in found]
+    members = list(dict.fromkeys(contents[-size:]))
+    answer = ", ".join(members)
+    known = {*members, *(part.strip() for part in answer.split(","))}
+    stray = [content for content in contents if content not in known]
+    if len(members) > 1 and not stray and not _is_one_list(text, found[-size:]):
+        stray = members[:-1]
+    if stray:
+        raise ValueError(
+            f"has several \\boxed answers that are not one list, {stray[-1][:40]!r} and {members[-1][:40]!r}: which is "
+            "the answer, or how they belong together, is not said"
+        )
+    return answer if len(members) > 1 else found[-1][2]
+
+
+def _joins(between: str) -> bool:
+    return len(between) <= _FAR and _BETWEEN.fullmatch(between) is not None
+
+
+def _is_one_list(text: str, group: list[tuple[int, int, str]]) -> bool:
+    """Whether boxes in a row are the members of one list: of one name at most (indices aside), and of no pair whose
+    order counts."""
+    before = [text[max(0, start - _FAR) : start] for start, _, _ in group]
+    names = {match[1] for part in before if (match := _NAMED.search(part))}
+    return len(names) <= 1 and not re.search(r"(?<!\\)[(\[]\s*$", before[0])
 
 
 def humaneval(row: Row) -> dict[str, Any]:

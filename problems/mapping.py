@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import string
+from collections.abc import Callable
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
-from problems import layouts
-from problems.draw import Draw
+from problems import cells, layouts
+from problems.choices import LETTERS, OptionsMapping, options_of
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
+from problems.io_cases import CasesMapping, input_output
 from problems.problem import Kind, Problem, Split, Test
-from problems.rows import Row, SourceError, column
+from problems.rows import MissingColumnError, Row, SourceError, column
 
 FOLDER = Path(__file__).parent / "mappings"
-LETTERS = string.ascii_uppercase
+Cell = StrictBool | str | int
+_LONGEST_NUMBER = 1000
+"""Digits before or behind the point of a number that `whole` writes out."""
 
 
 class AnswerMapping(BaseModel):
@@ -31,28 +36,16 @@ class AnswerMapping(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
-    """Column that holds it; `a.b` looks inside an object."""
+    """Column that holds it; `a.b` looks inside an object, `a.0` into a list, `a|b` takes the first that is there. Of a
+    chat it is the last answer; the items of a list are one answer together."""
     after: str = ""
     """Take what follows the last occurrence of this text."""
     boxed: bool = False
-    """Take the content of the last balanced \\boxed{...}."""
+    """Take the content of \\boxed{...}; of several that belong together, all. A row with several others is left out."""
     strip: str = ""
     """Characters to remove, for example a thousands comma."""
     whole: bool = False
     """Write a number without fraction as a whole number: 8.0 becomes 8."""
-
-
-class OptionsMapping(BaseModel):
-    """Options of a multiple-choice question; the gold answer is a letter."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    column: str = ""
-    """Column with the list of options; the gold letter is then in `answer`."""
-    right: str = ""
-    """Column with the right option, where options are columns of their own."""
-    wrong: tuple[str, ...] = ()
-    """Columns with wrong options: all are shuffled by the row's id, and the gold letter follows."""
 
 
 class DifficultyMapping(BaseModel):
@@ -67,7 +60,9 @@ class DifficultyMapping(BaseModel):
     otherwise: int = Field(default=5, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
     """Difficulty where the column is empty, or its word is not among `values`."""
     scale: float = Field(default=1.0, gt=0)
-    """Without `values`: what the number is multiplied by, then rounded and cut to 1 to 10."""
+    """What a number is multiplied by that is not among `values`; it is then rounded and cut to 1 to 10."""
+    optional: bool = False
+    """Take `otherwise` for a row without the column, instead of leaving the row out."""
 
     @field_validator("values")
     @classmethod
@@ -87,19 +82,24 @@ class Mapping(BaseModel):
     """Name of the source; ids and the problems' `family` begin with it."""
     hub: str = ""
     """Name on the Hugging Face hub, used where no local path is given."""
+    hub_files: tuple[str, ...] = ()
+    """Files of the hub data set to read as they are, for one that cannot be loaded by its name (a loading script)."""
+    revision: str = ""
+    """Branch, tag or commit of the hub data set; empty takes the main branch."""
     subset: str = ""
     """Configuration of the hub data set."""
     hub_split: str = "test"
-    """Split of the hub data set."""
+    """Split of the hub data set; does nothing beside `hub_files`."""
     kind: Kind = "answer"
     """What is asked for: a final answer, or a program and by which sort of tests it is judged."""
-    checker: str = "math"
-    """Name of the checker, with its parameter after a colon."""
+    checker: str = ""
+    """Name of the checker, with its parameter after a colon; empty is math for answers and exact for programs."""
     id: str = ""
     """Column that identifies a row; a hash of the question where it is empty."""
     statement: str
-    """Text of the question with `{column}` in place of columns."""
-    where: dict[str, str | int | tuple[str | int, ...]] = Field(default_factory=dict)
+    """Text of the question with `{column}` in place of columns, which may be `{a.b}`, `{a.0}` and `{a|b}` as in
+    `answer.column`. Of a chat it is what system and user say."""
+    where: dict[str, Cell | tuple[Cell, ...]] = Field(default_factory=dict)
     """Only rows whose columns have these values (one of them, where several are given); texts may end in * ."""
     difficulty: int | DifficultyMapping = 5
     """1 to 10, or {column: ..., values: {easy: 2, ...}} or {column: ..., scale: 2}."""
@@ -107,8 +107,10 @@ class Mapping(BaseModel):
     """Gold answer, for kind answer."""
     options: OptionsMapping | None = None
     """Options of a multiple-choice question."""
-    tests: Literal["", "humaneval", "mbpp", "livecodebench"] = ""
-    """Layout of the tests, for programs (see problems/layouts.py)."""
+    tests: Literal["", "humaneval", "mbpp", "livecodebench", "input_output"] = ""
+    """Layout of the tests, for programs (see problems/layouts.py); input_output is lists of inputs and outputs."""
+    cases: CasesMapping | None = None
+    """Columns of `tests: input_output`, where they are not called as in APPS and TACO."""
     solution: str = ""
     """Column with a reference program, with `{column}` places where it is put together."""
 
@@ -125,8 +127,14 @@ class Mapping(BaseModel):
             raise ValueError(f"tests: {self.tests} are tests of programs; set kind to function, stdin or assert")
         if not self.tests and not self.answer and not (self.options and self.options.right):
             raise ValueError("neither `answer` nor `tests` is given; say where the gold answer is")
-        if self.options and bool(self.options.column) == bool(self.options.right and self.options.wrong):
-            raise ValueError("options are either one `column` with a list, or the columns `right` and `wrong`")
+        if self.options and bool(self.options.right) == bool(self.answer):
+            raise ValueError("the right option is either in the column `options.right` or named by `answer`; give one")
+        if self.cases and self.tests != "input_output":
+            raise ValueError("`cases` are columns of tests: input_output; set that, or leave them out")
+        if self.hub_files and not self.hub:
+            raise ValueError("hub_files are files of a hub data set; give its name in `hub`")
+        if not self.checker:
+            object.__setattr__(self, "checker", "math" if self.kind == "answer" else "exact")
         return self
 
 
@@ -157,16 +165,24 @@ def load(name_or_path: str) -> Mapping:
 def wanted(mapping: Mapping, row: Row) -> bool:
     """Whether the mapping's `where` takes this row. Raises SourceError for a missing column."""
     for name, values in mapping.where.items():
-        found = column(row, name)
+        found = _cell(row, name, _word)
         allowed = values if isinstance(values, tuple) else (values,)
-        if not any(_matches(found, value) for value in allowed):
+        if not any(_matches(found, _word(value)) for value in allowed):
             return False
     return True
 
 
-def _matches(found: Any, value: str | int) -> bool:
-    text, pattern = str(found), str(value)
-    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+def _word(value: Any) -> str:
+    """A value as `where` and `values` of a mapping write it: true, 3, text."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else cells.plain(value)
+
+
+def _matches(found: str, pattern: str) -> bool:
+    if pattern in ("true", "false"):
+        return found.lower() == pattern
+    return found.startswith(pattern[:-1]) if pattern.endswith("*") else found == pattern
 
 
 def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
@@ -175,9 +191,9 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
     Raises SourceError for a missing column, an answer that is not there, tests that cannot be read.
     """
     statement = fill(mapping.statement, row).strip()
-    if not statement:
+    if not any(_cell(row, name, cells.asked).strip() for name in _places(mapping.statement)):
         raise SourceError(f"{row.place}: the statement is empty")
-    key = str(column(row, mapping.id)) if mapping.id else fingerprint(statement)
+    key = _cell(row, mapping.id, cells.plain) if mapping.id else fingerprint(statement)
     common = {
         "id": f"{mapping.name}-{key}",
         "family": mapping.name,
@@ -189,12 +205,14 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         "params": {"question": fingerprint(statement)},
     }
     if mapping.tests:
-        parts = layouts.READERS[mapping.tests](row)
-        solution = fill(mapping.solution, row) if mapping.solution else ""
-        return Problem(**common, statement=statement, **parts), solution
+        if mapping.tests == "input_output":
+            parts = input_output(row, mapping.cases or CasesMapping(), mapping.kind)
+        else:
+            parts = layouts.READERS[mapping.tests](row)
+        return Problem(**common, statement=statement, **parts), _solution(mapping, row)
     gold = _gold(mapping, row)
     if mapping.options:
-        options, gold = _options(mapping, row, key, gold)
+        options, gold = options_of(mapping.options, row, (mapping.name, key), gold)
         statement += "\n" + "\n".join(f"({LETTERS[i]}) {o}" for i, o in enumerate(options))
         common["params"] = {"question": fingerprint(statement), "options": len(options)}
     problem = Problem(
@@ -210,63 +228,102 @@ def fingerprint(statement: str) -> str:
 
 
 def fill(template: str, row: Row) -> str:
-    """A template with its `{column}` places filled. Raises SourceError for a missing column."""
+    """A template with its `{column}` places filled.
+
+    Raises SourceError for a missing column, and for a cell that has no plain text.
+    """
     parts = []
     for text, name, _, _ in string.Formatter().parse(template):
         parts.append(text)
         if name is not None:
-            value = column(row, name)
-            parts.append("" if value is None else str(value))
+            parts.append(_cell(row, name, cells.asked))
     return "".join(parts)
+
+
+def _places(template: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+
+
+def _cell(row: Row, name: str, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(column(row, name))
+    except cells.CellError as error:
+        hint = str(error).replace("COLUMN", name)
+        raise SourceError(f"{row.place}: column {name!r} {hint}") from None
+
+
+def _solution(mapping: Mapping, row: Row) -> str:
+    """The reference program; "" where the mapping names none, or the row has none."""
+    try:
+        empty = any(column(row, name) in (None, "") for name in _places(mapping.solution))
+        return "" if empty else fill(mapping.solution, row)
+    except MissingColumnError:
+        raise
+    except SourceError:  # nothing is inside the column that should hold it
+        return ""
 
 
 def _gold(mapping: Mapping, row: Row) -> str:
     rule = mapping.answer
-    if rule is None:
-        return str(column(row, mapping.options.right))
-    text = str(column(row, rule.column))
+    if mapping.options and mapping.options.right:
+        return _cell(row, mapping.options.right, cells.plain).strip()
+    if mapping.checker == "yes_no" and isinstance(column(row, rule.column), bool):
+        return "yes" if column(row, rule.column) else "no"
+    parts = [_taken(rule, row, text) for text in _cell(row, rule.column, cells.answers)]
+    if len(parts) > 1 and mapping.checker.partition(":")[0] != "math":
+        raise SourceError(
+            f"{row.place}: column {rule.column!r} holds {len(parts)} answers and checker {mapping.checker} compares "
+            f"one; name an item, for example {rule.column}.0"
+        )
+    try:
+        return cells.joined(parts)
+    except cells.CellError as error:
+        raise SourceError(f"{row.place}: column {rule.column!r} {error}".replace("COLUMN", rule.column)) from None
+
+
+def _taken(rule: AnswerMapping, row: Row, text: str) -> str:
+    """The answer out of a text that says more than it."""
     if rule.after:
         if rule.after not in text:
             raise SourceError(f"{row.place}: column {rule.column!r} has no {rule.after!r} before its answer")
         text = text.rpartition(rule.after)[2]
     if rule.boxed:
-        boxed = layouts.last_box(text)
-        if boxed is None:
-            raise SourceError(f"{row.place}: column {rule.column!r} has no \\boxed answer")
-        text = boxed
+        try:
+            text = layouts.boxed_answer(text)
+        except ValueError as error:
+            raise SourceError(f"{row.place}: column {rule.column!r} {error}") from None
     for char in rule.strip:
         text = text.replace(char, "")
     text = text.strip()
     if rule.whole:
         try:
-            text = str(int(float(text))) if float(text).is_integer() else text
-        except (ValueError, OverflowError):
+            number = Decimal(text)
+            if not number.is_finite() or abs(number.adjusted()) > _LONGEST_NUMBER:
+                raise ArithmeticError
+            text = format(number, "f").partition(".")[0] if number == number.to_integral_value() else text
+        except ArithmeticError:
             raise SourceError(f"{row.place}: column {rule.column!r} is {text!r}, which is not a number") from None
     return text
-
-
-def _options(mapping: Mapping, row: Row, key: str, gold: str) -> tuple[list[str], str]:
-    rule = mapping.options
-    if rule.column:
-        options = column(row, rule.column)
-        if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
-            raise SourceError(f"{row.place}: column {rule.column!r} is no list of 2 to {len(LETTERS)} options")
-        return [str(o) for o in options], gold
-    options = [gold, *(str(column(row, name)) for name in rule.wrong)]
-    options = Draw("options", mapping.name, key).shuffled([o.strip() for o in options])
-    return options, LETTERS[options.index(gold.strip())]
 
 
 def _difficulty(mapping: Mapping, row: Row) -> int:
     rule = mapping.difficulty
     if isinstance(rule, int):
         return rule
-    found = column(row, rule.column)
-    if rule.values:
-        return rule.values.get(str(found), rule.otherwise)
-    if found is None or found == "":
+    try:
+        found = column(row, rule.column)
+    except MissingColumnError:
+        if rule.optional:
+            return rule.otherwise
+        raise
+    word = _cell(row, rule.column, _word).strip()
+    if word in rule.values:
+        return rule.values[word]
+    if not word:
         return rule.otherwise
     try:
-        return round(min(max(float(found) * rule.scale, MIN_DIFFICULTY), MAX_DIFFICULTY))
-    except (TypeError, ValueError):
+        return round(min(max(float(word) * rule.scale, MIN_DIFFICULTY), MAX_DIFFICULTY))
+    except ValueError:
+        if rule.values:
+            return rule.otherwise
         raise SourceError(f"{row.place}: column {rule.column!r} is {found!r}, which is not a number") from None

@@ -1,29 +1,41 @@
 """Rows of data files, with the place that each came from.
 
-JSONL, JSON, Parquet and CSV files, plain or gzipped where they are text, are read a row at a time, in constant memory
-(JSON, which is one value, excepted).
+JSONL, JSON, CSV, TSV, Parquet and Arrow files, also packed where they are text, are read a row at a time, in constant
+memory (JSON, which is one value, excepted).
 """
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import csv
 import gzip
+import itertools
 import json
+import lzma
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
-SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+from problems import cells, tables
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
 _WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
+_BATCH = 256
+"""Rows that are unpacked at once from files by column."""
 
 
 class SourceError(ValueError):
     """A data source that cannot be used as it is: the message names the file, the place and the mend."""
+
+
+class NoRowsError(SourceError):
+    """A file whose content is whole, but no table of rows."""
 
 
 class MissingColumnError(SourceError):
@@ -47,57 +59,61 @@ class Row:
         return f"{self.file}:{self.number}"
 
 
-def find_files(path: str | Path, glob: str = "") -> list[Path]:
-    """The data files at a path: itself, or those below a folder, in order. Raises SourceError where there are none."""
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise SourceError(f"there is no file or folder {path}; download the data set there, or correct `path`")
-    files = sorted(p for p in path.rglob(glob or "*") if p.is_file() and _suffix(p) in SUFFIXES)
-    if not files:
-        kinds = ", ".join(SUFFIXES)
-        raise SourceError(f"folder {path} holds no {glob or 'data'} files ({kinds}); correct `path` or `glob`")
-    return files
-
-
 def read_rows(file: str | Path) -> Iterator[Row]:
     """The rows of one file; a broken JSONL line is a row with an error. Raises SourceError for a broken file."""
     path = Path(file)
-    match _suffix(path):
-        case ".jsonl":
-            yield from _read_jsonl(path)
-        case ".json":
-            yield from _read_json(path)
-        case ".csv":
-            yield from _read_csv(path)
-        case ".parquet":
-            yield from _read_parquet(path)
-        case suffix:
-            raise SourceError(
-                f"{path}: files of kind {suffix or 'none'} are not read; use one of {', '.join(SUFFIXES)}"
-            )
+    reader = _READERS.get(suffix_of(path))
+    if reader is None:
+        kind = suffix_of(path) or "none"
+        raise SourceError(f"{path}: files of kind {kind} are not read; use one of {', '.join(SUFFIXES)}")
+    yield from reader(path)
 
 
-def _suffix(path: Path) -> str:
-    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+def suffix_of(path: Path) -> str:
+    """The ending that says how a file is laid out, in small letters and without that of its packing."""
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in _UNPACKERS else path.suffix.lower()
+
+
+def _zstd(path: Path) -> Any:
+    import pyarrow as pa
+
+    return BufferedReader(pa.input_stream(str(path), compression="zstd"))
+
+
+_UNPACKERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a text file. Raises SourceError where it cannot be read or unpacked."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _UNPACKERS.get(path.suffix.lower(), lambda path: path.open("rb"))(path) as file:
             yield file
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from None
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
+    if (content := _as_one_list(path)) is not None:
+        yield from _rows_of(content, path)
+        return
     with _open(path) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _json_row(line, path, number)
+
+
+def _as_one_list(path: Path) -> list[dict[str, Any]] | None:
+    """The content of a file that is named as lines but holds one JSON list of objects; None for lines."""
+    with _open(path) as file:
+        start = file.read(64)
+        if not start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            return None
+        try:
+            content = json.loads((start + file.read()).decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return None
+    return content if content and all(isinstance(row, dict) for row in content) else None
 
 
 def _json_row(line: bytes, path: Path, number: int) -> Row:
@@ -107,34 +123,64 @@ def _json_row(line: bytes, path: Path, number: int) -> Row:
         return Row({}, str(path), number, f"this line is not JSON ({error}); mend or remove it")
     if not isinstance(value, dict):
         return Row({}, str(path), number, f"this line is a JSON {type(value).__name__}, not an object")
-    return Row(value, str(path), number)
+    return _row(value, path, number)
+
+
+def _row(value: Mapping[str, Any], path: Path, number: int) -> Row:
+    values, error = tables.unwrapped(value)
+    return Row({} if error else values, str(path), number, error)
 
 
 def _read_json(path: Path) -> Iterator[Row]:
     with _open(path) as file:
-        try:
-            content = json.loads(file.read().decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
+        text = file.read()
+    try:
+        content = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        if not _is_object(text.strip().partition(b"\n")[0]):
             raise SourceError(f"{path}: not JSON ({error})") from None
-    if isinstance(content, dict):  # some sets keep their rows under one key
-        lists = [v for v in content.values() if isinstance(v, list)]
-        content = lists[0] if len(lists) == 1 else content
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise SourceError(f"{path}: neither a JSON list of objects nor an object with one such list")
-    for number, row in enumerate(content, start=1):
-        yield Row(row, str(path), number)
+        for number, line in enumerate(text.split(b"\n"), start=1):  # lines, as `datasets` and pandas write them
+            if line.strip():
+                yield _json_row(line, path, number)
+        return
+    yield from _rows_of(content, path)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _rows_of(content: Any, path: Path) -> Iterator[Row]:
+    rows = tables.rows_of(content)
+    if isinstance(rows, str):
+        raise NoRowsError(f"{path}: holds no table of rows: {rows}")
+    for number, row in enumerate(rows, start=1):
+        yield _row(row, path, number)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with _open(path) as file:
-        reader = csv.DictReader(TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        line = 0
         try:
+            header = text.readline()
+            reader = csv.DictReader(itertools.chain([header], text), delimiter=_delimiter(path, header))
             for values in reader:
+                line = reader.line_num
                 wrong = "" if None not in values and None not in values.values() else _WIDTH
-                yield Row({} if wrong else values, str(path), reader.line_num, wrong)
+                yield Row({} if wrong else values, str(path), line, wrong)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise SourceError(f"{path}:{reader.line_num + 1}: not CSV in UTF-8 ({error})") from None
+            raise SourceError(f"{path}:{line + 1}: not CSV in UTF-8 ({error})") from None
+
+
+def _delimiter(path: Path, header: str) -> str:
+    if suffix_of(path) == ".tsv":
+        return "\t"
+    return next((sign for sign in ",;\t|" if sign in header), ",")
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -143,10 +189,31 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
     try:
         table = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not a Parquet file ({error})") from None
+    yield from _rows_of_batches(table.iter_batches(batch_size=_BATCH), path)
+
+
+def _read_arrow(path: Path) -> Iterator[Row]:
+    """Arrow's stream format, as `save_to_disk` writes it, or its file format (Feather)."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            try:
+                batches = iter(pa.ipc.open_stream(file))
+            except pa.ArrowInvalid:
+                table = pa.ipc.open_file(file)
+                batches = (table.get_batch(i) for i in range(table.num_record_batches))
+            yield from _rows_of_batches(batches, path)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not an Arrow file ({' '.join(str(error).split())})") from None
+
+
+def _rows_of_batches(batches: Iterator[Any], path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+
     number = 0
-    batches = table.iter_batches(batch_size=256)
     while True:
         try:
             batch = next(batches, None)
@@ -154,19 +221,70 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             raise SourceError(f"{path}: damaged behind row {number} ({error})") from None
         if batch is None:
             return
-        for values in batch.to_pylist():
-            number += 1
-            yield Row(values, str(path), number)
+        for start in range(0, batch.num_rows, _BATCH):
+            for values in batch.slice(start, _BATCH).to_pylist():
+                number += 1
+                yield Row(values, str(path), number)
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+}
 
 
 def column(row: Row, name: str) -> Any:
-    """A row's value in a column; `a.b` looks inside an object. Raises MissingColumnError naming those there are."""
-    value: Any = row.values
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise MissingColumnError(_missing(row, name, list(value) if isinstance(value, Mapping) else []))
-        value = value[part]
+    """A row's value in a column.
+
+    `a.b` looks inside an object, or inside every object of a list; `a.0` is the first item of a list, `a.-1` its last;
+    `a|b` is the first of several columns that is there. Texts that hold JSON are looked into too. Raises
+    MissingColumnError naming the columns there are, SourceError where a list is too short or nothing is inside.
+    """
+    if name in row.values:
+        return row.values[name]
+    choices = [choice.strip() for choice in name.split("|")]
+    there = next((c for c in choices if c in row.values or c.partition(".")[0] in row.values), name)
+    return _inside(row, there, row.values)
+
+
+def _inside(row: Row, name: str, value: Any) -> Any:
+    left = name
+    while left:
+        if isinstance(value, str):
+            try:
+                value = cells.parsed(value)
+            except cells.CellError as error:
+                raise SourceError(f"{row.place}: column {name!r} {error}") from None
+        if isinstance(value, Mapping) and left in value:  # a name with points in it, as tables flatten objects
+            return value[left]
+        part, _, left = left.partition(".")
+        if isinstance(value, list | tuple):
+            value = _item(row, name, part, value)
+        elif isinstance(value, Mapping):
+            if part not in value:
+                raise MissingColumnError(_missing(row, name, list(value)))
+            value = value[part]
+        else:
+            kind = "empty" if value is None else f"{type(value).__name__}, no object or list"
+            raise SourceError(f"{row.place}: column {name!r}: what should hold {part!r} is {kind}")
     return value
+
+
+def _item(row: Row, name: str, part: str, items: Sequence[Any]) -> Any:
+    if part.removeprefix("-").isdecimal():
+        at = int(part)
+        if not -len(items) <= at < len(items):
+            raise SourceError(f"{row.place}: column {name!r}: there is no item {part} in a list of {len(items)}")
+        return items[at]
+    if all(isinstance(item, Mapping) and part in item for item in items):
+        return [item[part] for item in items]
+    raise SourceError(f"{row.place}: column {name!r}: a list of {len(items)} has no {part!r}; name an item by number")
 
 
 def _missing(row: Row, name: str, there: Sequence[Any]) -> str:

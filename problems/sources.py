@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems import mapping as mappings
+from problems.data_files import find_files, of_split, of_subset
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
+from problems.hub import hub_rows
 from problems.mapping import Mapping
 from problems.problem import Kind, Problem, Split
-from problems.rows import MissingColumnError, Row, SourceError, column, find_files, read_rows
+from problems.rows import MissingColumnError, NoRowsError, Row, SourceError, column, read_rows
 from problems.splits import split_of
 
 if TYPE_CHECKING:
@@ -44,9 +46,11 @@ class SourceConfig(BaseModel):
     mapping: str = OWN
     """Name of a mapping (`crucible problems sources` lists them), path of a YAML file, or `own` for our own schema."""
     path: str = ""
-    """File or folder (.jsonl, .json, .csv, .parquet); empty takes the mapping's data set from the Hugging Face hub."""
+    """File or folder (.jsonl, .json, .csv, .tsv, .parquet, .arrow), as downloaded from the hub or written by
+    `save_to_disk` too; empty takes the mapping's data set from the Hugging Face hub."""
     glob: str = ""
-    """Files to take from a folder, for example `test*.parquet`; empty takes all."""
+    """Files to take from a folder, for example `test*.parquet`; empty takes those of `split`, where their names tell
+    splits apart, and otherwise all."""
     hub_split: str = ""
     """Split of the hub's data set, where that is read; empty takes the mapping's."""
     split: Split | Literal["by_hash"] = "test"
@@ -81,6 +85,8 @@ class Report:
     """Rows of the train split left out because a val or test source asks the same question."""
     reasons: list[str] = field(default_factory=list)
     """Place and reason of the first of them."""
+    notes: list[str] = field(default_factory=list)
+    """What else was left out, and why: files of other splits."""
 
     def add(self, other: Report) -> None:
         """Adds another report's counts to this one's."""
@@ -89,6 +95,7 @@ class Report:
         self.excluded += other.excluded
         self.leaked += other.leaked
         self.reasons = (self.reasons + other.reasons)[:SHOWN]
+        self.notes += [note for note in other.notes if note not in self.notes]
 
     def exclude(self, reason: str, strict: bool) -> None:
         """Counts a row that cannot be used. Raises SourceError in strict mode."""
@@ -106,7 +113,8 @@ def read(config: SourceConfig, report: Report | None = None, prove: Prove | None
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
-    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config)))
+    files = _files(config, report)
+    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config, files)), files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,36 +129,71 @@ class Converted:
     """Whether the reason holds for the whole data set if it holds for its first row."""
 
 
-def _unique(config: SourceConfig, report: Report, converted: Iterator[Converted]) -> Iterator[Problem]:
+def _unique(
+    config: SourceConfig, report: Report, converted: Iterator[Converted], files: Sequence[Path]
+) -> Iterator[Problem]:
     seen: dict[str, str] = {}
+    held: set[str] = set()  # files of which a row was kept
+    given_up: dict[str, str] = {}
     for item in converted:
+        file = item.place.rpartition(":")[0]
+        if file in given_up:
+            continue
         if item.problem is None:
             if not item.reason:
                 report.passed_over += 1
                 continue
-            if item.fatal and not report.kept:
-                raise SourceError(item.reason)
+            if item.fatal and file not in held:
+                if len(files) < 2:
+                    raise SourceError(item.reason)
+                given_up[file] = item.reason
+                report.exclude(f"{item.reason}; no row of this file is read", config.strict)
+                continue
             report.exclude(item.reason, config.strict)
         elif item.problem.id in seen:
             first = seen[item.problem.id]
             report.exclude(f"{item.place}: duplicate id {item.problem.id!r}, first at {first}", config.strict)
         else:
             seen[item.problem.id] = item.place
+            held.add(file)
             report.kept += 1
             yield item.problem
             if report.kept == config.limit:
                 return
+    if given_up and not held:
+        raise SourceError(next(iter(given_up.values())))
 
 
-def _rows(config: SourceConfig) -> Iterator[tuple[Mapping | None, Row]]:
+def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
+    """The files that are read, [] for the hub. Raises SourceError where there are none."""
     mapping = _mapping(config)
-    if config.path:
-        for file in find_files(config.path, config.glob):
+    if not config.path:
+        return []
+    root, found = Path(config.path), find_files(config.path, config.glob)
+    if config.glob or root.is_file():
+        return found
+    chosen = of_split(of_subset(found, root, mapping.subset if mapping else ""), root, config.split)
+    if report is not None and len(chosen) < len(found):
+        subset = f" and configuration {mapping.subset}" if mapping and mapping.subset else ""
+        report.notes.append(
+            f"{root}: {len(chosen)} of {len(found)} files, by the names those of split {config.split}{subset}"
+        )
+    return chosen
+
+
+def _rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping | None, Row]]:
+    mapping = _mapping(config)
+    if not config.path:
+        for row in hub_rows(mapping, config.hub_split or mapping.hub_split):
+            yield mapping, row
+    for file in files:
+        try:
             for row in read_rows(file):
                 yield mapping, row
-    else:
-        for row in _hub_rows(mapping, config.hub_split or mapping.hub_split):
-            yield mapping, row
+        except NoRowsError as error:
+            if file == Path(config.path):
+                raise
+            yield mapping, Row({}, str(file), 1, str(error).removeprefix(f"{file}: "))
 
 
 def _mapping(config: SourceConfig) -> Mapping | None:
@@ -159,22 +202,6 @@ def _mapping(config: SourceConfig) -> Mapping | None:
             raise SourceError("a source of our own schema needs `path`, the file or folder it lies in")
         return None
     return mappings.load(config.mapping)
-
-
-def _hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
-    if not mapping.hub:
-        raise SourceError(f"mapping {mapping.name} names no hub data set; give `path`")
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True)
-        for number, values in enumerate(rows, start=1):
-            yield Row(values, f"{mapping.hub}[{split}]", number)
-    except (OSError, ValueError) as error:
-        raise SourceError(
-            f"cannot read {mapping.hub} from the hub ({type(error).__name__}: {str(error)[:200]}); download it and "
-            "give its folder as `path`"
-        ) from None
 
 
 def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prove | None) -> Converted:
@@ -276,14 +303,13 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
     """
     import ray.data
 
-    _mapping(config)
-    files = [str(f) for f in find_files(config.path, config.glob)] if config.path else [""]
+    files = [str(f) for f in _files(config)] or [""]
     whole = config.model_copy(update={"strict": False, "limit": 0})
 
     def rows(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
         part = whole.model_copy(update={"path": item["file"], "glob": ""})
-        for converted in (_convert(part, pair, prove) for pair in _rows(part)):
-            yield _as_row(converted)
+        for pair in _rows(part, _files(part)):
+            yield _as_row(_convert(part, pair, prove))
 
     return ray.data.from_items([{"file": f} for f in files], override_num_blocks=len(files)).flat_map(rows)
 
@@ -291,7 +317,7 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
 def problems_of(data: ray.data.Dataset, config: SourceConfig, report: Report | None = None) -> Iterator[Problem]:
     """The problems of a data set made by `dataset`, streamed; excluded rows are counted in `report`."""
     report = Report() if report is None else report
-    yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()))
+    yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()), _files(config, report))
 
 
 def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:

@@ -20,6 +20,8 @@ from rollout.teacher_config import TeacherConfig
 
 CUT_OFF = ("max_tokens", "model_context_window_exceeded")
 """Reasons to stop that mean the answer is not whole."""
+NOT_WHOLE = ("None", "", None)
+"""Reasons to stop of an answer that broke off: it is asked for again."""
 
 
 class TeacherStopped(RuntimeError):
@@ -111,7 +113,9 @@ class AnswerCache:
         """The stored answer, or None."""
         try:
             row = json.loads(self._path(key).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # no answer, or one that a full disk or a crash has spoiled
+            return None
+        if row["reply"]["stop_reason"] in NOT_WHOLE:
             return None
         return Reply.from_row({**row["reply"], "cached": True})
 

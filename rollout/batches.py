@@ -15,6 +15,7 @@ from typing import Any
 from rollout.answers import Reply, RequestRefused, TeacherRequest
 from rollout.purse import BudgetSpent, Purse, append_rows, read_rows
 from rollout.teacher_config import TeacherConfig
+from rollout.teacher_errors import TORN, BrokenAnswer
 
 BATCHES_FILE = "batches.jsonl"
 """In a run folder: the batches that were handed in, with the keys of their requests."""
@@ -43,10 +44,12 @@ class Batches:
         purse: Purse,
         keep: Callable[..., Awaitable[Reply]],
         call: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        refusal: Callable[[str], Exception],
     ) -> None:
-        """`api` is the SDK's `messages.batches`; `keep` stores and books a message; `call` sends with retries."""
+        """`api` is the SDK's `messages.batches`; `keep` stores and books a message; `call` sends with retries;
+        `refusal` says what an invalid request means."""
         self._api, self._config, self._purse = api, config, purse
-        self._keep, self._call = keep, call
+        self._keep, self._call, self._refusal = keep, call, refusal
         self._path = folder / BATCHES_FILE
         self._waiting: dict[str, _Waiting] = {}
         self._pending: list[str] = []
@@ -123,14 +126,30 @@ class Batches:
         try:
             while (await self._call(lambda: self._api.retrieve(batch))).processing_status != "ended":
                 await asyncio.sleep(self._config.poll_seconds)
-            async for item in await self._call(lambda: self._api.results(batch)):
-                left.discard(item.custom_id)
-                await self._deal(item.custom_id, item.result, began)
+            for _ in range(ROUNDS):
+                await self._call(lambda: self._read(batch, left, began))
+                if not left:
+                    break
             for key in left:
                 await self._again(key, "the batch holds no result for it")
             append_rows(self._path, [{"batch": batch, "ended": True, "time": round(time.time(), 3)}])
         except Exception as error:
             self._fail(keys, error)
+
+    async def _read(self, batch: str, left: set[str], began: float) -> None:
+        """Deals out the answers among `left`, which loses their keys. Raises BrokenAnswer where the reading breaks
+        off: what has been dealt out until then is not dealt out again."""
+        results = aiter(await self._api.results(batch))
+        while True:
+            try:
+                item = await anext(results)
+            except StopAsyncIteration:
+                return
+            except TORN as error:
+                raise BrokenAnswer(f"the batch's results broke off ({type(error).__name__}: {error})") from None
+            if item.custom_id in left:
+                left.discard(item.custom_id)
+                await self._deal(item.custom_id, item.result, began)
 
     async def _deal(self, key: str, result: Any, began: float) -> None:
         waiting = self._waiting.get(key)
@@ -145,7 +164,7 @@ class Batches:
         reason = f"{fault.type}: {fault.message}" if fault else f"the request was {result.type}"
         if fault is not None and fault.type == "invalid_request_error":
             await self._purse.release(key, reason)
-            self._refuse(key, reason)
+            self._fail([key], self._refusal(reason))
         else:
             await self._again(key, reason)
 

@@ -67,7 +67,7 @@ class Account:
     """What a ledger adds up to."""
 
     requests: int
-    """Answers paid for."""
+    """Whole answers paid for; usage and dollars count those that broke off too."""
     usage: Usage
     dollars: float
     open_dollars: float
@@ -82,6 +82,8 @@ class Purse:
         self.budget = budget
         self.paid: dict[str, dict[str, Any]] = {}
         """Key of a request -> row of the ledger."""
+        self.lost: list[dict[str, Any]] = []
+        """Rows of answers that broke off."""
         self._open: dict[str, list[float]] = defaultdict(list)
         self._dollars = 0.0
         self._open_dollars = 0.0
@@ -112,6 +114,10 @@ class Purse:
         """Books the answer to a request that was reserved."""
         await self._close({"event": "paid", "key": key, "dollars": dollars, **asdict(usage), **more})
 
+    async def lose(self, key: str, usage: Usage, dollars: float, **more: Any) -> None:
+        """Books what came of a reserved request whose answer broke off: paid for, and no answer."""
+        await self._close({"event": "lost", "key": key, "dollars": dollars, **asdict(usage), **more})
+
     async def release(self, key: str, reason: str) -> None:
         """Books a reserved request that cost nothing."""
         await self._close({"event": "free", "key": key, "reason": reason})
@@ -133,7 +139,7 @@ class Purse:
 
     def account(self) -> Account:
         """Totals over all sessions of the run."""
-        rows = self.paid.values()
+        rows = [*self.paid.values(), *self.lost]
         kinds = ("input", "output", "cache_write", "cache_read")
         usage = Usage(*(sum(row[kind] for row in rows) for kind in kinds))
         return Account(len(self.paid), usage, self._dollars, self._open_dollars)
@@ -160,7 +166,9 @@ class Purse:
             self._open_dollars -= self._open[row["key"]].pop()
         if row["event"] == "paid":
             self.paid[row["key"]] = row
-            self._dollars += row["dollars"]
+        elif row["event"] == "lost":
+            self.lost.append(row)
+        self._dollars += row.get("dollars", 0.0)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

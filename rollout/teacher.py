@@ -30,14 +30,10 @@ from rollout.answers import (
 )
 from rollout.purse import Account, BudgetSpent, Purse, Usage, most
 from rollout.teacher_config import REFERENCE, TeacherConfig
+from rollout.teacher_errors import FAULTS, LONGEST_WAIT, TORN, BrokenAnswer, passes, plain, refusal, retry_after
 
 LEDGER_FILE = "costs.jsonl"
 """In a run folder: what its teacher has cost."""
-LONGEST_WAIT = 60.0
-"""Seconds between two tries of a request, at most."""
-BUSY = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error")
-"""Types of errors that a server may send in the middle of a stream, and that pass."""
-
 
 Note = Callable[[str], None]
 
@@ -86,6 +82,23 @@ async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> As
             task.cancel()
 
 
+class Received:
+    """What has come of an answer so far."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        """Tokens that are paid for even if no more comes: an upper bound, a byte of text counted as a token."""
+        self._bytes = 0
+
+    def note(self, event: Any) -> None:
+        """Takes an event of the stream into account."""
+        if event.type == "message_start":
+            self.usage = Usage.of(event.message.usage)
+        elif event.type == "content_block_delta" and self.usage is not None:
+            self._bytes += len(str(getattr(event.delta, "text", "")).encode("utf-8", "surrogatepass"))
+            self.usage = replace(self.usage, output=max(self.usage.output, self._bytes))
+
+
 class ApiTeacher:
     """Asks a server of the Messages API. One event loop drives it."""
 
@@ -113,7 +126,8 @@ class ApiTeacher:
         if config.batch:
             from rollout.batches import Batches
 
-            self._batches = Batches(self._client.messages.batches, config, folder, self.purse, self._keep, self._call)
+            api = self._client.messages.batches
+            self._batches = Batches(api, config, folder, self.purse, self._keep, self._call, self._refusal)
 
     async def answer(self, request: TeacherRequest) -> Reply:
         """The answer, from the disk where it was ever paid for.
@@ -166,24 +180,53 @@ class ApiTeacher:
     async def _pay(self, request: TeacherRequest, key: str) -> Reply:
         if self._stopped is not None:
             raise self._stopped
-        await self.purse.reserve(key, self._most(request))
         began = time.time()
+        reserved = False
+
+        async def send() -> Any:
+            nonlocal reserved
+            if not reserved:
+                await self.purse.reserve(key, self._most(request))
+                reserved = True
+            received = Received()
+            try:
+                return await self._stream(request, received)
+            except Exception:
+                if received.usage is not None:  # half an answer is paid for too, and the next try is another request
+                    reserved = False
+                    usage = received.usage
+                    await self.purse.lose(key, usage, usage.cost(self._price), model=self.config.model)
+                raise
+
         try:
-            message = await self._call(lambda: self._stream(request))
+            message = await self._call(send)
         except BaseException as error:
-            if isinstance(error, RequestRefused | TeacherStopped) and not isinstance(error, TeacherDown):
+            if not reserved:
+                pass
+            elif isinstance(error, RequestRefused | TeacherStopped) and not isinstance(error, TeacherDown):
                 await self.purse.release(key, str(error))
             else:
                 await self.purse.abandon()
             raise
         return await self._keep(request.body(self.config), key, message, began)
 
-    async def _stream(self, request: TeacherRequest) -> Any:
+    async def _stream(self, request: TeacherRequest, received: Received) -> Any:
+        """The whole message. Raises BrokenAnswer where the stream ends before it has said that it does."""
         body = request.body(self.config)
         # By a way of its own: not every version of the SDK, nor every model, knows a temperature.
         extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
+        ended = False
         async with self._client.messages.stream(**body, extra_body=extra) as stream:
-            return await stream.get_final_message()
+            try:
+                async for event in stream:
+                    received.note(event)
+                    ended = ended or event.type == "message_stop"
+                message = await stream.get_final_message() if ended else None
+            except TORN as error:
+                raise BrokenAnswer(f"the answer broke off ({type(error).__name__}: {error})") from None
+        if message is None or message.stop_reason is None:
+            raise BrokenAnswer("the answer broke off before its end")
+        return message
 
     async def _keep(self, body: Mapping[str, Any], key: str, message: Any, began: float, batch: bool = False) -> Reply:
         """Stores an answer, then books it: a run that dies between the two books it when it finds it stored."""
@@ -214,7 +257,7 @@ class ApiTeacher:
         backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
 
         def wait(state: tenacity.RetryCallState) -> float:
-            return max(backoff(state), _retry_after(state.outcome.exception()))
+            return max(backoff(state), retry_after(state.outcome.exception()))
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = self._plain(state.outcome.exception())
@@ -231,10 +274,10 @@ class ApiTeacher:
             async for attempt in tries:
                 with attempt:
                     return await send()
-        except anthropic.AnthropicError as error:
+        except FAULTS as error:
             raise self._verdict(error) from None
 
-    def _verdict(self, error: anthropic.AnthropicError) -> Exception:
+    def _verdict(self, error: Exception) -> Exception:
         """What an error that no more tries will mend means for the run."""
         text = self._plain(error)
         if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
@@ -247,48 +290,23 @@ class ApiTeacher:
         if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
             return self._stop(f"the account at {self.config.url} has no credit ({text}); add some, then --resume")
         if isinstance(error, anthropic.APIStatusError) and not passes(error):
-            return RequestRefused(text)
+            return self._refusal(text)
         return self._stop(
             f"the teacher at {self.config.url} did not answer for {self.config.patience:.0f} s ({text}); all answers "
             "so far are kept: --resume goes on when it is back, teacher.patience waits longer",
-            TeacherDown if isinstance(error, anthropic.APIConnectionError) else TeacherStopped,
+            TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown,
         )
+
+    def _refusal(self, text: str) -> Exception:
+        meaning = refusal(self.config, text)
+        return self._stop(str(meaning)) if isinstance(meaning, TeacherStopped) else meaning
 
     def _stop(self, reason: str, kind: type[TeacherStopped] = TeacherStopped) -> TeacherStopped:
         self._stopped = self._stopped or kind(reason)
         return self._stopped
 
     def _plain(self, error: BaseException) -> str:
-        """An error in one line, without the key whatever the server echoes."""
-        body = getattr(error, "body", None)
-        inner = body.get("error") if isinstance(body, dict) else None
-        told = inner.get("message") if isinstance(inner, dict) else None
-        status = getattr(error, "status_code", None)
-        text = " ".join(str(told or error).split())[:300]
-        secret = self._secret.get_secret_value()
-        text = text.replace(secret, "***") if secret else text
-        return f"{status}: {text}" if status else f"{type(error).__name__}: {text}"
-
-
-def passes(error: BaseException) -> bool:
-    """Whether an error is of the kind that goes away: overload, rate limits, server faults, lost connections."""
-    if isinstance(error, anthropic.APIConnectionError):
-        return True
-    if not isinstance(error, anthropic.APIStatusError):
-        return False
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
-        return True
-    # A stream that has begun has status 200; what broke it is told by an event.
-    return error.status_code == 200 or getattr(error, "type", None) in BUSY
-
-
-def _retry_after(error: BaseException | None) -> float:
-    """Seconds that the server asked to wait, 0 where it did not."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    try:
-        return min(float(headers.get("retry-after") or 0), LONGEST_WAIT)
-    except ValueError:  # a date: the backoff serves
-        return 0.0
+        return plain(error, self._secret.get_secret_value())
 
 
 def find_key(config: TeacherConfig) -> SecretStr:

@@ -70,6 +70,14 @@ def error_body(kind, message):
     return json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
 
 
+def cut(events, promised=None, stall=0):
+    """An answer for `Front.script` of which so many events come; with `promised` bytes announced the connection breaks,
+    without it the stream ends as if it were whole."""
+    body = b"".join(part + b"\n\n" for part in as_events(message("def f(n):")).split(b"\n\n")[:events])
+    headers = {"content-type": "text/event-stream"} | ({"content-length": str(promised)} if promised else {})
+    return 200, headers | ({"x-stall": str(stall)} if stall else {}), body
+
+
 def busy(status=529, kind="overloaded_error", **headers):
     """An answer for `Front.script`."""
     return status, headers, error_body(kind, f"no, {kind}")
@@ -111,6 +119,9 @@ class Front(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream, self.reply, self.polls = upstream, reply, polls
         self.script, self.seen, self.batches, self.results = [], [], {}, {}
+        self.cut_results = []
+        """Of each reading of a batch's results, the lines after which it breaks off."""
+        self.cut_cleanly = False
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -185,7 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[-1] == "results":
             rows = [self._result(request) for request in front.batches[number]["requests"]]
             lines = "".join(json.dumps(row) + "\n" for row in reversed(rows)).encode()
-            return self._send(200, {"content-type": "application/x-jsonl"}, lines)
+            headers = {"content-type": "application/x-jsonl"}
+            if front.cut_results:
+                kept = b"".join(lines.splitlines(keepends=True)[: front.cut_results.pop(0)])
+                headers |= {} if front.cut_cleanly else {"content-length": str(len(lines))}
+                lines = kept if front.cut_cleanly else kept + b'{"custom_id": '
+            return self._send(200, headers, lines)
         front.batches[number]["left"] -= 1
         return self._send_json(self._batch(number))
 
@@ -221,6 +237,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"content-type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
-        self.send_header("content-length", str(len(body)))
+        if "content-length" not in headers:
+            self.send_header("content-length", str(len(body)))
+        else:  # more is promised than comes: the connection breaks
+            self.close_connection = True
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
+        time.sleep(float(headers.get("x-stall", 0)))

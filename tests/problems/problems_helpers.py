@@ -6,6 +6,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 FILES = {
     "aime24": "aime24.jsonl",
     "aime25": "aime25.jsonl",
+    "boxed": "boxed.jsonl",
+    "functions": "functions.json",
     "gpqa": "gpqa.csv",
     "gpqa_diamond": "gpqa.csv",
     "gsm8k": "gsm8k.jsonl",

@@ -23,7 +23,7 @@ COLUMNS = [
     "canonical_solution", "test_list", "test_imports", "code", "text", "question_content", "question_id", "difficulty",
     "public_test_cases", "private_test_cases", "starter_code", "metadata", "options", "category", "Body", "Question",
     "Answer", "ID", "Problem", "Record ID", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2",
-    "Incorrect Answer 3", "source", "id",
+    "Incorrect Answer 3", "source", "id", "gt", "problem_id", "title", "test_cases", "function_signature",
 ]  # fmt: skip
 
 

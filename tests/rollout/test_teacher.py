@@ -6,7 +6,8 @@ import time
 from dataclasses import asdict
 
 import pytest
-from servers import SECRET, Front, busy, message
+from servers import SECRET, Front, busy, cut, error_body, message
+from shared_folder import cases
 
 from rollout.answers import RequestRefused, TeacherRequest, TeacherStopped
 from rollout.purse import BudgetSpent, Purse, Usage, most
@@ -227,6 +228,173 @@ def test_a_stream_that_breaks_off_is_asked_again(make):
         front.script.append((200, {"content-type": "text/event-stream"}, torn))
         (answered,) = answers(make(front.url), "a")
     assert answered.reply.text == "seen: a" and len(front.asked()) == 2
+
+
+@pytest.mark.parametrize("case", cases("teacher"))
+def test_a_case_from_practice(case, make):
+    if case["id"] == "teacher-01":
+        with Front(reply=echo) as front:
+            front.script.append(cut(4))
+            assert answers(make(front.url), "a")[0].reply.text == "seen: a"
+            later = answers(make(front.url, "later"), "a")[0].reply
+        assert later.cached and later.text == "seen: a" and len(front.asked()) == 2
+    elif case["id"] == "teacher-02":
+        with Front(reply=echo) as front:
+            front.script += [invalid("`temperature` is not supported for this model")] * 3
+            found = answers(make(front.url, concurrency=1), *"abc")
+        assert all(a.stopped and "teacher.temperature to null" in a.error for a in found) and len(front.asked()) == 1
+    else:
+        with Front(reply=echo, polls=1) as front:
+            front.cut_results = [1]
+            found = answers(make(front.url, batch=True), *"abc")
+        assert [a.reply.text for a in found] == ["seen: a", "seen: b", "seen: c"]
+
+
+def invalid(text, status=400):
+    return status, {}, error_body("invalid_request_error", text)
+
+
+def test_an_answer_that_never_comes_whole_is_not_kept(make):
+    with Front(reply=echo) as front:
+        front.script += [cut(4)] * 200
+        (answered,) = answers(make(front.url, patience=0.3), "a")
+        assert answered.stopped and "broke off" in answered.error and "--resume" in answered.error
+        front.script.clear()
+        assert answers(make(front.url, "later"), "a")[0].reply.text == "seen: a"
+
+
+@pytest.mark.parametrize("promised", [None, 10**6])
+@pytest.mark.parametrize("events", range(6))
+def test_an_answer_is_asked_again_wherever_it_breaks_off(events, promised, make):
+    with Front(reply=echo) as front:
+        front.script.append(cut(events, promised))
+        teacher = make(front.url, prices={"tiny": PRICE}, budget=10.0)
+        (answered,) = answers(teacher, "a")
+    assert answered.reply.text == "seen: a" and not answered.reply.cached and len(front.asked()) == 2
+    account = teacher.account()
+    assert account.requests == 1 and account.open_dollars == pytest.approx(0)
+    assert (account.dollars > answered.reply.dollars) == (events > 0), "what came of the first is paid for too"
+    again = Purse(teacher.purse.path).account()
+    assert (again.requests, again.dollars) == (1, pytest.approx(account.dollars))
+
+
+def test_torn_and_silent_streams_are_asked_again(make):
+    with Front(reply=echo) as front:
+        status, headers, whole = cut(6)
+        front.script += [
+            (status, headers, whole[: len(whole) // 2]),
+            (status, headers, b"event: content_block_stop\ndata: {\n\n"),
+            (200, {"content-type": "text/html"}, b"<html>a proxy</html>"),
+            cut(3, 10**6, stall=1.5),
+        ]
+        (answered,) = answers(make(front.url, timeout=0.5), "a")
+    assert answered.reply.text == "seen: a" and len(front.asked()) == 5
+
+
+def test_tries_that_break_off_do_not_exceed_the_budget(make):
+    one = most(["You teach.", "a"], 16, PRICE)
+    with Front(reply=echo) as front:
+        front.script += [cut(4)] * 100
+        teacher = make(front.url, prices={"tiny": PRICE}, budget=1.5 * one)
+        (answered,) = answers(teacher, "a")
+    assert answered.stopped and "budget" in answered.error
+    assert 0 < teacher.account().dollars <= 1.5 * one and teacher.account().open_dollars == pytest.approx(0)
+
+
+def test_an_answer_without_its_end_in_an_older_cache_is_asked_for_again(make, tmp_path):
+    with Front(reply=echo) as front:
+        answers(make(front.url), "a")
+        (stored,) = (tmp_path / "cache").rglob("*.json")
+        for spoiled in (stored.read_text().replace('"end_turn"', '"None"'), "{"):
+            stored.write_text(spoiled)
+            assert not answers(make(front.url, "later"), "a")[0].reply.cached
+    assert len(front.asked()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("`temperature` may only be set to 1 when thinking is enabled", "teacher.temperature"),
+        ("temperature: Extra inputs are not permitted", "teacher.temperature"),
+        ("Sampling parameters are not supported by this model", "teacher.temperature"),
+        (
+            "max_tokens: 9000 > 8192, which is the maximum allowed number of output tokens for tiny",
+            "teacher.max_tokens",
+        ),
+        ("`top_p` and `top_k` must be given", "teacher.model"),
+        ("thinking: this model wants a budget", "teacher.model"),
+        ("system: prompt caching is not available", "teacher.model"),
+        ("model: tiny is not supported by this endpoint", "teacher.model"),
+        ("unknown model tiny", "teacher.model"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_setting_that_the_model_refuses_stops_at_the_first(status, text, fix, make):
+    with Front(reply=echo) as front:
+        front.script += [invalid(text, status)] * 3
+        teacher = make(front.url, concurrency=1)
+        found = answers(teacher, *"abc")
+    assert all(a.stopped and fix in a.error and "\n" not in a.error for a in found) and len(front.asked()) == 1
+    assert teacher.account().open_dollars == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt is too long: 212000 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000, decrease input length",
+        "'max_tokens' is too large: 16. The model's context length is 4096 tokens, with 4090 input tokens",
+        "max_tokens must be at least 1, got -12",
+        "messages.0.content: text content blocks must be non-empty",
+        "Output blocked by content filtering policy",
+        "Your request was flagged by our safety system",
+    ],
+)
+def test_a_request_that_is_refused_for_what_it_says_stops_no_other(text, make):
+    with Front(reply=echo) as front:
+        front.script.append(invalid(text))
+        first, second = answers(make(front.url, concurrency=1), "a", "b")
+    assert first.error and not first.stopped and second.reply.text == "seen: b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "fix"),
+    [
+        (busy(401, "authentication_error"), "ANTHROPIC_API_KEY"),
+        (busy(403, "permission_error"), "ANTHROPIC_API_KEY"),
+        (busy(404, "not_found_error"), "teacher.model"),
+        (busy(402, "billing_error"), "credit"),
+    ],
+)
+def test_what_no_request_would_pass_stops_at_the_first_by_batches_too(answer, fix, make):
+    for batch in (False, True):
+        with Front(reply=echo) as front:
+            front.script += [answer] * 3
+            found = answers(make(front.url, str(batch), batch=batch, concurrency=1), *"abc")
+        assert all(a.stopped and fix in a.error for a in found) and len(front.seen) == 1
+
+
+@pytest.mark.parametrize("lines", [[0], [1, 2], [2, 1, 0]])
+@pytest.mark.parametrize("clean", [False, True])
+def test_the_results_of_a_batch_are_read_until_they_are_whole(lines, clean, make):
+    with Front(reply=echo, polls=1) as front:
+        front.cut_results, front.cut_cleanly = list(lines), clean
+        teacher = make(front.url, batch=True, prices={"tiny": PRICE})
+        found = answers(teacher, *"abc")
+    assert [a.reply.text for a in found] == ["seen: a", "seen: b", "seen: c"]
+    bodies = front.asked("/v1/messages/batches")
+    given_up = clean and len(lines) == 3
+    assert [len(body["requests"]) for body in bodies] == ([3, 1] if given_up else [3])
+    assert teacher.account().requests == 3 and teacher.account().open_dollars == pytest.approx(0)
+
+
+def test_a_setting_that_is_refused_in_a_batch_stops_the_run(make):
+    fault = {"type": "invalid_request_error", "message": "`temperature` is not supported for this model"}
+    errored = {"type": "errored", "error": {"type": "error", "error": fault}}
+    with Front(reply=echo, polls=1) as front:
+        front.results = {text: [errored] for text in "ab"}
+        found = answers(make(front.url, batch=True), "a", "b")
+    assert all(a.stopped and "teacher.temperature to null" in a.error for a in found)
 
 
 # --- the ledger

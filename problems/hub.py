@@ -1,0 +1,56 @@
+"""Data sets of the Hugging Face hub: by their name, or file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from problems.mapping import Mapping
+from problems.rows import Row, SourceError, read_rows
+
+
+def hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
+    """The rows of a mapping's hub data set. Raises SourceError, in one line, for whatever goes wrong there."""
+    if not mapping.hub:
+        raise SourceError(f"mapping {mapping.name} names no hub data set; give `path`")
+    if mapping.hub_files:
+        for name in mapping.hub_files:
+            yield from read_rows(_hub_file(mapping, name))
+        return
+    import datasets
+
+    where = {"revision": mapping.revision} if mapping.revision else {}
+    try:
+        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True, **where)
+        for number, values in enumerate(rows, start=1):
+            yield Row(values, f"{mapping.hub}[{split}]", number)
+    except Exception as error:  # whatever a library makes of somebody's files
+        raise SourceError(_of_the_hub(mapping, error)) from None
+
+
+def _hub_file(mapping: Mapping, name: str) -> Path:
+    """A file of a hub data set, downloaded unless it is there; of a folder where `hub` is one."""
+    if Path(mapping.hub).is_dir():
+        return Path(mapping.hub) / name
+    from huggingface_hub import hf_hub_download
+
+    try:
+        found = hf_hub_download(mapping.hub, name, repo_type="dataset", revision=mapping.revision or None)
+    except Exception as error:  # of the hub, its client, or the connection
+        raise SourceError(_of_the_hub(mapping, error)) from None
+    return Path(found)
+
+
+def _of_the_hub(mapping: Mapping, error: Exception) -> str:
+    """What a library said of a hub data set, in one line that says what to do."""
+    text = " ".join(str(error).split())[:200]
+    if "script" in text and ("no longer supported" in text or "trust_remote_code" in text):
+        return (
+            f"{mapping.hub} has a loading script, which `datasets` does not run ({text}); name its data files in the "
+            "mapping's `hub_files`, or another `revision` (refs/convert/parquet has most), or download the files and "
+            "give their folder as `path`"
+        )
+    return (
+        f"cannot read {mapping.hub} from the hub ({type(error).__name__}: {text}); download it and give its folder as "
+        "`path`"
+    )

@@ -1,0 +1,112 @@
+"""What goes wrong between us and a teacher's server, and what it means: try again, leave a request out, or stop."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+
+import anthropic
+
+from rollout.answers import RequestRefused, TeacherStopped
+from rollout.teacher_config import TeacherConfig
+
+LONGEST_WAIT = 60.0
+"""Seconds between two tries of a request, at most."""
+BUSY = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error")
+"""Types of errors that a server may send in the middle of a stream, and that pass."""
+
+# The SDK's HTTP client is httpx or its successor, by version. What breaks while a stream is read comes from there as it
+# is: the SDK turns into its own errors only what happens before.
+_CLIENTS = [c.__module__.partition(".")[0] for c in anthropic.DefaultAsyncHttpxClient.__mro__]
+_HTTP = importlib.import_module(next(name for name in _CLIENTS if name.startswith("httpx")))
+LOST: tuple[type[Exception], ...] = (_HTTP.RequestError, _HTTP.StreamError)
+"""A connection that breaks, or keeps silent, while something is read from it."""
+TORN: tuple[type[Exception], ...] = (*LOST, ValueError, LookupError, AssertionError, RuntimeError, TypeError)
+"""What the reading of a stream raises that lacks parts or is damaged."""
+
+
+class BrokenAnswer(Exception):
+    """A stream that ended before its end."""
+
+
+FAULTS: tuple[type[Exception], ...] = (anthropic.AnthropicError, BrokenAnswer, *LOST)
+"""All that a call of the server may raise and that is no fault of ours."""
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error is of the kind that goes away: overload, rate limits, server faults, lost connections."""
+    if isinstance(error, (anthropic.APIConnectionError, BrokenAnswer, *LOST)):
+        return True
+    if not isinstance(error, anthropic.APIStatusError):
+        return False
+    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+        return True
+    # A stream that has begun has status 200; what broke it is told by an event.
+    return error.status_code == 200 or getattr(error, "type", None) in BUSY
+
+
+def retry_after(error: BaseException | None) -> float:
+    """Seconds that the server asked to wait, 0 where it did not."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return min(float(headers.get("retry-after") or 0), LONGEST_WAIT)
+    except ValueError:  # a date: the backoff serves
+        return 0.0
+
+
+def plain(error: BaseException, secret: str) -> str:
+    """An error in one line, without the key whatever the server echoes."""
+    body = getattr(error, "body", None)
+    inner = body.get("error") if isinstance(body, dict) else None
+    told = inner.get("message") if isinstance(inner, dict) else None
+    status = getattr(error, "status_code", None)
+    text = " ".join(str(told or error).split())[:300]
+    text = text.replace(secret, "***") if secret else text
+    return f"{status}: {text}" if status else f"{type(error).__name__}: {text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something of our requests that a model may not take, and what to do then."""
+
+    pattern: str
+    fix: str
+
+
+_OF_THE_TEXT = re.compile(
+    r"input length|context (?:length|limit|window)|prompt is too long|input tokens|messages?[.\[ ]*\d|got -\d",
+    re.IGNORECASE,
+)
+"""Refusals for what one request says: another one may be taken."""
+SETTINGS = (
+    Setting(r"temperature|sampling param", "set teacher.temperature to null (--teacher.temperature None)"),
+    Setting(r"max[_ ](?:output_|completion_|new_)?tokens|output tokens", "lower teacher.max_tokens"),
+    Setting(r"cache_control|prompt caching", "choose another teacher.model: instructions are sent to be cached"),
+    Setting(
+        r"top_p|top_k|thinking|stop_sequences|[`'\"](?:stream|system)[`'\"]|\bsystem:|streaming is|anthropic-version",
+        "choose another teacher.model: we send no other setting than temperature and max_tokens",
+    ),
+    Setting(
+        r"model.*(?:not (?:exist|found|available|supported|support)|unsupported|deprecated|retired|no longer)"
+        r"|(?:unknown|invalid|unsupported) model",
+        "correct teacher.model",
+    ),
+)  # fmt: skip
+
+
+def refused_setting(text: str) -> str:
+    """What to do about a refusal that would meet every request alike; "" where it is about this one."""
+    if _OF_THE_TEXT.search(text):
+        return ""
+    return next((s.fix for s in SETTINGS if re.search(s.pattern, text, re.IGNORECASE)), "")
+
+
+def refusal(config: TeacherConfig, text: str) -> RequestRefused | TeacherStopped:
+    """What a request that is refused as invalid means: that it is left out, or that all would be."""
+    fix = refused_setting(text)
+    if not fix:
+        return RequestRefused(text)
+    return TeacherStopped(
+        f"{config.model} at {config.url} refuses every request like ours ({text}); {fix}, then --resume"
+    )
