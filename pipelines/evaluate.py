@@ -29,7 +29,7 @@ from pipelines.session import (
     wait_for_engines,
     with_model_prompt,
 )
-from pipelines.statistics import Difference
+from pipelines.statistics import NEEDED, Difference
 from problems.problem import Group, Problem
 from rollout.adapter_config import check_adapter_config, largest_rank
 from rollout.backends import EngineSpec
@@ -219,7 +219,9 @@ def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
     """One sentence on whether pass@1 moved by more than its interval."""
     value, low, high = (100 * _get(difference, key) for key in ("value", "low", "high"))
     moved = "improved" if low > 0 else "worsened" if high < 0 else "did not change beyond chance"
-    return f"held-out pass@1 {moved}: {value:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]"
+    few = difference.get("informative") if isinstance(difference, Mapping) else difference.informative
+    note = f"; {few} problems differ, and fewer than {NEEDED} decide nothing" if few and few < NEEDED else ""
+    return f"held-out pass@1 {moved}: {value:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]{note}"
 
 
 def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | None = None) -> PolicyVersion:

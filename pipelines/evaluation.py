@@ -9,7 +9,7 @@ import collections
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.statistics import Difference, Estimate, cell_rate, mcnemar, paired_difference, pass_rate
@@ -174,8 +174,7 @@ def reasons(lost: Mapping[str, str], named: bool = True) -> str:
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """After minus before, paired by problem: the row of `metrics.jsonl`.
 
-    Several samples a problem: a paired bootstrap over problems, of pass@1 and of the largest k that both are given
-    for. One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
+    Several samples a problem: an interval over problems, of pass@1 and of the largest k that both are given for. One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
     """
     # In the order of the one side, for a bootstrap depends on the order of what it resamples.
     outcomes = before.outcomes, after.outcomes
@@ -193,9 +192,7 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
 
 
 def _plain(estimate: Estimate | Difference) -> dict[str, float]:
-    return {
-        "value": estimate.value, "low": estimate.low, "high": estimate.high, "problems": estimate.problems,
-    }  # fmt: skip
+    return asdict(estimate)
 
 
 def _mean(values: Iterable[float]) -> float:

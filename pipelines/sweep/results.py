@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.run_folder import RunFolder, replace_file
+from pipelines.statistics import bounded_mean_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Trial:
     """Held-out pass@1 on the val split with its 95 % interval: value, low, high."""
     gain: Mapping[str, float] | None = None
     """The same, minus the starting policy's, paired by problem."""
+    missing: int = 0
+    """Held-out problems of its evaluations that have no answer or no verdict, and are left out of `val` and `gain`."""
     seconds: float = 0.0
     """Wall time of its steps."""
     tokens: int = 0
@@ -70,15 +74,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with Student's 95 % interval; low and high are NaN for a single value."""
+    """A mean over seeds with its 95 % interval: Student's, or, where all values are the same and their spread says
+    nothing, `statistics.bounded_mean_interval`. Low and high are NaN for a single value."""
 
     value: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Interval:
-        """Raises ValueError for no values."""
+    def of(cls, values: Sequence[float], least: float = 0.0) -> Interval:
+        """Of values between `least` (-1 of differences) and 1. Raises ValueError for no values."""
         from scipy import stats
 
         if not values:
@@ -86,9 +91,9 @@ class Interval:
         mean = sum(values) / len(values)
         if len(values) == 1:
             return cls(mean, math.nan, math.nan)
-        error = stats.sem(values)
-        if error == 0:
-            return cls(mean, mean, mean)
+        error = float(stats.sem(values))
+        if error < 1e-12:
+            return cls(mean, *bounded_mean_interval(np.array(values), least))
         low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
         return cls(mean, float(low), float(high))
 
@@ -118,6 +123,7 @@ def read_trial(path: Path, id: str, values: Mapping[str, Any], seed: int, error:
         pass_rates=tuple(row["pass_rate"] for row in steps),
         val=after[-1]["pass_at"]["1"] if after else None,
         gain=compared[-1]["pass_at_1"] if compared else None,
+        missing=sum(_missing(row) for row in rows if row.get("kind") == "evaluation"),
         seconds=sum(row.get("seconds/whole_step") or 0.0 for row in steps),
         tune_seconds=next((row["seconds/tune"] for row in reversed(rows) if row.get("kind") == "trial"), None),
         tokens=round(tokens * folder.config.get("rollout", {}).get("group_size", 1)),
@@ -149,7 +155,8 @@ def write_table(path: Path, trials: Sequence[Trial], window: int) -> Path:
          **{f"val_pass_at_1{end}": (t.val or {}).get(key) for end, key in
             (("", "value"), ("_low", "low"), ("_high", "high"))},
          "gain": (t.gain or {}).get("value"), "gain_low": (t.gain or {}).get("low"),
-         "gain_high": (t.gain or {}).get("high"), "seconds": t.seconds, "tune_seconds": t.tune_seconds,
+         "gain_high": (t.gain or {}).get("high"), "gain_informative": (t.gain or {}).get("informative"),
+         "missing": t.missing, "seconds": t.seconds, "tune_seconds": t.tune_seconds,
          "tokens": t.tokens}
         for t in trials
     ]  # fmt: skip
@@ -161,7 +168,13 @@ def write_table(path: Path, trials: Sequence[Trial], window: int) -> Path:
 def _behind(setting: Setting, best: Setting) -> Setting:
     top = {trial.seed: trial.val["value"] for trial in best.trials if trial.val is not None}
     gaps = [t.val["value"] - top[t.seed] for t in setting.trials if t.val is not None and t.seed in top]
-    return Setting(setting.values, setting.name, setting.trials, setting.val, Interval.of(gaps) if gaps else None)
+    return Setting(setting.values, setting.name, setting.trials, setting.val, Interval.of(gaps, -1.0) if gaps else None)
+
+
+def _missing(evaluation: Mapping[str, Any]) -> int:
+    """Problems asked minus those that have a pass rate."""
+    scored = (evaluation.get("pass_at") or {}).get("1") or {}
+    return evaluation.get("lost", 0) + evaluation.get("problems", 0) - scored.get("problems", 0)
 
 
 def _short(value: Any) -> str:

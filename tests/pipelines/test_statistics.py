@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipelines.statistics import mcnemar, paired_difference, pass_at_k, pass_rate, wilson_interval
+from pipelines.evaluate import verdict_line
+from pipelines.lrl.scores import Answer, figures
+from pipelines.statistics import (
+    bounded_mean_interval,
+    mcnemar,
+    paired_difference,
+    pass_at_k,
+    pass_rate,
+    wilson_interval,
+)
+from pipelines.sweep.results import Interval
+from shared_folder import cases
 
 
 @pytest.mark.parametrize("n, c, k", [(5, 2, 1), (5, 2, 3), (6, 0, 4), (6, 6, 6), (7, 5, 3), (8, 1, 8)])
@@ -98,18 +109,112 @@ def test_paired_difference_sees_a_real_gain_and_not_noise():
 
 
 def test_pairing_makes_the_interval_narrower_than_two_separate_ones():
-    skill = np.linspace(0, 1, 40)
+    skill = np.linspace(0, 1, 400)
     before = {str(i): [j < 10 * s for j in range(10)] for i, s in enumerate(skill)}
-    after = {p: [True, *row[1:]] if i % 2 else row for i, (p, row) in enumerate(before.items())}
+    after = {p: [*row[:9], True] if i % 2 else row for i, (p, row) in enumerate(before.items())}
     both = paired_difference(before, after)
     apart = pass_rate(before)
-    assert both.high - both.low < 0.2 * (apart.high - apart.low)
+    assert 0 < both.high - both.low < 0.2 * (apart.high - apart.low)
 
 
 def test_no_change_at_all_is_no_gain():
     outcomes = {"a": [True], "b": [False]}
     difference = paired_difference(outcomes, outcomes)
-    assert (difference.value, difference.low, difference.high, difference.improved) == (0, 0, 0, False)
+    assert difference.value == difference.informative == 0 and not difference.improved and not difference.worsened
+    assert difference.low < -0.5 and difference.high > 0.5  # of two problems
+    many = {str(i): [i % 2 == 0] for i in range(200)}
+    assert paired_difference(many, many).high == pytest.approx(1 - 0.025 ** (1 / 200), abs=1e-3)
+
+
+@pytest.mark.parametrize("case", cases("evaluation"))
+def test_given_outcomes_prove_nothing_and_have_a_width(case):
+    for one, two in ((case["before"], case["after"]), (case["after"], case["before"]), (case["after"], case["after"])):
+        found = paired_difference(one, two)
+        assert found.low < found.value < found.high or found.high - found.low > 0.1
+        assert not found.improved and not found.worsened
+
+
+def outcomes(gained: int, lost: int, same: int, samples: int = 1) -> tuple[dict, dict]:
+    """Outcomes before and after of so many problems."""
+    pairs = [(False, True)] * gained + [(True, False)] * lost + [(True, True)] * same
+    before, after = ({str(i): [pair[side]] * samples for i, pair in enumerate(pairs)} for side in (0, 1))
+    return before, after
+
+
+@pytest.mark.parametrize("same", [0, 7, 180])
+@pytest.mark.parametrize("samples", [1, 8])
+def test_six_problems_that_all_moved_are_the_fewest_that_give_a_verdict(same, samples):
+    for moved in range(1, 12):
+        better = paired_difference(*outcomes(moved, 0, same, samples))
+        worse = paired_difference(*outcomes(0, moved, same, samples))
+        assert (better.improved, worse.worsened) == (moved >= 6, moved >= 6)
+        assert not better.worsened and not worse.improved and better.informative == moved
+        assert better.high - better.low > 1e-3 and -1 <= better.low <= better.value <= better.high <= 1
+        assert verdict_line(better).count("decide nothing") == (moved < 6)
+
+
+def test_few_partial_changes_give_no_verdict():
+    before = {str(i): [False] * 8 for i in range(100)}
+    for moved in range(6):
+        after = {p: [i < moved, *row[1:]] for i, (p, row) in enumerate(before.items())}
+        assert not paired_difference(before, after).improved
+
+
+@pytest.mark.parametrize("gained, lost", [(6, 0), (7, 1), (8, 1), (9, 1), (10, 3), (20, 8), (20, 9), (40, 25), (5, 0)])
+def test_the_exact_interval_leaves_out_zero_where_mcnemar_rejects(gained, lost):
+    before, after = outcomes(gained, lost, 60)
+    assert paired_difference(before, after).improved == (mcnemar(before, after).p_value < 0.05)
+
+
+@pytest.mark.parametrize("passed, count", [(0, 1), (1, 1), (0, 20), (3, 20), (20, 20), (70, 400)])
+def test_the_exact_interval_of_a_share_is_clopper_and_pearsons(passed, count):
+    values = np.array([1.0] * passed + [0.0] * (count - passed))
+    wanted = stats.binomtest(passed, count).proportion_ci(0.95, method="exact")
+    assert bounded_mean_interval(values, 0.0) == pytest.approx((wanted.low, wanted.high), abs=3e-3)
+
+
+@pytest.mark.parametrize("gain, loss", [(0.0, 0.0), (0.02, 0.02), (0.1, 0.0), (0.3, 0.1), (0.5, 0.5), (1.0, 0.0)])
+def test_the_paired_interval_covers_the_truth_however_few_the_problems(gain, loss):
+    rng = np.random.default_rng(3)
+    for count in (1, 6, 40):
+        covered = 0
+        for _ in range(60):
+            kinds = rng.choice(3, size=count, p=[gain, loss, 1 - gain - loss])
+            found = paired_difference(*outcomes(*(int((kinds == kind).sum()) for kind in range(3))))
+            covered += found.low - 1e-9 <= gain - loss <= found.high + 1e-9
+        assert covered >= 53  # of 60: below that with a chance of 1 in 100 where the coverage is 95 %
+
+
+def test_the_paired_interval_of_several_samples_covers_the_truth():
+    rng = np.random.default_rng(4)
+    for count in (3, 12, 80):
+        covered = 0
+        for _ in range(60):
+            skill_P = np.where(rng.random(count) < 0.7, 0.02, 0.9)  # most problems never move
+            sides = [rng.random((count, 8)) < np.clip(skill_P + by, 0, 1)[:, None] for by in (0, 0.08)]
+            before, after = ({str(i): row.tolist() for i, row in enumerate(side)} for side in sides)
+            found = paired_difference(before, after)
+            covered += found.low <= 0.08 <= found.high
+        assert covered >= 53
+
+
+def test_a_rate_of_nearly_alike_problems_has_an_honest_width():
+    few = pass_rate({str(i): [i == 0] + [False] * 7 for i in range(10)})
+    assert few.value == pytest.approx(0.0125) and few.low < 0.01 and few.high > 0.2
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        bounded_mean_interval(np.array([-1.0]), 0.0)
+
+
+def test_seeds_that_agree_have_an_interval_with_a_width():
+    for values, least in (([0.4, 0.4], 0.0), ([0.0, 0.0, 0.0], -1.0), ([1.0, 1.0], 0.0), ([0.1, 0.1 + 1e-16], 0.0)):
+        found = Interval.of(values, least)
+        assert found.high - found.low > 0.1 and least <= found.low <= found.value <= found.high <= 1
+
+
+def test_balanced_accuracy_keeps_the_width_of_a_class_that_is_all_right():
+    answers = [Answer(str(i), "easy", "YES" if i < 5 else "NO", "YES", "answered") for i in range(10)]
+    found = figures(answers)["balanced_accuracy"]
+    assert found["value"] == 0.5 and found["low"] < 0.35 and found["high"] > 0.65
 
 
 def test_unlike_problems_are_refused():
