@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -285,7 +286,7 @@ def test_what_an_evaluation_leaves(tmp_path, samples):
 def unjudged(asked: Problem, count: int = 2, why: str = "the sandbox died") -> Group:
     lost = group(asked, *[LOST] * count)
     verdicts = tuple(Verdict(LOST, detail=why) for _ in lost.verdicts)
-    return Group(0, 0, asked, lost.samples, verdicts, (None,) * count)
+    return dataclasses.replace(lost, verdicts=verdicts, rewards=(None,) * count)
 
 
 def judged(count: int, family: str = "lis") -> list[Group]:
