@@ -84,6 +84,10 @@ class Balancer:
             engine.rate = max(seen, FORGETTING * (engine.rate or 0.0))
             engine.done, engine.busy = 0, 0.0
 
+    def on_probation(self, index: int) -> bool:
+        """Whether an engine has failed and not answered since."""
+        return self._engines[index].failures > 0
+
     def silence(self, index: int, now: float) -> float:
         """Seconds for which an engine with work has answered nothing."""
         engine = self._engines[index]

@@ -26,7 +26,7 @@ from rollout.balance import Balancer
 from rollout.fleet import NAMESPACE, RolloutJob
 
 TRIES = 4
-"""Times that a group is asked of a living engine before its lease is given back."""
+"""Times that a group is asked of an engine that is there before its lease is given back."""
 
 LIGHT = {"num_cpus": 0.01}
 """What a stage asks for that only waits: enough that Ray Data never starts a second node for it."""
@@ -93,31 +93,35 @@ class RolloutStage:
         yield pack([(lease, problem, group) for (lease, problem), group in zip(items, groups, strict=True)])
 
     async def _answer(self, lease: Lease, problem: Problem) -> Any:
-        """The group, or why there is none.
+        """The group, or why there is none: after TRIES failures, or where no engine was there for as long as one may be
+        silent.
 
-        Engines that are out are waited for as long as one may be silent; what living ones raise is tried TRIES times.
+        An engine that failed before is first asked whether it is there at all: a group is not to blame for engines that
+        are out, but it is for those that die of it.
         """
         import ray
 
-        tries, failed_at, error = 0, 0.0, ""
-        while tries < TRIES and (not error or time.monotonic() - failed_at < self._job.patience_seconds):
-            index, answered, failed = self._balancer.begin(time.monotonic()), False, False
+        tries, out_since, error = 0, 0.0, ""
+        while tries < TRIES and (not out_since or time.monotonic() - out_since < self._job.patience_seconds):
+            index, answered, failed = self._balancer.begin(time.monotonic()), False, True
             try:
+                if self._balancer.on_probation(index):
+                    await self._within_patience(index, self._engines[index].__ray_ready__.remote())
+                out_since, tries = 0.0, tries + 1
                 asked = self._engines[index].rollout.remote(self._job, lease, problem)
                 group = await self._within_patience(index, asked)
-                answered = True
+                answered, failed = True, False
                 return group
             except ray.exceptions.RayTaskError as raised:
                 if isinstance(raised.cause, ValueError):
+                    failed = False
                     return str(raised.cause)
-                tries, failed = tries + 1, True
-                reason = f"{type(raised.cause).__name__}: {raised.cause}"
+                error = f"{type(raised.cause).__name__}: {raised.cause}"
             except (ray.exceptions.RayError, TimeoutError) as raised:
-                failed = True
-                reason = f"engine number {index} of {len(self._engines)} is out: {str(raised).strip().splitlines()[0]}"
+                error = f"engine number {index} of {len(self._engines)} is out: {str(raised).strip().splitlines()[0]}"
             finally:
                 self._balancer.end(index, time.monotonic(), answered, failed)
-            failed_at, error = failed_at if error else time.monotonic(), reason
+            out_since = out_since or time.monotonic()
             await asyncio.sleep(min(2.0, 0.2 * 2**tries) * (0.5 + random.random()))
         return error
 

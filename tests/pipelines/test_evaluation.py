@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -281,3 +282,79 @@ def test_what_an_evaluation_leaves(tmp_path, samples):
     assert heat["type"] == "heatmap" and heat["x"] == ["1", "2"] and heat["y"] == ["lis", "lcs"]
     assert heat["z"][1][1] == cell.value and f"{cell.value:.1%}" in heat["text"][1][1]
     assert 'id="chart-grid-0"' in page and 'id="chart-grid-1"' in page
+
+
+def unjudged(asked: Problem, count: int = 2, why: str = "the sandbox died") -> Group:
+    lost = group(asked, *[LOST] * count)
+    verdicts = tuple(Verdict(LOST, detail=why) for _ in lost.verdicts)
+    return dataclasses.replace(lost, verdicts=verdicts, rewards=(None,) * count)
+
+
+def judged(count: int, family: str = "lis") -> list[Group]:
+    return [group(problem(number, family), PASS, WRONG) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing", "scored"), [(100, 1, True), (100, 2, False), (99, 1, False), (300, 3, True)]
+)
+@pytest.mark.parametrize("how", ["no answer", "no verdict"])
+def test_a_score_needs_99_of_100_problems(asked, missing, scored, how):
+    groups, lost = judged(asked - missing), ()
+    if how == "no answer":
+        lost = tuple(
+            f"lost-{n}: engine number 1 of 2 is out: it has answered nothing for {600 + n} s" for n in range(missing)
+        )
+    else:
+        groups += [unjudged(problem(1000 + n), why=f"worker {n} ended with -9") for n in range(missing)]
+    found = Evaluation("model", tuple(groups), lost)
+    assert len(found.without_verdict) == missing and found.row(0)["lost"] == missing
+    if scored:
+        found.check_complete()
+        return
+    with pytest.raises(
+        ValueError, match=rf"model: no score, for {missing} of {asked} problems have no verdict"
+    ) as raised:
+        found.check_complete()
+    text = str(raised.value)
+    assert f"{missing} x " in text and ("engine number 1 of 2 is out" in text or "worker 0 ended" in text)
+    assert "\n" not in text, "reasons that differ in numbers alone are one reason"
+
+
+def test_samples_without_verdict_are_no_way_around_it():
+    """One sample each of many problems: no problem is missing, and yet what was not judged would be left out."""
+    groups = [group(problem(n), PASS, LOST) if n < 5 else group(problem(n), PASS, WRONG) for n in range(100)]
+    with pytest.raises(ValueError, match=r"5 of 200 samples of 100 problems have no verdict"):
+        Evaluation("model", tuple(groups)).check_complete()
+
+
+def test_each_suite_must_be_whole():
+    groups = [*judged(500, "math"), *judged(20, "code"), unjudged(problem(900, "code"))]
+    found = Evaluation("model", tuple(groups))
+    found.check_complete()
+    parts = {name: [g.problem.id for g in groups if g.problem.family == name] for name in ("math", "code")}
+    with pytest.raises(ValueError, match="1 of 21 problems of code have no verdict: 1 x the sandbox died"):
+        found.check_complete(parts)
+    config = parse(EvaluateConfig, ["--suites", "code=x.jsonl", "math=y.jsonl"], prog="crucible evaluate")
+    with pytest.raises(ConfigError, match="of code have no verdict"):
+        evaluate.check(found, config)
+
+
+def test_what_is_missing_and_what_had_no_room_is_said():
+    text = io.StringIO()
+    found = Evaluation("model", tuple(judged(199)), ("lost-7: no engine",), short_of_room=3)
+    evaluate.show(Console(file=text, width=300), [found])
+    assert (
+        "1 of 200 problems of model have no verdict and are left out, not counted as wrong: 1 x no engine (lost-7)"
+        in (text.getvalue())
+    )
+    assert "3 samples of model had fewer than max_tokens to answer in" in text.getvalue()
+
+
+def test_recorded_opponents_must_be_whole_too(tmp_path):
+    problems_ = [problem(n) for n in range(20)]
+    before = Evaluation("model", (*(group(p, PASS) for p in problems_[:-1]), unjudged(problems_[-1], 1)))
+    config = EvaluateConfig()
+    with RunFolder.create(tmp_path / "run", config) as folder:
+        write_evaluation(folder, before, 0)
+    with pytest.raises(ConfigError, match="against: no score, for 1 of 20 problems"):
+        recorded_evaluation(RunFolder.open(tmp_path / "run"), config, problems_)

@@ -1,0 +1,150 @@
+"""A real engine core that is killed under its actor, and an actor under its core: AsyncLLM, on the CPU, in Ray."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from problems.problem import Group, Problem
+from rollout.adapter_folder import PREFIX, adapter_folder, sweep
+from rollout.admission import Lease
+from rollout.backends import EngineDead, EngineSpec, InProcessBackend
+from rollout.config import EngineConfig, Sampling
+from rollout.fair import FairGate
+from rollout.fleet import RolloutJob, await_ready, load_policies, start_fleet
+from rollout.policy import PolicyVersion, Publication
+from rollout.prompts import PromptConfig
+from rollout.stream import RolloutStage, pack, unpack
+from tests.processes import titled
+
+PROBLEM = Problem("p", "f", 1, 1, "test", "Say it.", "f", "def f():", (), ())
+FOLDERS = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path("/tmp")
+
+
+def cores():
+    return [process for process in titled("VLLM::EngineCore") if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def until(true, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+    return found
+
+
+def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the_policy(
+    ray_local, random_model, adapter
+):
+    config = EngineConfig(max_model_len=256, max_sequences=8, backend="async")
+    (engine,) = start_fleet(EngineSpec(str(random_model), config), 1, "dead", {"num_cpus": 0.5})
+    try:
+        await_ready([engine])
+        policy = PolicyVersion("run", 0, adapter.weights, adapter.lora_config)
+        publication = ray_local.put(Publication(policy))
+        reports, out = load_policies([engine], publication, 60.0)
+        assert reports[0]["proven"] == 28 and out == {}
+        before = ray_local.get(engine.ready.remote())["pid"]
+        job = RolloutJob(
+            "run", 2, Sampling(max_tokens=64), PromptConfig(style="completion"), publication=publication,
+            patience_seconds=300.0,
+        )  # fmt: skip
+        stage = RolloutStage(job, [engine])
+
+        async def answer_all():
+            rows = [pack([(Lease(0, n, 0, 0), PROBLEM)]) for n in range(24)]
+
+            async def one(row):
+                return [item async for item in stage(row)]
+
+            running = [asyncio.ensure_future(one(row)) for row in rows]
+            await asyncio.sleep(1.0)
+            (core,) = cores()
+            core.kill()
+            return [unpack(row)[0][2] for rows in await asyncio.gather(*running) for row in rows]
+
+        groups = asyncio.run(answer_all())
+        assert all(isinstance(group, Group) for group in groups), [g for g in groups if not isinstance(g, Group)][:1]
+        assert {s.adapter_hash for group in groups for s in group.samples} == {policy.adapter_hash}
+        assert ray_local.get(engine.ready.remote())["pid"] != before, "Ray started its process again"
+
+        actor = psutil.Process(ray_local.get(engine.ready.remote())["pid"])
+        (core,) = cores()
+        mine = [path for path in FOLDERS.glob(f"{PREFIX}*-{actor.pid}-*")]
+        assert mine
+        actor.kill()
+        until(lambda: not core.is_running() or core.status() == psutil.STATUS_ZOMBIE, 20, "the core outlives its actor")
+        until(lambda: not any(path.exists() for path in mine), 120, "the next engine sweeps what a dead one left")
+    finally:
+        ray_local.kill(engine)
+
+
+def test_folders_of_processes_that_have_ended_are_swept(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from rollout.adapter_folder import adapter_folder;"
+        "print(adapter_folder(Path(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    left, own = Path(done.stdout.strip()), adapter_folder(tmp_path)
+    assert not left.exists() and own.exists(), "a new engine sweeps what a dead one left"
+    namespace, pid = own.name.removeprefix(PREFIX).split("-")[:2]
+    reused = tmp_path / f"{PREFIX}{namespace}-{pid}-1-x"  # the id is another process's by now
+    foreign = tmp_path / f"{PREFIX}1{namespace}-999999-1-x"  # of another container
+    other = tmp_path / f"{PREFIX}unlike"
+    for path in (reused, foreign, other):
+        path.mkdir()
+    assert sweep(tmp_path) == [reused]
+    assert own.exists() and foreign.exists() and other.exists()
+
+
+class Stopped:
+    """The vLLM engine of a backend, as far as it is used here; its next step raises."""
+
+    def has_unfinished_requests(self):
+        return True
+
+    def step(self):
+        time.sleep(0.2)
+        raise RuntimeError("CUDA error: an illegal memory access")
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """An in-process backend whose engine dies in its first step."""
+    import vllm
+    from vllm.v1.engine import llm_engine
+
+    monkeypatch.setattr(vllm, "EngineArgs", lambda **_: None)
+    monkeypatch.setattr(llm_engine.LLMEngine, "from_engine_args", staticmethod(lambda _: Stopped()))
+    return InProcessBackend(EngineSpec("none"))
+
+
+def test_commands_queued_when_the_engine_dies_are_answered_with_its_error(dying):
+    async def ask():
+        calls = [dying.remove_lora(1), dying.adapter_checksums(1, [], True), dying.abort(), dying.add_lora(None)]
+        first = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        later = await asyncio.wait_for(asyncio.gather(dying.abort(), return_exceptions=True), 10)
+        return [*first[1:], *later]
+
+    errors = asyncio.run(ask())
+    assert "illegal memory access" in dying.failure()
+    assert isinstance(errors[-1], EngineDead) and "illegal memory access" in str(errors[-1])
+
+
+def test_those_who_wait_their_turn_get_the_error_too():
+    async def drive():
+        gate = FairGate(2)
+
+        async def ask(run):
+            async with gate.turn(run, 2):
+                await asyncio.sleep(0.01)
+                raise EngineDead("gone")
+
+        return await asyncio.wait_for(asyncio.gather(*(ask(f"r{n}") for n in range(20)), return_exceptions=True), 10)
+
+    assert all(isinstance(error, EngineDead) for error in asyncio.run(drive()))
