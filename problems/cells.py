@@ -19,6 +19,8 @@ from typing import Any
 
 LONGEST_NOTATION = 1 << 20
 """Characters of a cell that is looked at as Python's notation of a list or object."""
+EXACT_DIGITS = 15
+"""Digits of a decimal that a float gives back whatever they are."""
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
           "gpt": "assistant", "model": "assistant"}  # fmt: skip
 
@@ -41,7 +43,10 @@ def plain(value: Any) -> str:
     if isinstance(value, float | Decimal):
         if not math.isfinite(value):
             raise CellError(f"is {value}, which is no number")
-        text = format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+        number = Decimal(repr(value)) if isinstance(value, float) else value
+        if isinstance(value, float) and abs(value) >= 2**53 and len(number.as_tuple().digits) > EXACT_DIGITS:
+            raise CellError(f"is {value}, which has lost digits as a float; write it as text or as a whole number")
+        text = format(number, "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
     if value is None:
         raise CellError("is empty")

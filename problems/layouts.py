@@ -15,8 +15,10 @@ import pickle
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from problems import cells
 from problems.problem import Test
 from problems.rows import Row, SourceError, column
 
@@ -28,7 +30,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
 _UNBRACED = re.compile(r"\\(?:boxed|fbox)\s*([^\s{}$]+)")
 _BETWEEN = re.compile(
-    r"(?:[\s$,;:&~]|\\[,;:!()\[\] ]|\\(?:quad|qquad)\b|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
+    r"(?:[\s$,;:&~]|\\[\\,;:!()\[\] ]|\\(?:quad|qquad)\b|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*(?:=|\\in\b))*",
     re.IGNORECASE,
 )
@@ -193,6 +195,25 @@ READERS: dict[str, Callable[[Row], dict[str, Any]]] = {
     "livecodebench": livecodebench,
 }
 
+_TEXTS = {"humaneval": ("test", "entry_point")}
+"""Columns of a layout that are texts."""
+_LISTS = {"mbpp": ("test_list",)}
+"""Columns of a layout that are lists of texts, also in the notation in which tables hold them."""
+
+
+def tests_of(layout: str, row: Row) -> dict[str, Any]:
+    """The fields of a problem that depend on its tests. Raises SourceError for cells of another type."""
+    values = dict(row.values)
+    for name in _TEXTS.get(layout, ()):
+        if not isinstance(found := column(row, name), str) or not found.strip():
+            raise SourceError(f"{row.place}: column {name!r} holds no text")
+    for name in _LISTS.get(layout, ()):
+        found = cells.as_list(column(row, name))
+        if found is None or not all(isinstance(item, str) for item in found):
+            raise SourceError(f"{row.place}: column {name!r} is no list of texts")
+        values[name] = found
+    return READERS[layout](replace(row, values=values))
+
 
 def _parse(row: Row, name: str, source: str) -> ast.Module:
     try:
@@ -211,7 +232,7 @@ def _called(source: str) -> str:
 def _cases(row: Row, name: str) -> list[dict[str, Any]]:
     text = column(row, name)
     try:
-        cases = json.loads(text)
+        cases = text if isinstance(text, list) else json.loads(text)
     except (TypeError, ValueError):
         try:
             cases = json.loads(_unpack(text))

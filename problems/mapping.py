@@ -208,7 +208,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         if mapping.tests == "input_output":
             parts = input_output(row, mapping.cases or CasesMapping(), mapping.kind)
         else:
-            parts = layouts.READERS[mapping.tests](row)
+            parts = layouts.tests_of(mapping.tests, row)
         return Problem(**common, statement=statement, **parts), _solution(mapping, row)
     gold = _gold(mapping, row)
     if mapping.options:

@@ -26,6 +26,7 @@ from problems import cells, tables
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
 _WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
+_POINTER = b"version https://git-lfs"
 _BATCH = 256
 """Rows that are unpacked at once from files by column."""
 
@@ -66,6 +67,13 @@ def read_rows(file: str | Path) -> Iterator[Row]:
     if reader is None:
         kind = suffix_of(path) or "none"
         raise SourceError(f"{path}: files of kind {kind} are not read; use one of {', '.join(SUFFIXES)}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
+    if start == _POINTER:
+        raise SourceError(f"{path}: is Git LFS's pointer to the data and not the data; run `git lfs pull` there")
     yield from reader(path)
 
 

@@ -307,9 +307,8 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
     whole = config.model_copy(update={"strict": False, "limit": 0})
 
     def rows(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        part = whole.model_copy(update={"path": item["file"], "glob": ""})
-        for pair in _rows(part, _files(part)):
-            yield _as_row(_convert(part, pair, prove))
+        for pair in _rows(whole, [Path(item["file"])] if item["file"] else []):
+            yield _as_row(_convert(whole, pair, prove))
 
     return ray.data.from_items([{"file": f} for f in files], override_num_blocks=len(files)).flat_map(rows)
 

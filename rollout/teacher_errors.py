@@ -22,7 +22,15 @@ _CLIENTS = [c.__module__.partition(".")[0] for c in anthropic.DefaultAsyncHttpxC
 _HTTP = importlib.import_module(next(name for name in _CLIENTS if name.startswith("httpx")))
 LOST: tuple[type[Exception], ...] = (_HTTP.RequestError, _HTTP.StreamError)
 """A connection that breaks, or keeps silent, while something is read from it."""
-TORN: tuple[type[Exception], ...] = (*LOST, ValueError, LookupError, AssertionError, RuntimeError, TypeError)
+TORN: tuple[type[Exception], ...] = (
+    *LOST,
+    ValueError,
+    LookupError,
+    AssertionError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+)
 """What the reading of a stream raises that lacks parts or is damaged."""
 
 

@@ -12,17 +12,19 @@ from problems.validate import problem_of
 from rollout.prompts import PromptConfig, completion_text, message
 from verify.pool import Judge
 
-LIVECODEBENCH = {
-    "stdin": "n = int(input())\nprint(sum(int(x) ** 2 for x in input().split()[:n]))",
-    "function": "class Solution:\n    def clampAll(self, nums, low, high):\n"
+PROGRAMS = {
+    ("livecodebench", "stdin"): "n = int(input())\nprint(sum(int(x) ** 2 for x in input().split()[:n]))",
+    ("livecodebench", "function"): "class Solution:\n    def clampAll(self, nums, low, high):\n"
     "        return [min(max(x, low), high) for x in nums]",
+    ("functions", "function"): "def halve(n):\n    return n // 2",
 }
-"""Programs for the benchmark's two layouts; it ships none."""
+"""Programs for layouts that ship none."""
 WRONG_CODE = {
     "humaneval": "def shift(values, k):\n    return values\n\ndef double(x):\n    return x",
     "mbpp": "def vowels(word):\n    return len(word)\n\ndef hypotenuse(a, b):\n    return a + b",
     "mbpp_sanitized": "def dashed(words):\n    return '-'",
     "livecodebench": "def clampAll(nums, low, high):\n    return nums",
+    "functions": "def halve(n):\n    return n",
 }
 
 
@@ -37,7 +39,7 @@ def load(name: str, judge: Judge) -> tuple[list[tuple[Problem, str]], Report]:
     golds, report = {}, Report()
 
     def prove(problem: Problem, gold: str) -> str:
-        golds[problem.id] = gold or LIVECODEBENCH[problem.kind]
+        golds[problem.id] = gold or PROGRAMS[name, problem.kind]
         return str(judge.judge(problem, completion_text(golds[problem.id], kind=problem.kind)).detail)
 
     config = SourceConfig(mapping=name, path=str(FIXTURES / FILES[name]), strict=True)

@@ -287,6 +287,37 @@ def test_a_page_that_cut_cells_off_is_not_taken_for_the_data(load, tmp_path):
     assert len(problems) == 2 and "the page cut off question; download" in report.reasons[0]
 
 
+def test_a_pointer_to_the_data_is_no_data(tmp_path):
+    for name in ("x.parquet", "x.jsonl", "x.csv"):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+        with pytest.raises(SourceError, match="run `git lfs pull`"):
+            list(read_rows(tmp_path / name))
+
+
+MBPP = {"task_id": 1, "text": "t", "code": "def f(x):\n    return x"}
+HUMAN = {"task_id": "a", "prompt": "def f():\n", "canonical_solution": "    return 1\n",
+         "test": "def check(c):\n    assert c() == 1\n", "entry_point": "f"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mapping", "row", "says"),
+    [
+        ("mbpp", MBPP | {"test_list": "['assert f(1) == 1', 'assert f(2) == 2']"}, ""),
+        ("mbpp", MBPP | {"test_list": ["assert f(1) == 1", "assert f(2) == 2"], "code": None}, ""),
+        ("mbpp", MBPP | {"test_list": "assert f(1) == 1"}, "no list of texts"),
+        ("mbpp", MBPP | {"test_list": None}, "no list of texts"),
+        ("mbpp", MBPP | {"test_list": [1, 2]}, "no list of texts"),
+        ("humaneval", HUMAN, ""),
+        ("humaneval", HUMAN | {"test": None}, "column 'test' holds no text"),
+        ("humaneval", HUMAN | {"entry_point": None}, "column 'entry_point' holds no text"),
+        ("humaneval", HUMAN | {"test": ["x"]}, "column 'test' holds no text"),
+    ],
+)
+def test_cells_of_code_benchmarks_hold_what_they_should(mapping, row, says, load):
+    problems, report = load([row], mapping)
+    assert len(problems) == (not says) and says in "".join(report.reasons)
+
+
 # --- golds that are parts of answers
 
 
@@ -296,6 +327,7 @@ def test_a_page_that_cut_cells_off_is_not_taken_for_the_data(load, tmp_path):
         (r"$t=\boxed{3}$ or $t=\boxed{8}$.", "3, 8"),
         (r"$x_1 = \boxed{3}$ and $x_2 = \boxed{8}$", "3, 8"),
         (r"\boxed{1}, \boxed{2}, and \boxed{-3}", "1, 2, -3"),
+        (r"\boxed{2}\\\boxed{5}", "2, 5"),
         (r"\[\boxed{2}\quad\text{or}\quad\boxed{5}\]", "2, 5"),
         (r"\boxed{\frac{1}{2}} and \boxed{\frac{3}{4}}", r"\frac{1}{2}, \frac{3}{4}"),
         (r"First \boxed{3} comes up. So it is \boxed{3}.", "3"),
@@ -351,6 +383,7 @@ def test_boxes_are_read_in_linear_time(piece):
         (2.5, "2.5"),
         (-0.125, "-0.125"),
         (1e16, "10000000000000000"),
+        (1.5e23, "150000000000000000000000"),
         (1e-7, "0.0000001"),
         (12345678901234567890123, "12345678901234567890123"),
         (["$4$", "$9$"], "4, 9"),
@@ -384,6 +417,7 @@ def test_a_gold_cell_is_plain_text(cell, expected, load):
         (["1, 2", "3"], "a list itself"),
         ({"value": 3, "unit": "m"}, "name one of its fields: value, unit"),
         (float("nan"), "no number"),
+        (1234567890123456789.0, "lost digits"),
         (float("inf"), "no number"),
         ("['4' '9']", "without commas"),
         ([{"role": "user", "content": "?"}], "without an answer"),
@@ -721,3 +755,14 @@ def test_boxed_rows_and_test_sets_under_every_name(name, golds, load):
     problems, report = load(formats(name), "boxed")
     assert [gold(p) for p in problems] == golds
     assert report.excluded == (1 if name == "test_problem_solution.jsonl" else 0)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    script_set(tmp_path / "NAME")
+    mapping = MATHS | {
+        "hub": str(tmp_path / "NAME"),
+        "hub_files": ["test.jsonl", "gone.jsonl"],
+        "statement": "{question_id}",
+    }
+    with pytest.raises(SourceError, match=r"gone\.jsonl: cannot be read \(No such file"):
+        load_hub(mapping | {"answer": {"column": "question_id"}}, tmp_path)

@@ -234,6 +234,15 @@ def test_ray_data_gives_the_same_problems(tmp_path, spoiled, ray_local):
     report = Report()
     config = SourceConfig(mapping="gsm8k", path=str(spoiled))
     assert len(list(problems_of(dataset(config), config, report))) == 2 and report.excluded == 5
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(json.dumps({"question": "Other?", "answer": "#### 9"}))
+    (folder / "test.jsonl").write_text((FIXTURES / FILES["gsm8k"]).read_text())
+    (folder / "test_config.json").write_text('{"seed": 1}')
+    whole = SourceConfig(mapping="gsm8k", path=str(folder))
+    for read_by in (read, lambda config, report: problems_of(dataset(config), config, report)):
+        report = Report()
+        assert len(list(read_by(whole, report))) == 3 and report.excluded == 1 and "2 of 3 files" in report.notes[0]
     (tmp_path / "mbpp.jsonl").write_text((FIXTURES / "mbpp.jsonl").read_text().replace("== 0", "== 1", 1))
     code, report = SourceConfig(mapping="mbpp", path=str(tmp_path / "mbpp.jsonl")), Report()
     assert len(list(problems_of(dataset(code, SandboxProof()), code, report))) == 1
