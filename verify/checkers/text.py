@@ -41,7 +41,7 @@ def _close(expected: str, found: str, tolerance: float) -> bool:
         return True
     try:
         if _WHOLE.fullmatch(expected):
-            return int(expected) == (int(found) if _WHOLE.fullmatch(found) else _exact(found))
+            return _is_whole(int(expected), found, tolerance)
         a, b = float(expected), float(found)
     except (ValueError, OverflowError):
         return False
@@ -50,6 +50,11 @@ def _close(expected: str, found: str, tolerance: float) -> bool:
     return abs(a - b) <= tolerance * max(1.0, abs(a))
 
 
-def _exact(found: str) -> float | Fraction:
-    """A number as it is written; one with an exponent as a float, whose size is bounded. Raises ValueError."""
-    return Fraction(found) if _DECIMAL.fullmatch(found) else float(found)
+def _is_whole(expected: int, found: str, tolerance: float) -> bool:
+    """Whole numbers are the same or not. One that is printed with decimals may miss by the tolerance, which is not
+    relative here: 100000001.0 is not 100000000. Raises ValueError and OverflowError for what is no number."""
+    if _WHOLE.fullmatch(found):
+        return int(found) == expected
+    # What has an exponent is read as a float, whose size is bounded.
+    value = Fraction(found if _DECIMAL.fullmatch(found) else float(found))
+    return abs(value - expected) <= Fraction(tolerance)

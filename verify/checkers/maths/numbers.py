@@ -19,6 +19,8 @@ _MOST_BITS = 50_000
 """Size of the largest number that is read."""
 _DEEPEST = 40
 """Brackets in brackets that are read."""
+_MOST_TOKENS = 200
+"""Digits, signs and brackets of a calculation that is followed: each step may cost what `_MOST_BITS` cost."""
 _LONGEST = 4000
 """Characters of a number that is read."""
 
@@ -144,7 +146,7 @@ class _Reader:
         self.tokens, at, text = [], 0, text.rstrip()
         while at < len(text):
             found = _TOKEN.match(text, at)
-            if not found:
+            if not found or len(self.tokens) == _MOST_TOKENS:
                 raise _Unread
             self.tokens.append(found[1] or found[2])
             at = found.end()
