@@ -3,7 +3,7 @@
     python -m benchmarks.maths [--before COMMIT_OR_FOLDER] [--pairs 500]
 
 The pairs are those of the tests (`tests/verify/boxed_answers.txt`) and pairs made from them by rule: the same set in
-every run. Each arm is a fresh interpreter on its own source; the arms take turns, so that a busy machine slows both.
+every run. Each arm is a fresh interpreter on its own source; both run at once, so that a busy machine slows both alike.
 Without `--before` only this checkout is measured.
 """
 
@@ -19,8 +19,6 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-_ROUNDS = 2
-"""Turns of each arm; the faster one of a pair's times counts."""
 _GENERATED = (
     ("{n}", "{n}", True),
     ("{n}", "{n}.0", True),
@@ -72,24 +70,26 @@ def measure(count: int) -> dict:
     return {"seconds": taken, "right": right}
 
 
-def _arm(folder: Path, count: int) -> dict:
+def _start(folder: Path, count: int) -> subprocess.Popen:
     command = [sys.executable, "-P", str(Path(__file__).resolve()), "--measure", "--pairs", str(count)]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"the checker in {folder} cannot be measured: {done.stderr[-500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
 
 
-def _report(name: str, runs: list[dict], count: int) -> None:
-    best = sorted(min(times) * 1000 for times in zip(*(run["seconds"] for run in runs)))
-    mean, median, slowest = sum(best) / len(best), best[len(best) // 2], best[len(best) * 95 // 100]
-    print(f"{name}: {mean:.1f} ms a pair (median {median:.1f}, 95th percentile {slowest:.1f}); ", end="")
-    print(f"{runs[0]['right']} of {count} as they should be")
+def _report(name: str, process: subprocess.Popen, count: int) -> None:
+    output, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"the checker of the arm {name} cannot be measured: {errors[-500:]}")
+    found = json.loads(output.splitlines()[-1])
+    taken = sorted(seconds * 1000 for seconds in found["seconds"])
+    mean, median, slow = sum(taken) / len(taken), taken[len(taken) // 2], taken[len(taken) * 95 // 100]
+    print(f"{name}: {mean:.1f} ms a pair (median {median:.1f}, 95th percentile {slow:.1f}); ", end="")
+    print(f"{found['right']} of {count} as they should be")
 
 
 def main() -> None:
-    """Measures this checkout, and with `--before` another one in turns with it."""
+    """Measures this checkout, and with `--before` another one beside it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", help="a commit of this repository, or the folder of another checkout")
     parser.add_argument("--pairs", type=int, default=500, help="pairs of gold and answer (default 500)")
@@ -107,15 +107,12 @@ def main() -> None:
                 subprocess.run(["git", "worktree", "add", "--detach", folder, given.before], cwd=HERE, check=True)
             arms = {"before": folder.resolve(), **arms}
         try:
-            runs = {name: [] for name in arms}
-            for _ in range(_ROUNDS):
-                for name, folder in arms.items():
-                    runs[name].append(_arm(folder, given.pairs))
+            running = {name: _start(folder, given.pairs) for name, folder in arms.items()}
+            for name, process in running.items():
+                _report(name, process, given.pairs)
         finally:
             if "before" in arms and arms["before"].is_relative_to(scratch):
                 subprocess.run(["git", "worktree", "remove", "--force", arms["before"]], cwd=HERE, check=True)
-    for name, found in runs.items():
-        _report(name, found, given.pairs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from problems import families
 from problems.draw import Draw
 from problems.family import argument_names
 from problems.problem import Problem
-from problems.proof import failure, passes
+from problems.proof import alike, failure, passes
 from problems.splits import SPLITS, split_of
 
 PROGRAM_FAMILIES = [n for n in families.names() if families.get(n).kind == "function"]
@@ -77,3 +77,13 @@ def test_difficulty_changes_the_problems(name):
         return sum(map(weight, inputs)) / len(inputs)
 
     assert size(10) > 1.25 * size(1)
+
+
+def test_nothing_is_near_infinity():
+    infinity = float("inf")
+    assert alike(infinity, infinity, 1e-6) and not alike(infinity, -infinity, 1e-6)
+    for other in (5, 5.0, 10**400, -(10**400)):
+        assert not alike(infinity, other, 1e-6)
+        assert not alike(1.5, other, 1e-6)
+    assert not alike(1.5, infinity, 1e-6)
+    assert alike(1.5, 1.5000001, 1e-6)

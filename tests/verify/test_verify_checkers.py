@@ -261,6 +261,63 @@ def test_printed_in_other_ways():
 
 
 @pytest.mark.parametrize(
+    "expected, printed, same",
+    [
+        ("100000000", "100000001", False),
+        ("100000000", "100000001.0", False),
+        ("100000000", "100000000.0", True),
+        ("100000000", "1e8", True),
+        ("100000000", "1.00000001e8", False),
+        ("2", "2.0000000001", True),
+        ("2", "2.1", False),
+        ("-7", "-7.0", True),
+        ("-7", "7", False),
+        ("7", "+7", True),
+        ("7", "07", True),
+        ("100000000.0", "100000001.0", True),
+        ("9" * 5000, "9" * 5000, True),
+        ("9" * 5000, "9" * 4999 + "8", False),
+        ("5", "inf", False),
+        ("5", "nan", False),
+        ("5", "1e999", False),
+        ("inf", "5", False),
+        ("inf", "inf", True),
+        ("inf", "Infinity", True),
+        ("inf", "-inf", False),
+        ("-inf", "inf", False),
+        ("1e999", "1", False),
+        ("0.5", "inf", False),
+        ("0.5", "1e400", False),
+        ("nan", "nan", True),
+        ("nan", "1" + "0" * 400, False),
+        ("nan", "0", False),
+        ("3 INF", "3 0", False),
+        ("3 INF", "3 inf", True),
+    ],
+)
+def test_printed_numbers(expected, printed, same):
+    assert right("float:1e-6", expected, printed, kind="stdin") is same
+
+
+@pytest.mark.parametrize(
+    "expected, answer, same",
+    [
+        (INF, 5.0, False),
+        (INF, -INF, False),
+        (-INF, INF, False),
+        (INF, 10**400, False),
+        (1.5, INF, False),
+        (NAN, 10**400, False),
+        ([INF], [5], False),
+        ({"a": INF}, {"a": 1e308}, False),
+        ({INF, 1.0}, {2.0, 1.0}, False),
+    ],
+)
+def test_nothing_is_near_infinity(expected, answer, same):
+    assert right("float:1e-6", expected, answer) is same
+
+
+@pytest.mark.parametrize(
     "text, letter",
     [
         ("B", "B"),

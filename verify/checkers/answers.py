@@ -22,7 +22,6 @@ _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|math
 _DROPPED = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:| |\(|\)|\[|\])|[{}$*`]|\\(?=\$)")
 _NAME = re.compile(r"\s*\|?[A-Za-z](?:_\w+|')?(?:\([^()=]{1,20}\))?\|?\s*|\s*(?:[A-Za-z]{2,20} ?){1,6}\s*")
 _ABOUT = re.compile(r"\s*(?:about|approximately|approx\.?|roughly|around|\\approx|\u2248|=)\s*", re.IGNORECASE)
-_NO_UNIT = re.compile(r"(?<![\^a-z])[0-9]|\b(?:or|and|not|to)\b")
 _INFINITE = re.compile(r"([-+]?)(?:\\infty|\u221e|inf(?:inity)?)", re.IGNORECASE)
 _ONE_NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?(?![0-9.]*[0-9])(?!(?![mgshlLNJWVKCF]\b)[A-Za-z]\b)"
@@ -106,7 +105,7 @@ def _number_of(written: str) -> tuple[Fraction, bool] | None:
 def _with_unit(text: str) -> tuple[Fraction, bool] | None:
     about = _ABOUT.match(text)
     plain, unit = with_unit(text[about.end() :] if about else text)
-    value = None if _NO_UNIT.search(unit) else plain_number(plain, exponents=True)
+    value = plain_number(plain, exponents=True)
     return (value.value, unit == "%") if value else None
 
 

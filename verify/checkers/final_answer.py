@@ -163,9 +163,11 @@ def _boxed(text: str) -> Mark | None:
         return None
     contents, names = [content], []
     for box, after in zip(found[-2::-1], found[:0:-1]):
-        between = text[box.end : min(after.start, box.end + _NEAR)]
-        joined = _JOINED.fullmatch(between) if 0 <= after.start - box.end < _NEAR else None
-        if not (joined or not between.strip(" $")) or not (content := box.content(text)):
+        between = text[box.end : after.start] if 0 <= after.start - box.end < _NEAR else None
+        if between is None or not (content := box.content(text)):
+            break
+        joined = _JOINED.fullmatch(between)
+        if not joined and between.strip(" $"):
             break
         contents.append(content)
         names.append((joined and joined["name"]) or "")

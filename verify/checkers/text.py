@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from fractions import Fraction
 
 from problems.problem import Test
 
 _WHOLE = re.compile(r"[-+]?[0-9]+")
+_DECIMAL = re.compile(r"[-+]?[0-9]+\.[0-9]*")
 _NUMBER = re.compile(r"([-+]?)(\d*)(?:\.(\d*))?(?:[eE]([-+]?\d{1,18}))?", re.ASCII)
 """A finite decimal number as programs print it. Wider exponents are no numbers of any problem."""
 
@@ -64,13 +66,21 @@ def _close(expected: str, found: str, tolerance: float) -> bool:
     if expected == found:
         return True
     value, other = _number(expected), _number(found)
-    if _WHOLE.fullmatch(expected):
-        return value == other
     try:
+        if _WHOLE.fullmatch(expected):
+            return value == other or (not _WHOLE.fullmatch(found) and _near_whole(int(expected), found, tolerance))
         a, b = float(expected), float(found)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     if not (math.isfinite(a) and math.isfinite(b)):
         # `inf` and `nan` are themselves alone; numbers too large for a float are compared as they are written.
         return value == other and (a == b or (math.isnan(a) and math.isnan(b)))
     return abs(a - b) <= tolerance * max(1.0, abs(a))
+
+
+def _near_whole(expected: int, found: str, tolerance: float) -> bool:
+    """A whole number that is printed with decimals may miss by the tolerance, which is not relative here: 100000001.0
+    is not 100000000. Raises ValueError and OverflowError for what is no number."""
+    # What has an exponent is read as a float, whose size is bounded; int() and Fraction() bound the digits.
+    value = Fraction(found if _DECIMAL.fullmatch(found) else float(found))
+    return abs(value - expected) <= Fraction(tolerance)

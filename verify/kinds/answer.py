@@ -34,18 +34,19 @@ def _judge_formula(prepared: Prepared, completion: str, sandbox: Sandbox) -> Ver
     if len(found) > _LONGEST:
         detail = f"the answer has {len(found)} characters; {_LONGEST} are compared"
         return Verdict(Status.WRONG_ANSWER, 0, total, total, detail=detail)
-    if found.strip() == gold.strip() or _same_number(gold, found):
-        return Verdict(Status.PASSED, total, total, total)
+    if (same := _same_number(gold, found)) is not None:
+        status, count = (Status.PASSED, total) if same else (Status.WRONG_ANSWER, 0)
+        return Verdict(status, count, total, total, detail="" if same else "wrong answer")
     call = jobs.request((gold, found))
     wall = _CPU_SECONDS * sandbox.config.wall_factor
-    job = Job(jobs.FUNCTION, maths.source(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
+    job = Job(jobs.FUNCTION, maths.program(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
     return _formula_verdict(prepared, run_retrying([job], sandbox)[0], sandbox.level)
 
 
-def _same_number(gold: str, found: str) -> bool:
-    """Whether both are plain numbers, and the same: most right answers, which then need no sandbox."""
+def _same_number(gold: str, found: str) -> bool | None:
+    """Whether two plain numbers are the same: most answers, which then need no sandbox. None for anything else."""
     ours, theirs = number(tidy(gold)), number(tidy(found))
-    return ours is not None and theirs is not None and close(ours, theirs)
+    return None if ours is None or theirs is None else close(ours, theirs)
 
 
 def _formula_verdict(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:

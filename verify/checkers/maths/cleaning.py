@@ -35,7 +35,7 @@ _REPLACED = (
 )
 _DROPPED = (r"\displaystyle", r"\limits", r"\$", "$", r"\(", r"\)", r"\[", r"\]", "**", "`")
 _SIZE = re.compile(r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![a-zA-Z])\.?")
-_RELATION = re.compile(r"\\(leqslant|leq|geqslant|geq|neq|lt|gt)(?![a-zA-Z])")
+_RELATION_SIGN = re.compile(r"\\(leqslant|leq|geqslant|geq|neq|lt|gt)(?![a-zA-Z])")
 _PLAIN_RELATION = {
     "leqslant": r"\le",
     "leq": r"\le",
@@ -63,7 +63,7 @@ def clean(text):
     text = tidy(text)
     for old, new in _REPLACED:
         text = text.replace(old, new)
-    text = _RELATION.sub(lambda m: _PLAIN_RELATION[m[1]], _SIZE.sub("", text))
+    text = _RELATION_SIGN.sub(lambda m: _PLAIN_RELATION[m[1]], _SIZE.sub("", text))
     text = _REAL_NUMBERS.sub(r"\\mathbb{R}", text)
     for word in _DROPPED:
         text = text.replace(word, "")

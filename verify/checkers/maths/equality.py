@@ -133,12 +133,14 @@ def _values(text):
     parts = [part for link in links for part in link]
     if len(parts) == 1:
         return [text]
-    if len(parts) > _MOST_LINKS:
+    if not 1 < len(parts) <= _MOST_LINKS:
         return []
-    if _has_unknowns(parts[0]):
-        # What is asked for, before its value: `a + b = 5`.
-        parts = parts[1:]
-        links = [link for link in ([p for p in link if p in parts] for link in links) if link]
+    if not _has_unknowns(parts[-1]):
+        # What is asked for, and the formula for it, before the value: `S = n(n + 1)/2 = 55`.
+        links = [[part for part in link if not _has_unknowns(part)] for link in links]
+    elif _NAME.fullmatch(parts[0]):
+        links[0] = links[0][1:]
+    links = [link for link in links if link]
     exact = [link[0] for link in links]
     if not all(_same_quantity(exact[0], other) for other in exact[1:]):
         return []
@@ -149,7 +151,8 @@ def _values(text):
 
 
 def _has_unknowns(text):
-    return re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text)) is not None
+    """Letters other than those of functions, and than e and i."""
+    return re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+|(?<![A-Za-z])[ei](?![A-Za-z])", "", text)) is not None
 
 
 def _is_rounding(text, exact):

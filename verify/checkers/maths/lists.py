@@ -4,8 +4,8 @@ import re
 
 _FEW = 40
 """Members of a list that are compared."""
-_NAME = r"[A-Za-z](?:_\{?\w\}?)?"
-_NAMES = re.compile(rf"\(\s*({_NAME}(?:\s*,\s*{_NAME})+)\s*\)\s*=\s*(?=\()")
+_ONE_NAME = r"[A-Za-z](?:_\{?\w\}?)?"
+_NAMES = re.compile(rf"\(\s*({_ONE_NAME}(?:\s*,\s*{_ONE_NAME})+)\s*\)\s*=\s*(?=\()")
 _POINT = re.compile(r"[A-Z]\s*=?\s*(?=\([^()]*,[^()]*\)$)")
 _NAMED = re.compile(r"([A-Za-z])(?:_\{?(\w+)\}?)?\s*=\s*([^=]+)")
 _ALPHABETICAL = ("xyzw", "abcdefgh", "pqrstuv")

@@ -19,6 +19,8 @@ _MOST_BITS = 50_000
 """Size of the largest number that is read."""
 _DEEPEST = 40
 """Brackets in brackets that are read."""
+_MOST_TOKENS = 200
+"""Digits, signs and brackets of a calculation that is followed: each step may cost what `_MOST_BITS` cost."""
 _LONGEST = 4000
 """Characters of a number that is read."""
 
@@ -43,6 +45,8 @@ _UNIT = re.compile(
 _SHORT_UNITS = "mgshlLNJWVKCF"
 """Single letters that are units rather than unknowns."""
 _NO_UNITS = ("sin", "cos", "tan", "log", "ln", "exp", "sqrt", "pi", "mod", "i", "e")
+_NO_UNIT = re.compile(r"(?<![\^A-Za-z])[0-9]|\b(?:is|or|and|not|if|plus|minus|than)\b")
+"""What is no unit but another value, or says something of the one before it."""
 _UNIT_WORDS = {
     "degrees": "degree",
     "percent": "%",
@@ -144,7 +148,7 @@ class _Reader:
         self.tokens, at, text = [], 0, text.rstrip()
         while at < len(text):
             found = _TOKEN.match(text, at)
-            if not found:
+            if not found or len(self.tokens) == _MOST_TOKENS:
                 raise _Unread
             self.tokens.append(found[1] or found[2])
             at = found.end()
@@ -302,6 +306,8 @@ def with_unit(text):
         return text, ""
     unit = "degree" if found["sign"] == r"\degree" else "%" if found["sign"] else found["word"] or found["glued"]
     unit = " ".join(unit.rstrip(".").split())
+    if _NO_UNIT.search(unit):
+        return text, ""
     if found["word"] and ((len(unit) == 1 and unit not in _SHORT_UNITS) or unit.lower() in _NO_UNITS):
         return text, ""
     unit = unit.lower()
