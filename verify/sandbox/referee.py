@@ -111,7 +111,7 @@ class Link:
         kind, text = self._exchange(request)
         while kind == _CALLBACK:
             kind, text = self._exchange(self._answer(text))
-        if kind == _SIMPLE or kind == _VALUE:
+        if kind in (_SIMPLE, _VALUE):
             try:
                 value = wire.loads(text)
                 return (value if kind == _SIMPLE and wire.is_simple(value) else self._value(value, packer),)
@@ -216,7 +216,7 @@ class Link:
             return {"B": name}
         if callable(value) and not _of_tests(kind):
             return {"c": self._number(value)}
-        if _of_tests(kind) and not _is_plain(kind) or hasattr(kind, "__next__"):
+        if (_of_tests(kind) and not _is_plain(kind)) or hasattr(kind, "__next__"):
             return {"o": self._number(value)}
         return None
 
@@ -329,6 +329,8 @@ def _ended(link: Link, code: str, candidate: str, preamble: str) -> tuple[bytes,
         discovery.run_tests(namespace, link.source.loaded, candidate)
     except AssertionError as error:
         return FAILED, _text(error)
+    except MemoryError as error:
+        return _MEMORY, _text(error)
     except BaseException as error:
         return RAISED, _text(error)
     return DONE, ""

@@ -104,7 +104,7 @@ class Packer:
 
     def _items(self, values) -> list:
         kinds = set(map(type, values))
-        if kinds <= _WORDS or (kinds <= _INTS and -_BIG < min(values) and max(values) < _BIG):
+        if kinds <= _WORDS or (kinds <= _INTS and min(values) > -_BIG and max(values) < _BIG):
             return list(values)
         return [self.pack(value) for value in values]
 
