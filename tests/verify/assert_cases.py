@@ -456,6 +456,325 @@ def inv(t):
     return t
 """,
     ),
+    (
+        "f",
+        """d={'b':1}
+assert sorted(f(d.keys(), d.values(), d.items())) == ['b']
+""",
+        "def f(k,v,i): return list(k)",
+    ),
+    (
+        "f",
+        """from collections import defaultdict, OrderedDict, Counter, deque
+assert f('aab') == Counter('aab') and f('aab').most_common(1)==[('a',2)]
+""",
+        """from collections import Counter
+def f(s): return Counter(s)
+""",
+    ),
+    (
+        "f",
+        """from collections import deque
+q=deque([1,2])
+f(q)
+assert list(q)==[2,1]
+""",
+        "def f(q): q.rotate(1)",
+    ),
+    (
+        "f",
+        """def test_f():
+    xs=[2,1]
+    assert f(xs) is None
+    assert xs==[1,2]
+""",
+        "def f(xs): xs.sort()",
+    ),
+    (
+        "f",
+        """import copy
+xs=[[1,2]]
+assert f(copy.deepcopy(xs))==[[2,1]] and xs==[[1,2]]
+""",
+        "def f(x): return [r[::-1] for r in x]",
+    ),
+    (
+        "f",
+        """try:
+    f(0)
+except ZeroDivisionError:
+    pass
+else:
+    assert False
+assert f(2)==.5
+""",
+        "def f(x): return 1/x",
+    ),
+    (
+        "f",
+        """from decimal import Decimal
+assert f('1.1') == Decimal('2.2')
+""",
+        """from decimal import Decimal
+def f(s): return Decimal(s)*2
+""",
+    ),
+    (
+        "f",
+        """import datetime
+assert f(datetime.date(2020,1,1)) == datetime.date(2020,1,2)
+""",
+        """import datetime
+def f(d): return d+datetime.timedelta(days=1)
+""",
+    ),
+    (
+        "f",
+        """import re
+assert re.match('a+', f(3))
+""",
+        "def f(n): return 'a'*n",
+    ),
+    (
+        "f",
+        """g=f(0)
+assert [g(),g(),g()]==[1,2,3]
+""",
+        """def f(n):
+    def g():
+        nonlocal n
+        n+=1
+        return n
+    return g
+""",
+    ),
+    (
+        "f",
+        "assert f(1).name == 'x' and f(1).tags == ['a']",
+        """from dataclasses import dataclass, field
+@dataclass
+class R:
+    name:str
+    tags:list
+def f(i): return R('x',['a'])
+""",
+    ),
+    (
+        "f",
+        """r=f([1,2,3],key=lambda v:-v)
+assert r==[3,2,1]
+""",
+        "def f(xs,key): return sorted(xs,key=key)",
+    ),
+    (
+        "f",
+        """from functools import cmp_to_key, reduce, partial
+import operator
+assert f(partial(operator.add,1),2)==3 and f(operator.neg,3)==-3 and f(str.upper,'a')=='A'
+""",
+        "def f(g,x): return g(x)",
+    ),
+    (
+        "f",
+        """class C:
+    def __init__(self): self.n=0
+    def hit(self,x): self.n+=x
+c=C()
+f(c)
+assert c.n==5
+""",
+        """def f(c):
+    c.hit(2); c.hit(3)
+""",
+    ),
+    (
+        "f",
+        """import numpy as np
+a=np.array([[1,2],[3,4]])
+assert np.array_equal(f(a), a.T) and f(a).shape==(2,2)
+""",
+        "def f(a): return a.T",
+    ),
+    (
+        "f",
+        """import numpy as np
+assert f(np.array([1.5,2.5])) == 2.0 and isinstance(f(np.array([1.])),float)
+""",
+        """import numpy as np
+def f(a): return np.mean(a)
+""",
+    ),
+    (
+        "f",
+        """import numpy as np
+assert np.isclose(f(np.float64(2)), 4) and f(np.int64(3))==6
+""",
+        "def f(a): return a*2",
+    ),
+    (
+        "",
+        """s=Stack()
+for i in range(3): s.push(i)
+assert [s.pop() for _ in range(3)]==[2,1,0]
+try:
+    s.pop()
+    assert False
+except IndexError: pass
+""",
+        """class Stack:
+    def __init__(s): s.a=[]
+    def push(s,x): s.a.append(x)
+    def pop(s): return s.a.pop()
+""",
+    ),
+    (
+        "",
+        "assert Temp.from_f(212).c == 100 and Temp.KIND=='t'",
+        """class Temp:
+    KIND='t'
+    def __init__(s,c): s.c=c
+    @classmethod
+    def from_f(cls,x): return cls((x-32)*5/9)
+""",
+    ),
+    (
+        "",
+        """a=Acc(5)
+a.balance=7
+assert a.balance==7 and len(a)==7 and a[0]=='k' and list(a)==[1,2]
+""",
+        """class Acc:
+    def __init__(s,b): s.balance=b
+    def __len__(s): return s.balance
+    def __getitem__(s,i): return 'k'
+    def __iter__(s): return iter([1,2])
+""",
+    ),
+    (
+        "f",
+        """from typing import List
+assert f([1])==[1]
+""",
+        "def f(x): return x",
+    ),
+    (
+        "f",
+        """x: int = 3
+assert f(x)==3 and (y:=f(2))==2 and y==2
+""",
+        "def f(x): return x",
+    ),
+    ("f", "assert f(1,2,c=3,**{'d':4})==10 and f(*[1,2],3,4)==10", "def f(a,b,c,d): return a+b+c+d"),
+    (
+        "f",
+        """def inner(f2):
+    return f2(1)
+assert inner(f)==2 and list(map(f,[1,2]))==[2,3]
+""",
+        "def f(x): return x+1",
+    ),
+    (
+        "f",
+        """import random
+random.seed(1)
+for _ in range(50):
+    x=random.random()
+    assert abs(f(x)-x*2)<1e-9
+""",
+        "def f(x): return x*2",
+    ),
+    ("f", "assert f([])==0 and f([float('nan')])==1", "def f(x): return len(x)"),
+    (
+        "f",
+        """gen=f()
+assert next(gen)==1
+assert gen.send(5)==5
+""",
+        """def f():
+    x=yield 1
+    yield x
+""",
+    ),
+    ("f", "import io\nassert f('a\\nb')==['a','b']", "def f(s): return s.splitlines()"),
+    (
+        "f",
+        "assert str(f(3)).startswith('P(') and f(3).x==3",
+        """class P:
+    def __init__(s,x): s.x=x
+    def __repr__(s): return f'P({s.x})'
+def f(x): return P(x)
+""",
+    ),
+    (
+        "f",
+        """assert issubclass(MyErr, Exception)
+try:
+    f()
+    assert 0
+except MyErr: pass
+""",
+        """class MyErr(ValueError): pass
+def f(): raise MyErr('a')
+""",
+    ),
+    (
+        "f",
+        """try:
+    f()
+    assert 0
+except ValueError as e: assert 'a' in str(e)
+""",
+        """class MyErr(ValueError): pass
+def f(): raise MyErr('a')
+""",
+    ),
+    ("f", "assert max(f(3), f(4)) == 4 and sorted([f(2),f(1)])==[1,2]", "def f(x): return x"),
+    (
+        "f",
+        """r = f(5)
+assert len(list(r)) == 5
+""",
+        "def f(n): return zip(range(n),range(n))",
+    ),
+    ("f", "assert f(2).real == 2", "def f(x): return complex(x)"),
+    ("f", "assert f(b'ab', bytearray(b'c')) == b'abc'", "def f(a,b): return a+bytes(b)"),
+    (
+        "f",
+        """import pytest
+def test_a():
+    with pytest.raises(ValueError, match='no') as e:
+        f(-1)
+    assert 'no' in str(e.value)
+def test_b():
+    pytest.raises(ValueError, f, -2)
+    assert f(1) == pytest.approx(2.0000001)
+""",
+        """def f(x):
+    if x < 0:
+        raise ValueError('no')
+    return x + 1.0
+""",
+    ),
+    (
+        "f",
+        """import pytest
+@pytest.mark.parametrize('x, y', [(1, 2), (2, 3)])
+def test_a(x, y):
+    assert f(x) == y
+""",
+        """def f(x):
+    return x + 1
+""",
+    ),
+    (
+        "f",
+        """from pytest import approx
+assert f(1) == approx([0.3, 1]) and {'a': 0.3} == approx({'a': f(1)[0]})
+""",
+        """def f(x):
+    return [0.1 + 0.2, x]
+""",
+    ),
 ]
 """(entry point, test code, a program that passes it)."""
 WRONG = [
@@ -732,5 +1051,324 @@ def f(x): return E()
 """,
     ),
     ("f", "assert f(lambda x: f(lambda y: y, 0), 1) == 5", "def f(g,x): return f(g,x)"),
+    (
+        "f",
+        "assert f(2).total == 5",
+        """class E:
+    def __getattr__(s,n): return s
+    __eq__=lambda s,o: True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert f([1,2]).count(1) == 1",
+        """class E:
+    def __getattr__(s,n): return lambda *a: s
+    __eq__=lambda s,o: True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "if not f(2): raise ValueError('bad')",
+        """class E: pass
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        """ok = bool(f(2))
+assert ok
+""",
+        """class E: pass
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert f(2) and f(2) == 3",
+        """class E:
+    __eq__=lambda s,o: True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert 5 - f(2) == 0",
+        """class E:
+    __rsub__=lambda s,o: 0
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert f(2) % 2 == 0",
+        """class E:
+    __mod__=lambda s,o: 0
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert round(f(2), 2) == 3.14",
+        """class E:
+    __round__=lambda s,n: type('Q',(),{'__eq__':lambda a,b:True})()
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert f(2).issubset({1,2})",
+        """class E:
+    issubset=lambda s,o: True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert set(f(2)) <= {1} and len(f(2)) == 1",
+        """class E:
+    __iter__=lambda s: iter([5])
+    __len__=lambda s:1
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        """import unittest
+class T(unittest.TestCase):
+    def test(self):
+        self.assertAlmostEqual(f(2), 3)
+        self.assertIn(3, f(1))
+""",
+        """class E:
+    __sub__=__rsub__=__round__=__abs__=lambda *a: 0
+    __contains__=lambda s,o:True
+    __eq__=lambda s,o:True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        """import unittest
+class T(unittest.TestCase):
+    def test(self):
+        self.assertTrue(f(2) == 3)
+""",
+        """class E:
+    __eq__=lambda s,o:True
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        """for a, b in [(1,2)]:
+    try:
+        assert f(a) == b
+    except AttributeError:
+        pass
+    assert f(3) == 4
+""",
+        "def f(a): raise AttributeError",
+    ),
+    (
+        "f",
+        """xs=[3,1,2]
+ys=sorted(xs)
+assert f(xs)==ys and xs==[3,1,2]
+""",
+        "def f(xs): xs.sort(); return None",
+    ),
+    (
+        "f",
+        """exp=[1,2]
+res=f(exp)
+assert res==exp
+""",
+        """def f(x):
+    x.clear()
+    return []
+""",
+    ),
+    (
+        "f",
+        """cases=[([2,1],[1,2])]
+for a,b in cases:
+    assert f(a)==b
+""",
+        """def f(a):
+    import gc
+    return a
+""",
+    ),
+    (
+        "f",
+        """E=[1]
+def cb(): return E
+f(cb)
+assert E==[2]
+""",
+        """def f(cb):
+    cb().append(5)
+""",
+    ),
+    (
+        "f",
+        """class X:
+    secret=3
+    _h=4
+x=X()
+assert f(x)==4
+""",
+        """def f(x):
+    try: return x._h
+    except Exception: return 0
+""",
+    ),
+    (
+        "f",
+        "assert f(lambda: None)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'<["get",0,["__globals__"]]\\n\')\n    return 1',
+    ),
+    (
+        "f",
+        "assert f(lambda: None)==1",
+        'def f(g):\n    import os\n    for i in range(100000): os.write(3,b\'<["call",0,[[],{"d":[]}]]\\n\')\n    return 1',
+    ),
+    (
+        "f",
+        "assert f(1)==1",
+        "def f(g):\n    import os\n    os.write(3,b'='+b'['*100000+b']'*100000+b'\\n')\n    os._exit(0)",
+    ),
+    (
+        "f",
+        "assert f(1)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'=[{"v":["builtins.exec","x"]},[]]\\n\')\n    os._exit(0)',
+    ),
+    (
+        "f",
+        "assert f(1)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'=[{"v":["os._exit",0]},[]]\\n\')\n    os._exit(0)',
+    ),
+    (
+        "f",
+        "assert f(1)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'=[{"T":["X",["a b"],[1]]},[]]\\n\')\n    os._exit(0)',
+    ),
+    (
+        "f",
+        "assert f(1)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'=[{"T":["X)\\\\nimport os",["a"],[1]]},[]]\\n\')\n    os._exit(0)',
+    ),
+    (
+        "f",
+        """xs=[1]
+assert f(xs)==[1] or xs==[9]
+""",
+        "def f(g):\n    import os\n    os.write(3,b'=[2,[[0,[9]]]]\\n')\n    os._exit(0)",
+    ),
+    ("f", "assert f(1)==1", "def f(g):\n    import os\n    os.write(3,b'.\\n')\n    return 2"),
+    ("f", "assert f(1)==1", 'def f(g):\n    import os\n    os.write(3,b\'=[{"h":[0,"c"]},[]]\\n\')\n    os._exit(0)'),
+    ("f", "assert f(1)==1", 'def f(g):\n    import os\n    os.write(3,b\'=[{"h":[[],"c"]},[]]\\n\')\n    os._exit(0)'),
+    ("f", "assert f(1)==1", "def f(g):\n    import os\n    os.write(3,b'\\xff\\xfe=[\\n')\n    os._exit(0)"),
+    (
+        "f",
+        "assert f(1)==1",
+        'def f(g):\n    import os\n    os.write(3,b\'=[{"n":["O",[1],[1]]},[]]\\n\')\n    os._exit(0)',
+    ),
+    ("f", "assert all(x == 2 for x in f(1)) and f(3) == 4", "def f(x): return iter(())"),
+    (
+        "f",
+        "assert f(2) == 3",
+        """class M(type):
+    __eq__=lambda s,o:True
+    __hash__=type.__hash__
+    __instancecheck__=lambda s,o:True
+class E(metaclass=M): pass
+def f(x): return E
+""",
+    ),
+    (
+        "f",
+        "assert type(f(2)) is int and f(2) == 3 or isinstance(f(2), int)",
+        """class E:
+    __class__=int
+def f(x): return E()
+""",
+    ),
+    (
+        "f",
+        "assert f(2) == 3",
+        """import sys
+for n in ('served','wire','harness'):
+    m=sys.modules[n]
+    for k in list(vars(m)):
+        if callable(vars(m)[k]) and not k.startswith('__'): setattr(m,k,lambda *a,**k: b'=')
+def f(x): return 3.5
+""",
+    ),
+    (
+        "f",
+        """import pytest
+@pytest.mark.parametrize('x, y', [(1, 2), (2, 3)])
+def test_a(x, y):
+    assert f(x) == y
+""",
+        """def f(x):
+    return 2
+""",
+    ),
+    (
+        "f",
+        """import pytest
+def test_a():
+    with pytest.raises(ValueError):
+        f(-1)
+""",
+        """def f(x):
+    raise StopIteration
+""",
+    ),
+    (
+        "f",
+        """import pytest
+def test_a():
+    with pytest.raises(ValueError):
+        f(-1)
+""",
+        """def f(x):
+    return 1
+""",
+    ),
+    (
+        "f",
+        """import pytest
+assert f(1) == pytest.approx(2)
+""",
+        """class E:
+    __eq__ = __sub__ = __rsub__ = __abs__ = lambda *a: True
+def f(x):
+    return E()
+""",
+    ),
+    (
+        "f",
+        """import pytest
+assert f(1) == pytest.approx(float('inf'))
+""",
+        """def f(x):
+    return 1e300
+""",
+    ),
+    (
+        "f",
+        """import pytest
+assert f(1) == pytest.approx(2)
+""",
+        """def f(x):
+    return float('inf')
+""",
+    ),
 ]
 """(entry point, test code, a program that must not pass it, and must be scored)."""
