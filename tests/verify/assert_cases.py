@@ -406,7 +406,7 @@ assert t.startswith('app') and 'apple' in t and not t.startswith('b')
     (
         "f",
         """a=[1]
-assert f([a,a]) == [[5],[5]] and a==[1]
+assert f([a,a]) == [[5],[5]] and a==[5]
 """,
         """def f(x):
     x[0][0]=5
@@ -773,6 +773,38 @@ assert f(1) == approx([0.3, 1]) and {'a': 0.3} == approx({'a': f(1)[0]})
 """,
         """def f(x):
     return [0.1 + 0.2, x]
+""",
+    ),
+    (
+        "f",
+        """nums = [1, 1, 2]
+k = f(nums)
+assert k == 2
+assert nums[:k] == [1, 2]
+""",
+        """def f(xs):
+    xs[:] = sorted(set(xs)) + [0]
+    return len(xs) - 1
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+assert f(xs) == [1, 3]
+assert xs == [1, 3]
+""",
+        """def f(xs):
+    xs.sort()
+    return xs
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+assert f(xs) == [1, 3] and xs == [3, 1]
+""",
+        """def f(xs):
+    return sorted(xs)
 """,
     ),
 ]
@@ -1264,7 +1296,7 @@ assert f(x)==4
     (
         "f",
         """xs=[1]
-assert f(xs)==[1] or xs==[9]
+assert f(xs)==[1] or xs==list(range(9,10))
 """,
         "def f(g):\n    import os\n    os.write(3,b'=[2,[[0,[9]]]]\\n')\n    os._exit(0)",
     ),
@@ -1368,6 +1400,95 @@ assert f(1) == pytest.approx(2)
 """,
         """def f(x):
     return float('inf')
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+assert f(xs) == [1, 3]
+assert xs == [3, 1]
+""",
+        """def f(xs):
+    xs.sort()
+    return xs
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+assert f(xs) == xs[::-1]
+""",
+        """def f(xs):
+    xs.clear()
+    return []
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+ys = xs
+assert f(xs) == [] or f(ys) == sorted(ys)
+""",
+        """def f(xs):
+    xs.clear()
+    return [9]
+""",
+    ),
+    (
+        "f",
+        """def check(candidate):
+    for inp in ([3, 1], [2]):
+        assert candidate(inp) == sorted(inp)
+check(f)
+""",
+        """def f(xs):
+    xs.clear()
+    return xs
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+ys = xs
+assert f(ys) == sorted(xs)
+""",
+        """def f(xs):
+    xs.clear()
+    return []
+""",
+    ),
+    (
+        "f",
+        """exp = [3, 1]
+def get():
+    return exp
+assert f(get()) == sorted(exp)
+""",
+        """def f(xs):
+    xs.clear()
+    return []
+""",
+    ),
+    (
+        "f",
+        """xs = [3, 1]
+assert f([xs]) == sorted(xs)
+""",
+        """def f(xs):
+    xs[0].clear()
+    return []
+""",
+    ),
+    (
+        "f",
+        """def same(a, b):
+    return f(a) == sorted(b)
+xs = [3, 1]
+assert same(xs, xs)
+""",
+        """def f(xs):
+    xs.clear()
+    return []
 """,
     ),
 ]
