@@ -21,6 +21,7 @@ from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.problem import Group, Problem
 from problems.questions import Questions, numbered, worked_answer
+from problems.sources import NothingScoredError
 from rollout.fleet import NAMESPACE
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
@@ -95,8 +96,10 @@ class SandboxProof:
         return SandboxProof, (self._config,)
 
     def __call__(self, problem: Problem, gold: str) -> str:
-        """Why a problem cannot be used: its gold answer or reference program fails its own checker, or a program that
-        answers nothing passes. "" where nothing speaks against it."""
+        """Why a gold answer or reference program fails its own checker; "" where it passes, or where there is none.
+
+        Raises NothingScoredError where a program passes that answers nothing.
+        """
         from verify.null_programs import passing_null_program
         from verify.pool import Judge
 
@@ -107,9 +110,10 @@ class SandboxProof:
         if gold:
             verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
             if not verdict.passed:
-                return f"the gold answer fails its own check: {verdict.status}, {verdict.detail}".rstrip(", ")
-        null = passing_null_program(problem, self._judge)
-        return f"a program that {null} passes its tests, so they score nothing" if null else ""
+                return f"{verdict.status}, {verdict.detail}".rstrip(", ")
+        if null := passing_null_program(problem, self._judge):
+            raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
+        return ""
 
     def __enter__(self) -> SandboxProof:
         return self

@@ -35,7 +35,12 @@ SHOWN = 20
 """Excluded rows that a report names; all are counted."""
 
 Prove = Callable[[Problem, str], str]
-"""(problem, gold answer or reference program) to why the problem cannot be used, "" where it can."""
+"""(problem, gold answer or reference program) to why it fails its own checker, "" where it passes. May raise
+NothingScoredError."""
+
+
+class NothingScoredError(SourceError):
+    """A program that answers nothing passes the problem's tests."""
 
 
 class SourceConfig(BaseModel):
@@ -225,12 +230,13 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=f"{row.place}: not laid out as mapping {name} says: {error!r}")
     split = split_of(problem.question_hash) if config.split == "by_hash" else config.split
     problem = replace(problem, split=split)
+    try:
+        if not why and prove and config.prove:
+            why = prove(problem, gold)
+    except NothingScoredError as error:
+        return Converted(row.place, reason=f"{row.place}: {error}")
     if why:
-        why = f"the gold answer fails its own check: {why}"
-    elif prove and config.prove:
-        why = prove(problem, gold)
-    if why:
-        return Converted(row.place, reason=f"{row.place}: {why}")
+        return Converted(row.place, reason=f"{row.place}: the gold answer fails its own check: {why}")
     return Converted(row.place, problem)
 
 

@@ -107,10 +107,12 @@ def _finding(final: bytes, answered: Outcome, used: bool) -> tuple[Status, str]:
             return Status.WRONG_ANSWER, jobs.text(final)
         case jobs.NOT_PLAIN:
             return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
+        case jobs.MEMORY if used:
+            return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
         case jobs.RAISED if used:
             raised = [a for a in answered.answers if jobs.kind(a) in (jobs.RAISED, jobs.MEMORY)]
             blamed = raised[-1] if raised else final
             return status_of(blamed), jobs.text(blamed).partition("\t")[0]
-        case jobs.RAISED:
+        case jobs.RAISED | jobs.MEMORY:
             return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
     return Status.EXCEPTION, f"it ended before it answered ({how_it_ended(answered)})"

@@ -35,7 +35,11 @@ def _is_case(kind: type) -> bool:
 
 
 def _call(function, candidate) -> None:
-    """Calls a test that takes nothing, or the candidate alone."""
+    """Calls a test that takes nothing, or the candidate alone, or once with each of its cases."""
+    if hasattr(function, "cases"):
+        for case in function.cases:
+            _finish(function(**case))
+        return
     needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind < 2]
     if len(needed) > 1:
         raise TypeError(f"nothing is known to call {function.__name__} with; tests take nothing, or the candidate")

@@ -111,10 +111,10 @@ class Link:
         kind, text = self._exchange(request)
         while kind == _CALLBACK:
             kind, text = self._exchange(self._answer(text))
-        if kind == _SIMPLE or kind == _VALUE:
+        if kind in (_SIMPLE, _VALUE):
             try:
                 value = wire.loads(text)
-                return (value if kind == _SIMPLE and wire.is_simple(value) else self._value(value, packer),)
+                return (value if kind == _SIMPLE and wire.is_simple(value) else self._value(*value, request, packer),)
             except (wire.Forged, TypeError, IndexError) as error:
                 self._forged(error)
         if kind == _OVER:
@@ -129,8 +129,10 @@ class Link:
         self.failure = f"{FORGED.decode()}{error}"
         raise Stopped(self.failure) from None
 
-    def _value(self, answer: list, packer: wire.Packer):
-        raw, changes = answer
+    def _value(self, raw, changes: list, request, packer: wire.Packer | None):
+        """The value of an answer, its changes of arguments made where such were asked for."""
+        if changes and not (raw is None or request[1] is True):
+            raise wire.Forged("changes that were not asked for")
         containers = packer.containers if packer and changes else ()
         unpacker = wire.Unpacker(self._found, containers)
         new = [(containers[number], unpacker.unpack(contents, numbered=False)) for number, contents in changes]
@@ -329,6 +331,8 @@ def _ended(link: Link, code: str, candidate: str, preamble: str) -> tuple[bytes,
         discovery.run_tests(namespace, link.source.loaded, candidate)
     except AssertionError as error:
         return FAILED, _text(error)
+    except MemoryError as error:
+        return _MEMORY, _text(error)
     except BaseException as error:
         return RAISED, _text(error)
     return DONE, ""
@@ -360,6 +364,10 @@ def _namespace(link: Link, code: str, candidate: str, preamble: str) -> dict:
 
         unittest.main = lambda *args, **kwargs: None
         _watch(unittest.case._AssertRaisesContext, link)
+    if "pytest" in code:
+        import pytest_like
+
+        sys.modules["pytest"] = pytest_like.module(link.accept)
     if "asyncio" in code:
         import asyncio
 

@@ -117,21 +117,8 @@ def _refused(action: str):
     return method
 
 
-for _name in (
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "matmul",
-    "and",
-    "or",
-    "xor",
-    "lshift",
-    "rshift",
-):
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+for _name in (*_ARITHMETIC, "and", "or", "xor", "lshift", "rshift"):
     _action = f"{_name}_" if _name in ("and", "or") else _name
     setattr(Remote, f"__{_name}__", _binary(_action, reflected=False))
     setattr(Remote, f"__r{_name}__", _binary(_action, reflected=True))

@@ -37,7 +37,8 @@ class Source:
     def __init__(self, code: str):
         self.tree = ast.parse(code, "<tests>")
         self.dropped: set[tuple] = set()
-        """Positions of calls whose value the code does not use."""
+        """Positions of calls whose value the code does not use, or whose arguments it only compares with constants
+        beside: there a call may change its arguments, and gains nothing by it."""
         self.walked: set[tuple] = set()
         """Positions where a truth only says whether there is more to walk along: `while node:`, and `if not node:` in
         functions that call themselves and assert nothing."""
@@ -45,6 +46,7 @@ class Source:
         """Names that stand for classes of exceptions."""
         self.loaded: set[str] = set()
         """All names that are read."""
+        self.dropped |= _calls_beside_constants(self.tree)
         for node in ast.walk(self.tree):
             self._look(node)
         self.code = compile(ast.fix_missing_locations(self.tree), "<tests>", "exec", 0, True)
@@ -82,6 +84,56 @@ class Source:
             for node in ast.walk(self.tree)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in elsewhere
         }
+
+
+def _calls_beside_constants(tree: ast.AST) -> set[tuple]:
+    """Positions of calls whose arguments are constants, or names of constants that are otherwise only compared with
+    constants: a test that computes what it expects of an argument must see it as it was before the call."""
+    harmless: set[int] = set()
+    made, bound = set(), set()
+    loads: dict[str, set[int]] = {}
+    calls: list[tuple[str, ast.Call, list[ast.expr]]] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                loads.setdefault(name, set()).add(id(node))
+            case ast.Name(id=name) | ast.arg(arg=name):
+                bound.add((name, id(node)))
+            case ast.Assign(targets=[ast.Name(id=name) as target], value=value) if _is_constant(value):
+                made.add((name, id(target)))
+            case ast.Compare():
+                parts = [part for part in (node.left, *node.comparators) if not _is_constant(part)]
+                if len(parts) == 1:
+                    harmless |= {id(part) for part in ast.walk(parts[0])}
+            case ast.Call(func=ast.Name(id=name)):
+                values = [*node.args, *(keyword.value for keyword in node.keywords)]
+                calls.append((name, node, [part for value in values for part in ast.walk(value)]))
+    shared = {name for name, _ in bound - made}
+    by_function: dict[str, set[int]] = {}
+    for name, _, parts in calls:
+        by_function.setdefault(name, set()).update(map(id, parts))
+    return {
+        position(call)
+        for name, call, parts in calls
+        if all(isinstance(part, _DISPLAYS) for part in parts)
+        and all(
+            part.id not in shared and loads.get(part.id, set()) <= harmless | by_function[name]
+            for part in parts
+            if isinstance(part, ast.Name)
+        )
+    }
+
+
+_DISPLAYS = (ast.Name, ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.expr_context, ast.UnaryOp, ast.unaryop)
+"""What an argument may be made of that is nobody else's."""
+
+
+def _is_constant(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        return False
+    return True
 
 
 def _positions_of_test(node: ast.While | ast.If | ast.IfExp) -> set[tuple]:

@@ -46,6 +46,7 @@ _VALUES = {
 }
 """Types that are rebuilt by calling them with these arguments."""
 _MUTABLE = ("builtins.bytearray", "collections.deque", "collections.Counter", "collections.OrderedDict")
+_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 _namedtuples: dict[tuple, type] = {}
 
 
@@ -124,7 +125,7 @@ class Packer:
         fields = getattr(kind, "_fields", None)
         if tuple in kind.__mro__ and type(fields) is tuple and len(fields) == tuple.__len__(value):
             return {"T": [kind.__name__, list(fields), self._items(tuple(tuple.__iter__(value)))]}
-        return self.pack(codec.plain(value, kind))
+        return self.pack(list(value) if kind in _VIEWS else codec.plain(value, kind))
 
     def _odd_contents(self, value, kind):
         if _is_array(kind):

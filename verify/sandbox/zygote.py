@@ -54,6 +54,7 @@ def main() -> None:
     # Imported while files can still be opened, and after the namespaces' fork, which they would weigh down.
     import discovery  # noqa: F401
     import harness
+    import pytest_like  # noqa: F401
     import referee  # noqa: F401
     import served  # noqa: F401
     import warm
