@@ -43,7 +43,7 @@ def library_of(code: str) -> str:
 
 
 @cache
-def prelude_of(signature: str) -> str:
+def preamble_of(signature: str) -> str:
     """What a program of the problem finds imported: names of `typing`, where the signature that it was shown has such.
 
     The signature is all of the file that a prompt shows, and programs repeat its annotations without an import.

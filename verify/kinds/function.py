@@ -11,7 +11,7 @@ from verify.kinds.common import (
     describe,
     how_it_ended,
     library_of,
-    prelude_of,
+    preamble_of,
     run_retrying,
     status_of,
     unjudged,
@@ -41,7 +41,7 @@ def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
         wall_seconds=cpu_seconds * config.wall_factor,
         output_bytes=prepared.output_bytes,
         library=library_of(code),
-        prelude=prelude_of(prepared.problem.signature),
+        preamble=preamble_of(prepared.problem.signature),
         test_cpu_seconds=config.cpu_seconds if prepared.total > 1 else 0.0,
         test_wall_seconds=config.cpu_seconds * config.wall_factor,
     )

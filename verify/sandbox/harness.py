@@ -15,6 +15,7 @@ Standard library only: the zygote imports it before it locks itself down.
 
 from __future__ import annotations
 
+import _io
 import atexit
 import builtins
 import contextlib
@@ -94,7 +95,7 @@ def describe(error: BaseException) -> bytes:
 
 def run(lock) -> None:
     """Reads the job from the channel, calls `lock()`, runs the job. Does not return."""
-    mode, code, entry, limit, calls, requests, prelude = receive()
+    mode, code, entry, limit, calls, requests, preamble = receive()
     lock()
     send(HELLO)
     sys.argv = [FILE]
@@ -106,7 +107,7 @@ def run(lock) -> None:
     elif mode == REFEREE:
         _referee(code, entry)
     else:
-        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), prelude)
+        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), preamble)
     _exit(0)
 
 
@@ -131,11 +132,11 @@ def _asked(calls: int):
         yield receive()
 
 
-def _calls(code: str, entry: str, limit: int, requests, prelude: str = "") -> None:
+def _calls(code: str, entry: str, limit: int, requests, preamble: str = "") -> None:
     namespace = _module("solution")
     try:
-        if prelude:
-            exec(prelude, namespace)
+        if preamble:
+            exec(preamble, namespace)
         exec(compile(code, "<solution>", "exec", 0, True), namespace)
         function = namespace[entry] if entry else None
     except KeyError as error:
@@ -193,16 +194,15 @@ def _script(code: str) -> None:
     for finish in (_await_threads, atexit._run_exitfuncs):
         with contextlib.suppress(BaseException):  # as in the interpreter: it does not change how the program ended
             finish()
-    for stream in (sys.stdout, output, *namespace.values()):
-        if isinstance(stream, io.IOBase):
-            with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
-                stream.flush()
+    for stream in (sys.stdout, output, *[value for value in namespace.values() if isinstance(value, _io._IOBase)]):
+        with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
+            stream.flush()
     send(kind, detail)
 
 
 def _await_threads() -> None:
     threading = sys.modules.get("threading")
-    if threading is not None and threading._main_thread.ident == threading.get_ident():
+    if threading is not None and threading.active_count() > 1:
         threading._shutdown()
 
 

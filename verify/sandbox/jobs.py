@@ -51,7 +51,7 @@ class Job:
     """Run it where this library (of `worker.LIBRARIES`) is loaded already."""
     calls: int = 0
     """Calls to expect of a candidate whose requests come from a referee; otherwise one a request."""
-    prelude: str = ""
+    preamble: str = ""
     """Trusted source that is run in the namespace of a program with calls, before it."""
     test_cpu_seconds: float = 0.0
     """CPU time that a program may take from one answer to the next; 0: `cpu_seconds` is the only bound."""
@@ -63,7 +63,7 @@ class Job:
         others."""
         requests = self.requests if self.mode == FUNCTION else ()
         calls = self.calls or len(self.requests)
-        job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.prelude)
+        job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.preamble)
         return framed(marshal.dumps(job))
 
 
