@@ -83,6 +83,13 @@ FENCES = {
     "a fence in a docstring that ends a line": '```python\ndef f(x):\n    """So ```f(1)```\n    and ```f(2)```\n    """\n'
     "    return x + 1\n```",
     "a labelled fence in a docstring": '```python\ndef f(x):\n    """\n```python\nf(1)\n```\n    """\n    return x + 1\n```',
+    "opened by tildes, closed by ticks": f"~~~python\n{F}\n```\nIt adds one.",
+    "opened by ticks, closed by tildes": f"```python\n{F}\n~~~\nIt adds one.",
+    "an underline in a docstring": '```python\ndef f(x):\n    """\nTitle\n~~~~~\n    """\n    return x + 1\n```',
+    "in a numbered list": f"1. ```python\n{F}\n```\n2. Done",
+    "square brackets": f"[PYTHON]\n{F}\n[/PYTHON]",
+    "code tags": f"<code>\n{F}\n</code>",
+    "a quotation with prose": "> Here:\n> ```python\n> def f(x):\n>     return x + 1\n> ```\n> Done.",
     "output behind": f"```python\n{F}\n```\nOutput:\n```\n3\n```",
 }
 
