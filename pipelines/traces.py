@@ -21,6 +21,7 @@ from problems.problem import Problem, Verdict, encode_value
 from rollout.answers import Reply
 from rollout.prompts import THINK_CLOSE, THINK_OPEN, Style, completion_text
 from verify.extract import extract_code
+from verify.thinking import after_thinking
 
 TRACE_SCHEMA = pa.schema(
     [
@@ -77,10 +78,12 @@ class Trace:
 
 def read_answer(problem: Problem, text: str) -> tuple[str, str]:
     """(thinking, code) of a teacher's answer; "" for what it does not hold. The code is what was judged."""
-    opening, closing = text.find(THINK_OPEN), text.rfind(THINK_CLOSE)
-    thinking = text[opening + len(THINK_OPEN) : closing].strip() if 0 <= opening < closing else ""
+    answer = after_thinking(text) or ""
+    thought = text[: text.rfind(answer)] if answer else text
+    opening, closing = thought.find(THINK_OPEN), thought.rfind(THINK_CLOSE)
+    thinking = thought[opening + len(THINK_OPEN) : closing].strip() if 0 <= opening < closing else ""
     if problem.kind == "answer":
-        return thinking, last_box(text[max(closing, 0) :]) or ""
+        return thinking, last_box(answer) or ""
     found = extract_code(text, problem.entry_point if problem.kind != "stdin" else "")
     return thinking, (found.code or "").strip()
 

@@ -49,7 +49,7 @@ class VerifyConfig(BaseModel):
     """Solutions handed to an actor in one call."""
     cpu_seconds: float = Field(default=2.0, gt=0, le=600)
     """CPU time, in seconds, that one test may take; load on the machine does not shorten it."""
-    total_factor: float = Field(default=15.0, ge=1)
+    total_factor: float = Field(default=30.0, ge=1)
     """All tests of a solution together may take `cpu_seconds` x this of CPU time, or x their number where they are
     fewer."""
     wall_factor: float = Field(default=8.0, ge=1)

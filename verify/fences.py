@@ -142,7 +142,9 @@ class _Reader:
 
     def _inside(self, line: str) -> None:
         found = _FENCE.match(line)
-        if found and found[2][0] == self.fence[0] and len(found[1]) <= len(self.indent) + _SLACK:
+        same = found and found[2][0] == self.fence[0]
+        # Neither kind of fence is Python, so that either ends a block that is.
+        if found and (same or (self._is_python and not self.quote)) and len(found[1]) <= len(self.indent) + _SLACK:
             if self._at_fence(*found.groups()):
                 return
         elif not found and (behind := _behind(line)) and behind[1][0] == self.fence[0]:
@@ -154,6 +156,10 @@ class _Reader:
         self.body.append(line)
         self.quote = self._quote_behind(line)
 
+    @property
+    def _is_python(self) -> bool:
+        return self.label != "" and (self.label in _PYTHON or _LABEL_BEHIND.fullmatch(self.label) is not None)
+
     def _at_fence(self, indent: str, fence: str, info: str) -> bool:
         """Ends the block, or begins the next one. False where the fence is but one more line of the block."""
         info = self._without_end_token(info)
@@ -162,8 +168,7 @@ class _Reader:
         if self.quote and info:
             self.nested += alone
             return False
-        explicit = self.label != "" and self.label in _PYTHON
-        if fence[0] in info or (len(fence) < len(self.fence) and (self.quote or not explicit)):
+        if fence[0] in info or (len(fence) < len(self.fence) and (self.quote or not self._is_python)):
             return False
         if self.nested and not info:
             self.nested -= 1

@@ -7,6 +7,7 @@ import pytest
 from pipelines.expert.mixture import harvest
 from pipelines.samples import groups_of, sample_rows
 from pipelines.stream import JudgeStage
+from pipelines.traces import read_answer
 from problems.problem import Group, Problem, Sample, Status, Test
 from rollout.admission import Lease
 from rollout.stream import pack, unpack
@@ -56,3 +57,10 @@ def test_what_was_thought_is_kept_with_the_solution_also_after_a_detour_through_
     for one in (judged, read):
         (solution,) = harvest([one], {"f": PROBLEM}, frozenset(), 0, 4).solutions
         assert solution.row["thinking"] == "Draft." and "return x + 1" in solution.row["code"]
+
+
+def test_a_tag_in_a_string_of_the_code_does_not_end_the_thinking():
+    text = "<think>\nHm.\n</think>\n```python\ndef f(x):\n    return x.split('</think>')\n```"
+    assert read_answer(PROBLEM, text) == ("Hm.", "def f(x):\n    return x.split('</think>')")
+    assert read_answer(PROBLEM, "<think>\nHm.") == ("", "")
+    assert read_answer(PROBLEM, CODE) == ("", CODE[10:-4])

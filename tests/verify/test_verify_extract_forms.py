@@ -83,6 +83,13 @@ FENCES = {
     "a fence in a docstring that ends a line": '```python\ndef f(x):\n    """So ```f(1)```\n    and ```f(2)```\n    """\n'
     "    return x + 1\n```",
     "a labelled fence in a docstring": '```python\ndef f(x):\n    """\n```python\nf(1)\n```\n    """\n    return x + 1\n```',
+    "opened by tildes, closed by ticks": f"~~~python\n{F}\n```\nIt adds one.",
+    "opened by ticks, closed by tildes": f"```python\n{F}\n~~~\nIt adds one.",
+    "an underline in a docstring": '```python\ndef f(x):\n    """\nTitle\n~~~~~\n    """\n    return x + 1\n```',
+    "in a numbered list": f"1. ```python\n{F}\n```\n2. Done",
+    "square brackets": f"[PYTHON]\n{F}\n[/PYTHON]",
+    "code tags": f"<code>\n{F}\n</code>",
+    "a quotation with prose": "> Here:\n> ```python\n> def f(x):\n>     return x + 1\n> ```\n> Done.",
     "output behind": f"```python\n{F}\n```\nOutput:\n```\n3\n```",
 }
 
@@ -284,13 +291,11 @@ def cpu_of(text: str, name: str) -> float:
 @pytest.mark.parametrize("piece", PIECES, ids=repr)
 def test_any_length_is_read_in_linear_time(piece):
     text = piece * (CHARACTERS // len(piece))
-    assert cpu_of(text, "") < BOUND
-    assert cpu_of(f"a{text}b", "f") < BOUND
-    assert cpu_of(f"```python\n{text}\n```", "f") < BOUND
-    assert cpu_of(f"<think>\n{text}\n</think>\ndef f(x): pass", "f") < BOUND
+    assert cpu_of(f"a{text}b", "") < BOUND
+    assert cpu_of(f"<think>\n{text[: CHARACTERS // 2]}\n</think>\n```python\n{text}\n```", "f") < BOUND
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.sampled_from(["f", ""]))
 def test_any_mixture_of_any_length_is_read_in_linear_time(unit, name):
     assert cpu_of(unit * (60_000 // len(unit)), name) < BOUND

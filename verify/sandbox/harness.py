@@ -15,6 +15,7 @@ Standard library only: the zygote imports it before it locks itself down.
 
 from __future__ import annotations
 
+import _io
 import atexit
 import builtins
 import contextlib
@@ -195,16 +196,15 @@ def _script(code: str) -> None:
     for finish in (_await_threads, atexit._run_exitfuncs):
         with contextlib.suppress(BaseException):  # as in the interpreter: it does not change how the program ended
             finish()
-    for stream in (sys.stdout, output, *namespace.values()):
-        if isinstance(stream, io.IOBase):
-            with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
-                stream.flush()
+    for stream in (sys.stdout, output, *[value for value in namespace.values() if isinstance(value, _io._IOBase)]):
+        with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
+            stream.flush()
     send(kind, detail)
 
 
 def _await_threads() -> None:
     threading = sys.modules.get("threading")
-    if threading is not None and threading._main_thread.ident == threading.get_ident():
+    if threading is not None and threading.active_count() > 1:
         threading._shutdown()
 
 
