@@ -59,8 +59,8 @@ def main() -> None:
     import served  # noqa: F401
     import warm
 
-    warm.rehearse(harness)
     _forget_folders(plan)
+    warm.rehearse(harness)
     lock = _lock_down(lockdown, filters, plan, files, report)
     report["uid"] = os.getuid()
     os.dup2(1, 2)
@@ -119,7 +119,7 @@ def _forget_folders(plan: dict) -> None:
     It has listed the folders of modules, and will not be allowed to again: what it remembers of the standard library
     must do, and of other folders it may know the packages that it was given alone.
     """
-    sys.path[:] = [path for path in sys.path if path != _FOLDER]
+    sys.path.remove(_FOLDER)
     sys.path_importer_cache.pop(_FOLDER, None)
     known = {os.path.basename(path) for path in plan["readable"]}
     for path, finder in sys.path_importer_cache.items():
@@ -163,7 +163,6 @@ def _lock_down(lockdown, filters, plan: dict, files, report: dict):
         _attempt(report, "seccomp", outer.install)
     install, getpid, die_with_parent = child and child.install, os.getpid, lockdown.die_with_parent
     share_threads = lockdown.share_threads(plan["processes"]) if report.get("threads") else None
-    own_clock = filters.own_clock
 
     def lock() -> None:
         if not inside:
@@ -173,7 +172,7 @@ def _lock_down(lockdown, filters, plan: dict, files, report: dict):
             share_threads()
         if install is not None:
             pid = getpid()
-            install(pid, own_clock(pid))
+            install(pid, (~pid << 3 | 2) & 0xFFFFFFFF)
 
     return lock
 
