@@ -116,7 +116,8 @@ class Evaluation:
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """After minus before, paired by problem: the row of `metrics.jsonl`.
 
-    Several samples a problem: an interval over problems, of pass@1 and of the largest k that both are given for. One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
+    Several samples a problem: an interval over problems, of pass@1 and of the largest k that both are given for.
+    One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
     """
     # In the order of the one side, for a bootstrap depends on the order of what it resamples.
     outcomes = before.outcomes, after.outcomes

@@ -245,6 +245,8 @@ def accounting(record: Record) -> list[tuple[str, str]]:
         "groups_duplicate": "duplicate answers ignored",
         "groups_lost": "given up",
         "samples/excluded": "samples excluded (machinery failed)",
+        "short_room": "samples with less room than max_tokens",
+        "skipped_steps": "updates skipped, not finite (so far)",
     }
     counted = [(label, record.series(key)) for key, label in labels.items()]
     return [(label, f"{total(counts):,.0f}") for label, counts in counted if any(c is not None for c in counts)]

@@ -18,7 +18,7 @@ from pipelines.config import ConfigError, EvaluateConfig, parse
 from pipelines.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
 from pipelines.evaluation import Evaluation, compare
 from pipelines.run_folder import RunFolder
-from pipelines.statistics import _bootstrap_mean, cell_rate, pass_rate, wilson_interval
+from pipelines.statistics import _bootstrap_mean, cell_rate, wilson_interval
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from shared_folder import cases
 
 from pipelines.evaluate import verdict_line
 from pipelines.lrl.scores import Answer, figures
@@ -21,7 +22,6 @@ from pipelines.statistics import (
     wilson_interval,
 )
 from pipelines.sweep.results import Interval
-from shared_folder import cases
 
 
 @pytest.mark.parametrize("n, c, k", [(5, 2, 1), (5, 2, 3), (6, 0, 4), (6, 6, 6), (7, 5, 3), (8, 1, 8)])
