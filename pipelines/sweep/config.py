@@ -70,6 +70,8 @@ class SweepConfig(BaseModel):
             if is_idle and getattr(self, name) != plain[name]:
                 chosen = f"search {self.search}" if name in ("trials", "seed") else f"scheduler {self.scheduler}"
                 raise ValueError(f"{name} has no effect with {chosen}: leave it out")
+        if self.grpo.evaluation.split == "val":
+            raise ValueError("grpo.evaluation.split val chooses the winner, and cannot measure it too: use test")
         every = self.grpo.train.checkpoint_every
         if self.scheduler == "pbt" and every != type(self.grpo.train).model_fields["checkpoint_every"].default:
             raise ValueError("grpo.train.checkpoint_every has no effect with scheduler pbt: set report_every")

@@ -237,6 +237,7 @@ def test_an_engine_split_over_gpus_is_placed_on_as_many():
         (SweepConfig, {"seed": 3}, "seed has no effect with search grid"),
         (SweepConfig, {"scheduler": "none", "reduction": 3}, "reduction has no effect with scheduler none"),
         (SweepConfig, {"scheduler": "none", "grace_steps": 5}, "grace_steps has no effect with scheduler none"),
+        (SweepConfig, {"grpo": {"evaluation": {"split": "val"}}}, "chooses the winner"),
         (SFTJobConfig, {"max_tokens": 99}, "max_tokens is of evaluations"),
         (SFTJobConfig, {"evaluation": {"samples": 2}}, "evaluation is of evaluations"),
         (HardwareConfig, {"engine": {"cpus": 1}, "profiles": [{"name": "a"}]}, "no effect beside hardware.profiles"),
