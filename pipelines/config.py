@@ -207,9 +207,11 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            config = tyro.cli(
                 model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS
             )
+        refuse_idle(config, argv)
+        return config
     except SystemExit as ended:
         if ended.code:
             raise ConfigError(_plain_error(said.getvalue())) from None
@@ -225,13 +227,31 @@ def refuse_unused(model: type[BaseModel], argv: Sequence[str] = (), data: Mappin
     than the default: what a run folder records holds all keys, and can be given to `--config` again.
     """
     unused: Mapping[str, str] = getattr(model, "unused", {})
-    options = [a.partition("=")[0].removeprefix("--").replace("-", "_") for a in argv if a.startswith("--")]
+    options = _options(argv)
     for key, reason in unused.items():
         given = next((option for option in options if option == key or option.startswith(f"{key}.")), None)
         if given is None and _differs(functools.reduce(_inner, key.split("."), data), _value_of(model(), key)):
             given = key
         if given is not None:
             raise ConfigError(f"{given} has no effect here: {reason}; leave it out")
+
+
+def refuse_idle(config: BaseModel, argv: Sequence[str]) -> None:
+    """Raises ConfigError for an option in `argv` that has no effect beside the others.
+
+    A model says so by `idle()`: key, or section -> the option that decides it, and its value. What stands in a
+    configuration file for another value of the deciding option is left alone.
+    """
+    idle: Mapping[str, tuple[str, str]] = config.idle() if hasattr(config, "idle") else {}
+    for option in _options(argv):
+        for key, (decides, value) in idle.items():
+            if option == key or option.startswith(f"{key}."):
+                raise ConfigError(f"{option} has no effect with {decides} {value}: leave it out, or change {decides}")
+
+
+def _options(argv: Sequence[str]) -> list[str]:
+    """Dotted keys of the options in `argv`."""
+    return [a.partition("=")[0].removeprefix("--").replace("-", "_") for a in argv if a.startswith("--")]
 
 
 def _inner(data: Any, key: str) -> Any:

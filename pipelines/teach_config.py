@@ -13,7 +13,6 @@ from pipelines.config import (
     NO_CANARY,
     NO_CURRICULUM,
     NO_SHOTS,
-    EvaluationConfig,
     GRPOConfig,
     JobConfig,
     default_runs,
@@ -100,15 +99,12 @@ class SFTJobConfig(JobConfig):
     @model_validator(mode="after")
     def _rooms_agree(self) -> SFTJobConfig:
         lora_rank_room(self.sft.lora_r)
-        if not self.evaluate:
-            plain = {
-                "problems": QuestionsConfig(), "evaluation": EvaluationConfig(), "engine": EngineConfig(),
-                "verify": VerifyConfig(), "max_tokens": type(self).model_fields["max_tokens"].default,
-            }  # fmt: skip
-            for name, default in plain.items():
-                if getattr(self, name) != default:
-                    raise ValueError(f"{name} is of evaluations, and evaluate is False: set it, or leave {name} out")
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        of_evaluations = ("problems", "evaluation", "engine", "verify", "max_tokens", "hardware.engine")
+        return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
 
 
 class HardDistilConfig(JobConfig):

@@ -59,17 +59,6 @@ class SweepConfig(BaseModel):
             raise ValueError("seeds must be one or more different numbers")
         if self.search == "optuna" and len(self.seeds) > 1:
             raise ValueError("search optuna proposes one trial after another and takes one seed; use grid or random")
-        plain = {name: field.default for name, field in type(self).model_fields.items()}
-        idle = {
-            "trials": self.search == "grid",
-            "seed": self.search == "grid",
-            "reduction": self.scheduler != "asha",
-            "grace_steps": self.scheduler == "none",
-        }
-        for name, is_idle in idle.items():
-            if is_idle and getattr(self, name) != plain[name]:
-                chosen = f"search {self.search}" if name in ("trials", "seed") else f"scheduler {self.scheduler}"
-                raise ValueError(f"{name} has no effect with {chosen}: leave it out")
         if self.grpo.evaluation.split == "val":
             raise ValueError("grpo.evaluation.split val chooses the winner, and cannot measure it too: use test")
         every = self.grpo.train.checkpoint_every
@@ -81,3 +70,14 @@ class SweepConfig(BaseModel):
                 f"meet a rung"
             )
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        found: dict[str, tuple[str, str]] = {}
+        if self.search == "grid":
+            found |= dict.fromkeys(("trials", "seed"), ("search", "grid"))
+        if self.scheduler != "asha":
+            found["reduction"] = ("scheduler", self.scheduler)
+        if self.scheduler == "none":
+            found["grace_steps"] = ("scheduler", "none")
+        return found

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
 from pipelines.cli import VERBS
-from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys
+from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
 from pipelines.expert.config import ExpertConfig
 from pipelines.lrl.config import LRLConfig
 from pipelines.run_folder import RunFolder, RunFolderError, plain_config
@@ -233,16 +233,33 @@ def test_an_engine_split_over_gpus_is_placed_on_as_many():
 @pytest.mark.parametrize(
     ("model", "settings", "says"),
     [
-        (SweepConfig, {"trials": 3}, "trials has no effect with search grid"),
-        (SweepConfig, {"seed": 3}, "seed has no effect with search grid"),
-        (SweepConfig, {"scheduler": "none", "reduction": 3}, "reduction has no effect with scheduler none"),
-        (SweepConfig, {"scheduler": "none", "grace_steps": 5}, "grace_steps has no effect with scheduler none"),
         (SweepConfig, {"grpo": {"evaluation": {"split": "val"}}}, "chooses the winner"),
-        (SFTJobConfig, {"max_tokens": 99}, "max_tokens is of evaluations"),
-        (SFTJobConfig, {"evaluation": {"samples": 2}}, "evaluation is of evaluations"),
         (HardwareConfig, {"engine": {"cpus": 1}, "profiles": [{"name": "a"}]}, "no effect beside hardware.profiles"),
     ],
 )
 def test_an_option_without_effect_beside_the_others_is_refused(model, settings, says):
     with pytest.raises(ValueError, match=says):
         model(**settings)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "says"),
+    [
+        ("sweep", ["--trials", "3"], "trials has no effect with search grid"),
+        ("sweep", ["--seed=3"], "seed has no effect with search grid"),
+        ("sweep", ["--scheduler", "none", "--reduction", "3"], "reduction has no effect with scheduler none"),
+        ("sweep", ["--grace-steps", "5", "--scheduler", "none"], "grace_steps has no effect with scheduler none"),
+        ("sft", ["--max-tokens", "99"], "max_tokens has no effect with evaluate False"),
+        ("sft", ["--evaluation.samples", "2"], "evaluation.samples has no effect with evaluate False"),
+        ("sft", ["--hardware.engine.cpus", "2"], "hardware.engine.cpus has no effect with evaluate False"),
+    ],
+)
+def test_an_option_on_the_command_line_that_another_switches_off_is_refused(verb, arguments, says, capsys):
+    assert says in refusal(verb, arguments, capsys)
+
+
+def test_a_configuration_file_may_hold_what_an_option_switches_off():
+    file = ROOT / "pipelines/configs/sweep.yaml"
+    assert parse(SweepConfig, ["--config", str(file), "--scheduler", "none"], prog="").grace_steps == 5
+    student = ROOT / "pipelines/configs/sft_student.yaml"
+    assert parse(SFTJobConfig, ["--config", str(student), "--evaluate", "True"], prog="").max_tokens == 160

@@ -27,14 +27,12 @@ from rollout.teacher_config import TeacherConfig
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
-SMALL = [
-    "--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003",
-    "--evaluation.problems=6", "--evaluation.temperature=0",
-]  # fmt: skip
+LEARNING = ["--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003"]
+MEASURED = ["--evaluation.problems=6", "--evaluation.temperature=0"]
 ENDED = (0, 1)
 """Exit status of `hard-distil` at its end: success gates passed, or not."""
 THREE_STAGES = [
-    *FAMILIES, *SMALL, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
+    *FAMILIES, *LEARNING, *MEASURED, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
     "--rollout.groups-per-step=4", "--rollout.group-size=4", "--rollout.sampling.max-tokens=96",
     "--train.learning-rate=0.001", "--train.group-filter=reward", "--verify.reward.outcome=fraction",
     "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
@@ -87,7 +85,8 @@ def traces(tmp_path_factory):
 
 
 def sft(student, traces, runs, name, *more):
-    return ["sft", "--model", student, "--traces", traces, "--runs", runs, "--name", name, *FAMILIES, *SMALL, *more]
+    measured = [*FAMILIES, *MEASURED] if "--evaluate=True" in more else []
+    return ["sft", "--model", student, "--traces", traces, "--runs", runs, "--name", name, *LEARNING, *measured, *more]
 
 
 @pytest.fixture(scope="module")
