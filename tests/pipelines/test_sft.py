@@ -126,7 +126,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(whole, tiny_student, 
 
 
 def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_student, tmp_path):
-    common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *SMALL[-2:]]
+    common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *MEASURED]
     crucible("evaluate", *common, "--name", "e", "--adapter", whole[0], "--max-tokens=96")
     (measured,) = metrics(tmp_path / "e", "evaluation")
     after = next(row for row in metrics(whole[0], "evaluation") if row["name"] == "after")
@@ -250,7 +250,7 @@ def test_what_is_done_is_not_done_again(pipeline):
 
 def test_a_kill_amid_fine_tuning_changes_no_weight(pipeline, tiny_student, tmp_path):
     cut = pipeline[0]
-    more = [*THREE_STAGES[: THREE_STAGES.index("--count=8")], "--sft.lora-r=8", "--style=think"]
+    more = [*LEARNING, "--sft.lora-r=8", "--style=think"]
     arguments = ["--model", tiny_student, "--traces", cut / "distil", "--runs", tmp_path, "--name", "whole"]
     crucible("sft", *arguments, *more)
     assert weights(tmp_path / "whole") == weights(cut / "sft")
