@@ -86,6 +86,8 @@ class HardwareConfig(BaseModel):
         names = [profile.name for profile in self.profiles]
         if len(set(names)) < len(names):
             raise ValueError(f"profiles need names that differ; these are {', '.join(names)}")
+        if self.profiles and self.engine != Placement():
+            raise ValueError("hardware.engine has no effect beside hardware.profiles: set it in each profile")
         return self
 
 
@@ -137,11 +139,17 @@ class Demand:
 
 
 def plan(
-    config: HardwareConfig, nodes: Sequence[Node], engines: int, workers: int, learners: int = 1
+    config: HardwareConfig,
+    nodes: Sequence[Node],
+    engines: int,
+    workers: int,
+    learners: int = 1,
+    tensor_parallel: int = 1,
 ) -> tuple[tuple[Demand, ...], Demand]:
     """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster.
 
-    With one GPU in the whole cluster engines and learners share it; otherwise each takes whole GPUs. The demand of
+    With one GPU in the whole cluster engines and learners share it; otherwise each takes whole GPUs, and an engine
+    that is split over `tensor_parallel` of them (a profile's own number counts before it) so many. The demand of
     learners names the labels that were found to have room. Raises NoRoom where it can never be had.
     """
     gpus = sum(node.resources.get("GPU", 0) for node in nodes)
@@ -149,7 +157,13 @@ def plan(
     if use_gpu and not gpus:
         raise NoRoom(f"no GPU in the cluster ({_have(nodes)}) and hardware.device is gpu; set it to cpu or add a node")
     workers *= learners
-    count = sum(profile.count for profile in config.profiles) or engines
+    split = {p.name: p.tensor_parallel or tensor_parallel for p in config.profiles}
+    count = sum(p.count * split[p.name] for p in config.profiles) or engines * tensor_parallel
+    for what, taken, over in [(f"hardware.profiles {p.name}", p.gpus, split[p.name]) for p in config.profiles] or [
+        ("hardware.engine", config.engine.gpus, tensor_parallel)
+    ]:
+        if use_gpu and over > 1 and taken not in (None, over):
+            raise NoRoom(f"{what}.gpus {taken:g} is not tensor_parallel {over}: an engine needs so many whole GPUs")
     share = 1.0 if gpus >= count + workers else gpus / (count + workers)
     if use_gpu and share < 1:
         share = int(share * 100) / 100
@@ -157,10 +171,12 @@ def plan(
     wanted = [_demand("learner worker", workers, config.learner, share)]
     if config.profiles:
         wanted += [
-            _demand(f"engine {p.name}", p.count, p, share and (p.tensor_parallel or share)) for p in config.profiles
+            _demand(f"engine {p.name}", p.count, p, share and (split[p.name] if split[p.name] > 1 else share))
+            for p in config.profiles
         ]
     else:
-        wanted.append(_demand("engine", engines, config.engine, share))
+        whole = tensor_parallel if tensor_parallel > 1 else share
+        wanted.append(_demand("engine", engines, config.engine, share and whole))
     learner, *fleet = check_room(wanted, nodes)
     return tuple(fleet), learner
 

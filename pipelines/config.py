@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import io
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
 import yaml
@@ -31,6 +32,13 @@ STUDENT = "student"
 
 RUNS_VARIABLE = "CRUCIBLE_RUNS"
 
+ANSWERS_TOGETHER = {"verify.batch_size": "the answers to a problem are judged together as they come"}
+NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"}
+NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
+NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
+NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
+"""Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""
+
 _MARKERS = (tyro.conf.FlagConversionOff,)
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,6 +46,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message is one line that names the key and the mend."""
+
+
+def default_runs() -> Path:
+    """Where run folders lie unless `runs` says otherwise: CRUCIBLE_RUNS, and then `runs`."""
+    return Path(os.environ.get(RUNS_VARIABLE, "") or "runs")
 
 
 class EvaluationConfig(BaseModel):
@@ -66,7 +79,7 @@ class JobConfig(BaseModel):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
-    runs: Path = Field(default_factory=lambda: Path(os.environ.get(RUNS_VARIABLE, "runs")))
+    runs: Path = Field(default_factory=default_runs)
     """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
     CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
@@ -85,6 +98,8 @@ class JobConfig(BaseModel):
 
 class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
+
+    unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
 
     steps: int = Field(40, ge=1)
     """Optimiser steps."""
@@ -123,6 +138,11 @@ class GRPOConfig(JobConfig):
 
 class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER,
+        "problems.seed": "set evaluation.seed",
+    }  # fmt: skip
 
     adapter: str = ""
     """Folder of a LoRA adapter (a checkpoint's, say); "" measures the model alone."""
@@ -184,13 +204,16 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
     argv = list(argv)
     start = default if default is not None else model()
     while (path := take_option(argv, "--config")) is not None:
-        start = load_yaml(model, Path(path), start)
+        start = load_yaml(model, Path(path), start, check_unused=True)
+    refuse_unused(model, argv)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             config = tyro.cli(
                 model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS
             )
+        refuse_idle(config, argv)
+        return config
     except SystemExit as ended:
         if ended.code:
             raise ConfigError(_plain_error(said.getvalue())) from None
@@ -212,6 +235,60 @@ def _check_address(config: BaseModel) -> None:
             raise ConfigError(str(error)) from None
 
 
+def refuse_unused(model: type[BaseModel], argv: Sequence[str] = (), data: Mapping[str, Any] = {}) -> None:
+    """Raises ConfigError, naming key and reason, for an option that the command of `model` does not use.
+
+    Refused are options in `argv`, whatever their value, and keys of a configuration file's `data` with another value
+    than the default: what a run folder records holds all keys, and can be given to `--config` again.
+    """
+    unused: Mapping[str, str] = getattr(model, "unused", {})
+    options = _options(argv)
+    for key, reason in unused.items():
+        given = next((option for option in options if option == key or option.startswith(f"{key}.")), None)
+        if given is None and _differs(functools.reduce(_inner, key.split("."), data), _value_of(model(), key)):
+            given = key
+        if given is not None:
+            raise ConfigError(f"{given} has no effect here: {reason}; leave it out")
+
+
+def refuse_idle(config: BaseModel, argv: Sequence[str]) -> None:
+    """Raises ConfigError for an option in `argv` that has no effect beside the others.
+
+    A model says so by `idle()`: key, or section -> the option that decides it, and its value. What stands in a
+    configuration file for another value of the deciding option is left alone.
+    """
+    idle: Mapping[str, tuple[str, str]] = config.idle() if hasattr(config, "idle") else {}
+    for option in _options(argv):
+        for key, (decides, value) in idle.items():
+            if option == key or option.startswith(f"{key}."):
+                raise ConfigError(f"{option} has no effect with {decides} {value}: leave it out, or change {decides}")
+
+
+def _options(argv: Sequence[str]) -> list[str]:
+    """Dotted keys of the options in `argv`."""
+    return [a.partition("=")[0].removeprefix("--").replace("-", "_") for a in argv if a.startswith("--")]
+
+
+def _inner(data: Any, key: str) -> Any:
+    return data.get(key) if isinstance(data, Mapping) else None
+
+
+def _differs(given: Any, default: Any) -> bool:
+    """Whether something else is given than the default; what is left out of a section is not given."""
+    if given is None:
+        return False
+    if isinstance(default, BaseModel):
+        default = {name: getattr(default, name) for name in type(default).model_fields}
+    if isinstance(given, Mapping) and isinstance(default, Mapping) and default:
+        return any(_differs(value, default.get(key)) for key, value in given.items())
+    return given != (list(default) if isinstance(default, tuple) else default)
+
+
+def _value_of(config: BaseModel, key: str) -> Any:
+    value = functools.reduce(getattr, key.split("."), config)
+    return str(value) if isinstance(value, Path) else value
+
+
 def resumed_config(model: Any, where: Path) -> Any:
     """The configuration of the run in a folder, wherever that has been moved to. Raises ConfigError."""
     if not (where / "config.yaml").is_file():
@@ -228,7 +305,7 @@ def _plain_error(boxed: str) -> str:
     return re.sub(r"\s*For full helptext, (run|see) ", "; see ", text.replace("Value error, ", ""))
 
 
-def load_yaml(model: type[Model], path: Path, base: Model | None = None) -> Model:
+def load_yaml(model: type[Model], path: Path, base: Model | None = None, check_unused: bool = False) -> Model:
     """A configuration file over `base`. Raises ConfigError, naming file, key and the nearest known key."""
     if not path.is_file():
         raise ConfigError(f"there is no configuration file {path}")
@@ -238,6 +315,8 @@ def load_yaml(model: type[Model], path: Path, base: Model | None = None) -> Mode
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path} must hold keys and values, and holds a {type(data).__name__}")
+    if check_unused:
+        refuse_unused(model, data=data)
     merged = _merge(base.model_dump(exclude_unset=True) if base is not None else {}, data)
     try:
         return model.model_validate(merged)

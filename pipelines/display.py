@@ -25,10 +25,15 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("grad norm", "grad_norm", "{:.3f}"),
     ("staleness", "staleness_mean", "{:.2f}"),
     ("sync gap", "logprob_gap/fresh_max", "{:.1e}"),
+    ("short room", "short_room", "{:,.0f}"),
+    ("skipped", "skipped_steps", "{:,.0f}"),
     ("tokens/s", "tokens_per_second", "{:,.0f}"),
     ("s/step", "seconds/whole_step", "{:.2f}"),
 )
 """Heading, key of `metrics.jsonl`, format."""
+ONLY_IF_ANY = ("short_room", "skipped_steps")
+"""Keys of columns that are shown from when they count something: samples that had fewer than `max_tokens` to answer in,
+updates skipped for a gradient that was not finite."""
 
 
 class LiveDisplay:
@@ -76,25 +81,32 @@ class LiveDisplay:
 
     def _view(self) -> Group:
         table = Table(expand=True, title_justify="left")
-        for heading, _, _ in COLUMNS:
+        shown = columns(self._rows)
+        for heading, _, _ in shown:
             table.add_column(heading, justify="right")
         if self._rows:
-            table.add_row(*cells(self._rows[-1]))
-            table.add_row(*cells(mean_row(self._rows)), style="dim")
+            table.add_row(*cells(self._rows[-1], shown))
+            table.add_row(*cells(mean_row(self._rows), shown), style="dim")
             table.caption = f"last step, and the mean of the last {len(self._rows)}   {time_line(self._rows)}"
         else:
             table.caption = "waiting for the first batch"
         return Group(table, self._progress)
 
 
-def cells(row: Mapping[str, Any]) -> list[str]:
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Those of `COLUMNS` that say something of these rows."""
+    return [column for column in COLUMNS if column[1] not in ONLY_IF_ANY or any(row.get(column[1]) for row in rows)]
+
+
+def cells(row: Mapping[str, Any], shown: Sequence[tuple[str, str, str]] = COLUMNS) -> list[str]:
     """The row's values as text, "" where there is none."""
-    return [form.format(row[key]) if isinstance(row.get(key), int | float) else "" for _, key, form in COLUMNS]
+    return [form.format(row[key]) if isinstance(row.get(key), int | float) else "" for _, key, form in shown]
 
 
 def line(row: Mapping[str, Any], steps: int) -> str:
     """One step as one line of text."""
-    parts = [f"{heading} {text}" for (heading, _, _), text in zip(COLUMNS, cells(row), strict=True) if text]
+    shown = columns([row])
+    parts = [f"{heading} {text}" for (heading, _, _), text in zip(shown, cells(row, shown), strict=True) if text]
     return f"{time.strftime('%H:%M:%S')} step {row['step']}/{steps}  " + "  ".join(parts)
 
 

@@ -150,7 +150,7 @@ def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome
     with opened as folder:
         console.print(f"run folder: {folder.path}")
         problems = lesson(config)
-        rows = {(row["number"], row["round"]): row for row in read_rows(path / ATTEMPTS_FILE)}
+        rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
         with ray_session(config.address or None):
             for round in range(config.corrections + 1):
                 _ask_round(config, folder, problems, rows, round, console)
@@ -214,6 +214,7 @@ def _ask_round(
                 rows[number, round] = row
                 fresh.append(row)
             append_rows(folder.path / ATTEMPTS_FILE, fresh)
+            folder.changed()
             kept += sum(row["verified"] for row in fresh)
             progress.update(task, advance=len(fresh), note=f"{kept} passed")
     if stopped:
@@ -254,7 +255,7 @@ def answered(
         batch_format="numpy",
         compute=ActorPoolStrategy(size=config.verify.actors, max_tasks_in_flight_per_actor=2),
         zero_copy_batch=True,
-        num_cpus=0.1,
+        num_cpus=config.verify.actor_cpus,
     )
     for batch in judged.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         yield unpack(batch)

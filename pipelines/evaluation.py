@@ -174,7 +174,8 @@ def reasons(lost: Mapping[str, str], named: bool = True) -> str:
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """After minus before, paired by problem: the row of `metrics.jsonl`.
 
-    Several samples a problem: an interval over problems, of pass@1 and of the largest k that both are given for. One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
+    Several samples a problem: an interval over problems, of pass@1 and of the largest k that both are given for.
+    One sample a problem (greedy): McNemar's test besides. Raises ValueError where the two share no problem.
     """
     # In the order of the one side, for a bootstrap depends on the order of what it resamples.
     outcomes = before.outcomes, after.outcomes

@@ -15,12 +15,15 @@ def step_row(event: Event) -> dict[str, Any]:
     """The learner's metrics, the batch's, and where the time went, under stable names.
 
     Seconds are of the wall; `clock` holds every engine's totals since its start, by kind of work, and `engine_tokens`
-    the completion tokens that it has sampled.
+    the completion tokens that it has sampled; `short_room` counts all engines' samples, since their start, whose prompt
+    left fewer than `max_tokens`.
     """
     row = {"kind": "step", "step": event.step, **event.metrics}
     engines = row.pop("publish/engines", [])
     row["clock"] = {e["engine"]: e["clock"] for e in engines}
     row["engine_tokens"] = {e["engine"]: e["completion_tokens"] for e in engines}
+    if any("short_room" in e for e in engines):
+        row["short_room"] = sum(e.get("short_room", 0) for e in engines)
     row["completion_tokens_total"] = sum(row["engine_tokens"].values())
     if event.batch is not None:
         row |= batch_row(event.batch)

@@ -87,7 +87,7 @@ class Pupil:
             return numbered(read_adapter(str(target), self._config.name), number)
         try:
             policy = self._learn(pairs, prompt, transfer, name, number, initial)
-        except ValueError as error:
+        except (ValueError, FloatingPointError) as error:
             raise ConfigError(str(error)) from None
         write_adapter(target, policy)
         return policy
@@ -122,6 +122,7 @@ class Pupil:
                 "updates": len(done.losses),
                 "first_loss": done.losses[0],
                 "last_loss": done.losses[-1],
+                "skipped_steps": done.skipped_steps,
                 "longest_row": max(map(len, rows)),
                 "supervised_tokens": sum(len(row.completion_ids) for row in rows),
                 "adapter_hash": done.policy.adapter_hash,

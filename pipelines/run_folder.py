@@ -114,6 +114,10 @@ class RunFolder:
         run._write_config()
         return run
 
+    def changed(self) -> None:
+        """Has files that a job wrote by itself uploaded soon, where the run lies on an object store."""
+        self._place.changed()
+
     def close(self) -> None:
         """Lets go of the folder; reading and writing still work, but of a run on an object store, whose last changes
         go up now. Raises RunFolderError where the store does not take them."""

@@ -18,6 +18,7 @@ from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, plan
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
+from rollout.config import EngineConfig
 from rollout.fleet import await_ready, start_fleet
 from rollout.prompts import PROMPT_FILE, PromptConfig
 
@@ -50,13 +51,19 @@ def open_session(
     Raises NoRoom and ConfigError with one line each.
     """
     with ray_session(config.address or None) as ray:
-        fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners)
+        if config.hardware.profiles and engines != 1:
+            raise ConfigError(
+                f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"
+            )
+        split = spec.config.tensor_parallel
+        fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners, split)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         handles, longest = [], spec.config.max_model_len
         for demand in fleet:
             overrides = demand.profile.overrides if demand.profile is not None else {}
             own = replace(spec, config=spec.config.model_copy(update=overrides))
             longest = min(longest, own.config.max_model_len)
+            refuse_other_device(own.config, on_gpu=demand.gpus > 0)
             handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
         try:
             yield Session(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
@@ -65,6 +72,18 @@ def open_session(
             ray.wait([engine.close.remote() for engine in handles], num_returns=len(handles), timeout=20)
             for engine in handles:
                 ray.kill(engine)
+
+
+def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:
+    """Raises ConfigError for an engine's option that only the other kind of device has a use for."""
+    idle = {"kv_cache_gib": "gpu_memory_share"} if on_gpu else {
+        "gpu_memory_share": "kv_cache_gib", "enforce_eager": "", "tensor_parallel": "",
+    }  # fmt: skip
+    for name, instead in idle.items():
+        value = getattr(engine, name)
+        if value != type(engine).model_fields[name].default:
+            mend = f"set {instead}" if instead else "leave it out"
+            raise ConfigError(f"engine.{name} {value} has no effect on a {'GPU' if on_gpu else 'CPU'}: {mend}")
 
 
 @contextlib.contextmanager

@@ -183,8 +183,14 @@ def _learn(
     console.print(
         f"{figures['steps']} updates{', stopped early' if figures['stopped_early'] else ''}; lowest validation loss "
         f"{figures['best_loss']:.4f} after update {figures['best_step']}"
+        + skipped_note(figures.get("skipped_steps", 0))
     )
     return _booked(folder, figures)
+
+
+def skipped_note(count: int) -> str:
+    """What is said of updates that were skipped; "" where there were none."""
+    return f"; {count} updates skipped, whose gradient was not finite" if count else ""
 
 
 def _booked(folder: RunFolder, figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -314,7 +320,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
             job.initial,
             folder.append_metrics,
         )
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         if first:
             replace_file(folder.path / OUTCOME_FILE, json.dumps({"error": str(error)}))
         return
@@ -325,6 +331,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
             "best_step": result.best_step,
             "best_loss": result.best_loss,
             "stopped_early": result.stopped_early,
+            "skipped_steps": result.skipped_steps,
             "adapter_hash": result.policy.adapter_hash,
         }
         replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))

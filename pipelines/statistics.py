@@ -4,9 +4,9 @@ Outcomes are a mapping from problem id to the outcomes of its samples (True: pas
 are not independent of each other, so intervals over several samples a problem resample problems, never single
 samples.
 
-Two intervals over problems are used. A percentile bootstrap, where at least `ENOUGH` problems differ from the value that
-most have. Below that, and for single outcomes, `bounded_mean_interval`, which is exact: a bootstrap of values that are
-(nearly) all alike has (nearly) no width, however few they are.
+Two intervals over problems are used. A percentile bootstrap, where at least `ENOUGH` problems differ from the value
+that most have. Below that, and for single outcomes, `bounded_mean_interval`, which is exact: a bootstrap of values that
+are (nearly) all alike has (nearly) no width, however few they are.
 """
 
 from __future__ import annotations

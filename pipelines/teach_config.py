@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.config import GRPOConfig, JobConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_CURRICULUM,
+    NO_SHOTS,
+    GRPOConfig,
+    JobConfig,
+    default_runs,
+)
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
 from rollout.prompts import PromptConfig, Style
@@ -27,10 +36,21 @@ class DistilConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM,
+        "problems.parts": "the teacher is asked about the families alone",
+        "problems.weights": "each family and difficulty gets `count` traces",
+        "verify.reward": "a trace passes or fails, and earns nothing",
+        "prompt.few_shot": "the teacher is shown no examples",
+        "prompt.shots": "the teacher is shown no examples",
+        "prompt.system": "the system message is this command's own",
+        "prompt.chat": "the teacher's server has its own template",
+    }  # fmt: skip
+
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Path("runs")
-    """Where run folders lie."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     count: int = Field(3, ge=1)
@@ -48,10 +68,6 @@ class DistilConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> DistilConfig:
-        if self.problems.weights:
-            raise ValueError(
-                "problems.weights has no effect: each family and difficulty gets `count` traces; remove it"
-            )
         if self.prompt.style != "think":
             raise ValueError("prompt.style must be think: a trace is reasoning and code")
         return self
@@ -59,6 +75,11 @@ class DistilConfig(BaseModel):
 
 class SFTJobConfig(JobConfig):
     """Fine-tunes a LoRA adapter on verified traces, and keeps the one of lowest validation loss."""
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        "problems.seed": "set evaluation.seed, or sft.seed",
+    }  # fmt: skip
 
     traces: Path = Path()
     """File of traces (JSONL or Parquet), or the run folder of `crucible distil`."""
@@ -80,9 +101,22 @@ class SFTJobConfig(JobConfig):
         lora_rank_room(self.sft.lora_r)
         return self
 
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        of_evaluations = ("problems", "evaluation", "engine", "verify", "max_tokens", "hardware.engine")
+        return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
+
 
 class HardDistilConfig(JobConfig):
     """Distils traces of hard families, fine-tunes an adapter on them, and lets that adapter go on by GRPO."""
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_SHOTS,
+        "problems.parts": "the teacher is asked about the families alone",
+        "problems.weights": "each family and difficulty gets `count` traces",
+        "sft.seed": "set seed",
+        "train.seed": "set seed",
+    }  # fmt: skip
 
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
     """What is taught, and measured on held-out questions."""

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from rollout.policy import PolicyVersion
 from train.dpo_config import DPOConfig
+from train.finite import SkipNotFinite
 from train.lora import Adapter
 from train.sft_config import SFTConfig
 
@@ -40,6 +41,8 @@ class DPOResult:
     steps: int
     first_loss: float
     last_loss: float
+    skipped_steps: int = 0
+    """Updates that were skipped, for a gradient that was not finite."""
 
 
 def prefer(
@@ -56,7 +59,8 @@ def prefer(
     """Trains an adapter of the shape that `shape` says (`initial` goes on) and returns it. `base` is changed in place.
 
     `folder` is TRL's to write into. It is all done again where it was interrupted: the stage is short. Raises
-    ValueError for no pairs, and for an initial adapter of another shape.
+    ValueError for no pairs and for an initial adapter of another shape, and FloatingPointError where gradients stay
+    without finite values.
     """
     from datasets import Dataset
 
@@ -70,17 +74,17 @@ def prefer(
         {"prompt_ids": list(row.prompt_ids), "chosen_ids": list(row.right_ids), "rejected_ids": list(row.wrong_ids)}
         for row in rows
     ]
-    told = _Tell(on_row)
+    told, skip = _Tell(on_row), SkipNotFinite()
     trainer = _trainer_class()(
         model=adapter.model,
         args=_arguments(config, shape, folder, base, len(rows)),
         train_dataset=Dataset.from_list(features),
         processing_class=tokenizer,
-        callbacks=[told],
+        callbacks=[told, skip],
     )
     trainer.train()
     steps = trainer.state.global_step
-    return DPOResult(adapter.export(run, steps), steps, told.losses[0], told.losses[-1])
+    return DPOResult(adapter.export(run, steps), steps, told.losses[0], told.losses[-1], skip.guard.skipped)
 
 
 def _trainer_class() -> type:

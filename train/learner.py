@@ -21,6 +21,7 @@ from rollout.policy import PolicyVersion
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
 from train.covariance import mark
+from train.finite import StepGuard
 from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
 from train.schedule import learning_rate
@@ -38,7 +39,7 @@ class StepResult:
     step: int
     """Steps taken so far, this one included."""
     updated: bool
-    """False where no group was informative: the weights and the optimiser are as before."""
+    """False where no group was informative, or no gradient finite: the weights and the optimiser are as before."""
     metrics: Mapping[str, float]
     """Means are over completion tokens of all workers; seconds/*, micro_batches and padding are this rank's own."""
     gaps: Mapping[int, Gap]
@@ -84,6 +85,7 @@ class Learner:
             fused=True,
         )
         self.steps_done = 0
+        self.guard = StepGuard()
         self.entropy_weight = 0.0
         self.average: dict[str, Tensor] | None = None
         if config.ema_decay is not None:
@@ -92,8 +94,10 @@ class Learner:
     def step(self, groups: Sequence[Group]) -> StepResult:
         """One training step on `groups` (all of the step's groups, on every rank).
 
-        Raises ValueError for groups that are not ready to be trained on and FloatingPointError, leaving the
-        weights as they are, where the gradient is not finite.
+        An update whose loss or gradient is not finite is skipped on all ranks and counted in `skipped_steps`: weights,
+        optimiser and average are as before, while the step's number and with it schedule and policy version go on.
+        Raises ValueError for groups that are not ready to be trained on and FloatingPointError, leaving the weights as
+        they are, where `finite.MOST_IN_A_ROW` updates in a row had to be skipped.
         """
         started = self._clock()
         seconds: dict[str, float] = {}
@@ -106,22 +110,23 @@ class Learner:
         parts = self._micro_batches(batch)
         seconds["prepare"] = self._clock() - started
         rate = learning_rate(self.config, self.steps_done)
-        norm = 0.0
+        norm, updated = 0.0, False
         if batch.rows:
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(self._dropout_seed())
-                norm = self._update(batch, parts, rate, tally, seconds)
+                norm, updated = self._update(batch, parts, rate, tally, seconds)
         metrics, gaps = tally.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
             metrics["logprob_gap/fresh_max"] = fresh.max
         if (averaged := gaps.get(AVERAGED)) is not None:
             metrics["logprob_gap/averaged_mean"] = averaged.mean
         self._guard_entropy(metrics)
-        if batch.rows:
+        if updated:
             self._average()
         self.steps_done += 1
         metrics |= {
             "grad_norm": norm,
+            "skipped_steps": self.guard.skipped,
             "learning_rate": rate,
             "groups": batch.groups,
             "groups/kept": batch.kept,
@@ -133,7 +138,7 @@ class Learner:
         }
         seconds["step"] = self._clock() - started
         metrics |= {f"seconds/{name}": value for name, value in seconds.items()}
-        return StepResult(self.steps_done, bool(batch.rows), metrics, gaps)
+        return StepResult(self.steps_done, updated, metrics, gaps)
 
     @torch.no_grad()
     def score(
@@ -200,6 +205,7 @@ class Learner:
             "adapter": {name: value.detach().cpu().clone() for name, value in self.adapter.parameters.items()},
             "optimiser": self.optimiser.state_dict(),
             "entropy_weight": self.entropy_weight,
+            "skipped": (self.guard.skipped, self.guard.in_a_row),
             "average": None if self.average is None else {n: v.cpu().clone() for n, v in self.average.items()},
         }
 
@@ -221,6 +227,7 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps_done = state["step"]
         self.entropy_weight = state.get("entropy_weight", 0.0)
+        self.guard.skipped, self.guard.in_a_row = state.get("skipped", (0, 0))
         if self.average is not None:
             for name, value in self.average.items():
                 value.copy_(average[name])
@@ -239,16 +246,18 @@ class Learner:
         rate: float,
         tally: Tally,
         seconds: dict[str, float],
-    ) -> float:
-        """All epochs on the batch; returns the last gradient's norm before clipping."""
+    ) -> tuple[float, bool]:
+        """All epochs on the batch; returns the last gradient's norm before clipping, and whether any was applied."""
         began = self._clock()
         references = self._references(parts)
         seconds["reference"] = self._clock() - began
         seconds |= {"gradient": 0.0, "reduce": 0.0, "optimiser": 0.0}
         olds: list[Tensor] = []
+        updated = False
         self.adapter.model.train(self.config.lora_dropout > 0 or self.config.gradient_checkpointing)
         for epoch in range(self.config.epochs):
             began = self._clock()
+            loss = torch.zeros(1, device=self.device)
             for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
                 logprobs, entropies = self.scorer.logprobs(
                     part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
@@ -271,17 +280,19 @@ class Learner:
                 )
                 output = policy_loss(inputs, self.config)
                 output.loss.backward()
+                loss += output.loss.detach()
                 tally.add(part, output, entropies.detach())
             seconds["gradient"] += self._clock() - began
             began = self._clock()
-            gradient = self._reduced_gradient()
+            gradient = self._reduced_gradient(loss)
             seconds["reduce"] += self._clock() - began
             began = self._clock()
-            norm = self._apply(gradient, rate)
+            norm, applied = self._apply(gradient, rate)
+            updated |= applied
             seconds["optimiser"] += self._clock() - began
         self.adapter.model.eval()
         tally.reduce()
-        return norm
+        return norm, updated
 
     def _references(self, parts: list[MicroBatch]) -> list[Tensor | None]:
         """The base model's log-probabilities of each micro-batch, where the loss wants them."""
@@ -296,24 +307,30 @@ class Learner:
             return now
         return torch.where(part.sampler_logprobs.isnan(), now, part.sampler_logprobs)
 
-    def _reduced_gradient(self) -> Tensor:
-        """The whole batch's gradient as one vector, summed over workers; the parameters' own are cleared."""
+    def _reduced_gradient(self, loss: Tensor) -> Tensor:
+        """The whole batch's gradient as one vector, and `loss` [1] at its end, summed over workers.
+
+        The parameters' own are cleared.
+        """
         parameters = self.adapter.parameters.values()
         pieces = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        gradient = torch.cat([piece.flatten() for piece in pieces])
+        gradient = torch.cat([*(piece.flatten() for piece in pieces), loss.to(pieces[0].dtype)])
         self.optimiser.zero_grad(set_to_none=True)
         if place()[1] > 1:
             dist.all_reduce(gradient)
         return gradient
 
-    def _apply(self, gradient: Tensor, rate: float) -> float:
-        """Clips, hands the gradient to the optimiser, and returns its norm before clipping."""
+    def _apply(self, gradient: Tensor, rate: float) -> tuple[float, bool]:
+        """Clips and hands the gradient to the optimiser, unless it or the loss at its end is not finite.
+
+        Returns its norm before clipping and whether it was applied: alike on all ranks, for all hold the same vector.
+        """
+        loss, gradient = gradient[-1].item(), gradient[:-1]
         norm = gradient.norm().item()
-        if not math.isfinite(norm):
-            raise FloatingPointError(
-                f"the gradient of step {self.steps_done} is {norm}; the weights are as before it. Look for log-"
-                "probabilities that are not finite in its samples, or lower learning_rate"
-            )
+        finite = math.isfinite(norm) and math.isfinite(loss)
+        self.guard.observe(finite, f"the loss ({loss}) or the gradient ({norm}) of step {self.steps_done}")
+        if not finite:
+            return norm, False
         if self.config.max_grad_norm is not None and norm > self.config.max_grad_norm:
             gradient.mul_(self.config.max_grad_norm / norm)
         start = 0
@@ -324,7 +341,7 @@ class Learner:
             settings["lr"] = rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return norm
+        return norm, True
 
     def _guard_entropy(self, metrics: dict[str, float]) -> None:
         """Raises the alarm and sets the bonus's weight for the next step, by the entropy of this one.
@@ -336,7 +353,7 @@ class Learner:
         config, entropy = self.config, metrics.get("entropy")
         if config.entropy_floor is not None:
             metrics["entropy_weight"] = self.entropy_weight
-        if entropy is None:
+        if entropy is None or not math.isfinite(entropy):
             return
         if config.entropy_alarm is not None:
             metrics["entropy_alarm"] = float(entropy < config.entropy_alarm)

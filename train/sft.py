@@ -18,6 +18,7 @@ import torch
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from rollout.policy import PolicyVersion
+from train.finite import SkipNotFinite
 from train.lora import Adapter
 from train.pretrain import Row
 from train.sft_config import SFTConfig
@@ -46,6 +47,8 @@ class SFTResult:
     best_loss: float
     """Validation loss there, in nats a completion token."""
     stopped_early: bool
+    skipped_steps: int = 0
+    """Updates that were skipped, for a gradient that was not finite, since training was last started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,8 @@ def fit(
     """Trains an adapter (`initial` goes on) and returns the one of lowest validation loss.
 
     `folder` gets the trainer's checkpoints; an interrupted run goes on from the newest that is whole. `on_row` is told
-    each update and each look at the validation loss. `base` is changed in place. Raises SFTError, and ValueError for an
-    adapter of another shape.
+    each update and each look at the validation loss. `base` is changed in place. Raises SFTError, ValueError for an
+    adapter of another shape, and FloatingPointError where gradients stay without finite values.
     """
     from datasets import Dataset
     from trl import SFTTrainer
@@ -118,7 +121,8 @@ def fit(
         adapter.load(initial)
     arguments = _arguments(config, folder, base, len(train))
     data = [Dataset.from_list([_features(row) for row in rows]) for rows in (train, val)]
-    callbacks: list[TrainerCallback] = [_Tell(on_row)]
+    skip = SkipNotFinite()
+    callbacks: list[TrainerCallback] = [_Tell(on_row), skip]
     if config.patience:
         callbacks.append(EarlyStoppingCallback(config.patience))
     optimiser = _muon(adapter, config) if config.optimiser == "muon" else None
@@ -138,7 +142,9 @@ def fit(
         raise SFTError(f"no look at the validation loss in {state.global_step} updates; raise evaluations_per_epoch")
     policy = adapter.export(run, state.best_global_step)
     stopped = state.global_step < planned
-    return SFTResult(policy, state.global_step, state.best_global_step, float(state.best_metric), stopped)
+    return SFTResult(
+        policy, state.global_step, state.best_global_step, float(state.best_metric), stopped, skip.guard.skipped
+    )
 
 
 def newest_checkpoint(folder: Path) -> str | None:

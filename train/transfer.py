@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rollout.policy import PolicyVersion
+from train.finite import StepGuard, drop_not_finite
 from train.lora import Adapter
 from train.pretrain import Row
 from train.transfer_config import TransferConfig
@@ -28,6 +29,8 @@ class Transferred:
     policy: PolicyVersion
     losses: tuple[float, ...]
     """Mean loss of each update, in nats a completion token."""
+    skipped_steps: int = 0
+    """Updates that were skipped, for a gradient that was not finite."""
 
 
 def transfer(
@@ -41,7 +44,8 @@ def transfer(
     """Trains an adapter of `base` (changed in place) on all rows; `initial` goes on, None starts afresh.
 
     Raises ValueError for no rows, a row longer than `max_length` or the model's positions, a completion of one token or
-    fewer, target modules that the model lacks, and an initial adapter of another shape.
+    fewer, target modules that the model lacks, and an initial adapter of another shape; FloatingPointError
+    where gradients stay without finite values.
     """
     _check(rows, min(config.max_length, getattr(base.config, "max_position_embeddings", config.max_length)))
     base.requires_grad_(False)
@@ -52,7 +56,7 @@ def transfer(
     optimiser = torch.optim.AdamW(list(adapter.parameters.values()), lr=config.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _scale(step, updates, config.warmup))
     order = torch.Generator().manual_seed(config.seed)
-    losses = []
+    losses, guard = [], StepGuard()
     adapter.model.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -60,12 +64,15 @@ def transfer(
             for chosen in torch.randperm(len(rows), generator=order).split(config.batch_size):
                 loss = _loss(adapter, [rows[i] for i in chosen.tolist()])
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), 1.0)
-                optimiser.step()
+                finite = drop_not_finite(adapter.parameters.values())
+                guard.observe(finite, f"the gradient of update {len(losses)}")
+                if finite:
+                    torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), 1.0)
+                    optimiser.step()
                 optimiser.zero_grad()
                 schedule.step()
                 losses.append(float(loss.detach()))
-    return Transferred(adapter.export(run, number), tuple(losses))
+    return Transferred(adapter.export(run, number), tuple(losses), guard.skipped)
 
 
 def _check(rows: Sequence[Row], limit: int) -> None:

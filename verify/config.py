@@ -43,7 +43,7 @@ class VerifyConfig(BaseModel):
 
     actors: int = Field(default=1, ge=1)
     """Verify actors; each drives one zygote and so keeps about one core busy."""
-    actor_cpus: float = Field(default=0.5, ge=0)
+    actor_cpus: float = Field(default=0.1, ge=0)
     """CPUs that Ray books for an actor."""
     batch_size: int = Field(default=32, ge=1, le=1024)
     """Solutions handed to an actor in one call."""

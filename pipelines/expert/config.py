@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import STUDENT, EvaluationConfig, JobConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    default_runs,
+)
 from pipelines.expert.mixture import Draw
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -34,14 +42,23 @@ class ExpertConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CANARY,
+        "focus.curriculum": "every iteration asks all difficulties",
+        "general.curriculum": "every iteration asks all difficulties",
+        "focus.seed": "set seed",
+        "general.seed": "set seed",
+        "sft.seed": "set seed",
+    }  # fmt: skip
+
     model: str = STUDENT
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     adapter: str = ""
     """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
-    runs: Path = Path("runs")
-    """Where run folders lie."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     seed: int = 0
@@ -111,9 +128,6 @@ class ExpertConfig(BaseModel):
         shared = set(self.focus.families) & set(self.general.families)
         if shared and not (self.focus.parts or self.general.parts):
             raise ValueError(f"{', '.join(sorted(shared))} cannot be focus and general: name it once")
-        for name in ("focus", "general"):
-            if getattr(self, name).curriculum.schedule != "constant":
-                raise ValueError(f"{name}.curriculum has no effect here: every iteration asks all difficulties")
         if self.replay and not self.general_problems:
             raise ValueError("general_problems 0 leaves nothing general to replay: raise it, or set replay to 0")
         if not self.replay and self.draw != "balanced":

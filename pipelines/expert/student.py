@@ -148,11 +148,16 @@ def preference_worker(loop_config: Mapping[str, Any]) -> None:
             base, tokenizer, job.rows, job.config, job.shape, folder.checkpoints, job.run, job.initial,
             folder.append_metrics,
         )  # fmt: skip
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         if first:
             replace_file(folder.path / OUTCOME_FILE, json.dumps({"error": str(error)}))
         return
     if first:
         write_adapter(folder.path, result.policy)
-        figures = {"steps": result.steps, "first_loss": result.first_loss, "last_loss": result.last_loss}
+        figures = {
+            "steps": result.steps,
+            "first_loss": result.first_loss,
+            "last_loss": result.last_loss,
+            "skipped_steps": result.skipped_steps,
+        }
         replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import STUDENT, EvaluationConfig, JobConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_LEARNER,
+    NO_SHOTS,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    default_runs,
+)
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher_config import REFERENCE, TeacherConfig
@@ -28,12 +38,17 @@ class LRLConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        "prompt.system": "the strategy is the system message; set strategy",
+    }  # fmt: skip
+
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Path("runs")
-    """Where run folders lie."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES
@@ -87,8 +102,6 @@ class LRLConfig(BaseModel):
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
         lora_rank_room(self.transfer.lora_r)
-        if self.prompt.system:
-            raise ValueError("prompt.system has no effect: the strategy is the system message; set strategy")
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:

@@ -221,6 +221,7 @@ class _Job:
         def keep(answered: Answered) -> None:
             row = {"stage": stage, **self._judged(todo[answered.index], answered)}
             append_rows(self._path(ANSWERS_FILE), [row])
+            self._folder.changed()
             self._rows[stage, row["problem"]] = row
 
         if todo:

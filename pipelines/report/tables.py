@@ -246,8 +246,16 @@ def accounting(record: Record) -> list[tuple[str, str]]:
         "groups_lost": "given up",
         "samples/excluded": "samples excluded (machinery failed)",
     }
+    totals = {
+        "short_room": "samples with less room than max_tokens",
+        "skipped_steps": "updates skipped, for they were not finite",
+    }
     counted = [(label, record.series(key)) for key, label in labels.items()]
-    return [(label, f"{total(counts):,.0f}") for label, counts in counted if any(c is not None for c in counts)]
+    found = [(label, f"{total(counts):,.0f}") for label, counts in counted if any(c is not None for c in counts)]
+    for key, label in totals.items():  # each step's row has the count since the start
+        if last := next((count for count in reversed(record.series(key)) if count is not None), 0):
+            found.append((label, f"{last:,.0f}"))
+    return found
 
 
 def produced(record: Record) -> list[tuple[str, str]]:

@@ -316,6 +316,11 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
             f"{100 * sum(scores) / len(scores):.1f} %" if scores else "",
         )
     console.print(table)
+    for trial in (trial for setting in settings for trial in setting.trials if trial.missing):
+        console.print(
+            f"[yellow]trial {trial.id} ({trial.setting}, seed {trial.seed}): {trial.missing} problems of its "
+            "evaluations have no verdict and are left out"
+        )
     failed = [trial for setting in settings for trial in setting.trials if trial.status == "failed"]
     for trial in failed:
         console.print(f"[red]trial {trial.id} ({trial.setting}, seed {trial.seed}) failed: {trial.error}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.config import GRPOConfig
+from pipelines.config import GRPOConfig, default_runs
 
 
 class SweepConfig(BaseModel):
@@ -15,10 +16,17 @@ class SweepConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    unused: ClassVar[Mapping[str, str]] = {
+        **{f"grpo.{key}": reason for key, reason in GRPOConfig.unused.items()},
+        "grpo.name": "trials are named by the sweep; set name",
+        "grpo.runs": "trials lie in the sweep's folder; set runs",
+        "grpo.seed": "every trial has one of seeds",
+    }
+
     name: str = ""
     """Name of the sweep: its folder under `runs`. "" makes one of model and time."""
-    runs: Path = Path("runs")
-    """Where sweep folders lie."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where sweep folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     space: tuple[str, ...] = ("beta=0,0.05", "num_generations=4,8", "lora_r=4,16")
     """What is varied: KEY=VALUE,VALUE,... or KEY=uniform(a,b), loguniform(a,b), randint(a,b). Keys are the dotted ones
     of `grpo`; beta, num_generations, lora_r and lr are short for what they say."""
@@ -51,9 +59,25 @@ class SweepConfig(BaseModel):
             raise ValueError("seeds must be one or more different numbers")
         if self.search == "optuna" and len(self.seeds) > 1:
             raise ValueError("search optuna proposes one trial after another and takes one seed; use grid or random")
+        if self.grpo.evaluation.split == "val":
+            raise ValueError("grpo.evaluation.split val chooses the winner, and cannot measure it too: use test")
+        every = self.grpo.train.checkpoint_every
+        if self.scheduler == "pbt" and every != type(self.grpo.train).model_fields["checkpoint_every"].default:
+            raise ValueError("grpo.train.checkpoint_every has no effect with scheduler pbt: set report_every")
         if self.scheduler != "none" and self.grace_steps % self.report_every:
             raise ValueError(
                 f"grace_steps {self.grace_steps} is no multiple of report_every {self.report_every}: no report would "
                 f"meet a rung"
             )
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        found: dict[str, tuple[str, str]] = {}
+        if self.search == "grid":
+            found |= dict.fromkeys(("trials", "seed"), ("search", "grid"))
+        if self.scheduler != "asha":
+            found["reduction"] = ("scheduler", self.scheduler)
+        if self.scheduler == "none":
+            found["grace_steps"] = ("scheduler", "none")
+        return found

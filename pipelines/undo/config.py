@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import STUDENT, EvaluationConfig, JobConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_CURRICULUM,
+    NO_LEARNER,
+    NO_SHOTS,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    default_runs,
+)
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -30,12 +41,17 @@ class UndoConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        "problems.parts": "the teacher's answers are compared with what the families know",
+    }  # fmt: skip
+
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     name: str = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Path("runs")
-    """Where run folders lie."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
@@ -43,7 +59,7 @@ class UndoConfig(BaseModel):
     train_problems: int = Field(96, ge=2)
     """Problems that the teacher solves."""
     val_problems: int = Field(64, ge=1)
-    """Problems that decide which iteration is kept; the teacher sees errors on them, and never solves them."""
+    """Problems that decide which iteration is kept; the teacher sees nothing of them."""
     test_problems: int = Field(128, ge=1)
     """Problems that the figures are about."""
     iterations: int = Field(3, ge=0)
@@ -55,8 +71,8 @@ class UndoConfig(BaseModel):
     reasoning (-1 to 1, in five steps)."""
     rework_below: float = Field(0.5, gt=-1, le=1)
     """Problems whose signal is below this are written anew."""
-    val_errors: int = Field(2, ge=0)
-    """Errors on validation problems that the teacher is shown with each problem."""
+    train_errors: int = Field(2, ge=0)
+    """Errors on other training problems that the teacher is shown with each problem that it writes anew."""
     teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
     """Who solves and grades."""
     prompt: PromptConfig = PromptConfig()

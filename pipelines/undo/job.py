@@ -192,8 +192,7 @@ class _Job:
         before, stopped = BASE, "all iterations done"
         for number in range(config.iterations + 1):
             name = f"iteration-{number}"
-            train, val = (self._ask_student(before, split, policy) for split in ("train", "val"))
-            asked = self._teach(number, train, val)
+            asked = self._teach(number, self._ask_student(before, "train", policy))
             if not asked:
                 stopped = "the student errs nowhere on the training problems"
                 break
@@ -217,7 +216,7 @@ class _Job:
 
     # --- the teacher
 
-    def _teach(self, number: int, train: Evaluation, val: Evaluation) -> dict[str, Any]:
+    def _teach(self, number: int, train: Evaluation) -> dict[str, Any]:
         """Has the teacher write what is to be learnt next; {} where there is nothing."""
         said = said_of(train)
         signals = self._signals(number, said)
@@ -227,25 +226,24 @@ class _Job:
             todo = list(self._train)
         if not todo:
             return {}
-        mistakes = self._mistakes(val)
-        questions = [(p, self._question(p, number, said.get(p.id), mistakes)) for p in todo]
+        questions = [(p, self._question(p, number, said)) for p in todo]
         counts = self._cascade(number, questions)
         self._write_dataset(number, said, signals)
         return {"asked": len(todo), **counts}
 
-    def _question(self, problem: Problem, number: int, said: Said | None, mistakes: Sequence[Mistake]) -> str:
-        question = self._builder.message(problem)
-        if number == 0 or said is None:
+    def _question(self, problem: Problem, number: int, said: Mapping[str, Said]) -> str:
+        question, own = self._builder.message(problem), said.get(problem.id)
+        if number == 0 or own is None:
             return question
         before = self._traces.get(problem.id)
-        mistake = Mistake(problem, said.text, said.detail)
-        return words.rework(question, before.text if before else "", mistake, mistakes)
+        mistake = Mistake(problem, own.text, own.detail)
+        return words.rework(question, before.text if before else "", mistake, self._mistakes(problem, said))
 
-    def _mistakes(self, val: Evaluation) -> list[Mistake]:
-        """The student's first errors on validation problems, as the teacher is shown them."""
-        said = said_of(val)
-        wrong = [p for p in self._val if p.id in said and not said[p.id].passed]
-        return [Mistake(p, said[p.id].text, "") for p in wrong[: self._config.val_errors]]
+    def _mistakes(self, problem: Problem, said: Mapping[str, Said]) -> list[Mistake]:
+        """The student's first errors on other training problems. Never on validation problems: they choose the
+        iteration, and measure nothing once they have taught."""
+        wrong = [p for p in self._train if p.id != problem.id and p.id in said and not said[p.id].passed]
+        return [Mistake(p, said[p.id].text, "") for p in wrong[: self._config.train_errors]]
 
     def _cascade(self, number: int, questions: Sequence[tuple[Problem, str]]) -> dict[str, Any]:
         """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
@@ -272,6 +270,7 @@ class _Job:
             problem = todo[answered.index][0]
             row = {"iteration": number, "problem": problem.id, "hint": hint, **self._judged(problem, answered)}
             append_rows(self._folder.path / ATTEMPTS_FILE, [row])
+            self._folder.changed()
             self._attempts[number, problem.id, hint] = row
 
         if todo:
@@ -299,6 +298,7 @@ class _Job:
             status = API_ERROR if answered.reply is None else "unparsed" if grade is None else "graded"
             row = {"iteration": number, "problem": todo[answered.index].id, "grade": grade, "status": status}
             append_rows(self._folder.path / GRADES_FILE, [row])
+            self._folder.changed()
             self._grades[number, row["problem"]] = row
 
         self._desk.ask(requests, keep)

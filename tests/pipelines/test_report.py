@@ -413,3 +413,12 @@ def test_learning_from_traces_is_told_by_its_losses(tmp_path):
 
 def test_the_loss_of_grpo_is_not_drawn(finished):
     assert "loss" not in {chart.key for chart in learning_curves(Record.read(finished))}
+
+
+def test_counts_of_what_went_wrong_are_shown_from_when_there_are_any():
+    from pipelines.display import line
+
+    row = {"step": 3, "reward": 0.5, "short_room": 0, "skipped_steps": 0}
+    assert "skipped" not in line(row, 10) and "short room" not in line(row, 10)
+    told = line({**row, "short_room": 2, "skipped_steps": 1}, 10)
+    assert "short room 2" in told and "skipped 1" in told

@@ -27,14 +27,12 @@ from rollout.teacher_config import TeacherConfig
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
-SMALL = [
-    "--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003",
-    "--evaluation.problems=6", "--evaluation.temperature=0",
-]  # fmt: skip
+LEARNING = ["--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003"]
+MEASURED = ["--evaluation.problems=6", "--evaluation.temperature=0"]
 ENDED = (0, 1)
 """Exit status of `hard-distil` at its end: success gates passed, or not."""
 THREE_STAGES = [
-    *FAMILIES, *SMALL, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
+    *FAMILIES, *LEARNING, *MEASURED, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
     "--rollout.groups-per-step=4", "--rollout.group-size=4", "--rollout.sampling.max-tokens=96",
     "--train.learning-rate=0.001", "--train.group-filter=reward", "--verify.reward.outcome=fraction",
     "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
@@ -87,7 +85,8 @@ def traces(tmp_path_factory):
 
 
 def sft(student, traces, runs, name, *more):
-    return ["sft", "--model", student, "--traces", traces, "--runs", runs, "--name", name, *FAMILIES, *SMALL, *more]
+    measured = [*FAMILIES, *MEASURED] if "--evaluate=True" in more else []
+    return ["sft", "--model", student, "--traces", traces, "--runs", runs, "--name", name, *LEARNING, *measured, *more]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(whole, tiny_student, 
 
 
 def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_student, tmp_path):
-    common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *SMALL[-2:]]
+    common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *MEASURED]
     crucible("evaluate", *common, "--name", "e", "--adapter", whole[0], "--max-tokens=96")
     (measured,) = metrics(tmp_path / "e", "evaluation")
     after = next(row for row in metrics(whole[0], "evaluation") if row["name"] == "after")
@@ -251,7 +250,7 @@ def test_what_is_done_is_not_done_again(pipeline):
 
 def test_a_kill_amid_fine_tuning_changes_no_weight(pipeline, tiny_student, tmp_path):
     cut = pipeline[0]
-    more = [*THREE_STAGES[: THREE_STAGES.index("--count=8")], "--sft.lora-r=8", "--style=think"]
+    more = [*LEARNING, "--sft.lora-r=8", "--style=think"]
     arguments = ["--model", tiny_student, "--traces", cut / "distil", "--runs", tmp_path, "--name", "whole"]
     crucible("sft", *arguments, *more)
     assert weights(tmp_path / "whole") == weights(cut / "sft")

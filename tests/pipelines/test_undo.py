@@ -104,8 +104,11 @@ def test_iterations_end_when_validation_falls_and_the_best_is_kept(tmp_path):
     anew = [text for text in texts if "Your earlier answer" in text]
     assert anew and all("Half of it" in text and "it is wrong" in text for text in anew)
     val = {p.statement for p in distinct(settings, "val", 8)}
-    assert all(len(shown(text)) == 2 and set(shown(text)) <= val for text in anew)
-    assert not any(text.startswith(statement) for text in texts for statement in val), "validation is never solved"
+    train = {p.statement for p in distinct(settings, "train", settings.train_problems)}
+    assert all(len(shown(text)) == 2 and set(shown(text)) <= train for text in anew)
+    assert not any(text.startswith(other) for text in anew for other in shown(text)), "its own error is told above"
+    told = json.dumps([body["messages"] for body in asked])
+    assert not any(json.dumps(statement)[1:-1] in told for statement in val - train), "validation chooses, unseen"
     page = (tmp_path / "run" / "report.html").read_text()
     assert "plain distillation" in page and "McNemar" in page and "validation fell" in page
     drawn = figures_of(page)

@@ -2,6 +2,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from train_helpers import make_group, make_groups, tiny_model
 from train.config import TrainConfig
 from train.learner import Learner
 from train.lora import fingerprint
+from train.loss import policy_loss
 
 STEPS = {"grpo": {}, "dr_grpo": {"length_norm": 16}, "gspo": {}, "cispo": {}, "dapo": {}, "bnpo": {}}
 
@@ -138,16 +140,54 @@ def test_kl_is_to_the_base_model_and_pulls_back():
     assert moved[0] > 3 * moved[1] > 0
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run_before_it_harms():
-    learner = Learner(tiny_model(), TrainConfig(old_logprobs="sampler"))
+def infinite_groups(value=-np.inf):
     groups = make_groups()
-    learner.step(groups)
-    before = weights(learner)
     for sample in groups[0].samples:
-        sample.logprobs[:] = -np.inf
-    with pytest.raises(FloatingPointError, match="gradient of step 1"):
-        learner.step(groups)
+        sample.logprobs[:] = value
+    return groups
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted_and_the_run_goes_on():
+    learner = Learner(tiny_model(), TrainConfig(old_logprobs="sampler", ema_decay=0.9))
+    learner.step(make_groups())
+    before, moments = weights(learner), learner.state_dict()["optimiser"]["state"][0]["exp_avg"].clone()
+    average = {name: value.clone() for name, value in learner.average.items()}
+    skipped = learner.step(infinite_groups())
+    assert not skipped.updated and skipped.step == 2 and skipped.metrics["skipped_steps"] == 1
     assert torch.equal(weights(learner), before)
+    assert torch.equal(learner.state_dict()["optimiser"]["state"][0]["exp_avg"], moments)
+    assert all(torch.equal(learner.average[name], value) for name, value in average.items())
+    after = learner.step(make_groups())
+    assert after.updated and after.metrics["skipped_steps"] == 1 and not torch.equal(weights(learner), before)
+    resumed = Learner(tiny_model(), TrainConfig(old_logprobs="sampler", ema_decay=0.9))
+    resumed.load_state_dict(learner.state_dict())
+    assert resumed.guard.skipped == 1 and torch.equal(weights(resumed), weights(learner))
+
+
+def test_a_loss_that_is_not_finite_is_skipped_though_its_gradient_is(monkeypatch):
+    learner = Learner(tiny_model(), TrainConfig())
+    before = weights(learner)
+
+    def infinite(inputs, config):
+        found = policy_loss(inputs, config)
+        return replace(found, loss=found.loss + torch.inf)
+
+    monkeypatch.setattr("train.learner.policy_loss", infinite)
+    assert not learner.step(make_groups()).updated
+    assert torch.equal(weights(learner), before)
+
+
+def test_ten_steps_in_a_row_that_are_not_finite_end_the_run_with_the_reason():
+    learner = Learner(tiny_model(), TrainConfig(old_logprobs="sampler"))
+    for _ in range(9):
+        learner.step(infinite_groups())
+    learner.step(make_groups())  # one that works: the count begins again
+    before = weights(learner)
+    for _ in range(9):
+        learner.step(infinite_groups())
+    with pytest.raises(FloatingPointError, match=r"gradient \(.*\) of step 19 is not finite, for the 10th update"):
+        learner.step(infinite_groups())
+    assert torch.equal(weights(learner), before) and learner.guard.skipped == 19
 
 
 def test_the_gradient_is_clipped_to_its_norm():
@@ -299,6 +339,14 @@ guards = dict(entropy_floor=99.0, covariance="clip_cov", covariance_share=0.2, c
 learner = Learner(tiny_model(), TrainConfig(beta=0.05, epochs=2, learning_rate=1e-3, **(guards if {guarded} else {{}})))
 results = [learner.step(groups) for groups in (make_groups(6, 4), make_groups(2, 3, seed=1), make_groups(1, 2, seed=2))]
 results.append(learner.step([make_group(np.random.default_rng(0), [1.0, 1.0])]))
+bad = make_groups(6, 4)
+if sys.argv[1] == "1":  # what one rank cannot compute, no rank learns from
+    learner.scorer.logprobs = (lambda plain: lambda *a, **k: tuple(x * float("nan") for x in plain(*a, **k)))(
+        learner.scorer.logprobs)
+before = torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()])
+skipped = learner.step(bad)
+vector = torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()])
+assert not skipped.updated and skipped.metrics["skipped_steps"] == 2 and torch.equal(vector, before)
 vector = torch.cat([p.detach().flatten() for p in learner.adapter.parameters.values()])
 torch.save((vector, [(r.metrics, {{v: (g.mean, g.max, g.tokens) for v, g in r.gaps.items()}}) for r in results]),
            "{out}" + sys.argv[1])

@@ -1,0 +1,265 @@
+"""Every option of every command is used, or refused with one line; and run folders lie where they are told to."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
+from pipelines.cli import VERBS
+from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
+from pipelines.expert.config import ExpertConfig
+from pipelines.lrl.config import LRLConfig
+from pipelines.run_folder import RunFolder, RunFolderError, plain_config
+from pipelines.session import refuse_other_device
+from pipelines.submit import SubmitConfig, submission
+from pipelines.sweep.config import SweepConfig
+from pipelines.teach_config import DistilConfig, HardDistilConfig, SFTJobConfig
+from pipelines.undo.config import UndoConfig
+from rollout.config import EngineConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("cluster", "pipelines", "problems", "rollout", "train", "verify")
+JOBS: dict[str, type[BaseModel]] = {
+    "grpo": GRPOConfig,
+    "sweep": SweepConfig,
+    "evaluate": EvaluateConfig,
+    "distil": DistilConfig,
+    "sft": SFTJobConfig,
+    "hard-distil": HardDistilConfig,
+    "expert-iteration": ExpertConfig,
+    "lrl": LRLConfig,
+    "undo": UndoConfig,
+}
+REFUSED = [(verb, key) for verb, model in JOBS.items() for key in model.unused]
+OTHER_VALUES = {
+    "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
+    "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
+    "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
+}  # fmt: skip
+"""By the last part of a key: a value that is not the default."""
+
+
+def main(verb):
+    return importlib.import_module(VERBS[verb][0]).main
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    """In an empty folder, where a run folder that should not be made would be seen."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(RUNS_VARIABLE, raising=False)
+
+
+def refusal(verb, arguments, capsys):
+    assert main(verb)(arguments) == 2
+    told = capsys.readouterr().err.strip()
+    assert "\n" not in told and not Path("runs").exists()
+    return told
+
+
+@pytest.mark.parametrize(("verb", "key"), REFUSED)
+def test_an_option_that_a_command_does_not_use_is_refused_by_its_name(verb, key, capsys):
+    section = functools.reduce(_field, key.split("."), JOBS[verb])
+    leaf = key if not isinstance(section, type) else f"{key}.{next(iter(section.model_fields))}"
+    for flag in (f"--{leaf}", f"--{leaf.replace('_', '-')}", f"--{leaf}=1"):
+        told = refusal(verb, [flag] if "=" in flag else [flag, "1"], capsys)
+        assert f"{leaf} has no effect here: " in told and JOBS[verb].unused[key] in told
+
+
+@pytest.mark.parametrize(("verb", "key"), REFUSED)
+def test_the_same_is_refused_in_a_configuration_file(verb, key, capsys, tmp_path):
+    data = OTHER_VALUES[key.rpartition(".")[2]]
+    for part in reversed(key.split(".")):
+        data = {part: data}
+    file = tmp_path / "given.yaml"
+    file.write_text(yaml.safe_dump(data))
+    assert f"{key} has no effect here: " in refusal(verb, ["--config", str(file)], capsys)
+
+
+@pytest.mark.parametrize("model", JOBS.values())
+def test_what_a_run_folder_records_can_be_given_as_configuration_again(model, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(plain_config(model())))
+    assert plain_config(load_yaml(model, file, check_unused=True)) == plain_config(model())
+
+
+@pytest.mark.parametrize("verb", JOBS)
+def test_every_other_option_is_read_by_the_code_of_its_command(verb):
+    """By the attributes that are read in what a command imports, validators apart: checking a value uses nothing."""
+    model = JOBS[verb]
+    assert set(model.unused) <= set(option_keys(model)), "refused keys are keys"
+    used = [k for k in option_keys(model) if not any(k == u or k.startswith(f"{u}.") for u in model.unused)]
+    read = functools.reduce(set.union, map(attributes_read, closure(VERBS[verb][0])))
+    unread = {key for key in used if key.rpartition(".")[2] not in read}
+    assert not unread, f"nothing reads {sorted(unread)}: use them, or name them in {model.__name__}.unused"
+
+
+def test_the_look_for_readers_can_fail(tmp_path):
+    class Odd(GRPOConfig):
+        never_read_by_anything: int = 0
+
+    read = functools.reduce(set.union, map(attributes_read, closure(VERBS["grpo"][0])))
+    assert {key for key in option_keys(Odd) if key.rpartition(".")[2] not in read} >= {"never_read_by_anything"}
+    file = tmp_path / "one.py"
+    file.write_text(
+        "@model_validator(mode='after')\ndef check(self):\n    self.only_checked\nself.used\nself.set = 1\n"
+    )
+    assert attributes_read(file) == {"used"}
+
+
+def _field(model, name):
+    """The section or type of a field."""
+    kind = model.model_fields[name].annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+@functools.cache
+def closure(module: str) -> frozenset[Path]:
+    """The project's files that a module imports, those that functions import included."""
+    found, todo = set(), [module]
+    while todo:
+        name = todo.pop()
+        path = ROOT / Path(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return frozenset(found)
+
+
+@functools.cache
+def attributes_read(path: Path) -> set[str]:
+    """Names of attributes that a file reads, by dot, by `getattr` or by `"name": ` lists, outside of validators."""
+    names: set[str] = set()
+
+    def visit(node):
+        if isinstance(node, ast.FunctionDef) and any("validator" in ast.unparse(d) for d in node.decorator_list):
+            return
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            names.add(node.attr)
+        if isinstance(node, ast.Tuple):  # getattr over a tuple of names
+            names.update(item.value for item in node.elts if isinstance(item, ast.Constant))
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return {name for name in names if isinstance(name, str)}
+
+
+class Made(Exception):
+    pass
+
+
+@pytest.mark.parametrize("how", ["environment", "option"])
+@pytest.mark.parametrize("verb", JOBS)
+def test_every_command_puts_its_run_folder_where_it_is_told(verb, how, tmp_path, monkeypatch):
+    """As a submitted job is told it: by CRUCIBLE_RUNS, or by --runs."""
+    said = tmp_path / "shared/runs"
+    arguments = ["--name", "mine"]
+    if how == "environment":
+        monkeypatch.setenv(RUNS_VARIABLE, str(said))
+    else:
+        monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "another"))
+        arguments += ["--runs", str(said)]
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    if verb != "distil":
+        arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
+    if verb == "sft":
+        monkeypatch.setattr("pipelines.sft.read_traces", lambda path: [])
+    made = []
+
+    def create(path, config):
+        made.append(Path(path))
+        raise RunFolderError("made")
+
+    monkeypatch.setattr(RunFolder, "create", create)
+    assert main(verb)(arguments) == 2
+    assert made == [said / "mine"]
+
+
+@pytest.mark.parametrize("verb", JOBS)
+def test_submit_tells_every_job_where_run_folders_lie(verb):
+    sent = submission(SubmitConfig(working_dir=ROOT, runs="/shared/runs"), [verb, "--name", "mine"])
+    assert sent.settings == {RUNS_VARIABLE: "/shared/runs"}
+
+
+def test_without_the_variable_runs_lie_in_runs(monkeypatch):
+    monkeypatch.setenv(RUNS_VARIABLE, "")
+    assert {model().runs for model in JOBS.values()} == {Path("runs")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "on_gpu", "says"),
+    [
+        ({"gpu_memory_share": 0.8}, False, "engine.gpu_memory_share 0.8 has no effect on a CPU: set kv_cache_gib"),
+        ({"enforce_eager": False}, False, "engine.enforce_eager False has no effect on a CPU"),
+        ({"tensor_parallel": 2}, False, "engine.tensor_parallel 2 has no effect on a CPU"),
+        ({"kv_cache_gib": 2.0}, True, "engine.kv_cache_gib 2.0 has no effect on a GPU: set gpu_memory_share"),
+    ],
+)
+def test_an_option_of_the_other_device_is_refused(settings, on_gpu, says):
+    with pytest.raises(ConfigError, match=says.replace(".", r"\.")):
+        refuse_other_device(EngineConfig(**settings), on_gpu)
+    refuse_other_device(EngineConfig(**settings), not on_gpu)
+
+
+EIGHT = [Node("a", {"CPU": 16, "GPU": 8}, {})]
+
+
+def test_an_engine_split_over_gpus_is_placed_on_as_many():
+    (engine,), learner = plan(HardwareConfig(), EIGHT, engines=3, workers=2, tensor_parallel=2)
+    assert (engine.count, engine.gpus, learner.gpus) == (3, 2.0, 1.0)
+    profiles = (EngineProfile(name="big", tensor_parallel=4), EngineProfile(name="small"))
+    fleet, _ = plan(HardwareConfig(profiles=profiles), EIGHT, engines=1, workers=1, tensor_parallel=2)
+    assert [one.gpus for one in fleet] == [4, 2]
+    with pytest.raises(NoRoom, match="no room"):
+        plan(HardwareConfig(), EIGHT, engines=5, workers=1, tensor_parallel=2)
+    with pytest.raises(NoRoom, match=r"hardware.engine.gpus 1 is not tensor_parallel 2"):
+        plan(HardwareConfig(engine={"gpus": 1}), EIGHT, engines=1, workers=1, tensor_parallel=2)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "says"),
+    [
+        (SweepConfig, {"grpo": {"evaluation": {"split": "val"}}}, "chooses the winner"),
+        (HardwareConfig, {"engine": {"cpus": 1}, "profiles": [{"name": "a"}]}, "no effect beside hardware.profiles"),
+    ],
+)
+def test_an_option_without_effect_beside_the_others_is_refused(model, settings, says):
+    with pytest.raises(ValueError, match=says):
+        model(**settings)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "says"),
+    [
+        ("sweep", ["--trials", "3"], "trials has no effect with search grid"),
+        ("sweep", ["--seed=3"], "seed has no effect with search grid"),
+        ("sweep", ["--scheduler", "none", "--reduction", "3"], "reduction has no effect with scheduler none"),
+        ("sweep", ["--grace-steps", "5", "--scheduler", "none"], "grace_steps has no effect with scheduler none"),
+        ("sft", ["--max-tokens", "99"], "max_tokens has no effect with evaluate False"),
+        ("sft", ["--evaluation.samples", "2"], "evaluation.samples has no effect with evaluate False"),
+        ("sft", ["--hardware.engine.cpus", "2"], "hardware.engine.cpus has no effect with evaluate False"),
+    ],
+)
+def test_an_option_on_the_command_line_that_another_switches_off_is_refused(verb, arguments, says, capsys):
+    assert says in refusal(verb, arguments, capsys)
+
+
+def test_a_configuration_file_may_hold_what_an_option_switches_off():
+    file = ROOT / "pipelines/configs/sweep.yaml"
+    assert parse(SweepConfig, ["--config", str(file), "--scheduler", "none"], prog="").grace_steps == 5
+    student = ROOT / "pipelines/configs/sft_student.yaml"
+    assert parse(SFTJobConfig, ["--config", str(student), "--evaluate", "True"], prog="").max_tokens == 160
