@@ -212,14 +212,13 @@ def parse(model: type[Model], argv: Sequence[str], *, prog: str, default: Model 
             config = tyro.cli(
                 model, prog=prog, args=argv, default=start, description=_description(model), config=_MARKERS
             )
-        refuse_idle(config, argv)
-        return config
     except SystemExit as ended:
         if ended.code:
             raise ConfigError(_plain_error(said.getvalue())) from None
         raise
     except ValidationError as error:
         raise ConfigError(explain(error, model)) from None
+    refuse_idle(config, argv)
     _check_address(config)
     return config
 

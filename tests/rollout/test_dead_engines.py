@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import titled
 
 from problems.problem import Group, Problem
 from rollout.adapter_folder import PREFIX, adapter_folder, sweep
@@ -20,7 +21,6 @@ from rollout.fleet import RolloutJob, await_ready, load_policies, start_fleet
 from rollout.policy import PolicyVersion, Publication
 from rollout.prompts import PromptConfig
 from rollout.stream import RolloutStage, pack, unpack
-from tests.processes import titled
 
 PROBLEM = Problem("p", "f", 1, 1, "test", "Say it.", "f", "def f():", (), ())
 FOLDERS = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path("/tmp")
@@ -51,7 +51,7 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
         assert reports[0]["proven"] == 28 and out == {}
         before = ray_local.get(engine.ready.remote())["pid"]
         job = RolloutJob(
-            "run", 2, Sampling(max_tokens=64), PromptConfig(style="completion"), publication=publication,
+            "run", 2, Sampling(max_tokens=64), PromptConfig(), publication=publication,
             patience_seconds=300.0,
         )  # fmt: skip
         stage = RolloutStage(job, [engine])
