@@ -88,7 +88,7 @@ def decode(text: str):
     slow."""
     try:
         return _decoder.decode(text)
-    except (RecursionError, TypeError, AttributeError) as error:
+    except (RecursionError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not an encoded value: {error}") from None
 
 

@@ -64,18 +64,42 @@ class Plan:
     path: tuple[str, ...] = ()
     """Folders added to the import path, of which only `readable` can be read once children run."""
     readable: tuple[str, ...] = ()
+    warm_up: str = ""
+    """Trusted source that is run once, behind the imports: what it leaves in memory no child needs to make."""
     namespaces: bool = True
     landlock: bool = True
     seccomp: bool = True
     own_uid: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What can be loaded in a zygote of its own beside the standard library."""
+
+    packages: tuple[str, ...]
+    """What it is made of."""
+    warm_up: str = ""
+    """See `Plan.warm_up`."""
+
+
+_MATHS = r"""
+from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+from sympy import Expr, cancel, expand, simplify
+config = [LatexExtractionConfig(), ExprExtractionConfig()]
+for text in (
+    r"\frac{1}{2}+\sqrt{x^2-1}", r"2^{10}\cdot 3!-\binom{5}{2}", r"\sin\frac{\pi}{3}",
+    r"e^{-2}", r"y=3x+1", r"(1,2)", "3/4",
+):
+    for value in parse(r"\boxed{" + text + "}", config, parsing_timeout=None):
+        if isinstance(value, Expr):
+            simplify(expand(value) - 1), cancel(value), value.evalf(60, maxn=120)
+"""
+"""Parser and algebra build their tables as they are used: half a second for the first answer."""
+
 LIBRARIES = {
-    "numpy": ("numpy", "numpy.libs"),
-    "math_verify": ("math_verify", "latex2sympy2_extended", "sympy", "mpmath", "antlr4"),
+    "numpy": Library(("numpy", "numpy.libs")),
+    "math_verify": Library(("math_verify", "latex2sympy2_extended", "sympy", "mpmath", "antlr4"), warm_up=_MATHS),
 }
-"""What can be loaded in a zygote of its own beside the standard library, and the packages that it is made
-of."""
 
 
 def plan_with(plan: Plan, library: str) -> Plan | None:
@@ -85,9 +109,10 @@ def plan_with(plan: Plan, library: str) -> Plan | None:
     spec = find_spec(library)
     if spec is None or not spec.origin:
         return None
-    site = Path(spec.origin).parent.parent
-    found = tuple(str(site / name) for name in LIBRARIES[library] if (site / name).exists())
-    return replace(plan, preload=(*plan.preload, library), path=(str(site),), readable=found)
+    site, wanted = Path(spec.origin).parent.parent, LIBRARIES[library]
+    found = tuple(str(site / name) for name in wanted.packages if (site / name).exists())
+    preload = (*plan.preload, library)
+    return replace(plan, preload=preload, path=(str(site),), readable=found, warm_up=wanted.warm_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +273,7 @@ def _command(plan: Plan, config: VerifyConfig, control: int) -> list[str]:
         "preload": list(plan.preload),
         "path": list(plan.path),
         "readable": list(plan.readable),
+        "warm_up": plan.warm_up,
         "namespaces": plan.namespaces,
         "landlock": plan.landlock,
         "seccomp": plan.seccomp,

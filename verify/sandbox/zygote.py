@@ -59,6 +59,7 @@ def main() -> None:
     import served  # noqa: F401
     import warm
 
+    exec(plan["warm_up"], {})
     _forget_folders(plan)
     warm.rehearse(harness)
     lock = _lock_down(lockdown, filters, plan, files, report)
