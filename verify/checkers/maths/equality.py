@@ -23,6 +23,7 @@ _NO_LABEL = re.compile(
 """What makes a letter before it an unknown and no option."""
 _NAME = re.compile(r"\|?[A-Za-z](?:_\{?\w+\}?|')*(?:\([^()=]{1,20}\))?\|?")
 _NUMBER_SETS = re.compile(r"[A-Za-z]\s*\\in(?![a-zA-Z])\s*(?=\\\{|\\emptyset)")
+_AXIS = re.compile(r"\s*(?P<name>[xyz])\s*=(?P<value>[^=]+)|(?P<first>[^=]+)=\s*(?P<last>[xyz])\s*")
 _INEQUALITY = re.compile(r"!=|[<>]|\\(?:le|ge|ne|not|sim|equiv)(?![a-zA-Z])")
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|approx)(?![a-zA-Z])")
 _MOST_LINKS = 6
@@ -102,6 +103,8 @@ def _same_value(ours, theirs):
     """Values, equations and inequalities."""
     value = _assigned(ours)
     if _RELATION.search(ours) and _RELATION.search(theirs):
+        if _other_axis(ours, theirs):
+            return False
         other = _assigned(theirs)
         if value is not None and other is not None and _same_quantity(value, other):
             return True
@@ -110,6 +113,15 @@ def _same_value(ours, theirs):
         if value is None:
             return False
     return any(_same_quantity(ours if value is None else value, other) for other in _values(theirs))
+
+
+def _other_axis(ours, theirs):
+    """Whether two coordinates are given values: `x = 2` is another line than `y = 2`. Other names are a matter of
+    taste: `n = 2` says what `x = 2` says."""
+    axes = [_AXIS.fullmatch(text) for text in (ours, theirs)]
+    if None in axes or any(_has_unknowns(axis["value"] or axis["first"]) for axis in axes):
+        return False
+    return len({axis["name"] or axis["last"] for axis in axes}) > 1
 
 
 def _assigned(text):

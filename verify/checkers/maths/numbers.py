@@ -42,6 +42,7 @@ _TOKEN = re.compile(rf"\s*(?:({_DECIMAL})|(\\[a-zA-Z]+|[-+*/^!(){{}}×÷·]))")
 _UNIT = re.compile(
     r"(?P<sign>\\degree|\\?%)|\s+(?P<word>[A-Za-z][A-Za-z/^0-9. ]*)|(?P<glued>cm|mm|km|kg|mg|ml)",
 )
+_BASED = re.compile(r"(-?[0-9A-F]{1,60})\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d{1,2}))")
 _SHORT_UNITS = "mgshlLNJWVKCF"
 """Single letters that are units rather than unknowns."""
 _NO_UNITS = ("sin", "cos", "tan", "log", "ln", "exp", "sqrt", "pi", "mod", "i", "e")
@@ -296,7 +297,12 @@ def close(gold, answer):
 
 
 def with_unit(text):
-    """A text without the unit behind it, and the unit in its plain form ("" where there is none)."""
+    """A text without the unit behind it, and the unit in its plain form ("" where there is none).
+
+    The base that digits are written in is one: `2516_8` may be given as `2516`, never as `2516_9`.
+    """
+    if found := _BASED.fullmatch(text.strip()):
+        return found[1], f"base {int(found[2] or found[3])}"
     at = next((i for i in range(len(text), 0, -1) if text[i - 1].isdigit() or text[i - 1] in "}!)]"), 0)
     for start in dict.fromkeys((at, *_word_starts(text))):
         found = _UNIT.fullmatch(text, start, len(text.rstrip())) if start else None
