@@ -45,16 +45,19 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
 
     `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that
-    no other program sees. A Ray that is already up in this process is used and left as it is. Raises NoCluster.
+    no other program sees. A Ray that is already up in this process is used and left as it is. Raises NoCluster,
+    also for an `address` where nobody answers while another Ray is up.
     """
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
+    given, (address, source) = address, named_address(address)
     if ray.is_initialized():
+        if given:
+            check_answer(address, source)
         yield ray
         return
-    address, source = named_address(address)
     stack = contextlib.ExitStack()
     common = {
         "namespace": NAMESPACE,

@@ -339,7 +339,6 @@ def artefacts(folder):
         ({"replay": 0, "draw": "diverse"}, "draw has no effect"),
         ({"rollback": False, "patience": 5}, "patience counts rollbacks"),
         ({"dpo": {"beta": 0.3}}, "dpo has no effect without negatives"),
-        ({"focus": {"families": ["fibonacci"], "curriculum": {"schedule": "linear"}}}, "curriculum has no effect"),
     ],
 )
 def test_settings_without_effect_are_refused(settings, says):

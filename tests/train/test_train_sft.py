@@ -97,8 +97,11 @@ def test_the_loss_falls_and_the_best_adapter_is_returned(learn):
 
 
 def test_the_returned_adapter_has_the_loss_it_was_chosen_for(learn):
-    result, _ = learn(QUICK.model_copy(update={"learning_rate": 0.3, "epochs": 6}))
-    assert result.best_step < result.steps, "too high a rate must overshoot, or this shows nothing"
+    # Which of these rates overshoots depends on how this machine rounds.
+    rates = (0.3, 0.6, 1.2, 2.4)
+    results = (learn(QUICK.model_copy(update={"learning_rate": r, "epochs": 6}), f"at-{r}")[0] for r in rates)
+    result = next((found for found in results if found.best_step < found.steps), None)
+    assert result is not None, "too high a rate must overshoot, or this shows nothing"
     adapter = Adapter(tiny_model(), QUICK.adapter)
     adapter.load(result.policy)
     adapter.model.eval()
