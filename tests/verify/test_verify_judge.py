@@ -158,7 +158,7 @@ def test_same_verdict_from_cache(coins):
         first = judge.judge_batch([(coins, fenced(HONEST), "stop")] * 3)
         again = judge.judge(coins, "Here:\n" + fenced(HONEST))
     assert set(first) == {again}
-    assert judge.counts == {"judged": 1, "cached": 3, "infrastructure": 0}
+    assert judge.counts == {"judged": 1, "cached": 3, "infrastructure": 0, "not_compared": 0}
 
 
 @pytest.mark.parametrize("prefix", ["d"])

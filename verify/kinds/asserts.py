@@ -77,6 +77,9 @@ def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status
     used = any(jobs.kind(answer) != jobs.UNLOADED for answer in answered.answers)
     final = judged.answers[-1] if judged.answers else b""
     idle = not used and jobs.kind(final) != jobs.CALL
+    if answered.stop is Stop.MACHINERY and judged.stop is Stop.NONE and jobs.kind(final) == jobs.UNLOADED:
+        # The tests were over before the candidate was up, which was then ended.
+        return Status.INFRASTRUCTURE, jobs.text(final)
     if Stop.MACHINERY in (judged.stop, answered.stop):
         if used and judged.stop is Stop.MACHINERY and judged.memory_mib > memory_mib / 2:
             return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
