@@ -63,7 +63,7 @@ def test_no_cache_where_it_is_off():
     with Judge(VerifyConfig(cache=False)) as judge:
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
-        assert judge.counts == {"judged": 2, "cached": 0, "infrastructure": 0}
+        assert judge.counts == {"judged": 2, "cached": 0, "infrastructure": 0, "not_compared": 0}
 
 
 def test_kinds_mixed_in_one_batch(judge):

@@ -36,9 +36,9 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
         work = _jobs(prepared, test.args[0], code, tally.limits)
         for _ in range(config.retries + 1):
             judged, answered = sandbox.referee(*work)
-            if Stop.MACHINERY not in (judged.stop, answered.stop):
+            status, detail = _result(judged, answered, config.memory_mib)
+            if status is not Status.INFRASTRUCTURE:
                 break
-        status, detail = _result(judged, answered, config.memory_mib)
         if status is Status.INFRASTRUCTURE:
             return unjudged(prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}")
         tally.spend(answered)

@@ -26,6 +26,7 @@ _EVERY = 0.05
 _STATE = re.compile(rb"^State:\s+(\S)", re.MULTILINE)
 _SLEPT = re.compile(rb"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 _AWAKE = (b"R", b"D")
+_OVER = (b"Z", b"X")
 
 
 class Watched(Protocol):
@@ -111,8 +112,8 @@ def _tasks(pid: int) -> dict[str, Task]:
 def _task(folder: str) -> Task | None:
     status = _read(f"{folder}/status")
     state, slept = _STATE.search(status), _SLEPT.search(status)
-    if state is None:
-        return None
+    if state is None or state[1] in _OVER:
+        return None  # it has ended, and a busy zygote has not said so yet
     times = _read(f"{folder}/schedstat").split()
     waited = int(times[1]) / 1e9 if len(times) > 1 else 0.0
     return Task(state[1] in _AWAKE, int(slept[1]) if slept else 0, waited)
