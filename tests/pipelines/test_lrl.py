@@ -240,7 +240,6 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
         ({"stages": (5,)}, "stages are 0, 1, 2, 3, 4"),
         ({"stages": ()}, "or none"),
         ({"synthesis": "teacher"}, "offline reference teacher"),
-        ({"prompt": {"system": "x"}}, r"prompt\.system has no effect"),
         ({"strategy": "x" * 2000}, "strategy_chars"),
     ],
 )
