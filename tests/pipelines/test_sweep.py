@@ -122,7 +122,7 @@ def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path):
     sweep = tmp_path / "sweep"
     command = [
         *("sweep", "--name", "sweep", "--runs", tmp_path, "--grpo.model", tiny_student, "--grpo.steps=6"),
-        *("--space", "lora_r=4,8,16", "--report-every=2", "--grace-steps=2", "--concurrency=2"),
+        *("--space", "lora_r=4,8,16", "--report-every=2", "--concurrency=2"),
         *("--scheduler=none", *small),
     ]
     process = start(*command, start_new_session=True)
