@@ -9,9 +9,11 @@ import concurrent.futures
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +27,8 @@ ANSWER = 8.0
 """Seconds that a cluster has to answer then."""
 SILENCE = "nobody answers in time"
 DASHBOARD_FIX = f"give {OPTION} http://HOST:8265 of its dashboard"
+SILENT = 3
+"""Exit status of `ask_ray.py` where nobody answered in time."""
 CLIENT_PORT = 10001
 """Of ray:// addresses that name none."""
 OF_RAY = ("auto",)
@@ -71,7 +75,7 @@ def check_answer(address: str, source: str = OPTION, fix: str = "") -> None:
     host, port = _host_and_port(address, source, fix)
     try:
         reason = _other_than_ray(host, port, address.startswith("ray:"))
-    except TimeoutError:
+    except (TimeoutError, subprocess.TimeoutExpired):
         reason = SILENCE
     except OSError as error:
         reason = error.strerror or str(error)
@@ -132,27 +136,15 @@ def _host_and_port(address: str, source: str, fix: str) -> tuple[str, int]:
 def _other_than_ray(host: str, port: int, client: bool) -> str:
     """Why what listens at an address is no Ray, "" where it is one. Raises OSError where nothing listens."""
     within(CONNECT, lambda: socket.create_connection((host, port), timeout=CONNECT).close())
-    import grpc
-    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
-
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return ""  # it wants our certificate before it says anything
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            if client:
-                kind = ray_client_pb2.ClusterInfoType.PING
-                stub = ray_client_pb2_grpc.RayletDriverStub(channel)
-                stub.ClusterInfo(ray_client_pb2.ClusterInfoRequest(type=kind), timeout=ANSWER)
-            else:
-                stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-                stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=ANSWER)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise TimeoutError from None
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED):
-                return "something else listens there"
-    return ""  # what it has against the question, Ray's own error says
+    script = Path(__file__).with_name("ask_ray.py")
+    command = [sys.executable, str(script), target, str(ANSWER), "client" if client else "gcs"]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER)
+    if asked.returncode == SILENT:
+        raise TimeoutError
+    return asked.stdout.strip()
 
 
 def _check_url(address: str, source: str) -> None:
