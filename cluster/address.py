@@ -140,7 +140,8 @@ def _other_than_ray(host: str, port: int, client: bool) -> str:
         return ""  # it wants our certificate before it says anything
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     script = Path(__file__).with_name("ask_ray.py")
-    command = [sys.executable, str(script), target, str(ANSWER), "client" if client else "gcs"]
+    # Safe path: the folder of the script holds modules of ours, which must not stand for others of their names.
+    command = [sys.executable, "-P", str(script), target, str(ANSWER), "client" if client else "gcs"]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER)
     if asked.returncode == SILENT:
         raise TimeoutError

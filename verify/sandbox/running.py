@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from verify.sandbox.jobs import FUNCTION, HELLO, REFEREE, SERVE, STREAM, UNLOADED, Job, Outcome, Stop, framed
+from verify.sandbox.watch import cpu_seconds
 from verify.sandbox.worker import OVER_CPU, OVER_WALL, TOLD, Ended, Zygote
 
 _SPARE_LINES = 2
@@ -112,7 +113,7 @@ class Run:
         known = len(self.received)
         self._drain(self.channel, self.received)
         if self.job.test_cpu_seconds and self.age > _EARLY and self.received.find(b"\n", known) >= 0:
-            self.answered = (self._cpu_seconds(), self.age)
+            self.answered = (cpu_seconds(self.pid), self.age)
 
     def time_test(self) -> None:
         """Stops a program that takes longer for one answer than a test may take.
@@ -123,17 +124,10 @@ class Run:
         if self.stop or not job.test_cpu_seconds or self.age - self.answered[1] < job.test_cpu_seconds:
             return
         self.exchange()
-        if self._cpu_seconds() - self.answered[0] > job.test_cpu_seconds:
+        if cpu_seconds(self.pid) - self.answered[0] > job.test_cpu_seconds:
             self.stop, self.detail = Stop.TIMEOUT, f"over {job.test_cpu_seconds:g} s of CPU time in one test"
         elif self.age - self.answered[1] > job.test_wall_seconds:
             self.stop, self.detail = Stop.TIMEOUT, f"over {job.test_wall_seconds:g} s of wall time in one test"
-
-    def _cpu_seconds(self) -> float:
-        """CPU time of the child so far; 0 where it is not known yet, or gone."""
-        try:
-            return time.clock_gettime(~self.pid << 3 | 2) if self.pid else 0.0
-        except OSError:
-            return 0.0
 
     def receive_output(self) -> None:
         """Reads what a script printed."""

@@ -71,7 +71,7 @@ class Watch:
         for run in runs:
             if run.ended is None:
                 tasks |= _tasks(run.pid)
-                used += _cpu_seconds(run.pid)
+                used += cpu_seconds(run.pid)
         if not tasks:
             return
         awake = since if self._some_stayed_ready(tasks) else self._accounted(tasks, used)
@@ -127,7 +127,7 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """CPU time of a process, its ended threads included; 0 where it is gone."""
     try:
         return time.clock_gettime(~pid << 3 | 2) if pid else 0.0
