@@ -240,21 +240,19 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
         policy = PolicyVersion.read(folder, run=run, number=0)
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
-    _check_fits(path, policy, learner)
+    try:
+        check_adapter_config(policy.lora_config, f"adapter {path}")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if model:
         _check_base(path, policy.base, model)
+    if learner is not None:
+        _check_rank(path, policy.lora_config, learner)
     return policy
 
 
-def _check_fits(adapter: str, policy: PolicyVersion, learner: TrainConfig | None) -> None:
-    """Raises ConfigError, naming the field, for an adapter that is not computed here as peft computes it."""
-    config = policy.lora_config
-    try:
-        check_adapter_config(config, f"adapter {adapter}")
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if learner is None:
-        return
+def _check_rank(adapter: str, config: Mapping[str, Any], learner: TrainConfig) -> None:
+    """Raises ConfigError, naming the field, for an adapter that the learner's cannot go on from."""
     rank, ranks = config.get("r", 8), set((config.get("rank_pattern") or {}).values())
     if rank != learner.lora_r:
         raise ConfigError(

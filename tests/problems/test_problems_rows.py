@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from problems import mapping
@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_every_line_of_a_jsonl_file_is_a_row_or_named(folder, lines):
     lines = [line.replace(b"\n", b"") for line in lines]
+    assume(not b"".join(lines[:1]).startswith(b"version https://git-lfs"))  # a pointer to the data, and refused whole
     (folder / "any.jsonl").write_bytes(b"\n".join(lines))
     found = list(read_rows(folder / "any.jsonl"))
     assert [row.number for row in found] == [i for i, line in enumerate(lines, start=1) if line.strip()]

@@ -26,7 +26,7 @@ saved."""
 _SLOW = 0.05
 """Seconds after which a job counts as slow, and the next one is started beside it."""
 _TICK = 0.1
-"""Seconds between two looks at a job that takes longer."""
+"""Seconds between two turns at most."""
 _NO_THREAD = b"can't start new thread"
 """How Python reports that the kernel refused a thread."""
 _GRACE = 2.0
@@ -271,6 +271,8 @@ class Sandbox:
         steps = _listen(poller, runs)
         youngest = min(run.age for run in runs)
         patience = _QUIET if youngest < _QUIET else _SLOW - youngest if youngest < _SLOW else _TICK
+        # Who looks on another's wake-up looks when the program wants it.
+        patience = min(patience, *(f.watch.patience(f.runs[0].age) for f in flights if not f.over))
         ready = [fd for fd, _ in poller.poll(patience * 1000 + 1)] if len(zygotes) else []
         for fd in ready:
             if fd in steps:

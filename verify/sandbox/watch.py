@@ -1,14 +1,17 @@
 """Looks after jobs that take long: asleep for too long, or too many threads.
 
 The CPU clock does not see a program that sleeps, and wall time must be generous, because a busy machine delays honest
-programs. What tells them apart is the kernel's accounts: the time for which a program ran or waited for a core, and
-whether a thread that is ready now has slept since the last look. To be awake at the very moment of a look is not
-enough: a program may choose that moment, by writing to its channel, on which the trusted side wakes up.
+programs. What tells them apart is whether a thread of theirs is ready, that is, has a core or waits for one, at moments
+drawn by chance: the share of such moments is the share of the time. A program that could choose the moment, by writing
+to its channel, on which the trusted side wakes up, would be seen awake always, so looks do not wait for wake-ups.
+The kernel's accounts of time on a core and of waiting for one add what no look met. They alone would not do: they do
+not keep what threads waited that have ended.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from collections.abc import Sequence
@@ -21,10 +24,11 @@ from verify.sandbox.worker import Ended
 
 _FIRST_LOOK = 0.15
 """Seconds that a job runs unwatched."""
-_EVERY = 0.05
-"""Seconds between two looks, at least."""
+_EVERY = (0.03, 0.07)
+"""Seconds from one look to the next, drawn evenly."""
+_AFTER = 0.002
+"""Seconds by which a look is put off at most, also drawn: what woke the trusted side up may be over by then."""
 _STATE = re.compile(rb"^State:\s+(\S)", re.MULTILINE)
-_SLEPT = re.compile(rb"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 _AWAKE = (b"R", b"D")
 _OVER = (b"Z", b"X")
 
@@ -45,8 +49,6 @@ class Task:
 
     ready: bool
     """It runs, waits for a core, or waits for a disk."""
-    slept: int
-    """Times that it has gone to sleep by itself."""
     waited: float
     """Seconds for which it was ready and had no core; counted when it gets one."""
 
@@ -58,15 +60,22 @@ class Watch:
         self.config = config
         self._asleep = 0.0
         self._last = 0.0
+        self._due = 0.0
         self._used = 0.0
         self._tasks: dict[str, Task] = {}
 
+    def patience(self, age: float) -> float:
+        """Seconds until the next look at jobs of that age."""
+        return max(_FIRST_LOOK - age, self._due - time.monotonic(), 0.0)
+
     def look(self, runs: Sequence[Watched]) -> None:
         """Stops runs that have slept, all of them together, or that bred threads, beyond what is granted."""
-        now = time.monotonic()
-        if runs[0].age < _FIRST_LOOK or now - self._last < _EVERY:
+        if self.patience(runs[0].age) > 0:
             return
+        time.sleep(random.uniform(0.0, _AFTER))
+        now = time.monotonic()
         since, self._last = now - (self._last or now), now
+        self._due = now + random.uniform(*_EVERY)
         tasks, used = {}, 0.0
         for run in runs:
             if run.ended is None:
@@ -74,22 +83,17 @@ class Watch:
                 used += cpu_seconds(run.pid)
         if not tasks:
             return
-        awake = since if self._some_stayed_ready(tasks) else self._accounted(tasks, used)
+        awake = since if any(task.ready for task in tasks.values()) else min(since, self._accounted(tasks, used))
         self._tasks, self._used = tasks, used
-        self._asleep = max(0.0, self._asleep + since - 2 * min(awake, since))
+        self._asleep = max(0.0, self._asleep + since - 2 * awake)
         if self._asleep > self.config.idle_seconds:
             self._stop(runs, Stop.TIMEOUT, f"asleep for over {self.config.idle_seconds:g} s")
         elif len(tasks) > self.config.threads + len(runs):
             self._stop(runs, Stop.FORBIDDEN, f"over {self.config.threads} threads")
 
-    def _some_stayed_ready(self, tasks: dict[str, Task]) -> bool:
-        """Whether a thread was ready at the last look and is now, and has not slept in between."""
-        before = self._tasks
-        return any(t.ready and n in before and before[n].ready and before[n].slept == t.slept for n, t in tasks.items())
-
     def _accounted(self, tasks: dict[str, Task], used: float) -> float:
         """Seconds since the last look for which the runs had a core, or a thread of theirs waited for one."""
-        waited = sum(task.waited - self._tasks[name].waited for name, task in tasks.items() if name in self._tasks)
+        waited = sum(t.waited - (self._tasks[n].waited if n in self._tasks else 0.0) for n, t in tasks.items())
         return max(0.0, used - self._used) + waited
 
     @staticmethod
@@ -111,12 +115,12 @@ def _tasks(pid: int) -> dict[str, Task]:
 
 def _task(folder: str) -> Task | None:
     status = _read(f"{folder}/status")
-    state, slept = _STATE.search(status), _SLEPT.search(status)
+    state = _STATE.search(status)
     if state is None or state[1] in _OVER:
         return None  # it has ended, and a busy zygote has not said so yet
     times = _read(f"{folder}/schedstat").split()
     waited = int(times[1]) / 1e9 if len(times) > 1 else 0.0
-    return Task(state[1] in _AWAKE, int(slept[1]) if slept else 0, waited)
+    return Task(state[1] in _AWAKE, waited)
 
 
 def _read(path: str) -> bytes:
