@@ -21,6 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from train.muon import Muon
+
 BUCKETS = 16
 """Batches whose rows are sorted by length together; more of them pad less, and mix unlike rows less."""
 
@@ -234,7 +236,7 @@ def _optimisers(model: Qwen2ForCausalLM, config: PretrainConfig) -> list[torch.o
     ids = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in ids]
     decayed, plain = [p for p in rest if p.ndim == 2], [p for p in rest if p.ndim < 2]
-    muon = torch.optim.Muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay)
+    muon = Muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay)
     adamw = torch.optim.AdamW(
         [{"params": decayed}, {"params": plain, "weight_decay": 0.0}],
         lr=config.lr,

@@ -20,6 +20,7 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 from rollout.policy import PolicyVersion
 from train.finite import SkipNotFinite
 from train.lora import Adapter
+from train.muon import Muon
 from train.pretrain import Row
 from train.sft_config import SFTConfig
 
@@ -219,7 +220,7 @@ def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int
 def _muon(adapter: Adapter, config: SFTConfig) -> torch.optim.Optimizer:
     """Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; every LoRA weight is a matrix."""
     parameters = list(adapter.parameters.values())
-    return torch.optim.Muon(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return Muon(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 class _Tell(TrainerCallback):
