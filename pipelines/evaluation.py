@@ -59,7 +59,7 @@ class Evaluation:
         `parts` names lists of problem ids (suites, say) of which each gets a score of its own, and must be as whole.
         """
         missing = self.without_verdict
-        asked = [*{*(g.problem.id for g in self.groups), *missing}]
+        asked = [*dict.fromkeys([*(g.problem.id for g in self.groups), *missing])]
         for part, ids in {"": asked, **(parts or {})}.items():
             gone, of = [i for i in ids if i in missing], f"{len(ids)} problems{f' of {part}' if part else ''}"
             if len(gone) > MOST_LOST * len(ids):

@@ -18,6 +18,8 @@ import pytest
 from expert_scripted import START, ScriptedStudent, config, start
 from hypothesis import given
 from hypothesis import strategies as st
+from job import crucible
+from job import start as start_apart
 from pages import figures_of
 
 from pipelines.expert import main
@@ -346,15 +348,6 @@ def test_settings_without_effect_are_refused(settings, says):
         ExpertConfig.model_validate(settings)
 
 
-def crucible(*arguments, status=0):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "pipelines.cli", "expert-iteration", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -392,27 +385,25 @@ def crammer(tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-def test_a_real_student_learns_and_goes_on_after_a_kill(crammer, tmp_path):
+def test_a_real_student_learns_and_goes_on_after_a_kill(crammer, tmp_path, ray_local):
     sizes = ["--focus-problems=12", "--general-problems=8", "--samples=4", "--val-problems=8", "--test-problems=8",
              "--measured=2", "--iterations=1", "--max-tokens=64", "--negatives=dpo", "--rollback=False"]  # fmt: skip
     asked = ["--focus.families", "reverse_string", "--focus.difficulties", "1", "2", "--general.families",
              "is_palindrome", "--general.difficulties", "1", "2", "--sft.epochs=2"]  # fmt: skip
-    common = ["--model", crammer, "--runs", tmp_path, *sizes, *asked]
+    common = ["expert-iteration", "--model", crammer, "--runs", tmp_path, *sizes, *asked]
     crucible(*common, "--name", "whole")
     folder = tmp_path / "whole"
     (row,) = json.loads((folder / "results.json").read_text())["iterations"]
     assert row["learnt"]["general"] and row["pairs"] and (folder / "iterations/1/dpo/adapter").is_dir()
-    command = [sys.executable, "-m", "pipelines.cli", "expert-iteration", *map(str, [*common, "--name", "cut"])]
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = start_apart(*common, "--name", "cut", start_new_session=True)
     deadline = time.monotonic() + 400
     while not list((tmp_path / "cut/iterations/1/sft/checkpoints").glob("checkpoint-*/trainer_state.json")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "cut" / "results.json").exists()
-    crucible("--resume", tmp_path / "cut")
+    crucible("expert-iteration", "--resume", tmp_path / "cut")
     assert artefacts(tmp_path / "cut") == artefacts(folder)
     weights = [path / "iterations/1/dpo/adapter/adapter_model.safetensors" for path in (folder, tmp_path / "cut")]
     assert weights[0].read_bytes() == weights[1].read_bytes()

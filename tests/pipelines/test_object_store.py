@@ -8,7 +8,7 @@ from collections import Counter
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from job import SMALL, crucible, start
+from job import SMALL, crucible_apart, start
 
 from cluster.storage import Storage
 from pipelines.evaluate import read_adapter
@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
     shutil.rmtree(first)
 
     second = machine("second")
-    output = crucible(*job, "--or-resume")
+    output = crucible_apart(*job, "--or-resume")
     assert f"run folder: {RUN}" in output and f"report: {RUN}/report.html" in output.replace("\n", "")
     assert booked() == [1, 2, 3, 4]
     assert whole_checkpoints()[-1] == 4
@@ -82,13 +82,13 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
     assert set(counted.values()) == {4}, "every group whole"
 
     there.delete(["report.html"])
-    output = crucible("report", RUN)
+    output = crucible_apart("report", RUN)
     assert f"{RUN}/report.html" in output and "report.html" in there.names()
 
     policy = read_adapter(f"{RUN}/checkpoints/000004", "again")
     assert policy.weights == there.read("checkpoints/000004/adapter/adapter_model.safetensors")
 
-    assert "already holds this run" in crucible(*job, status=2)
+    assert "already holds this run" in crucible_apart(*job, status=(2,))
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
 def test_a_store_that_cannot_be_used_is_said_at_once(bucket, machine, tiny_student, runs, says):
     machine("here")
     began = time.monotonic()
-    output = crucible("grpo", "--model", tiny_student, "--runs", runs, "--name", "mine", *SMALL, status=2)
+    output = crucible_apart("grpo", "--model", tiny_student, "--runs", runs, "--name", "mine", *SMALL, status=(2,))
     assert says in output and "Traceback" not in output and time.monotonic() - began < 60
 
 
 def test_a_bucket_without_the_run_has_nothing_to_resume(bucket, machine):
     machine("here")
-    output = crucible("grpo", "--resume", "s3://bucket/runs/none", status=2)
+    output = crucible_apart("grpo", "--resume", "s3://bucket/runs/none", status=(2,))
     assert "s3://bucket/runs/none holds no run to resume" in output

@@ -6,12 +6,11 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from job import crucible, start
 from safetensors.torch import load_file, save_file
 
 from pipelines.distil import first_request, lesson, reference_solution
@@ -24,8 +23,7 @@ from problems.questions import QuestionsConfig
 from rollout.reference import ReferenceTeacher
 from rollout.teacher_config import TeacherConfig
 
-pytestmark = pytest.mark.timeout(900)
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ray_local")]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
 LEARNING = ["--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003"]
 MEASURED = ["--evaluation.problems=6", "--evaluation.temperature=0"]
@@ -37,23 +35,6 @@ THREE_STAGES = [
     "--train.learning-rate=0.001", "--train.group-filter=reward", "--verify.reward.outcome=fraction",
     "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
 ]  # fmt: skip
-
-
-def start(*arguments, **more):
-    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more
-    )
-
-
-def crucible(*arguments, status=(0,)):
-    process = start(*arguments)
-    output, _ = process.communicate(timeout=400)
-    assert process.returncode in status, output
-    assert "Traceback" not in output
-    return output
 
 
 def metrics(folder, kind):

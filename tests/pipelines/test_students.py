@@ -1,24 +1,11 @@
 """`crucible lrl` and `crucible undo` as people run them: a real engine, a real adapter, the offline teacher."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from job import crucible
 
-pytestmark = pytest.mark.timeout(900)
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def crucible(*arguments, status=0):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stderr
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ray_local")]
 
 
 def kept(folder):
@@ -44,7 +31,7 @@ def test_lrl_runs_every_stage_on_a_real_student(tiny_student, tmp_path):
     crucible("lrl", "--resume", folder)
     assert kept(folder) == before
     assert "already holds this run" in crucible("lrl", "--model", tiny_student, "--runs", tmp_path, "--name", "one",
-                                                *sizes, *learning, status=2)  # fmt: skip
+                                                *sizes, *learning, status=(2,))  # fmt: skip
 
 
 def test_undo_teaches_a_real_student_on(tiny_student, tmp_path):
