@@ -295,7 +295,7 @@ def load_policies(
                 cause = getattr(error, "cause", None)
                 if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(cause, EngineDead):
                     raise
-                out[number] = _why(error)
+                out[number] = why_out(error)
         if not waiting and not reports:
             # All are gone, perhaps to come back: a run of one engine waits for it.
             time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
@@ -320,9 +320,9 @@ def first_answer(engines: Sequence[Any], ask: Callable[[Any], Any], seconds: flo
         except ray.exceptions.RayTaskError as error:
             if not isinstance(error.cause, EngineDead):
                 raise
-            errors[number] = _why(error)
+            errors[number] = why_out(error)
         except ray.exceptions.RayError as error:
-            errors[number] = _why(error)
+            errors[number] = why_out(error)
     raise NoEngine(f"{what} could not be had of any engine: {out_line(errors, len(engines))}")
 
 
@@ -341,8 +341,12 @@ def _failed(one: Any) -> bool:
     return False
 
 
-def _why(error: Exception) -> str:
+def why_out(error: Exception) -> str:
     """One line on why an engine did not answer."""
+    import ray
+
+    if isinstance(error, ray.exceptions.ActorUnavailableError):
+        return "its process has ended, and Ray is starting it again"
     text = str(getattr(error, "cause", None) or error).strip().splitlines()
     return text[0] if text else type(error).__name__
 

@@ -23,7 +23,7 @@ from ray.data.datasource import Datasource, ReadTask
 from problems.problem import Problem
 from rollout.admission import Lease
 from rollout.balance import Balancer
-from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.fleet import NAMESPACE, RolloutJob, why_out
 
 TRIES = 4
 """Times that a group is asked of an engine that is there before its lease is given back."""
@@ -118,7 +118,7 @@ class RolloutStage:
                     return str(raised.cause)
                 error = f"{type(raised.cause).__name__}: {raised.cause}"
             except (ray.exceptions.RayError, TimeoutError) as raised:
-                error = f"engine number {index} of {len(self._engines)} is out: {str(raised).strip().splitlines()[0]}"
+                error = f"engine number {index} of {len(self._engines)} is out: {why_out(raised)}"
             finally:
                 self._balancer.end(index, time.monotonic(), answered, failed)
             out_since = out_since or time.monotonic()
