@@ -34,7 +34,7 @@ from problems.problem import Group, Problem
 from rollout.adapter_config import check_adapter_config, largest_rank
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
-from rollout.fleet import NoEngine, RolloutJob, load_policies, out_line, short_of_room, silent
+from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
 from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
 from train.config import TrainConfig
@@ -97,7 +97,7 @@ def evaluate(
     settings: EvaluationConfig = config.evaluation
     publication = session.ray.put(Publication(replace(policy, run=run, number=0)))
     try:
-        _, out = load_policies(session.engines, publication, session.patience_seconds)
+        reports, out = load_policies(session.engines, publication, session.patience_seconds)
     except session.ray.exceptions.RayTaskError as error:
         raise ConfigError(f"the adapter of {name} does not fit model {session.model}: {error.cause}") from error
     except NoEngine as error:
@@ -126,9 +126,9 @@ def evaluate(
             progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
     forgotten = [engine.forget.remote(run) for engine in session.engines]
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
-    gone = {number: "no answer" for number in silent(session.engines)} if lost else {}
-    if gone.keys() - out.keys():
-        console.print(f"[yellow]{out_line(gone, len(session.engines))}")
+    ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})
+    for number in ended.keys() - out.keys():
+        console.print(f"[yellow]engine number {number} of {len(session.engines)} {ended[number]}")
     if not problems:
         raise ConfigError("there are no problems to answer")
     ordered = tuple(groups[p.id] for p in problems if p.id in groups)

@@ -143,6 +143,7 @@ class EngineActor:
         stats = self._engine.stats()
         return {
             "engine": self._engine.name,
+            "pid": os.getpid(),
             "samples": stats.samples,
             "completion_tokens": stats.completion_tokens,
             "prompt_tokens": stats.prompt_tokens,
@@ -247,6 +248,21 @@ def silent(engines: Sequence[Any], seconds: float = 5.0) -> list[int]:
     asked = [engine.stats.remote() for engine in engines]
     answered, _ = ray.wait(asked, num_returns=len(asked), timeout=seconds)
     return [number for number, one in enumerate(asked) if one not in answered or _failed(one)]
+
+
+def ended_since(engines: Sequence[Any], pids: Mapping[int, int], seconds: float = 5.0) -> dict[int, str]:
+    """Number -> what became of engines that do not answer within `seconds` or have another process than in `pids`."""
+    import ray
+
+    asked = [engine.stats.remote() for engine in engines]
+    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=seconds)
+    found = {}
+    for number, one in enumerate(asked):
+        if one not in answered or _failed(one):
+            found[number] = "is out: it does not answer"
+        elif pids.get(number, 0) not in (0, ray.get(one)["pid"]):
+            found[number] = "was started again: its process had ended, and others were asked in its place"
+    return found
 
 
 def await_ready(engines: Sequence[Any], seconds: float = 600.0) -> None:

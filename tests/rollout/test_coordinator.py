@@ -11,7 +11,7 @@ from problems.problem import Group, Problem, Sample, Status, Verdict, informativ
 from rollout.admission import LeaseBook, Ledger
 from rollout.config import RolloutConfig
 from rollout.coordinator import Coordinator
-from rollout.fleet import NAMESPACE, RolloutJob, silent
+from rollout.fleet import NAMESPACE, RolloutJob, ended_since, silent
 from rollout.policy import PolicyVersion, Publication
 from rollout.stream import lease_stream, rollout_stream, unpack
 from tests.processes import titled
@@ -243,10 +243,10 @@ def test_the_book_agrees_with_its_own_bound():
 
 
 class Engine:
-    """As far as `silent` knows one."""
+    """As far as is asked here."""
 
     async def stats(self):
-        return {}
+        return {"pid": 7}
 
 
 def test_an_engine_that_no_node_can_take_is_told_from_those_that_answer(ray_local):
@@ -255,6 +255,9 @@ def test_an_engine_that_no_node_can_take_is_told_from_those_that_answer(ray_loca
     ray_local.get(there.stats.remote())
     try:
         assert silent([there, nowhere, there], 1.0) == [1]
+        assert ended_since([there, nowhere, there], {0: 7, 1: 7, 2: 8}, 1.0).keys() == {1, 2}, (
+            "gone, and another process"
+        )
     finally:
         for actor in (there, nowhere):
             ray_local.kill(actor)

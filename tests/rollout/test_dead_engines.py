@@ -17,7 +17,7 @@ from rollout.admission import Lease
 from rollout.backends import EngineDead, EngineSpec, InProcessBackend
 from rollout.config import EngineConfig, Sampling
 from rollout.fair import FairGate
-from rollout.fleet import RolloutJob, await_ready, load_policies, start_fleet
+from rollout.fleet import RolloutJob, await_ready, ended_since, load_policies, start_fleet
 from rollout.policy import PolicyVersion, Publication
 from rollout.prompts import PromptConfig
 from rollout.stream import RolloutStage, pack, unpack
@@ -72,6 +72,7 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
         assert all(isinstance(group, Group) for group in groups), [g for g in groups if not isinstance(g, Group)][:1]
         assert {s.adapter_hash for group in groups for s in group.samples} == {policy.adapter_hash}
         assert ray_local.get(engine.ready.remote())["pid"] != before, "Ray started its process again"
+        assert "started again" in ended_since([engine], {0: before}, 30.0)[0]
 
         actor = psutil.Process(ray_local.get(engine.ready.remote())["pid"])
         (core,) = cores()
