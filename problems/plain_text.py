@@ -16,6 +16,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_LINE = 2000
 """Characters of one line of a log or an error."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_LINE_END = re.compile(r"\r\n?")
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the writing direction
@@ -24,8 +26,9 @@ _CONTROL = re.compile(
 
 
 def plain_text(text: object) -> str:
-    """Text that only prints: each control character but tab and newline is replaced."""
-    return _CONTROL.sub(REPLACEMENT, str(text).replace("\r\n", "\n"))
+    """Text that only prints: colours are left out, carriage returns end a line, and every other control character but
+    tab and newline is replaced."""
+    return _CONTROL.sub(REPLACEMENT, _LINE_END.sub("\n", _COLOUR.sub("", str(text))))
 
 
 def one_line(text: object, longest: int = LONGEST_LINE) -> str:
