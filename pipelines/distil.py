@@ -36,7 +36,7 @@ from problems.stream import ProblemStream
 from rollout.answers import TeacherRequest, TeacherStopped
 from rollout.prompts import PromptBuilder
 from rollout.purse import Purse, append_rows, read_rows
-from rollout.teacher import LEDGER_FILE, Answered, find_key
+from rollout.teacher import LEDGER_FILE, Answered, check_start, find_key
 from rollout.teacher_config import REFERENCE, TeacherConfig
 
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -150,6 +150,8 @@ def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
         console.print(shown(f"run folder: {folder.path}"))
+        if config.teacher.model != REFERENCE:
+            check_start(config.teacher, folder.path)
         problems = lesson(config)
         rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
         with ray_session(config.address or None):

@@ -70,7 +70,7 @@ class Batches:
         self._unclaimed: dict[str, tuple[Any, float]] = {}  # key -> result that nobody has asked for, and its beginning
         self._batches: set[str] = set()  # all that were handed in
         self._earlier: dict[str, tuple[str, list[str]]] = {}  # key -> batch of an earlier session, and its keys
-        for batch, keys in _open_batches(self._path).items():
+        for batch, keys in open_batches(self._path).items():
             self._batches.add(batch)
             self._earlier |= dict.fromkeys(keys, (batch, keys))
 
@@ -255,7 +255,7 @@ class Batches:
                 waiting.answer.set_exception(error)
 
 
-def _open_batches(path: Path) -> dict[str, list[str]]:
+def open_batches(path: Path) -> dict[str, list[str]]:
     """Batch -> keys of those that were handed in and not fetched whole. Raises LedgerDamaged."""
     try:
         rows = read_rows(path)

@@ -30,6 +30,10 @@ INPUT_SLACK = 4096
 MOST_IN_ROW = 10**15
 """Tokens or dollars of one row of a ledger."""
 
+_COSTS = ("dollars", "input", "output", "cache_write", "cache_read")
+_NUMBERS = {"sent": ("most",), "free": (), "paid": _COSTS, "lost": _COSTS}
+"""Of each kind of row."""
+
 
 class BudgetSpent(RuntimeError):
     """The next request could exceed the budget."""
@@ -216,12 +220,11 @@ def _is_row(row: Any) -> bool:
     """Whether a row is one that a ledger's owner writes."""
     if not isinstance(row, dict) or not isinstance(row.get("key"), str):
         return False
-    numbers = {"sent": ["most"], "free": []}.get(
-        row.get("event", ""), ["dollars", "input", "output", "cache_write", "cache_read"]
-    )
-    values = [row.get(name) for name in numbers]
-    known = row.get("event") in ("sent", "free", "paid", "lost")
-    return known and all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
+    event = row.get("event")
+    if not isinstance(event, str) or event not in _NUMBERS:
+        return False
+    values = [row.get(name) for name in _NUMBERS[event]]
+    return all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
 
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

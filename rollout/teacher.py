@@ -30,8 +30,8 @@ from rollout.answers import (
 )
 from rollout.purse import Account, BudgetSpent, LedgerDamaged, Purse, Usage, most, most_usage
 from rollout.teacher_answer import Incoming, Message
-from rollout.teacher_config import ANTHROPIC_KEY, API_URL, REFERENCE, TeacherConfig
-from rollout.teacher_connection import Bound, bounded, connect
+from rollout.teacher_config import API_URL, REFERENCE, TeacherConfig
+from rollout.teacher_connection import Bound, bounded, connect, proxy_of
 from rollout.teacher_errors import (
     FAULTS,
     LONGEST_WAIT,
@@ -39,8 +39,8 @@ from rollout.teacher_errors import (
     TORN,
     AnswerTooLarge,
     BrokenAnswer,
-    Untrusted,
     cause,
+    meaning,
     passes,
     plain,
     refusal,
@@ -146,7 +146,7 @@ class ApiTeacher:
                     return await self._batches.answer(request, key, self._most(request))
                 return await self._ask(request, key)
             except BudgetSpent as error:
-                raise self._stop(str(error)) from None
+                raise self._stop(TeacherStopped(str(error))) from None
 
     def known(self, request: TeacherRequest) -> Reply | None:
         """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
@@ -286,49 +286,16 @@ class ApiTeacher:
             raise self._verdict(error) from None
 
     def _verdict(self, error: Exception) -> Exception:
-        """What an error that no more tries will mend means for the run."""
-        error, text = cause(error), self._plain(error)
-        if isinstance(error, AnswerTooLarge):
-            return RequestRefused(f"{text}; the server does not keep to teacher.max_tokens")
-        if isinstance(error, Untrusted):
-            return self._stop(
-                f"the server at {self.config.url} is not asked any more ({text}); correct teacher.base_url"
-            )
-        status = getattr(error, "status_code", 0)
-        if 300 <= status < 400:
-            return self._stop(
-                f"{self.config.url} redirects requests to another address ({status}), which is not followed; if you "
-                "trust that one, give it as teacher.base_url"
-            )
-        refused = isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError)
-        if refused and not self.config.takes_key:
-            return self._stop(
-                f"{self.config.url} wants an API key ({text}), and {ANTHROPIC_KEY} is sent to Anthropic alone; put the "
-                "server's own into another variable and name that in teacher.key_variable, then --resume"
-            )
-        if refused:
-            return self._stop(
-                f"{self.config.url} refuses the API key in {self.config.key_variable} ({text}); set one that is valid, "
-                "then --resume"
-            )
-        if isinstance(error, anthropic.NotFoundError):
-            return self._stop(f"{self.config.url} has no model {self.config.model} ({text}); correct teacher.model")
-        if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
-            return self._stop(f"the account at {self.config.url} has no credit ({text}); add some, then --resume")
-        if isinstance(error, anthropic.APIStatusError) and not passes(error):
-            return self._refusal(text)
-        return self._stop(
-            f"the teacher at {self.config.url} did not answer for {self.config.patience:.0f} s ({text}); all answers "
-            "so far are kept: --resume goes on when it is back, teacher.patience waits longer",
-            TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown,
-        )
+        return self._meaning(meaning(self.config, cause(error), self._plain(error)))
 
     def _refusal(self, text: str) -> Exception:
-        meaning = refusal(self.config, text)
-        return self._stop(str(meaning)) if isinstance(meaning, TeacherStopped) else meaning
+        return self._meaning(refusal(self.config, text))
 
-    def _stop(self, reason: str, kind: type[TeacherStopped] = TeacherStopped) -> TeacherStopped:
-        self._stopped = self._stopped or kind(reason)
+    def _meaning(self, found: RequestRefused | TeacherStopped) -> Exception:
+        return self._stop(found) if isinstance(found, TeacherStopped) else found
+
+    def _stop(self, found: TeacherStopped) -> TeacherStopped:
+        self._stopped = self._stopped or found
         return self._stopped
 
     def _plain(self, error: BaseException) -> str:
@@ -367,6 +334,21 @@ def open_teacher(
         return ReferenceTeacher(config, solve)
     try:
         return ApiTeacher(config, folder, key or find_key(config), run, note)
+    except LedgerDamaged as error:
+        raise TeacherStopped(str(error)) from None
+
+
+def check_start(config: TeacherConfig, folder: Path) -> None:
+    """Finds out, before anything is started, what a server's teacher could not begin with: its key, a proxy, or what an
+    earlier session has left in `folder`. Raises TeacherStopped."""
+    from rollout.batches import BATCHES_FILE, open_batches
+
+    find_key(config)
+    proxy_of(config)
+    try:
+        if (folder / LEDGER_FILE).exists():
+            Purse(folder / LEDGER_FILE)
+        open_batches(folder / BATCHES_FILE)
     except LedgerDamaged as error:
         raise TeacherStopped(str(error)) from None
 

@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 import anthropic
 from pydantic import SecretStr
 
+from rollout.answers import TeacherStopped
 from rollout.teacher_config import TeacherConfig
 from rollout.teacher_errors import HTTP, AnswerTooLarge, Untrusted
 
@@ -87,7 +88,7 @@ def bounded(bound: Bound) -> Iterator[None]:
 
 
 def connect(config: TeacherConfig, key: SecretStr) -> anthropic.AsyncAnthropic:
-    """The SDK's client. Raises ValueError where the environment names a proxy that cannot be used."""
+    """The SDK's client. Raises TeacherStopped where the environment names a proxy that cannot be used."""
     return anthropic.AsyncAnthropic(
         api_key=key.get_secret_value(),
         base_url=config.url,
@@ -112,7 +113,7 @@ class BoundedTransport(HTTP.AsyncBaseTransport):
         self._timeout = config.timeout
         self._key = key
         self._inner = HTTP.AsyncHTTPTransport(
-            limits=anthropic.DEFAULT_CONNECTION_LIMITS, proxy=_proxy(self._base), socket_options=KEEP_ALIVE
+            limits=anthropic.DEFAULT_CONNECTION_LIMITS, proxy=proxy_of(config), socket_options=KEEP_ALIVE
         )
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -229,8 +230,12 @@ def same_origin(one: Any, other: Any) -> bool:
     return bool(first == second)
 
 
-def _proxy(url: Any) -> Any:
-    """The environment's proxy for an address, or None. Only TLS goes through one: it cannot read what passes."""
+def proxy_of(config: TeacherConfig) -> Any:
+    """The environment's proxy for a server, or None. Only TLS goes through one: it cannot read what passes.
+
+    Raises TeacherStopped where it cannot be used.
+    """
+    url = HTTP.URL(config.url)
     if url.scheme != "https" or proxy_bypass(url.host):
         return None
     named = getproxies()
@@ -240,6 +245,6 @@ def _proxy(url: Any) -> Any:
     try:
         return HTTP.Proxy(found if "://" in found else f"http://{found}")
     except (ValueError, HTTP.InvalidURL):  # its text may hold a password
-        raise ValueError(
+        raise TeacherStopped(
             "the proxy that HTTPS_PROXY or ALL_PROXY names cannot be used; give it as http://HOST:PORT"
         ) from None

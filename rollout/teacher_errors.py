@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import anthropic
 
 from problems.plain_text import one_line
-from rollout.answers import RequestRefused, TeacherStopped
-from rollout.teacher_config import TeacherConfig
+from rollout.answers import RequestRefused, TeacherDown, TeacherStopped
+from rollout.teacher_config import ANTHROPIC_KEY, TeacherConfig
 
 LONGEST_WAIT = 60.0
 """Seconds between two tries of a request, at most."""
@@ -147,4 +147,38 @@ def refusal(config: TeacherConfig, text: str) -> RequestRefused | TeacherStopped
         return RequestRefused(text)
     return TeacherStopped(
         f"{config.model} at {config.url} refuses every request like ours ({text}); {fix}, then --resume"
+    )
+
+
+def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRefused | TeacherStopped:
+    """What an error that no more tries will mend means for the run. `text` is the error in our words."""
+    url = config.url
+    if isinstance(error, AnswerTooLarge):
+        return RequestRefused(f"{text}; the server does not keep to teacher.max_tokens")
+    if isinstance(error, Untrusted):
+        return TeacherStopped(f"the server at {url} is not asked any more ({text}); correct teacher.base_url")
+    if 300 <= getattr(error, "status_code", 0) < 400:
+        return TeacherStopped(
+            f"{url} redirects requests to another address ({text[:3]}), which is not followed; if you trust that one, "
+            "give it as teacher.base_url"
+        )
+    if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
+        if config.takes_key:
+            return TeacherStopped(
+                f"{url} refuses the API key in {config.key_variable} ({text}); set one that is valid, then --resume"
+            )
+        return TeacherStopped(
+            f"{url} wants an API key ({text}), and {ANTHROPIC_KEY} is sent to Anthropic alone; put the server's own into "
+            "another variable and name that in teacher.key_variable, then --resume"
+        )
+    if isinstance(error, anthropic.NotFoundError):
+        return TeacherStopped(f"{url} has no model {config.model} ({text}); correct teacher.model")
+    if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
+        return TeacherStopped(f"the account at {url} has no credit ({text}); add some, then --resume")
+    if isinstance(error, anthropic.APIStatusError) and not passes(error):
+        return refusal(config, text)
+    kind = TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown
+    return kind(
+        f"the teacher at {url} did not answer for {config.patience:.0f} s ({text}); all answers so far are kept: "
+        "--resume goes on when it is back, teacher.patience waits longer"
     )
