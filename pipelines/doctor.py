@@ -128,7 +128,8 @@ def show(found: Sequence[Finding], console: Console) -> int:
         table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.mend)))
     console.print(table)
     breaking = sum(f.grade is Grade.BREAKS for f in found)
-    console.print(f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run")
+    text = f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run"
+    console.print(shown(text))
     return int(breaking > 0)
 
 

@@ -181,11 +181,12 @@ def _learn(
     figures = json.loads(outcome.read_text())
     if figures.get("error"):
         raise SFTFailed(figures["error"])
-    console.print(
-        f"{figures['steps']} updates{', stopped early' if figures['stopped_early'] else ''}; lowest validation loss "
-        f"{figures['best_loss']:.4f} after update {figures['best_step']}"
-        + skipped_note(figures.get("skipped_steps", 0))
+    stopped = ", stopped early" if figures["stopped_early"] else ""
+    text = (
+        f"{figures['steps']} updates{stopped}; lowest validation loss {figures['best_loss']:.4f} after update "
+        f"{figures['best_step']}"
     )
+    console.print(shown(text + skipped_note(figures.get("skipped_steps", 0))))
     return _booked(folder, figures)
 
 

@@ -168,7 +168,7 @@ def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRe
                 f"{url} refuses the API key in {config.key_variable} ({text}); set one that is valid, then --resume"
             )
         return TeacherStopped(
-            f"{url} wants an API key ({text}), and {ANTHROPIC_KEY} is sent to Anthropic alone; put the server's own into "
+            f"{url} wants an API key ({text}), and {ANTHROPIC_KEY} goes to Anthropic alone; put the server's own into "
             "another variable and name that in teacher.key_variable, then --resume"
         )
     if isinstance(error, anthropic.NotFoundError):
