@@ -1,142 +1,25 @@
-"""A server of the Messages API that is taken over: what it may try, by the real SDK, and what it gets."""
+"""A server of the Messages API that is taken over: keys, bytes, time and words. It gets and does nothing."""
 
 import asyncio
 import gzip
 import io
 import json
-import math
-import os
-import stat
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hostile_server import ANTHROPIC, DOLLAR, EVIL, OWN, Hostile, ask, environment, says, settings  # noqa: F401
 from pydantic import SecretStr
 from rich.console import Console
-from servers import as_events, error_body, message
+from servers import error_body
 
 from pipelines.display import LiveDisplay
 from pipelines.run_folder import RunFolder
-from rollout.answers import AnswerCache, RequestRefused, TeacherRequest, TeacherStopped, answers_folder
-from rollout.purse import Usage, append_rows, most
-from rollout.teacher import LEDGER_FILE, answer_all, find_key, open_teacher
+from rollout.answers import RequestRefused, TeacherRequest, TeacherStopped
+from rollout.purse import most
+from rollout.teacher import find_key, open_teacher
 from rollout.teacher_config import Price, TeacherConfig
 from rollout.teacher_keys import NO_KEY
-
-ANTHROPIC = "sk-ant-of-anthropic-alone"
-OWN = "key-of-this-server-alone"
-DOLLAR = Price(input=0, output=1_000_000, cache_write=1, cache_read=1)
-"""A dollar an answer of one token."""
-EVIL = "[/INST][bold]\x1b[31m\x1b]8;;http://evil\x1b\\x\r\u202e\x9b2J"
-
-
-class Hostile(ThreadingHTTPServer):
-    """Answers by `handle(request, raw)`, where `request` sends; keeps what came."""
-
-    daemon_threads = True
-
-    def __init__(self, handle):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.handle, self.seen = handle, []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def handle_error(self, *_):
-        pass
-
-    def __exit__(self, *exception):
-        self.shutdown()
-        super().__exit__(*exception)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, raw))
-        self.server.handle(self, raw)
-
-    do_POST = do_GET
-
-    def send(self, body, status=200, **headers):
-        self.send_response(status)
-        for name, value in {"content-type": "text/event-stream", **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def drip(self, first, again, pause=0.02):
-        """Without end, until nobody listens."""
-        self.close_connection = True
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.end_headers()
-        self.wfile.write(first)
-        while True:
-            self.wfile.write(again)
-            self.wfile.flush()
-            time.sleep(pause)
-
-
-def says(text="hello", usage=None, final=None, stop_reason="end_turn", model="tiny"):
-    """A stream of one message. `usage` and `final` are what it counts."""
-    whole = message(text, stop_reason, model)
-    events = as_events(whole).decode().split("\n\n")
-    start = json.loads(events[0].partition("data: ")[2])
-    start["message"]["usage"] = whole["usage"] if usage is None else usage
-    delta = json.loads(events[4].partition("data: ")[2])
-    delta["usage"] = {"output_tokens": 7} if final is None else final
-    events[0], events[4] = (f"event: {e['type']}\ndata: {json.dumps(e)}" for e in (start, delta))
-    return "\n\n".join(events).encode()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.startswith("ANTHROPIC_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", ANTHROPIC)
-    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-" + ANTHROPIC)
-    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-corporate: {ANTHROPIC}\nauthorization: Basic {ANTHROPIC}")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://elsewhere.example")
-    monkeypatch.setenv("OWN_KEY", OWN)
-    monkeypatch.chdir(tmp_path)
-
-
-def settings(url, folder, **more):
-    given = {"max_tokens": 16, "patience": 0.2, "backoff": 0.02, "sdk_retries": 0, "timeout": 5.0, "poll_seconds": 0.02}
-    return TeacherConfig(model="tiny", base_url=url, cache=folder / "cache", **{**given, **more})
-
-
-def ask(config, folder, *texts, seconds=20):
-    """What became of each text, asked one after another, and the account; nothing may go on for longer."""
-
-    async def go():
-        teacher = open_teacher(config, folder / "run", note=notes.append)
-        found = []
-        for text in texts or ("q",):
-            request = TeacherRequest("s", (("user", text),))
-            found += [answered async for answered in answer_all(teacher, [request])]
-        await teacher.close()
-        return found, teacher.account()
-
-    notes = []
-    found, account = asyncio.run(asyncio.wait_for(go(), seconds))
-    for text in [*notes, *(answered.error for answered in found)]:
-        assert text.isprintable() and len(text) < 1000 and ANTHROPIC not in text and OWN not in text
-    kept = "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
-    assert ANTHROPIC not in kept and OWN not in kept
-    return found, account
-
 
 # --- keys
 
@@ -279,83 +162,6 @@ def test_a_key_that_is_echoed_is_kept_nowhere(where, tmp_path):
     assert OWN[:8] not in answered.error + (answered.reply.text if answered.reply else "")
 
 
-# --- money
-
-
-COUNTS = [
-    -1, -(10**30), math.nan, math.inf, -math.inf, None, "7", "a lot", True, False, 1.5, [], {}, 10**18, 10**400,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_creation_input_tokens", "final"])
-def test_a_budget_holds_whatever_is_counted(name, tmp_path):
-    turn = iter(COUNTS * 2)
-
-    def handle(request, raw):
-        count = next(turn)
-        text = says(usage={"input_tokens": 1, "output_tokens": 1} | ({} if name == "final" else {name: count}),
-                    final={"output_tokens": count} if name in ("final", "output_tokens") else None)  # fmt: skip
-        return request.send(text.replace(b"Infinity", b"1e999"))
-
-    with Hostile(handle) as server:
-        config = settings(server.url, tmp_path, max_tokens=1, budget=4.0, prices={"tiny": DOLLAR}, patience=0)
-        found, account = ask(config, tmp_path, *map(str, range(len(COUNTS))))
-    assert len(server.seen) <= 4 and account.dollars + account.open_dollars <= 4.0 + 1e-9
-    assert found[-1].stopped and "budget" in found[-1].error
-    assert all(answered.reply is None or answered.reply.usage.output == 1 for answered in found)
-
-
-@pytest.mark.parametrize("events", range(1, 5))
-def test_tries_that_count_nothing_are_charged_in_full(events, tmp_path):
-    part = b"".join(text + b"\n\n" for text in says(usage={}).split(b"\n\n")[:events])
-    with Hostile(lambda request, raw: request.send(part)) as server:
-        config = settings(server.url, tmp_path, max_tokens=1, budget=3.0, prices={"tiny": DOLLAR}, patience=5)
-        (answered,), account = ask(config, tmp_path)
-    assert len(server.seen) == 3 and account.dollars == pytest.approx(3.0) and "budget" in answered.error
-
-
-counts = st.one_of(st.integers(), st.floats(), st.none(), st.sampled_from(["7", "a lot", True, [1]]))
-
-
-@given(st.dictionaries(st.sampled_from(["input_tokens", "output_tokens", "cache_read_input_tokens"]), counts))
-def test_usage_is_what_can_be_or_the_bound(found):
-    bound = Usage(output=16, cache_write=100)
-    usage = Usage.of(found, bound)
-    assert all(type(count) is int and count >= 0 for count in (usage.input, usage.output, usage.cache_read))
-    assert usage.output <= 16 and usage.input + usage.cache_read < 10_000
-    if usage != bound:
-        assert usage.input == found["input_tokens"] and usage.output == found["output_tokens"]
-
-
-PAID = '{"event": "paid", "key": "a", "dollars": %s, "input": 0, "output": 0, "cache_write": 0, "cache_read": 0}'
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        "{}",
-        "[]",
-        "1",
-        PAID % -5,
-        PAID % "NaN",
-        PAID % "true",
-        '{"event": "sent", "key": "a", "most": NaN}',
-        '{"event": "sent", "key": "a", "most": -1e9}',
-        '{"event": "sent", "key": ["a"], "most": 1}',
-        '{"event": "sent", "key": "a"}',
-        '{"event": "gift", "key": "a"}',
-        '{"event": ["paid"], "key": "a"}',
-        "[" * 9999,
-        "\x1b[31m",
-    ],
-)
-def test_a_ledger_that_somebody_wrote_ends_in_one_line(row, tmp_path):
-    (tmp_path / LEDGER_FILE).write_text(row + "\n")
-    with pytest.raises(TeacherStopped) as stopped:
-        open_teacher(settings("http://127.0.0.1:9", tmp_path), tmp_path)
-    assert LEDGER_FILE in str(stopped.value) and "\n" not in str(stopped.value)
-
-
 # --- bytes and time
 
 
@@ -434,161 +240,6 @@ def test_headers_that_never_end_are_ended(tmp_path):
     with Hostile(handle) as server:
         (answered,), _ = ask(settings(server.url, tmp_path, patience=0.1, timeout=0.4), tmp_path, seconds=5)
     assert answered.stopped
-
-
-# --- batches
-
-
-def batches(results, url=None, batch="msgbatch_1", status="ended"):
-    """Serves batches whose results are what `results(requests)` gives."""
-    asked = {}
-
-    def handle(request, raw):
-        base = url or f"http://{request.headers['host']}"
-        state = {
-            "id": batch, "type": "message_batch", "processing_status": status, "created_at": "2026-01-01T00:00:00Z",
-            "expires_at": "2026-01-02T00:00:00Z", "request_counts": {}, "results_url": f"{base}/results",
-        }  # fmt: skip
-        if raw:
-            asked["all"] = json.loads(raw)["requests"]
-        if request.path == "/results":
-            rows = results(asked["all"])
-            lines = rows if isinstance(rows, bytes) else "".join(json.dumps(row) + "\n" for row in rows).encode()
-            return request.send(lines, content_type="application/x-jsonl")
-        return request.send(json.dumps(state).encode(), content_type="application/json")
-
-    return Hostile(handle)
-
-
-def succeeded(custom_id, text, **more):
-    return {"custom_id": custom_id, "result": {"type": "succeeded", "message": {**message(text), **more}}}
-
-
-def test_a_batch_answers_only_what_was_asked_and_once(tmp_path):
-    victim = TeacherConfig(model="claude-haiku-4-5", cache=tmp_path / "cache")
-    key = TeacherRequest("s", (("user", "of somebody else"),)).key(victim)
-    strange = ["../outside/planted", "/tmp/planted", "..", "", "a" * 10_000, "\x00", None, 7, ["x"], key, key.upper()]
-
-    def results(requests):
-        own = requests[0]["custom_id"]
-        return [*(succeeded(one, "planted") for one in strange), succeeded(own, "first"), succeeded(own, "second"),
-                succeeded(own.upper(), "third")]  # fmt: skip
-
-    with batches(results) as server:
-        (answered,), account = ask(settings(server.url, tmp_path, batch=True), tmp_path)
-    assert answered.reply.text == "first" and account.requests == 1
-    (entry,) = (tmp_path / "cache").rglob("*.json")
-    assert "first" in entry.read_text() and AnswerCache(answers_folder(victim)).get(key) is None
-    assert not list(tmp_path.rglob("*planted*"))
-
-
-@pytest.mark.parametrize("where", ["localhost", "elsewhere"])
-def test_the_results_of_a_batch_come_from_its_own_server(where, tmp_path):
-    with Hostile(lambda request, raw: request.send(b"")) as thief:
-        url = thief.url if where == "elsewhere" else thief.url.replace("127.0.0.1", "localhost")
-        with batches(lambda requests: [], url=url) as server:
-            config = settings(server.url, tmp_path, batch=True, key_variable="OWN_KEY")
-            (answered,), _ = ask(config, tmp_path)
-    assert answered.stopped and not thief.seen and "another host" in answered.error
-
-
-@pytest.mark.parametrize("batch", ["../../x", "", "a b", "\x1b[31m", "x" * 300, None, 7, ["x"], EVIL])
-def test_the_id_of_a_batch_is_one(batch, tmp_path):
-    with batches(lambda requests: [], batch=batch) as server:
-        (answered,), _ = ask(settings(server.url, tmp_path, batch=True), tmp_path)
-    assert answered.stopped and len(server.seen) == 1
-
-
-@pytest.mark.parametrize("status", ["over", None, 7, EVIL, ["ended"]])
-def test_the_state_of_a_batch_is_one(status, tmp_path):
-    with batches(lambda requests: [], status=status) as server:
-        (answered,), _ = ask(settings(server.url, tmp_path, batch=True), tmp_path)
-    assert answered.stopped and "batch" in answered.error
-
-
-@pytest.mark.parametrize(
-    "results",
-    [
-        lambda own: [],
-        lambda own: [succeeded(own, "x" * 100_000)],
-        lambda own: [succeeded(own, "a", usage=None)] * 3,
-        lambda own: [succeeded(own, "a", content=None)],
-        lambda own: [succeeded(own, "a", content=[{"type": "text", "text": 7}])],
-        lambda own: [succeeded(own, "a", stop_reason=EVIL)],
-        lambda own: [{"custom_id": own, "result": {"type": "succeeded"}}],
-        lambda own: [{"custom_id": own, "result": None}],
-        lambda own: [{"custom_id": own, "result": {"type": "errored", "error": 7}}],
-        lambda own: [{"custom_id": own, "result": {"type": "errored", "error": {"error": {"type": EVIL}}}}],
-        lambda own: [{"custom_id": own, "result": {"type": EVIL}}],
-        lambda own: [7, [], None, "x"],
-        lambda own: b"\n" * 1000,
-        lambda own: b"x" * 1_000_000,
-        lambda own: b"[" * 100_000 + b"\n",
-    ],
-)  # fmt: skip
-def test_results_that_are_none_end_in_one_line_and_within_the_budget(results, tmp_path):
-    with batches(lambda requests: results(requests[0]["custom_id"])) as server:
-        config = settings(server.url, tmp_path, batch=True, max_tokens=1, budget=8.0, prices={"tiny": DOLLAR})
-        (answered,), account = ask(config, tmp_path)
-    if answered.reply is not None:  # the usage alone was missing
-        assert answered.reply.dollars == pytest.approx(0.5) and answered.reply.usage.output == 1
-    assert account.dollars + account.open_dollars <= 2.0
-
-
-# --- the cache
-
-
-def test_a_stored_answer_counts_only_for_its_own_request_and_server(tmp_path):
-    with Hostile(lambda request, raw: request.send(says())) as server:
-        config = settings(server.url, tmp_path)
-        ask(config, tmp_path)
-    cache, request = AnswerCache(tmp_path / "cache"), TeacherRequest("s", (("user", "q"),))
-    key = request.key(config)
-    (path,) = (tmp_path / "cache").rglob("*.json")
-    assert cache.get(key).text == "hello"
-    good = json.loads(path.read_text())
-    for spoil in (
-        {"url": "https://api.anthropic.com"}, {"url": None}, {"sample": 1}, {"request": {}}, {"request": None},
-        {"reply": {}},
-        {"reply": {**good["reply"], "key": "0" * 64}}, {"reply": {**good["reply"], "text": 7}},
-        {"reply": {**good["reply"], "dollars": -1}}, {"reply": {**good["reply"], "usage": {"input": math.nan}}},
-    ):  # fmt: skip
-        path.write_text(json.dumps({**good, **spoil}))
-        assert cache.get(key, request.body(config)) is None, spoil
-    del good["url"], good["sample"]  # as earlier versions wrote it
-    path.write_text(json.dumps(good))
-    assert cache.get(key) is None and cache.get(key, request.body(config)).text == "hello"
-    assert cache.get(key, {**request.body(config), "max_tokens": 17}) is None
-    other = "ab" + key[2:]
-    planted = tmp_path / "cache" / "ab" / f"{other}.json"
-    planted.parent.mkdir(exist_ok=True)
-    planted.write_text(json.dumps({**good, "reply": {**good["reply"], "key": other}}))
-    assert cache.get(other) is None
-    path.unlink()
-    os.mkfifo(path)
-    assert cache.get(key) is None, "a pipe is no answer, and is not waited for"
-    for name in ("../../etc/passwd", "/etc/passwd", "", key.upper(), key + "\n"):
-        assert cache.get(name) is None
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022])
-def test_what_is_kept_is_the_users_own_whatever_the_umask(umask, tmp_path):
-    before = os.umask(umask)
-    try:
-        with batches(lambda requests: [succeeded(r["custom_id"], "a") for r in requests]) as server:
-            ask(settings(server.url, tmp_path, batch=True), tmp_path)
-    finally:
-        os.umask(before)
-    made = [*(tmp_path / "cache").rglob("*"), tmp_path / "cache", *(tmp_path / "run").rglob("*"), tmp_path / "run"]
-    assert len(made) >= 6 and not [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077]
-
-
-def test_no_link_is_followed_to_a_file_that_is_written(tmp_path):
-    (tmp_path / "precious").write_text("mine\n")
-    (tmp_path / LEDGER_FILE).symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError):
-        append_rows(tmp_path / LEDGER_FILE, [{}])
-    assert (tmp_path / "precious").read_text() == "mine\n"
 
 
 # --- its words
