@@ -32,7 +32,7 @@ from tests.servers import SECRET, serve_messages
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = "fibonacci reverse_string is_palindrome max_subarray binary_search remove_duplicates"
 """Those that the default student half knows."""
-SERVED = "--teacher.model tiny --teacher.base-url {url}"
+SERVED = "--teacher.model tiny --teacher.base-url {url} --teacher.key-variable TEACHER_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def main() -> None:
             line = command.line
             if served:
                 url = stack.enter_context(serve_messages(build_student(), runs / "server.log"))
-                os.environ["ANTHROPIC_API_KEY"] = SECRET
+                os.environ["TEACHER_KEY"] = SECRET
                 line += f" {SERVED.format(url=url)}"
             name = command.name + "-served" * served
             took = run(runs, name, line, command.statuses)

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -136,16 +136,16 @@ class Cluster:
         with self._said(job_id=job_id):
             return self._client.get_job_logs(job_id)
 
-    def follow(self, job_id: str) -> Job:
-        """Prints the job's output until it ends; returns the job."""
+    def follow(self, job_id: str, show: Callable[[str], None]) -> Job:
+        """Hands the job's output to `show` as it comes, until the job ends; returns the job."""
 
-        async def show() -> None:
+        async def read() -> None:
             async for text in self._client.tail_job_logs(job_id):
-                print(text, end="", flush=True)
+                show(text)
 
         self.job(job_id)
         try:
-            asyncio.run(show())
+            asyncio.run(read())
         except aiohttp.ClientError as error:
             raise JobError(f"lost the cluster at {self.address} ({error}); the job may go on there") from None
         return self.wait(job_id, seconds=30)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
+from problems.plain_text import one_line
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
 from problems.sources import SourceConfig
@@ -379,5 +380,5 @@ def _description(model: type[BaseModel]) -> str:
 
 def fail(message: str) -> int:
     """Prints one line for people on standard error and returns the exit status of a usage error."""
-    print(f"crucible: {' '.join(message.split())}", file=sys.stderr)
+    print(f"crucible: {one_line(message)}", file=sys.stderr)
     return 2

@@ -11,7 +11,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
+
+from problems.plain_text import shown
 
 TREND = 8
 """Steps over which the smoothed columns are averaged."""
@@ -73,11 +74,11 @@ class LiveDisplay:
         if self._live is not None:
             self._live.update(self._view())
         else:
-            self._console.print(line(row, self._steps), soft_wrap=True)
+            self._console.print(shown(line(row, self._steps)), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Says something once, above the table."""
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(shown(text, "yellow"))
 
     def _view(self) -> Group:
         table = Table(expand=True, title_justify="left")

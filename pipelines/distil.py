@@ -30,12 +30,13 @@ from pipelines.statistics import wilson_interval
 from pipelines.teach_config import DistilConfig
 from pipelines.traces import REFUSED, trace_row, write_traces
 from problems import families
+from problems.plain_text import shown
 from problems.problem import Problem, Status
 from problems.stream import ProblemStream
 from rollout.answers import TeacherRequest, TeacherStopped
 from rollout.prompts import PromptBuilder
 from rollout.purse import Purse, append_rows, read_rows
-from rollout.teacher import LEDGER_FILE, Answered, find_key
+from rollout.teacher import LEDGER_FILE, Answered, check_start, find_key
 from rollout.teacher_config import REFERENCE, TeacherConfig
 
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -148,7 +149,9 @@ def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome
         raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        console.print(f"run folder: {folder.path}")
+        console.print(shown(f"run folder: {folder.path}"))
+        if config.teacher.model != REFERENCE:
+            check_start(config.teacher, folder.path)
         problems = lesson(config)
         rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
         with ray_session(config.address or None):
@@ -308,19 +311,21 @@ def show(console: Console, figures: dict[str, Any]) -> None:
     for heading in ("", *(f"difficulty {d}" for d in difficulties)):
         table.add_column(heading, justify="right" if heading else "left")
     for family, cells in figures["families"].items():
-        table.add_row(family, *("{} / {}".format(*cells[d]) if d in cells else "" for d in difficulties))
+        table.add_row(shown(family), *("{} / {}".format(*cells[d]) if d in cells else "" for d in difficulties))
     console.print(table)
     share = figures["kept_share"]
     console.print(
-        f"{figures['kept']} of {figures['asked']} kept ({100 * share['value']:.1f} %, 95 % interval "
-        f"[{100 * share['low']:.1f}, {100 * share['high']:.1f}]), {figures['corrected']} of them by correction; "
-        f"{figures['distinct_programs']} distinct programs; {figures['without_thinking']} without thinking"
+        shown(
+            f"{figures['kept']} of {figures['asked']} kept ({100 * share['value']:.1f} %, 95 % interval "
+            f"[{100 * share['low']:.1f}, {100 * share['high']:.1f}]), {figures['corrected']} of them by correction; "
+            f"{figures['distinct_programs']} distinct programs; {figures['without_thinking']} without thinking"
+        )
     )
     failed = {status: count for status, count in figures["statuses"].items() if status != Status.PASSED}
     if failed:
-        console.print("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items()))
+        console.print(shown("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items())))
     if figures["requests_paid"]:
-        console.print(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}")
+        console.print(shown(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}"))
 
 
 def _report(figures: dict[str, Any], rows: Sequence[dict[str, Any]], folder: RunFolder) -> None:
@@ -330,7 +335,12 @@ def _report(figures: dict[str, Any], rows: Sequence[dict[str, Any]], folder: Run
 
 
 def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
@@ -347,7 +357,7 @@ def main(argv: Sequence[str]) -> int:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130
-    console.print(f"traces: {outcome.folder}/traces.jsonl and .parquet")
+    console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))
     if not outcome.kept:
         return fail(f"no trace passed its tests; {outcome.folder}/failures.jsonl says why")
     return 0

@@ -12,7 +12,6 @@ from typing import Any
 import tyro
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cluster.connect import NoCluster, ray_session
@@ -20,6 +19,7 @@ from cluster.health import Finding, Grade, Machine, findings, look
 from cluster.manifest import ManifestError, read_manifest
 from cluster.storage import StorageError, try_storage, url_of
 from pipelines.config import RUNS_VARIABLE, fail
+from problems.plain_text import shown
 from verify.config import VerifyConfig
 
 ANSWER_WITHIN = 90.0
@@ -125,10 +125,11 @@ def show(found: Sequence[Finding], console: Console) -> int:
     """Prints the table; returns 1 where something would break a run."""
     table = Table("node", "", "", "found", "what to do", box=None)
     for f in found:
-        table.add_row(f.node, f"[{COLOURS[f.grade]}]{f.grade}[/]", f.what, escape(f.found), escape(f.mend))
+        table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.mend)))
     console.print(table)
     breaking = sum(f.grade is Grade.BREAKS for f in found)
-    console.print(f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run")
+    text = f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run"
+    console.print(shown(text))
     return int(breaking > 0)
 
 
@@ -140,7 +141,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         if config.manifest is not None:
             read_manifest(config.manifest)
-            console.print(f"{config.manifest}: every key is known, every value fits")
+            console.print(shown(f"{config.manifest}: every key is known, every value fits"))
             return 0
         if not config.address:
             return show(findings([examine(platform.node(), runs)]), console)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from pipelines.session import (
     with_model_prompt,
 )
 from pipelines.statistics import NEEDED, Difference
+from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
 from rollout.adapter_config import check_adapter_config, largest_rank
 from rollout.backends import EngineSpec
@@ -103,7 +103,7 @@ def evaluate(
     except NoEngine as error:
         raise ConfigError(f"{name} cannot be evaluated: {error}") from error
     if out:
-        console.print(f"[yellow]{out_line(out, len(session.engines))}; {name} is evaluated by the others")
+        console.print(shown(f"{out_line(out, len(session.engines))}; {name} is evaluated by the others", "yellow"))
     job = RolloutJob(
         run=run,
         group_size=1 if settings.temperature == 0 else settings.samples,
@@ -116,7 +116,7 @@ def evaluate(
     groups: dict[str, Group] = {}
     lost = []
     with _progress(console) as progress:
-        task = progress.add_task(f"evaluating {name}", total=len(problems), rate="")
+        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
         for problem, group, error in answer_all(problems, job, session.engines, config.verify):
             if group is None:
                 lost.append(f"{problem.id}: {error}")
@@ -128,7 +128,7 @@ def evaluate(
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
     ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})
     for number in ended.keys() - out.keys():
-        console.print(f"[yellow]engine number {number} of {len(session.engines)} {ended[number]}")
+        console.print(shown(f"engine number {number} of {len(session.engines)} {ended[number]}", "yellow"))
     if not problems:
         raise ConfigError("there are no problems to answer")
     ordered = tuple(groups[p.id] for p in problems if p.id in groups)
@@ -173,11 +173,11 @@ def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
     table = Table(title="Held-out problems", title_justify="left")
     table.add_column("")
     for evaluation in evaluations:
-        table.add_column(evaluation.name, justify="right")
+        table.add_column(shown(evaluation.name), justify="right")
     for k in [k for k in (1, 8) if all(k in e.ks for e in evaluations)]:
         table.add_row(f"pass@{k}", *(str(e.pass_at(k)) for e in evaluations), style="bold")
     for family in evaluations[0].grid():
-        table.add_row(f"  {family}", *(_family_rate(e, family) for e in evaluations))
+        table.add_row(shown(f"  {family}"), *(_family_rate(e, family) for e in evaluations))
     for label, key in (("tests passed", "tests_passed"), ("truncated", "truncated"), ("unparsed", "unparsed")):
         table.add_row(label, *(f"{100 * getattr(e, key):.1f} %" for e in evaluations), style="dim")
     table.add_row("problems x samples", *(f"{len(e.groups)} x {len(e.groups[0].samples)}" for e in evaluations))
@@ -191,13 +191,19 @@ def _show_missing(console: Console, evaluation: Evaluation) -> None:
     if lost := evaluation.without_verdict:
         of = len(lost) + len(evaluation.outcomes)
         console.print(
-            f"[yellow]{len(lost)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
-            f"as wrong: {escape(reasons(lost))}"
+            shown(
+                f"{len(lost)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
+                f"as wrong: {reasons(lost)}",
+                "yellow",
+            )
         )
     if evaluation.short_of_room:
         console.print(
-            f"[yellow]{evaluation.short_of_room} samples of {evaluation.name} had fewer than max_tokens to answer in: "
-            "their prompts leave less of engine.max_model_len"
+            shown(
+                f"{evaluation.short_of_room} samples of {evaluation.name} had fewer than max_tokens to answer in: "
+                "their prompts leave less of engine.max_model_len",
+                "yellow",
+            )
         )
 
 
@@ -205,13 +211,14 @@ def show_grid(console: Console, evaluation: Evaluation) -> None:
     """Prints pass@1 by family and difficulty, with the number of problems behind each."""
     grid = evaluation.grid()
     difficulties = sorted({d for cells in grid.values() for d in cells})
-    table = Table(title=f"pass@1 of {evaluation.name} in % (problems), by difficulty", title_justify="left")
+    title = shown(f"pass@1 of {evaluation.name} in % (problems), by difficulty")
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for difficulty in difficulties:
         table.add_column(str(difficulty), justify="right")
     for family, cells in grid.items():
         texts = (f"{100 * cells[d].value:.0f} ({cells[d].problems})" if d in cells else "" for d in difficulties)
-        table.add_row(family, *texts)
+        table.add_row(shown(family), *texts)
     console.print(table)
 
 
@@ -315,7 +322,7 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
     config = with_questions(config.model_copy(update={"name": name, "problems": config.asked}), console)
     # The suites are recorded by their names alone, so that the file can be given to `--config` again.
     with RunFolder.create(config.runs / name, config.model_copy(update={"problems": given})) as folder:
-        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
+        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
         by_seed = held_out_by(config, config.seeds or (config.evaluation.seed,))
         problems = [problem for drawn in by_seed.values() for problem in drawn]
         recorded = opponent if isinstance(opponent, RunFolder) else None
@@ -323,7 +330,9 @@ def run(config: EvaluateConfig, console: Console) -> Evaluation:
         policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
         for key, value in policies.items():
             if base := other_base(value, model):
-                console.print(f"[yellow]the adapter of {key} was made for model {base}, and is asked on {model}")
+                console.print(
+                    shown(f"the adapter of {key} was made for model {base}, and is asked on {model}", "yellow")
+                )
         ranks = [largest_rank(p.lora_config) for p in policies.values()]
         spec = EngineSpec(model, config.engine, max(ranks))
         with open_session(config, spec, config.engines) as session:
@@ -382,11 +391,13 @@ def conclude(
     show(console, both)
     show_grid(console, evaluation)
     if comparison is not None:
-        console.print(verdict_line(comparison["pass_at_1"]))
+        console.print(shown(verdict_line(comparison["pass_at_1"])))
         if "mcnemar_p" in comparison:
             gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
-            console.print(f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}")
-    console.print(f"figures: {path}   report: {report}")
+            console.print(
+                shown(f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}")
+            )
+    console.print(shown(f"figures: {path}   report: {report}"))
 
 
 def other_base(policy: PolicyVersion, model: str) -> str:
@@ -458,7 +469,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+    )
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 

@@ -41,6 +41,7 @@ from pipelines.session import (
     with_model_prompt,
 )
 from problems import families
+from problems.plain_text import shown
 from problems.stream import ProblemStream
 from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
@@ -92,7 +93,7 @@ def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
         spec = EngineSpec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
-        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
+        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
         with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
             with console.status("starting the rollout engines"):
                 wait_for_engines(session)
@@ -411,9 +412,9 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail("ended at once; `--resume` goes on from the last checkpoint") and 130
     if not outcome.finished:
-        console.print(f"stopped after step {outcome.steps}; go on with: crucible grpo --resume {outcome.folder}")
+        console.print(shown(f"stopped after step {outcome.steps}; go on with: crucible grpo --resume {outcome.folder}"))
         return 130
     show(console, [outcome.before, outcome.after])
-    console.print(verdict_line(outcome.difference))
-    console.print(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints")
+    console.print(shown(verdict_line(outcome.difference)))
+    console.print(shown(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints"))
     return 0

@@ -27,6 +27,7 @@ from pipelines.run_folder import RunFolder, RunFolderError, plain_config, replac
 from pipelines.session import default_name, resolve_model
 from pipelines.teach_config import HardDistilConfig
 from pipelines.traces import TracesError
+from problems.plain_text import shown
 from rollout.answers import TeacherStopped
 
 MAY_CHANGE = (
@@ -216,14 +217,14 @@ def main(argv: Sequence[str]) -> int:
         return fail("interrupted; `--resume RUN_FOLDER` goes on where it stands") and 130
     show(console, outcome.evaluations)
     for comparison in outcome.metrics["comparisons"]:
-        console.print(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}")
+        console.print(shown(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"))
     table = Table(title="Success gates", title_justify="left")
     for heading in ("gate", "held-out pass@1", "wanted", ""):
         table.add_column(heading)
     for gate in outcome.metrics["gates"]:
-        mark = "passed" if gate["passed"] else "[red]missed"
-        table.add_row(gate["gate"], f"{100 * gate['value']:.1f} %", gate["wanted"], mark)
+        mark = shown("passed") if gate["passed"] else shown("missed", "red")
+        table.add_row(shown(gate["gate"]), f"{100 * gate['value']:.1f} %", shown(gate["wanted"]), mark)
     console.print(table)
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.metrics["seconds"].items())
-    console.print(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}")
+    console.print(shown(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}"))
     return 0 if outcome.passed else 1

@@ -17,7 +17,8 @@ from cluster.jobs import Cluster, JobError
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import fail
 from pipelines.run_folder import RUN_FOLDER_LINE
-from pipelines.submit import ended
+from pipelines.submit import ended, show_log
+from problems.plain_text import one_line, plain_text, shown
 
 JobId = tyro.conf.Positional[str]
 
@@ -31,8 +32,8 @@ def list_jobs(address: str = "") -> int:
     table = Table("job", "status", "began", "seconds", "command", box=None)
     for job in Cluster(address).jobs():
         began = time.strftime("%m-%d %H:%M", time.localtime(job.started))
-        table.add_row(job.id, job.status, began, f"{job.seconds:.0f}", shorten(job.entrypoint))
-    Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+        table.add_row(shown(job.id), job.status, began, f"{job.seconds:.0f}", shown(shorten(job.entrypoint)))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     return 0
 
 
@@ -44,9 +45,9 @@ def status(job: JobId, address: str = "") -> int:
         address: the cluster's dashboard, http://HOST:8265.
     """
     found = Cluster(address).job(job)
-    print(f"{found.id} {found.status} after {found.seconds:.0f} s: {shorten(found.entrypoint)}")
+    print(one_line(f"{found.id} {found.status} after {found.seconds:.0f} s: {shorten(found.entrypoint)}"))
     if found.status == "FAILED":
-        print(found.message)
+        print(plain_text(found.message))
     return int(found.status in ("FAILED", "STOPPED"))
 
 
@@ -60,10 +61,10 @@ def logs(job: JobId, address: str = "", follow: tyro.conf.FlagCreatePairsOff[boo
     """
     cluster = Cluster(address)
     if not follow:
-        print(cluster.logs(job), end="")
+        show_log(cluster.logs(job))
         return 0
     where = f" --address {address}" if address else ""
-    return ended(cluster.follow(job), where, Console(file=sys.stderr, highlight=False))
+    return ended(cluster.follow(job, show_log), where, Console(file=sys.stderr, highlight=False))
 
 
 def stop(job: JobId, address: str = "") -> int:

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 from rich.console import Console
-from rich.markup import escape
 
 from pipelines.config import ConfigError, GRPOConfig, JobConfig
 from pipelines.run_folder import RunFolder
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
+from problems.plain_text import shown
 from problems.problem import Group, Problem
 from problems.questions import Questions, numbered, worked_answer
 from problems.sources import NothingScoredError
@@ -59,14 +59,14 @@ def with_questions(config: Job, console: Console) -> Job:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     for note in report.notes:
-        console.print(escape(note))
+        console.print(shown(note))
     for reason in report.reasons:
-        console.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+        console.print(shown("excluded", "yellow"), shown(reason))
     if report.kept:
         leaked = (
             f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
         )
-        console.print(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}")
+        console.print(shown(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}"))
     return config
 
 

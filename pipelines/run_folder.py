@@ -36,6 +36,7 @@ from pydantic import BaseModel
 from cluster.storage import CheckpointStore
 from pipelines.place import Place, RunFolderError
 from pipelines.samples import SAMPLE_SCHEMA
+from problems.plain_text import one_line
 from rollout.policy import PolicyVersion
 from train.checkpoint import HEAD
 
@@ -253,7 +254,7 @@ class RunFolder:
     def log(self, line: str) -> None:
         """Appends one line to `log.txt`, with the time before it."""
         with open(self.log_path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {one_line(line)}\n")
 
     @property
     def _metrics_path(self) -> Path:

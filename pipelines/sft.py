@@ -45,6 +45,7 @@ from pipelines.session import (
 )
 from pipelines.teach_config import SFTJobConfig
 from pipelines.traces import Trace, TracesError, read_traces
+from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder
@@ -112,7 +113,7 @@ def run(
         rows = None if learnt(folder.path) else _prepare(config, model, folder, traces, console)
         if session is not None:
             return Outcome(path, _learn(session.learner, config, model, folder, rows, initial, console))
-        console.print(f"run folder: {folder.path}")
+        console.print(shown(f"run folder: {folder.path}"))
         if not config.evaluate:
             with ray_session(config.address or None):
                 _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
@@ -180,11 +181,12 @@ def _learn(
     figures = json.loads(outcome.read_text())
     if figures.get("error"):
         raise SFTFailed(figures["error"])
-    console.print(
-        f"{figures['steps']} updates{', stopped early' if figures['stopped_early'] else ''}; lowest validation loss "
-        f"{figures['best_loss']:.4f} after update {figures['best_step']}"
-        + skipped_note(figures.get("skipped_steps", 0))
+    stopped = ", stopped early" if figures["stopped_early"] else ""
+    text = (
+        f"{figures['steps']} updates{stopped}; lowest validation loss {figures['best_loss']:.4f} after update "
+        f"{figures['best_step']}"
     )
+    console.print(shown(text + skipped_note(figures.get("skipped_steps", 0))))
     return _booked(folder, figures)
 
 
@@ -252,9 +254,11 @@ def _prepare(
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
         folder.append_metrics(said)
     console.print(
-        f"{len(traces)} traces: {len(train)} to learn from, {len(val)} of other questions to validate, "
-        f"{unthinking} dropped without thinking, {len(lengths.too_long)} dropped for length; the longest has "
-        f"{lengths.longest} tokens of {settings.max_length}; none is cut"
+        shown(
+            f"{len(traces)} traces: {len(train)} to learn from, {len(val)} of other questions to validate, "
+            f"{unthinking} dropped without thinking, {len(lengths.too_long)} dropped for length; the longest has "
+            f"{lengths.longest} tokens of {settings.max_length}; none is cut"
+        )
     )
     return [rows[fits[number]] for number in train], [rows[fits[number]] for number in val]
 
@@ -351,7 +355,12 @@ def _measure(
 @contextmanager
 def _progress(folder: RunFolder, console: Console) -> Iterator[None]:
     """Shows how far the learner's rows have come while the block runs."""
-    columns = (TextColumn("fine-tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("fine-tuning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
     done = threading.Event()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=None, note="")
@@ -395,6 +404,6 @@ def main(argv: Sequence[str]) -> int:
         return fail("interrupted; `--resume RUN_FOLDER` goes on from the last checkpoint") and 130
     if outcome.before is not None:
         show(console, [outcome.before, outcome.after])
-        console.print(verdict_line(outcome.difference))
-    console.print(f"adapter: {outcome.folder}/adapter")
+        console.print(shown(verdict_line(outcome.difference)))
+    console.print(shown(f"adapter: {outcome.folder}/adapter"))
     return 0

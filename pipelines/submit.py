@@ -17,6 +17,7 @@ from rich.console import Console
 from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.upload import UploadError, left_out, told
 from pipelines.config import RUNS_VARIABLE, ConfigError, fail
+from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"
 """Module that the job runs."""
@@ -109,29 +110,36 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     sent = submission(config, command)
     cluster = Cluster(config.address)
     if stays := told(list(left_out(sent.working_dir)), sent.working_dir):
-        console.print(stays, soft_wrap=True, markup=False)
+        console.print(shown(stays), soft_wrap=True)
     job_id = cluster.submit(sent)
     where = f" --address {config.address}" if config.address else ""
-    console.print(f"submitted {job_id}: crucible {' '.join(command)}", soft_wrap=True)
+    console.print(shown(f"submitted {job_id}: crucible {' '.join(command)}"), soft_wrap=True)
     if not config.wait:
-        console.print(f"follow it: crucible jobs logs {job_id} --follow{where}", soft_wrap=True)
+        console.print(shown(f"follow it: crucible jobs logs {job_id} --follow{where}"), soft_wrap=True)
         return 0
     try:
-        job = cluster.follow(job_id)
+        job = cluster.follow(job_id, show_log)
     except KeyboardInterrupt:
-        console.print(f"\nthe job goes on; end it by: crucible jobs stop {job_id}{where}", soft_wrap=True)
+        console.print(shown(f"\nthe job goes on; end it by: crucible jobs stop {job_id}{where}"), soft_wrap=True)
         return 130
     return ended(job, where, console)
 
 
+def show_log(text: str) -> None:
+    """Prints what a job has printed, which may be anybody's text."""
+    print(plain_text(text), end="", flush=True)
+
+
 def ended(job: Job, where: str, console: Console) -> int:
     """Says how a job ended; returns the exit status that goes with it."""
-    console.print(f"{job.id} {job.status} after {job.seconds:.0f} s", soft_wrap=True)
+    console.print(shown(f"{job.id} {job.status} after {job.seconds:.0f} s"), soft_wrap=True)
     if job.status == "SUCCEEDED":
-        console.print(f"bring its run folder here: crucible jobs fetch {job.id}{where}", soft_wrap=True)
+        console.print(shown(f"bring its run folder here: crucible jobs fetch {job.id}{where}"), soft_wrap=True)
         return 0
     if job.over:
-        console.print(job.message.splitlines()[0] if job.message else "no reason given", soft_wrap=True, markup=False)
+        console.print(
+            shown(one_line(job.message.splitlines()[0]) if job.message else "no reason given"), soft_wrap=True
+        )
     return 1
 
 

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
@@ -20,6 +19,7 @@ from problems import families, mapping
 from problems.config import ProblemsConfig, check_family
 from problems.disjoint import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
+from problems.plain_text import one_line, plain_text, shown
 from problems.problem import Problem, Split, Test
 from problems.proof import failure
 from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems_of, read
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
         )
     except ValidationError as error:
         reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
-        print(f"crucible problems: {reasons}", file=sys.stderr)
+        print(f"crucible problems: {one_line(reasons)}", file=sys.stderr)
     except (ValueError, RuntimeError) as error:
-        print(f"crucible problems: {error}", file=sys.stderr)
+        print(f"crucible problems: {one_line(error)}", file=sys.stderr)
     return 2
 
 
@@ -68,9 +68,9 @@ def list_families() -> int:
     for name in families.names():
         family = families.get(name)
         modes = ", ".join(m.name + (f" ({m.level})" if m.level > 1 else "") for m in family.modes)
-        table.add_row(name, str(family.version), family.kind, family.checker, modes, family.summary)
+        table.add_row(*map(shown, (name, family.version, family.kind, family.checker, modes, family.summary)))
     out.print(table)
-    out.print(f"{len(families.names())} families")
+    out.print(shown(f"{len(families.names())} families"))
     return 0
 
 
@@ -103,18 +103,20 @@ def show(
 
 
 def _print_problem(problem: Problem, tests: bool) -> None:
-    out.rule(escape(f"{problem.id}  mode {problem.mode or '-'}  difficulty {problem.difficulty}"))
-    out.print(escape(problem.statement))
+    out.rule(shown(f"{problem.id}  mode {problem.mode or '-'}  difficulty {problem.difficulty}"))
+    out.print(shown(problem.statement))
     if problem.signature:
-        out.print(Syntax(problem.signature, "python", background_color="default"))
+        out.print(Syntax(plain_text(problem.signature), "python", background_color="default"))
     for test in problem.public_examples:
-        out.print(escape(f"  example: {_test_text(problem, test)}"))
+        out.print(shown(f"  example: {_test_text(problem, test)}"))
     out.print(
-        f"  {len(problem.hidden_tests)} hidden tests, checker {problem.checker}, question {problem.question_hash}"
+        shown(
+            f"  {len(problem.hidden_tests)} hidden tests, checker {problem.checker}, question {problem.question_hash}"
+        )
     )
     if tests:
         for test in problem.hidden_tests:
-            out.print(escape(f"  hidden: {_test_text(problem, test)}"))
+            out.print(shown(f"  hidden: {_test_text(problem, test)}"))
 
 
 def _test_text(problem: Problem, test: Test) -> str:
@@ -127,12 +129,12 @@ def _print_solutions(problem: Problem) -> None:
     found = families.get(problem.family).solutions(problem)
     for code in found.correct:
         verdict = failure(problem, code) or "passes"
-        out.print(f"[green]correct[/green]: {escape(verdict)}")
-        out.print(Syntax(code.rstrip(), "python", background_color="default"))
+        out.print(shown("correct", "green"), shown(verdict), sep=": ")
+        out.print(Syntax(plain_text(code).rstrip(), "python", background_color="default"))
     for wrong in found.wrong:
         verdict = failure(problem, wrong.code) or "PASSES"
-        out.print(f"[red]wrong[/red] {escape(wrong.name)} ({escape(wrong.why)}): {escape(verdict)}")
-        out.print(Syntax(wrong.code.rstrip(), "python", background_color="default"))
+        out.print(shown("wrong", "red"), shown(f"{wrong.name} ({wrong.why}): {verdict}"))
+        out.print(Syntax(plain_text(wrong.code).rstrip(), "python", background_color="default"))
 
 
 def validate(
@@ -156,12 +158,12 @@ def validate(
     chosen = families.names() if all else tuple(check_family(n) for n in names)
     ProblemsConfig(difficulties=difficulties)
     tallies = {(n, d): Tally() for n in chosen for d in difficulties}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("families × difficulties", total=len(tallies))
         for name, difficulty, tally in validate_many(chosen, difficulties, seeds, workers):
             tallies[name, difficulty] = tally
-            progress.update(task, advance=1, description=f"{name} {difficulty}")
+            progress.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
     return _print_validation(chosen, difficulties, tallies)
 
 
@@ -180,7 +182,7 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
         whole.add(total)
         rates = [_percent(tallies[name, d].kill_rate) for d in difficulties]
         sound = all(tallies[name, d].sound for d in difficulties)
-        table.add_row(name, *_counts(total), *rates, _percent(total.kill_rate), style="" if sound else "red")
+        table.add_row(shown(name), *_counts(total), *rates, _percent(total.kill_rate), style="" if sound else "red")
     every = [
         sum((tallies[n, d].rejected for n in chosen), 0) / max(1, sum(tallies[n, d].wrong for n in chosen))
         for d in difficulties
@@ -191,13 +193,14 @@ def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallie
     _print_named(totals)
     for total in totals.values():
         for text in total.refused:
-            out.print(f"[red]correct program refused[/red]: {escape(text)}")
+            out.print(shown("correct program refused", "red"), shown(text), sep=": ")
         for text in total.escaped:
-            out.print(f"[yellow]wrong program passes[/yellow]: {escape(text)}")
+            out.print(shown("wrong program passes", "yellow"), shown(text), sep=": ")
     unsound = [f"{name} at difficulty {d}" for (name, d), tally in tallies.items() if not tally.sound]
     if unsound:
         needed = f"{NEEDED_KILL_RATE:.0%}"
-        out.print(f"[red]not proven[/red] (all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}")
+        reason = f"(all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}"
+        out.print(shown("not proven", "red"), shown(reason))
     return 1 if unsound else 0
 
 
@@ -216,12 +219,14 @@ def _print_named(totals: dict[str, Tally]) -> None:
     for family, cheat in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
         if family in totals and (tried := totals[family].tried[cheat]):
             survived = totals[family].survived[cheat]
-            out.print(f"{cheat} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
+            out.print(
+                shown(f"{cheat} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
+            )
     for family, total in totals.items():
         if total.answers:
             answer, count = total.answers.most_common(1)[0]
             share = f"{count} of {total.problems} ({100 * count / total.problems:.2f} %)"
-            out.print(f"best constant answer to {family}: {escape(answer)}, right in {share}")
+            out.print(shown(f"best constant answer to {family}: {answer}, right in {share}"))
 
 
 def disjoint(
@@ -243,7 +248,7 @@ def disjoint(
         python: that interpreter; one of another version shows that versions agree.
     """
     config = ProblemsConfig(families=families or _all_families(), seed=seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("problems", total=count * len(SPLITS))
         for found in compare_splits(config, count, workers):
@@ -256,16 +261,17 @@ def disjoint(
         table.add_row(s.split, str(s.problems), str(s.questions), str(s.contents), s.digest)
     out.print(table)
     out.print(
-        f"shared between splits: {report.shared_questions} questions, {report.shared_contents} contents; "
-        f"in the wrong split: {report.misplaced}"
+        shown(
+            f"shared between splits: {report.shared_questions} questions, {report.shared_contents} contents; "
+            f"in the wrong split: {report.misplaced}"
+        )
     )
     same = True
     if again:
         elsewhere = digests_elsewhere(config, again, python)
         same = all(elsewhere[split] == digest(config, split, again) for split in SPLITS)
-        out.print(
-            f"first {again} of each split in {escape(python)}: {'the same bytes' if same else '[red]DIFFERENT[/red]'}"
-        )
+        found = shown("the same bytes") if same else shown("DIFFERENT", "red")
+        out.print(shown(f"first {again} of each split in {python}:"), found)
     return 0 if report.disjoint and same else 1
 
 
@@ -279,9 +285,12 @@ def sources() -> int:
     for name in mapping.names():
         m = mapping.load(name)
         hub = "/".join(filter(None, (m.hub, m.subset)))
-        table.add_row(name, m.kind, m.checker, f"{hub} [{m.hub_split}]" if hub else "-", m.id or "row number")
+        hub = f"{hub} [{m.hub_split}]" if hub else "-"
+        table.add_row(*map(shown, (name, m.kind, m.checker, hub, m.id or "row number")))
     out.print(table)
-    out.print(f"and {OWN!r}: files written in our own schema; a YAML file of yours may be given in place of a name")
+    out.print(
+        shown(f"and {OWN!r}: files written in our own schema; a YAML file of yours may be given in place of a name")
+    )
     return 0
 
 
@@ -320,13 +329,15 @@ def load(
         if i < print_first:
             _print_problem(problem, tests=True)
     for note in report.notes:
-        out.print(escape(note))
+        out.print(shown(note))
     for reason in report.reasons:
-        out.print(f"[yellow]excluded[/yellow] {escape(reason)}")
+        out.print(shown("excluded", "yellow"), shown(reason))
     proven = "run through its checker" if prove and not form_only else "looked at for its form only"
     out.print(
-        f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping; "
-        f"each gold answer was {proven}"
+        shown(
+            f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping; "
+            f"each gold answer was {proven}"
+        )
     )
     return 0 if report.kept else 1
 

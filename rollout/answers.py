@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import stat
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from problems.problem import Problem
-from rollout.purse import Usage
+from rollout.purse import MOST_IN_ROW, Usage, private, private_folder
 from rollout.teacher_config import TeacherConfig
 
 CUT_OFF = ("max_tokens", "model_context_window_exceeded")
 """Reasons to stop that mean the answer is not whole."""
 NOT_WHOLE = ("None", "", None)
 """Reasons to stop of an answer that broke off: it is asked for again."""
+
+LARGEST_ENTRY = 1 << 26
+"""Bytes of a stored answer; a larger file is none of ours."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class TeacherStopped(RuntimeError):
@@ -62,8 +69,7 @@ class TeacherRequest:
 
     def key(self, config: TeacherConfig) -> str:
         """SHA-256 over all that the answer depends on: server, parameters, texts, and the sample's number."""
-        parts = [config.url, self.body(config), self.sample]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return _digest(config.url, self.body(config), self.sample)
 
     @property
     def texts(self) -> list[str]:
@@ -104,34 +110,77 @@ class Reply:
 
 
 class AnswerCache:
-    """One file an answer, written aside and renamed: readers and later runs meet whole answers only."""
+    """One file an answer, written aside and renamed: readers and later runs meet whole answers only.
+
+    A file counts only under the digest of the request that it holds, of the server's address as well: an answer of one
+    server is never one of another. Folders and files are the user's alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str) -> Reply | None:
-        """The stored answer, or None."""
+    def get(self, key: str, body: Mapping[str, Any] | None = None) -> Reply | None:
+        """The stored answer, or None. Entries that earlier versions wrote do not name their server: they count where
+        they hold the same parameters, `body`, as the request that `key` is the digest of."""
+        if not _DIGEST.fullmatch(key):
+            return None
         try:
-            row = json.loads(self._path(key).read_text())
-        except (FileNotFoundError, ValueError):  # no answer, or one that a full disk or a crash has spoiled
-            return None
-        if row["reply"]["stop_reason"] in NOT_WHOLE:
-            return None
-        return Reply.from_row({**row["reply"], "cached": True})
+            row = json.loads(_read(self._path(key)))
+            if "url" in row:
+                asked = _digest(row["url"], row["request"], row["sample"]) == key
+            else:
+                asked = body is not None and _canonical(row["request"]) == _canonical(body)
+            reply = Reply.from_row({**row["reply"], "cached": True})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None  # no answer, or one that a full disk, a crash or a stranger has spoiled
+        return reply if asked and reply.key == key and _is_whole(reply) else None
 
-    def put(self, reply: Reply, body: Mapping[str, Any]) -> None:
-        """Stores an answer with the request's parameters (which hold no key), for people who look."""
+    def put(self, reply: Reply, request: TeacherRequest, config: TeacherConfig) -> None:
+        """Stores an answer with its request (which holds no key)."""
         path = self._path(reply.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent).chmod(0o700)
         aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-        with open(aside, "w") as file:
-            json.dump({"request": body, "reply": asdict(reply)}, file, indent=1)
+        entry = {"url": config.url, "sample": request.sample, "request": request.body(config), "reply": asdict(reply)}
+        with open(aside, "x", opener=private) as file:
+            json.dump(entry, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         aside.rename(path)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
+
+
+def _digest(url: str, body: Mapping[str, Any], sample: int) -> str:
+    return hashlib.sha256(_canonical([url, body, sample]).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a plain file. Raises OSError, and ValueError for what is none or too large."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no file")
+        data = file.read(LARGEST_ENTRY + 1)
+    if len(data) > LARGEST_ENTRY:
+        raise ValueError("it is too large")
+    return data
+
+
+def _is_whole(reply: Reply) -> bool:
+    """Whether every part of a stored answer has its type, and it did not break off."""
+    texts = (reply.text, reply.stop_reason, reply.model, reply.run)
+    numbers = (*asdict(reply.usage).values(), reply.dollars, reply.created)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and type(reply.batch) is bool
+        and all(type(number) in (int, float) and 0 <= number <= MOST_IN_ROW for number in numbers)
+        and reply.stop_reason not in NOT_WHOLE
+    )
 
 
 def answers_folder(config: TeacherConfig) -> Path:

@@ -6,16 +6,20 @@ What was handed in is written down, so that a run that dies and is resumed waits
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.answers import Reply, RequestRefused, TeacherRequest
-from rollout.purse import BudgetSpent, Purse, append_rows, read_rows
+from problems.plain_text import one_line
+from rollout.answers import Reply, RequestRefused, TeacherRequest, TeacherStopped
+from rollout.purse import BudgetSpent, LedgerDamaged, Purse, append_rows, most_usage, read_rows
+from rollout.teacher_answer import read_message
 from rollout.teacher_config import TeacherConfig
-from rollout.teacher_errors import TORN, BrokenAnswer
+from rollout.teacher_connection import RESULT_SECONDS, Bound, bounded
+from rollout.teacher_errors import LONGEST_ERROR, TORN, AnswerTooLarge, BrokenAnswer, Untrusted
 
 BATCHES_FILE = "batches.jsonl"
 """In a run folder: the batches that were handed in, with the keys of their requests."""
@@ -23,6 +27,12 @@ LINGER = 0.05
 """Seconds without a further request after which a batch is handed in."""
 ROUNDS = 3
 """Times that a request is handed in whose batch expired, or failed by a fault of the server's."""
+LONGEST_BATCH = 26 * 3600.0
+"""Seconds that a batch is waited for; the API ends each within a day."""
+
+_STATES = ("in_progress", "canceling", "ended")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -45,19 +55,23 @@ class Batches:
         keep: Callable[..., Awaitable[Reply]],
         call: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
         refusal: Callable[[str], Exception],
+        redacted: Callable[[str], str],
     ) -> None:
         """`api` is the SDK's `messages.batches`; `keep` stores and books a message; `call` sends with retries;
-        `refusal` says what an invalid request means."""
+        `refusal` says what an invalid request means; `redacted` takes the key out of a text."""
         self._api, self._config, self._purse = api, config, purse
-        self._keep, self._call, self._refusal = keep, call, refusal
+        self._keep, self._call, self._refusal, self._redacted = keep, call, refusal, redacted
         self._path = folder / BATCHES_FILE
         self._waiting: dict[str, _Waiting] = {}
         self._pending: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._submitting = False
         self._handed: set[str] = set()  # keys that are in a batch now
+        self._unclaimed: dict[str, tuple[Any, float]] = {}  # key -> result that nobody has asked for, and its beginning
+        self._batches: set[str] = set()  # all that were handed in
         self._earlier: dict[str, tuple[str, list[str]]] = {}  # key -> batch of an earlier session, and its keys
-        for batch, keys in _open_batches(self._path).items():
+        for batch, keys in open_batches(self._path).items():
+            self._batches.add(batch)
             self._earlier |= dict.fromkeys(keys, (batch, keys))
 
     async def answer(self, request: TeacherRequest, key: str, most: float) -> Reply:
@@ -69,6 +83,10 @@ class Batches:
                 del self._earlier[other]
             self._purse.adopt(len(keys))
             self._hand_over(batch, keys)
+        elif key in self._unclaimed:
+            result, began = self._unclaimed.pop(key)
+            self._purse.adopt(1)
+            self._start(self._deal(key, result, began))
         elif key not in self._handed:
             self._queue(key)
         return await waiting.answer
@@ -112,68 +130,115 @@ class Batches:
                 for key in keys:
                     await self._purse.release(key, str(error))
                 return self._fail([*keys, *pending], error)
-            append_rows(self._path, [{"batch": batch.id, "keys": keys, "time": round(time.time(), 3)}])
-            self._hand_over(batch.id, keys)
+            append_rows(self._path, [{"batch": batch, "keys": keys, "time": round(time.time(), 3)}])
+            self._hand_over(batch, keys)
 
-    async def _create(self, keys: list[str]) -> Any:
+    async def _create(self, keys: list[str]) -> str:
+        """The batch's id. Raises Untrusted for one that is none, or another batch's."""
         requests = [{"custom_id": key, "params": self._waiting[key].request.body(self._config)} for key in keys]
-        return await self._api.create(requests=requests)
+        with bounded(Bound(more_seconds=RESULT_SECONDS * len(keys))):
+            batch = getattr(await self._api.create(requests=requests), "id", None)
+        if not isinstance(batch, str) or not _ID.fullmatch(batch) or batch in self._batches:
+            raise Untrusted("it gives a batch an id that is none, or another batch's")
+        self._batches.add(batch)
+        return batch
 
     async def _fetch(self, batch: str, keys: list[str]) -> None:
         """Waits until a batch has been worked on and deals its answers out."""
         began = time.time()
         left = set(keys)
         try:
-            while (await self._call(lambda: self._api.retrieve(batch))).processing_status != "ended":
-                await asyncio.sleep(self._config.poll_seconds)
+            await self._ended(batch)
             for _ in range(ROUNDS):
-                await self._call(lambda: self._read(batch, left, began))
+                await self._call(lambda: self._read(batch, len(keys), left, began))
                 if not left:
                     break
             for key in left:
                 await self._again(key, "the batch holds no result for it")
-            append_rows(self._path, [{"batch": batch, "ended": True, "time": round(time.time(), 3)}])
+            if not self._unclaimed.keys() & set(keys):
+                append_rows(self._path, [{"batch": batch, "ended": True, "time": round(time.time(), 3)}])
         except Exception as error:
             self._fail(keys, error)
 
-    async def _read(self, batch: str, left: set[str], began: float) -> None:
-        """Deals out the answers among `left`, which loses their keys. Raises BrokenAnswer where the reading breaks
-        off: what has been dealt out until then is not dealt out again."""
-        results = aiter(await self._api.results(batch))
-        while True:
-            try:
-                item = await anext(results)
-            except StopAsyncIteration:
-                return
-            except TORN as error:
-                raise BrokenAnswer(f"the batch's results broke off ({type(error).__name__}: {error})") from None
-            if item.custom_id in left:
-                left.discard(item.custom_id)
-                await self._deal(item.custom_id, item.result, began)
+    async def _ended(self, batch: str) -> None:
+        """Waits for the end of a batch. Raises TeacherStopped where it has none."""
+        deadline = time.monotonic() + LONGEST_BATCH
+        while await self._call(lambda: self._state(batch)) != "ended":
+            if time.monotonic() > deadline:
+                raise TeacherStopped(f"batch {batch} has not ended in a day; --resume goes on waiting for it")
+            await asyncio.sleep(self._config.poll_seconds)
+
+    async def _state(self, batch: str) -> str:
+        found = await self._api.retrieve(batch)
+        state = getattr(found, "processing_status", None)
+        if state not in _STATES or getattr(found, "id", None) != batch:
+            raise BrokenAnswer("the state of the batch is none")
+        return str(state)
+
+    async def _read(self, batch: str, count: int, left: set[str], began: float) -> None:
+        """Deals out the answers of a batch of `count` requests among `left`, which loses their keys: only what was
+        handed in has an answer, and only one.
+
+        Raises BrokenAnswer where the reading breaks off: what has been dealt out until then is not dealt out again.
+        """
+        with bounded(Bound.of_results(count, self._config.max_tokens)):
+            results = aiter(await self._api.results(batch))
+            while True:
+                try:
+                    item = await anext(results)
+                    key, result = item.custom_id, item.result
+                    known = isinstance(key, str) and key in left
+                except StopAsyncIteration:
+                    return
+                except TORN as error:
+                    raise BrokenAnswer(f"the batch's results broke off ({type(error).__name__}: {error})") from None
+                if known:
+                    left.discard(key)
+                    await self._deal(key, result, began)
 
     async def _deal(self, key: str, result: Any, began: float) -> None:
+        """Hands one result to whoever waits for it, or keeps it until somebody does."""
         waiting = self._waiting.get(key)
         self._handed.discard(key)
-        if result.type == "succeeded":
-            body = waiting.request.body(self._config) if waiting else {}
-            reply = await self._keep(body, key, result.message, began, batch=True)
-            if waiting and not waiting.answer.done():
-                waiting.answer.set_result(reply)
-            return
-        fault = result.error.error if result.type == "errored" else None
-        reason = f"{fault.type}: {fault.message}" if fault else f"the request was {result.type}"
-        if fault is not None and fault.type == "invalid_request_error":
-            await self._purse.release(key, reason)
-            self._fail([key], self._refusal(reason))
+        kind = getattr(result, "type", None)
+        if waiting is None and kind == "succeeded":
+            self._unclaimed[key] = (result, began)
+            await self._purse.abandon()  # it stays booked at its dearest until it is asked for
+        elif kind == "succeeded":
+            await self._deal_message(key, waiting, getattr(result, "message", None), began)
         else:
-            await self._again(key, reason)
+            fault = getattr(getattr(result, "error", None), "error", None) if kind == "errored" else None
+            reason = (
+                f"{getattr(fault, 'type', '')}: {getattr(fault, 'message', '')}" if fault else f"the request was {kind}"
+            )
+            reason = self._redacted(one_line(self._redacted(reason)))[:LONGEST_ERROR]
+            if getattr(fault, "type", None) == "invalid_request_error":
+                await self._purse.release(key, reason)
+                self._fail([key], self._refusal(reason))
+            else:
+                await self._again(key, reason)
+
+    async def _deal_message(self, key: str, waiting: _Waiting, message: Any, began: float) -> None:
+        bound = most_usage(waiting.request.texts, self._config.max_tokens)
+        try:
+            answer = read_message(message, bound)
+        except (AnswerTooLarge, BrokenAnswer) as error:  # paid for, and no answer
+            await self._purse.lose(key, bound, waiting.most, model=self._config.model, batch=True)
+            if isinstance(error, AnswerTooLarge):
+                return self._fail([key], RequestRefused(f"{error}; the server does not keep to teacher.max_tokens"))
+            return self._repeat(key, waiting, str(error))
+        reply = await self._keep(waiting.request, key, answer, began, batch=True)
+        if not waiting.answer.done():
+            waiting.answer.set_result(reply)
 
     async def _again(self, key: str, reason: str) -> None:
         """Hands a request in once more, `ROUNDS` times in all."""
         await self._purse.release(key, reason)
         waiting = self._waiting.get(key)
-        if waiting is None:
-            return
+        if waiting is not None:
+            self._repeat(key, waiting, reason)
+
+    def _repeat(self, key: str, waiting: _Waiting, reason: str) -> None:
         waiting.rounds += 1
         if waiting.rounds >= ROUNDS:
             self._refuse(key, f"{reason}, {ROUNDS} times")
@@ -190,8 +255,15 @@ class Batches:
                 waiting.answer.set_exception(error)
 
 
-def _open_batches(path: Path) -> dict[str, list[str]]:
-    """Batch -> keys of those that were handed in and not fetched whole."""
-    rows = read_rows(path)
-    ended = {row["batch"] for row in rows if row.get("ended")}
-    return {row["batch"]: row["keys"] for row in rows if "keys" in row and row["batch"] not in ended}
+def open_batches(path: Path) -> dict[str, list[str]]:
+    """Batch -> keys of those that were handed in and not fetched whole. Raises LedgerDamaged."""
+    try:
+        rows = read_rows(path)
+        ended = {row["batch"] for row in rows if row.get("ended")}
+        found = {row["batch"]: row["keys"] for row in rows if "keys" in row and row["batch"] not in ended}
+        sound = all(_ID.fullmatch(batch) and all(map(_KEY.fullmatch, keys)) for batch, keys in found.items())
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        sound = False
+    if not sound:
+        raise LedgerDamaged(f"{path} is no list of batches; restore the file or start a new run")
+    return found

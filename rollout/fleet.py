@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from problems.plain_text import one_line
 from problems.problem import Group, Problem
 from rollout.admission import Lease
 from rollout.backends import EngineDead
@@ -201,7 +202,11 @@ def _open_engine(spec: Any, name: str) -> Any:
     except Exception as error:
         if not ray.get_runtime_context().was_current_actor_reconstructed:
             raise
-        print(f"{name} cannot start again: {error}; next try in {RESTART_PAUSE:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{name} cannot start again: {one_line(error)}; next try in {RESTART_PAUSE:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
         time.sleep(RESTART_PAUSE)
         os._exit(1)
 
@@ -210,7 +215,9 @@ def _end_with(engine: Any) -> None:
     """Ends this process when the engine cannot go on, so that Ray starts it again."""
     while not (failure := engine.failure()):
         time.sleep(HEALTH_SECONDS)
-    print(f"{engine.name}: {failure}; its process ends, for Ray to start it again", file=sys.stderr, flush=True)
+    print(
+        f"{engine.name}: {one_line(failure)}; its process ends, for Ray to start it again", file=sys.stderr, flush=True
+    )
     engine.remove_files()
     time.sleep(HEALTH_SECONDS)  # what is in flight is answered with the error
     os._exit(1)

@@ -8,6 +8,7 @@ resumes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -23,9 +24,23 @@ MILLION = 1_000_000
 MARKUP = 64
 """Tokens that a chat template may add to a message, at most."""
 
+INPUT_SLACK = 4096
+"""Tokens that a server may count beyond the most that we reckon a prompt to be: its own instructions, say."""
+
+MOST_IN_ROW = 10**15
+"""Tokens or dollars of one row of a ledger."""
+
+_COSTS = ("dollars", "input", "output", "cache_write", "cache_read")
+_NUMBERS = {"sent": ("most",), "free": (), "paid": _COSTS, "lost": _COSTS}
+"""Of each kind of row."""
+
 
 class BudgetSpent(RuntimeError):
     """The next request could exceed the budget."""
+
+
+class LedgerDamaged(ValueError):
+    """A ledger that does not add up to what was spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +53,18 @@ class Usage:
     cache_read: int = 0
 
     @classmethod
-    def of(cls, usage: Any) -> Usage:
-        """From the SDK's `usage` of a message."""
-        return cls(
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_creation_input_tokens or 0,
-            usage.cache_read_input_tokens or 0,
-        )
+    def of(cls, counts: Mapping[str, Any], bound: Usage) -> Usage:
+        """From the `usage` of a message, whose names are given. A stranger counted: where a number is missing, is none
+        or cannot be, it is `bound`, the most that the request may use."""
+        names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        found = [counts.get(name) for name in names]
+        found[2:] = [0 if count is None else count for count in found[2:]]
+        if not all(type(count) is int and count >= 0 for count in found):
+            return bound
+        usage = cls(*found)
+        prompt = usage.input + usage.cache_write + usage.cache_read
+        most = bound.input + bound.cache_write + bound.cache_read + INPUT_SLACK
+        return usage if prompt <= most and usage.output <= bound.output else bound
 
     def cost(self, price: Price, *, batch: bool = False) -> float:
         """Dollars."""
@@ -54,12 +73,16 @@ class Usage:
         return dollars * (price.batch if batch else 1.0)
 
 
-def most(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
-    """Dollars that a request of these texts can cost: every byte a token, all written to the cache, a full answer."""
+def most_usage(texts: list[str], max_tokens: int) -> Usage:
+    """Tokens that a request of these texts can use: every byte a token, all written to the cache, a full answer."""
     tokens = sum(len(text.encode("utf-8", "surrogatepass")) + MARKUP for text in texts)
-    return Usage(output=max_tokens, cache_write=tokens).cost(
-        price.model_copy(update={"cache_write": max(1.0, price.cache_write)}), batch=batch
-    )
+    return Usage(output=max_tokens, cache_write=tokens)
+
+
+def most(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
+    """Dollars that it can cost, at the dearest of the kinds of prompt tokens."""
+    dearest = max(1.0, price.cache_write, price.cache_read)
+    return most_usage(texts, max_tokens).cost(price.model_copy(update={"cache_write": dearest}), batch=batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +98,10 @@ class Account:
 
 
 class Purse:
-    """The ledger `path` (JSON lines, appended and synced) and the budget over it. One process writes it."""
+    """The ledger `path` (JSON lines, appended and synced) and the budget over it. One process writes it.
+
+    Raises LedgerDamaged.
+    """
 
     def __init__(self, path: Path, budget: float | None = None) -> None:
         self.path = path
@@ -89,8 +115,8 @@ class Purse:
         self._open_dollars = 0.0
         self._changed = asyncio.Condition()
         self._in_flight = 0  # requests of this process, whose outcome may yet free some of the budget
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for row in read_rows(path):
+        private_folder(path.parent)
+        for row in _read_ledger(path):
             self._book(row)
 
     async def reserve(self, key: str, dollars: float, *, wait: bool = True) -> None:
@@ -178,13 +204,54 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
+def _read_ledger(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = read_rows(path)
+    except (ValueError, RecursionError):
+        rows = [{}]
+    for number, row in enumerate(rows, 1):
+        if not _is_row(row):
+            where = f"line {number} of " if row else ""
+            raise LedgerDamaged(f"{where}{path} is no row of a ledger; restore the file or start a new run")
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a row is one that a ledger's owner writes."""
+    if not isinstance(row, dict) or not isinstance(row.get("key"), str):
+        return False
+    event = row.get("event")
+    if not isinstance(event, str) or event not in _NUMBERS:
+        return False
+    values = [row.get(name) for name in _NUMBERS[event]]
+    return all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
+
+
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Appends JSON lines and waits until they are on disk; a torn last line before them is cut off."""
-    with open(path, "ab+") as file:
+    """Appends JSON lines and waits until they are on disk; a torn last line before them is cut off. The file is the
+    user's alone, and no link is followed to another."""
+    with open(path, "ab+", opener=private) as file:
         _cut_torn_line(file)
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def private(path: str, flags: int) -> int:
+    """An opener of files that only their owner may read."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(PermissionError):  # a file of another user, which this one was allowed to write
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def private_folder(path: Path) -> Path:
+    """Makes a folder, and those above it that lack, which only their owner may enter."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+    return path
 
 
 def _cut_torn_line(file: Any) -> None:

@@ -7,16 +7,16 @@ offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import anthropic
 import tenacity
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from rollout.answers import (
@@ -28,10 +28,29 @@ from rollout.answers import (
     TeacherStopped,
     answers_folder,
 )
-from rollout.purse import Account, BudgetSpent, Purse, Usage, most
-from rollout.teacher_config import REFERENCE, TeacherConfig
-from rollout.teacher_errors import FAULTS, LONGEST_WAIT, TORN, BrokenAnswer, passes, plain, refusal, retry_after
+from rollout.purse import Account, BudgetSpent, LedgerDamaged, Purse, Usage, most, most_usage
+from rollout.teacher_answer import Incoming, Message
+from rollout.teacher_config import API_URL, REFERENCE, TeacherConfig
+from rollout.teacher_connection import Bound, bounded, connect, proxy_of
+from rollout.teacher_errors import (
+    FAULTS,
+    LONGEST_WAIT,
+    SHORTEST_SECRET,
+    TORN,
+    AnswerTooLarge,
+    BrokenAnswer,
+    cause,
+    meaning,
+    passes,
+    plain,
+    refusal,
+    retry_after,
+    without_secret,
+)
+from rollout.teacher_keys import NO_KEY, find_key, permitted_key
 
+REST_SECONDS = 1.0
+"""For the end of a stream whose message is whole."""
 LEDGER_FILE = "costs.jsonl"
 """In a run folder: what its teacher has cost."""
 
@@ -82,23 +101,6 @@ async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> As
             task.cancel()
 
 
-class Received:
-    """What has come of an answer so far."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        """Tokens that are paid for even if no more comes: an upper bound, a byte of text counted as a token."""
-        self._bytes = 0
-
-    def note(self, event: Any) -> None:
-        """Takes an event of the stream into account."""
-        if event.type == "message_start":
-            self.usage = Usage.of(event.message.usage)
-        elif event.type == "content_block_delta" and self.usage is not None:
-            self._bytes += len(str(getattr(event.delta, "text", "")).encode("utf-8", "surrogatepass"))
-            self.usage = replace(self.usage, output=max(self.usage.output, self._bytes))
-
-
 class ApiTeacher:
     """Asks a server of the Messages API. One event loop drives it."""
 
@@ -110,13 +112,11 @@ class ApiTeacher:
         self._cache = AnswerCache(answers_folder(config))
         self._run = run or str(folder.resolve())
         self._note = note
-        self._secret = key
-        self._client = anthropic.AsyncAnthropic(
-            api_key=key.get_secret_value(),
-            base_url=config.url,
-            max_retries=config.sdk_retries,
-            timeout=config.timeout,
-        )
+        key = permitted_key(config, key)
+        self._secret = "" if key == NO_KEY else key.get_secret_value()
+        self._client = connect(config, key)
+        if not config.base_url and os.environ.get("ANTHROPIC_BASE_URL", API_URL).rstrip("/") != API_URL:
+            note(f"ANTHROPIC_BASE_URL is not read: {API_URL} is asked; teacher.base_url names another server")
         self._slots = asyncio.Semaphore(config.concurrency)
         self._asked: dict[str, asyncio.Lock] = {}
         self._first = asyncio.Lock()
@@ -127,7 +127,9 @@ class ApiTeacher:
             from rollout.batches import Batches
 
             api = self._client.messages.batches
-            self._batches = Batches(api, config, folder, self.purse, self._keep, self._call, self._refusal)
+            self._batches = Batches(
+                api, config, folder, self.purse, self._keep, self._call, self._refusal, self._redacted
+            )
 
     async def answer(self, request: TeacherRequest) -> Reply:
         """The answer, from the disk where it was ever paid for.
@@ -144,11 +146,11 @@ class ApiTeacher:
                     return await self._batches.answer(request, key, self._most(request))
                 return await self._ask(request, key)
             except BudgetSpent as error:
-                raise self._stop(str(error)) from None
+                raise self._stop(TeacherStopped(str(error))) from None
 
     def known(self, request: TeacherRequest) -> Reply | None:
         """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
-        reply = self._cache.get(request.key(self.config))
+        reply = self._cache.get(request.key(self.config), request.body(self.config))
         if reply is not None and reply.run == self._run:
             self.purse.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
         return reply
@@ -188,14 +190,15 @@ class ApiTeacher:
             if not reserved:
                 await self.purse.reserve(key, self._most(request))
                 reserved = True
-            received = Received()
+            incoming = Incoming(self._bound(request))
             try:
-                return await self._stream(request, received)
-            except Exception:
-                if received.usage is not None:  # half an answer is paid for too, and the next try is another request
+                return await self._stream(request, incoming)
+            except Exception as error:
+                too_large = isinstance(cause(error), AnswerTooLarge)
+                usage = self._bound(request) if too_large else incoming.paid()
+                if usage is not None:  # half an answer is paid for too, and the next try is another request
                     reserved = False
-                    usage = received.usage
-                    await self.purse.lose(key, usage, usage.cost(self._price), model=self.config.model)
+                    await self.purse.lose(key, usage, self._dollars(request, usage), model=self.config.model)
                 raise
 
         try:
@@ -208,45 +211,50 @@ class ApiTeacher:
             else:
                 await self.purse.abandon()
             raise
-        return await self._keep(request.body(self.config), key, message, began)
+        return await self._keep(request, key, message, began)
 
-    async def _stream(self, request: TeacherRequest, received: Received) -> Any:
+    async def _stream(self, request: TeacherRequest, incoming: Incoming) -> Message:
         """The whole message. Raises BrokenAnswer where the stream ends before it has said that it does."""
         body = request.body(self.config)
         # By a way of its own: not every version of the SDK, nor every model, knows a temperature.
         extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
-        ended = False
-        async with self._client.messages.stream(**body, extra_body=extra) as stream:
-            try:
-                async for event in stream:
-                    received.note(event)
-                    ended = ended or event.type == "message_stop"
-                message = await stream.get_final_message() if ended else None
-            except TORN as error:
-                raise BrokenAnswer(f"the answer broke off ({type(error).__name__}: {error})") from None
-        if message is None or message.stop_reason is None:
-            raise BrokenAnswer("the answer broke off before its end")
-        return message
+        with bounded(Bound.of_message(self.config.max_tokens)):
+            async with await self._client.messages.create(**body, stream=True, extra_body=extra) as stream:
+                try:
+                    events = aiter(stream)
+                    while not incoming.ended and (event := await anext(events, None)) is not None:
+                        incoming.take(event)
+                    await _read_to_end(events)
+                    return incoming.message()
+                except TORN as error:
+                    raise BrokenAnswer(f"the answer broke off ({type(error).__name__}: {error})") from None
 
-    async def _keep(self, body: Mapping[str, Any], key: str, message: Any, began: float, batch: bool = False) -> Reply:
+    async def _keep(
+        self, request: TeacherRequest, key: str, message: Message, began: float, batch: bool = False
+    ) -> Reply:
         """Stores an answer, then books it: a run that dies between the two books it when it finds it stored."""
-        usage = Usage.of(message.usage)
         now = time.time()
         reply = Reply(
             key=key,
-            text="".join(block.text for block in message.content if block.type == "text"),
-            stop_reason=str(message.stop_reason),
-            model=message.model,
-            usage=usage,
-            dollars=usage.cost(self._price, batch=batch),
+            text=self._redacted(message.text) if len(self._secret) >= SHORTEST_SECRET else message.text,
+            stop_reason=message.stop_reason,
+            model=self._redacted(message.model) or self.config.model,
+            usage=message.usage,
+            dollars=self._dollars(request, message.usage),
             batch=batch,
             created=round(now, 3),
             seconds=round(now - began, 3),
             run=self._run,
         )
-        self._cache.put(reply, body)
-        await self.purse.settle(key, usage, reply.dollars, model=reply.model, batch=batch)
+        self._cache.put(reply, request, self.config)
+        await self.purse.settle(key, reply.usage, reply.dollars, model=reply.model, batch=batch)
         return reply
+
+    def _bound(self, request: TeacherRequest) -> Usage:
+        return most_usage(request.texts, self.config.max_tokens)
+
+    def _dollars(self, request: TeacherRequest, usage: Usage) -> float:
+        return min(usage.cost(self._price, batch=self.config.batch), self._most(request))
 
     def _most(self, request: TeacherRequest) -> float:
         return most(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
@@ -278,52 +286,31 @@ class ApiTeacher:
             raise self._verdict(error) from None
 
     def _verdict(self, error: Exception) -> Exception:
-        """What an error that no more tries will mend means for the run."""
-        text = self._plain(error)
-        if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-            return self._stop(
-                f"{self.config.url} refuses the API key in {self.config.key_variable} ({text}); set one that is valid, "
-                "then --resume"
-            )
-        if isinstance(error, anthropic.NotFoundError):
-            return self._stop(f"{self.config.url} has no model {self.config.model} ({text}); correct teacher.model")
-        if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
-            return self._stop(f"the account at {self.config.url} has no credit ({text}); add some, then --resume")
-        if isinstance(error, anthropic.APIStatusError) and not passes(error):
-            return self._refusal(text)
-        return self._stop(
-            f"the teacher at {self.config.url} did not answer for {self.config.patience:.0f} s ({text}); all answers "
-            "so far are kept: --resume goes on when it is back, teacher.patience waits longer",
-            TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown,
-        )
+        return self._meaning(meaning(self.config, cause(error), self._plain(error)))
 
     def _refusal(self, text: str) -> Exception:
-        meaning = refusal(self.config, text)
-        return self._stop(str(meaning)) if isinstance(meaning, TeacherStopped) else meaning
+        return self._meaning(refusal(self.config, text))
 
-    def _stop(self, reason: str, kind: type[TeacherStopped] = TeacherStopped) -> TeacherStopped:
-        self._stopped = self._stopped or kind(reason)
+    def _meaning(self, found: RequestRefused | TeacherStopped) -> Exception:
+        return self._stop(found) if isinstance(found, TeacherStopped) else found
+
+    def _stop(self, found: TeacherStopped) -> TeacherStopped:
+        self._stopped = self._stopped or found
         return self._stopped
 
     def _plain(self, error: BaseException) -> str:
-        return plain(error, self._secret.get_secret_value())
+        return plain(cause(error), self._secret)
+
+    def _redacted(self, text: str) -> str:
+        return without_secret(text, self._secret)
 
 
-def find_key(config: TeacherConfig) -> SecretStr:
-    """The API key, from the environment or else from `env_file`. Raises TeacherStopped where there is none.
-
-    A server of one's own (`base_url`) may want none.
-    """
-    name = config.key_variable
-    key = os.environ.get(name) or dotenv_values(config.env_file).get(name)
-    if key:
-        return SecretStr(key)
-    if config.base_url:
-        return SecretStr("none")
-    raise TeacherStopped(
-        f"there is no API key: set {name} in the environment or in {config.env_file}, or use teacher.model=reference, "
-        "which works offline"
-    )
+async def _read_to_end(events: AsyncIterator[Any]) -> None:
+    """Reads what follows the end of a message, which is nothing: only a connection that was read out is used again."""
+    with contextlib.suppress(TimeoutError, anthropic.AnthropicError, AnswerTooLarge, *TORN):
+        async with asyncio.timeout(REST_SECONDS):
+            while await anext(events, None) is not None:
+                pass
 
 
 def open_teacher(
@@ -334,7 +321,8 @@ def open_teacher(
     note: Note = print,
     solve: Callable[[Any], str] | None = None,
 ) -> Teacher:
-    """The teacher that a configuration names. Raises TeacherStopped (no key) and ValueError (no price).
+    """The teacher that a configuration names. Raises TeacherStopped (no key, a damaged ledger) and ValueError (no
+    price).
 
     `solve` gives the reference solution of a problem; the offline teacher needs it.
     """
@@ -344,7 +332,25 @@ def open_teacher(
         if solve is None:
             raise ValueError("the reference teacher needs the problems' reference solutions: give `solve`")
         return ReferenceTeacher(config, solve)
-    return ApiTeacher(config, folder, key or find_key(config), run, note)
+    try:
+        return ApiTeacher(config, folder, key or find_key(config), run, note)
+    except LedgerDamaged as error:
+        raise TeacherStopped(str(error)) from None
+
+
+def check_start(config: TeacherConfig, folder: Path) -> None:
+    """Finds out, before anything is started, what a server's teacher could not begin with: its key, a proxy, or what an
+    earlier session has left in `folder`. Raises TeacherStopped."""
+    from rollout.batches import BATCHES_FILE, open_batches
+
+    find_key(config)
+    proxy_of(config)
+    try:
+        if (folder / LEDGER_FILE).exists():
+            Purse(folder / LEDGER_FILE)
+        open_batches(folder / BATCHES_FILE)
+    except LedgerDamaged as error:
+        raise TeacherStopped(str(error)) from None
 
 
 class TeacherStage:

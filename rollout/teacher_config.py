@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 REFERENCE = "reference"
 """Stands for the offline teacher, which writes worked traces of the problems' own reference solutions."""
 
 API_URL = "https://api.anthropic.com"
+ANTHROPIC_KEY = "ANTHROPIC_API_KEY"
+"""Variable of the key that only Anthropic's own host gets."""
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*/?)",
+    re.IGNORECASE | re.ASCII,
+)
+"""What may be an address: nothing that two readers of addresses could understand in two ways."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 Thought = Literal["brief", "worked"]
 
@@ -19,7 +31,7 @@ Thought = Literal["brief", "worked"]
 class Price(BaseModel):
     """What a model's tokens cost, in dollars a million."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     input: float = Field(ge=0)
     """Prompt tokens that no cache is concerned with."""
@@ -56,15 +68,19 @@ PRICES: dict[str, Price] = {
 class TeacherConfig(BaseModel):
     """Who writes the traces."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # An address or a key's variable that is refused may hold a password: no message repeats it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     model: str = REFERENCE
     """`reference` (offline, free), or a model's name as its Messages API knows it."""
     base_url: str = ""
     """Any server of the Messages API (a vLLM server, say), whose answers cost nothing unless `prices` names the model;
     "" is Anthropic's."""
-    key_variable: str = "ANTHROPIC_API_KEY"
-    """Variable of the environment, or of `env_file`, that holds the API key."""
+    key_variable: str = ANTHROPIC_KEY
+    """Variable of the environment, or of `env_file`, that holds the API key. ANTHROPIC_API_KEY goes to Anthropic's host
+    alone: another server gets a key only from another variable, by https or on this machine."""
     env_file: Path = Path(".env")
     """File of NAME=value lines that is looked into where the environment has no key."""
     max_tokens: int = Field(4096, ge=1)
@@ -87,14 +103,33 @@ class TeacherConfig(BaseModel):
     """Folder of answers that were paid for, shared by all runs; None: CRUCIBLE_CACHE, else ~/.cache/crucible."""
     sdk_retries: int = Field(2, ge=0)
     """Times that the SDK itself repeats a request that failed."""
-    patience: float = Field(900.0, ge=0)
+    patience: float = Field(900.0, ge=0, allow_inf_nan=True)
     """Seconds during which a request is tried again while the teacher is overloaded (429, 529) or down."""
     backoff: float = Field(1.0, gt=0)
     """Seconds before the first of those tries; doubled each time, up to a minute, with jitter."""
     timeout: float = Field(600.0, gt=0)
-    """Seconds that one try may take."""
+    """Seconds that one try may take, from sending to the answer's end."""
     thought: Thought | None = None
     """How the reference teacher reasons: brief (what is asked, in two lines) or worked (five steps); None is worked."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if not url:
+            return url
+        if "@" in url:
+            raise ValueError("an address holds no user or password; name the variable of a key in teacher.key_variable")
+        found = _ADDRESS.fullmatch(url)
+        if found is None or int(found["port"] or 1) not in range(1, 65536):
+            raise ValueError("it is no address of a server; give it as http(s)://HOST[:PORT][/PATH]")
+        return url
+
+    @field_validator("key_variable")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError("it is no name of a variable; put the key into one of the environment, and name that one")
+        return name
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> TeacherConfig:
@@ -108,6 +143,11 @@ class TeacherConfig(BaseModel):
                     )
         elif self.thought is not None:
             raise ValueError(f"thought has no effect on the model {self.model}: it is the reference teacher's")
+        if self.key_variable.startswith("ANTHROPIC_") and self.key_variable != ANTHROPIC_KEY and not self.is_anthropic:
+            raise ValueError(
+                f"{self.key_variable} is of Anthropic's own host, and {self.url} is another; give its key a variable "
+                "of its own and name that in teacher.key_variable"
+            )
         return self
 
     @property
@@ -116,15 +156,39 @@ class TeacherConfig(BaseModel):
         return self.base_url.rstrip("/") or API_URL
 
     @property
+    def is_anthropic(self) -> bool:
+        """Whether requests go to Anthropic's own host, by TLS."""
+        found = _ADDRESS.fullmatch(self.url)
+        where = (found["scheme"].lower(), found["host"].lower(), found["port"] or "443") if found else None
+        return where == ("https", "api.anthropic.com", "443")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read what is sent: TLS, or a server of this machine."""
+        found = _ADDRESS.fullmatch(self.url)
+        if found is None or found["scheme"].lower() == "https":
+            return found is not None
+        host = found["host"].strip("[]").lower()
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a key is sent: Anthropic's to Anthropic, another server's where it has a variable of its own."""
+        return self.is_anthropic or self.key_variable != ANTHROPIC_KEY
+
+    @property
     def price(self) -> Price:
         """Of `model`. Raises ValueError where the price is not known: no ledger could be kept."""
         known = {**PRICES, **self.prices}
         # The longest beginning wins, and the user's own table wins over the built-in one.
-        for table in (self.prices, {} if self.base_url else known):
+        for table in (self.prices, known if self.is_anthropic else {}):
             named = [name for name in table if self.model.startswith(name)]
             if named:
                 return table[max(named, key=len)]
-        if self.base_url:
+        if not self.is_anthropic:
             return FREE
         raise ValueError(
             f"the price of model {self.model} is not known; set teacher.prices, for example "

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 
+from problems.plain_text import one_line, shown
 from problems.problem import Problem, Verdict
 from verify.attacks.folder import KINDS, BadFolder, load
 from verify.attacks.run import Trial, trials
@@ -140,17 +141,19 @@ def show_probe(args: ProbeArgs) -> int:
         space = sandbox.zygote().report
     table = Table("feature", "here", "mend", title="What this machine gives the sandbox")
     for name, said in found.features.items():
-        table.add_row(name, said, MENDS[name] if is_missing(said) else "")
+        table.add_row(name, shown(said), MENDS[name] if is_missing(said) else "")
     table.add_row("root folder of its own", "yes" if space.get("root") else "no", "")
     table.add_row("bound on threads", "by the kernel" if space.get("threads") else "by watching", "")
     attempts = Table("attempt of the canary", "refused", "by", title="What was tried in a child")
     for name, refused in found.refused.items():
-        attempts.add_row(name, "yes" if refused else "[red]NO[/red]", DENIALS[name])
+        attempts.add_row(name, "yes" if refused else shown("NO", "red"), DENIALS[name])
     console = Console()
     console.print(table, attempts)
     enough = found.level >= args.config.min_isolation
     least = f"at least {args.config.min_isolation} is configured"
-    console.print(f"isolation level {found.level} ({least}): {'enough' if enough else '[red]too low[/red]'}")
+    console.print(
+        shown(f"isolation level {found.level} ({least}):"), shown("enough") if enough else shown("too low", "red")
+    )
     return 0 if enough else 1
 
 
@@ -242,14 +245,14 @@ def show_trials(done: Iterable[Trial]) -> int:
         counts[trial.program.kind] += 1
         failed += trial.fails
         verdict = trial.verdict
-        result = "[red]WON[/red]" if trial.won else "[red]REFUSED[/red]" if trial.refused else "ok"
+        result = shown("WON", "red") if trial.won else shown("REFUSED", "red") if trial.refused else shown("ok")
         tests = f"{verdict.tests_passed}/{verdict.tests_total}"
         row = (trial.program.name, trial.program.kind, str(verdict.status), tests, f"{trial.seconds:.2f}")
-        table.add_row(*row, ", ".join(trial.traces), result)
+        table.add_row(*map(shown, row), shown(", ".join(trial.traces)), result)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    console.print(f"{said}; the sandbox failed at {failed or 'none'} of them")
+    console.print(shown(f"{said}; the sandbox failed at {failed or 'none'} of them"))
     return 1 if failed else 0
 
 
@@ -272,7 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return command(tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}"))
     except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:
-        print(f"crucible verify {argv[0]}: {error}", file=sys.stderr)
+        print(f"crucible verify {argv[0]}: {one_line(error)}", file=sys.stderr)
         return 2
 
 

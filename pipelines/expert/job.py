@@ -34,6 +34,7 @@ from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write
 from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.statistics import Difference
 from pipelines.traces import write_traces
+from problems.plain_text import shown
 from problems.problem import Problem, Split
 from problems.questions import QuestionsConfig
 from rollout.policy import PolicyVersion
@@ -75,7 +76,7 @@ def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        console.print(f"{RUN_FOLDER_LINE}{folder.location}", soft_wrap=True)
+        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
         # Data sets are read, and few-shot examples drawn, once for all.
         prompt = with_questions(config.asking(config.focus), console).prompt
         config = config.model_copy(update={"prompt": prompt})
@@ -260,7 +261,7 @@ class _Job:
     # --- records
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        self._console.print(shown(line), soft_wrap=True)
         self._folder.log(line)
 
     def _tell(self, row: Mapping[str, Any]) -> None:

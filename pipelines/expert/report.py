@@ -14,6 +14,7 @@ from pipelines.report.figures import BLUE, RED, TEAL, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Difference, Estimate
+from problems.plain_text import shown
 
 SIDES = ("focus", "general")
 COLOURS = {"focus": BLUE, "general": TEAL}
@@ -24,7 +25,7 @@ def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> N
     console.print(_iterations(results))
     console.print(_test(results))
     for line in sentences(results):
-        console.print(line, soft_wrap=True)
+        console.print(shown(line), soft_wrap=True)
     folder.write_report(render(results, folder))
 
 
@@ -104,10 +105,12 @@ def _iterations(results: Mapping[str, Any]) -> Table:
     )
     for row in results["iterations"]:
         cells: Sequence[str] = [text for s in SIDES for text in (_percent(row["val"][s]), _change(row["change"][s]))]
-        fate = "" if row["accepted"] else f"[red]rolled back: {' and '.join(row['fallen'])} fell"
+        fate = shown("" if row["accepted"] else f"rolled back: {' and '.join(row['fallen'])} fell", "red")
         kept = " best" if row["name"] == results["best"] else ""
         learnt = row["learnt"]
-        table.add_row(row["name"].rpartition("-")[2] + kept, str(learnt["focus"]), str(learnt["replay"]), *cells, fate)
+        table.add_row(
+            shown(row["name"].rpartition("-")[2] + kept), str(learnt["focus"]), str(learnt["replay"]), *cells, fate,
+        )  # fmt: skip
     return table
 
 
@@ -116,11 +119,11 @@ def _test(results: Mapping[str, Any]) -> Table:
     tests = results["test"]
     table.add_column("")
     for name in tests:
-        table.add_column(name, justify="right")
+        table.add_column(shown(name), justify="right")
     for side in SIDES:
         table.add_row(side, *(_share(found[side]["pass_at_1"]) for found in tests.values()), style="bold")
         for family in tests["start"][side]["families"]:
-            table.add_row(f"  {family}", *(_share(found[side]["families"][family]) for found in tests.values()))
+            table.add_row(shown(f"  {family}"), *(_share(found[side]["families"][family]) for found in tests.values()))
     return table
 
 

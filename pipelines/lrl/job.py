@@ -34,6 +34,7 @@ from pipelines.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.pupil import Pupil
 from pipelines.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.session import default_name, resolve_model, with_model_prompt
+from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.answers import TeacherRequest
 from rollout.policy import PolicyVersion
@@ -105,7 +106,7 @@ def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
         raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        console.print(f"run folder: {folder.path}")
+        console.print(shown(f"run folder: {folder.path}"))
         rank, tokens = config.transfer.lora_r, config.max_tokens
         with Pupil(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
             results = learn(config, folder, pupil, console)
@@ -336,7 +337,7 @@ class _Job:
         self._keep()
         self._folder.append_metrics({"kind": "lrl", "name": name, **found})
         said = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
-        self._console.print(f"{name}: {said}")
+        self._console.print(shown(f"{name}: {said}"))
 
     def _keep(self) -> None:
         """Writes the state last: what it does not tell of is done again, from answers that are on disk."""

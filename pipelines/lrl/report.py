@@ -16,6 +16,7 @@ from pipelines.lrl.scores import ANSWERED, UNSCORED, text
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
+from problems.plain_text import shown
 from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
@@ -200,7 +201,8 @@ def _scores(stages: Mapping[str, Any]) -> Table:
         none = sum(stage["confusion"][gold]["none"] for gold in LABELS)
         told = f" ({', '.join(f'{n} {s}' for s, n in silent.items())})" if silent else ""
         table.add_row(
-            name, text(stage["accuracy"]), text(stage["balanced_accuracy"]), constant, verdict(stage), f"{none}{told}",
+            shown(name), text(stage["accuracy"]), text(stage["balanced_accuracy"]), shown(constant), verdict(stage),
+            shown(f"{none}{told}"),
             str(unscored),
         )  # fmt: skip
     return table
@@ -213,7 +215,7 @@ def _confusion(stages: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="left" if not name else "right")
     for name, stage in stages.items():
         cells = [str(stage["confusion"][gold][said]) for gold in LABELS for said in (*LABELS, "none")]
-        table.add_row(name, *cells, *(text(stage["recall"][gold]) for gold in LABELS))
+        table.add_row(shown(name), *cells, *(text(stage["recall"][gold]) for gold in LABELS))
     return table
 
 
@@ -223,7 +225,7 @@ def _comparisons(comparisons: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="left" if not name else "right")
     for name, found in comparisons.items():
         if found is not None:
-            table.add_row(name, _change(found), str(found["gained"]), str(found["lost"]), f"{found['p']:.3g}")
+            table.add_row(shown(name), _change(found), str(found["gained"]), str(found["lost"]), f"{found['p']:.3g}")
     return table
 
 

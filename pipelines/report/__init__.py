@@ -22,6 +22,7 @@ from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
 from pipelines.report.sheet import as_script, environment
 from pipelines.run_folder import RunFolder, RunFolderError
+from problems.plain_text import one_line, plain_text
 from rollout.purse import read_rows
 
 OWN_PAGES = ("expert", "lrl", "undo")
@@ -103,9 +104,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         with RunFolder.open(argv[0]) as folder:
             write_report(folder)
-            print(f"{folder}/report.html")
+            print(plain_text(f"{folder}/report.html"))
     except RunFolderError as error:
-        print(f"crucible: {error}", file=sys.stderr)
+        print(f"crucible: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

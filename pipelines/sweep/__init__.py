@@ -43,6 +43,7 @@ from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Setting, Trial, read_trial, settings_of, write_table
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.sweep.trial import TRIALS, Fleet, run_trial
+from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from train import checkpoint
 
@@ -68,7 +69,7 @@ def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Set
     path = config.runs / config.name
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        console.print(f"sweep folder: {folder.path}")
+        console.print(shown(f"sweep folder: {folder.path}"))
         with ray_session(config.grpo.address or None), _fleet(config, axes, model, console) as (session, fleet):
             _measure_start(config, folder, session, model, console)
             finished = _tune(config, axes, folder, fleet, session, console, resume)
@@ -165,7 +166,7 @@ def _measure_best(
     comparison = compare(*measured)
     folder.append_metrics(comparison)
     split = grpo.evaluation.split
-    console.print(f"best setting on the {split} split: {verdict_line(comparison['pass_at_1'])}")
+    console.print(shown(f"best setting on the {split} split: {verdict_line(comparison['pass_at_1'])}"))
 
 
 def _on_split(config: SweepConfig, split: str) -> Any:
@@ -308,7 +309,7 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
         steps = "/".join(str(trial.steps) for trial in setting.trials)
         scores = [trial.score(config.report_every) for trial in setting.trials if trial.pass_rates]
         table.add_row(
-            setting.name,
+            shown(setting.name),
             f"{setting.finished} of {len(setting.trials)}",
             steps,
             str(setting.val) if setting.val else "stopped",
@@ -318,16 +319,21 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
     console.print(table)
     for trial in (trial for setting in settings for trial in setting.trials if trial.missing):
         console.print(
-            f"[yellow]trial {trial.id} ({trial.setting}, seed {trial.seed}): {trial.missing} problems of its "
-            "evaluations have no verdict and are left out"
+            shown(
+                f"trial {trial.id} ({trial.setting}, seed {trial.seed}): {trial.missing} problems of its "
+                "evaluations have no verdict and are left out",
+                "yellow",
+            )
         )
     failed = [trial for setting in settings for trial in setting.trials if trial.status == "failed"]
     for trial in failed:
-        console.print(f"[red]trial {trial.id} ({trial.setting}, seed {trial.seed}) failed: {trial.error}")
+        console.print(shown(f"trial {trial.id} ({trial.setting}, seed {trial.seed}) failed: {trial.error}", "red"))
     folder = config.runs / config.name
     if settings and settings[0].val is not None:
-        console.print(f"best setting: {settings[0].name}; train with it: crucible grpo --config {folder / 'best.yaml'}")
-    console.print(f"table: {folder / 'results.parquet'}   report: {folder / 'report.html'}")
+        console.print(
+            shown(f"best setting: {settings[0].name}; train with it: crucible grpo --config {folder / 'best.yaml'}")
+        )
+    console.print(shown(f"table: {folder / 'results.parquet'}   report: {folder / 'report.html'}"))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -350,5 +356,5 @@ def main(argv: Sequence[str]) -> int:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted; `crucible sweep --resume FOLDER` goes on with every trial where it stood") and 130
-    console.print(f"[dim]{time.monotonic() - began:.0f} s")
+    console.print(shown(f"{time.monotonic() - began:.0f} s", "dim"))
     return 0 if any(setting.val is not None for setting in settings) else 1

@@ -8,6 +8,8 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from problems.plain_text import shown
+
 
 class Watch(Callback):
     """Ray Tune's callback: a progress bar of all trials' steps, a line for each trial that ends."""
@@ -25,7 +27,12 @@ class Watch(Callback):
         return {**self.__dict__, "_console": None, "_engines": [], "_progress": None}
 
     def __enter__(self) -> Watch:
-        columns = (TextColumn("trials' steps"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("trials' steps"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
         self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
         self._task = self._progress.add_task("", total=None, note="")
         self._progress.__enter__()
@@ -50,12 +57,14 @@ class Watch(Callback):
         last = trial.last_result or {}
         value = last.get("val_pass_at_1")
         came = f"val pass@1 {value:.1%}" if value is not None else f"stopped, score {last.get('score', 0.0):.1%}"
-        self._console.print(f"trial {trial.trial_id}: {came} after {last.get('step', 0)} steps  {_setting(trial)}")
+        self._console.print(
+            shown(f"trial {trial.trial_id}: {came} after {last.get('step', 0)} steps  {_setting(trial)}")
+        )
         self._free(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
-        self._console.print(f"[red]trial {trial.trial_id} failed  {_setting(trial)}")
+        self._console.print(shown(f"trial {trial.trial_id} failed  {_setting(trial)}", "red"))
         self._free(trial.trial_id)
 
     def _free(self, trial: str) -> None:

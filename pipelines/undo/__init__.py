@@ -12,6 +12,7 @@ from cluster.hardware import NoRoom
 from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.run_folder import RunFolderError
 from pipelines.undo.config import UndoConfig
+from problems.plain_text import shown
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,5 +35,5 @@ def main(argv: Sequence[str]) -> int:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130
-    console.print(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html")
+    console.print(shown(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"))
     return 0

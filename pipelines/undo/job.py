@@ -36,6 +36,7 @@ from pipelines.undo.config import Hint, UndoConfig
 from pipelines.undo.hub import PushFailed, push
 from pipelines.undo.report import report
 from pipelines.undo.words import Mistake
+from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
 from problems.stream import ProblemStream
 from rollout.answers import TeacherRequest
@@ -132,7 +133,7 @@ def run(config: UndoConfig, console: Console, resume: bool = False) -> Outcome:
         raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
     opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
     with opened as folder:
-        console.print(f"run folder: {folder.path}")
+        console.print(shown(f"run folder: {folder.path}"))
         rank, tokens = config.transfer.lora_r, config.max_tokens
         with Pupil(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
             results = teach(config, folder, pupil, console)
@@ -349,7 +350,7 @@ class _Job:
         except PushFailed as error:
             self._hub[folder.name] = f"failed: {error}"
             self._folder.log(f"push failed: {error}")
-            self._console.print(f"[yellow]not pushed: {error}; --resume tries again")
+            self._console.print(shown(f"not pushed: {error}; --resume tries again", "yellow"))
             return
         append_rows(pushed, [{"name": folder.name, "repo": config.hub_repo, "url": url}])
         self._hub[folder.name] = url
@@ -363,7 +364,7 @@ class _Job:
         if row["name"] not in known:
             self._folder.append_metrics({"kind": "undo", **row})
         val, train = row["val"]["value"], row["train"]["value"]
-        self._console.print(f"{row['name']}: {row['taught']} taught, validation {val:.1%}, training {train:.1%}")
+        self._console.print(shown(f"{row['name']}: {row['taught']} taught, validation {val:.1%}, training {train:.1%}"))
 
     def _finish(
         self, done: Sequence[Mapping[str, Any]], policies: Mapping[str, PolicyVersion], best: str, stopped: str

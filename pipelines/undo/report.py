@@ -13,6 +13,7 @@ from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blan
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Estimate
+from problems.plain_text import shown
 from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
@@ -119,8 +120,8 @@ def _iterations(results: Mapping[str, Any]) -> Table:
     for row in results["iterations"]:
         solved = ", ".join(f"{hint} {count}" for hint, count in row["solved_with"].items())
         table.add_row(
-            row["name"], str(row["asked"]), solved, str(row["dropped"]), str(row["taught"]), _share(row["train"]),
-            _share(row["val"]),
+            shown(row["name"]), str(row["asked"]), shown(solved), str(row["dropped"]), str(row["taught"]),
+            _share(row["train"]), _share(row["val"]),
         )  # fmt: skip
     return table
 
@@ -131,12 +132,13 @@ def _test(results: Mapping[str, Any]) -> Table:
     table.add_column("")
     for name in tests:
         kept = ", kept" if name == results["best"] else ""
-        table.add_column(LABELS.get(name, name) + kept, justify="right")
+        table.add_column(shown(LABELS.get(name, name) + kept), justify="right")
     table.add_row("pass@1", *(_share(row["pass_at_1"]) for row in tests.values()), style="bold")
     for family in next(iter(tests.values()))["families"]:
         cells = [row["families"][family] for row in tests.values()]
         table.add_row(
-            f"  {family}", *(f"{100 * c['value']:.1f} % [{100 * c['low']:.1f}, {100 * c['high']:.1f}]" for c in cells)
+            shown(f"  {family}"),
+            *(f"{100 * c['value']:.1f} % [{100 * c['low']:.1f}, {100 * c['high']:.1f}]" for c in cells),
         )
     for status in ("unparsed", "truncated", "infrastructure"):
         table.add_row(status, *(f"{100 * row['statuses'].get(status, 0):.1f} %" for row in tests.values()), style="dim")

@@ -34,7 +34,13 @@ ASKED = 12
 
 
 def start(*arguments, **more):
-    environment = {**os.environ, "COLUMNS": "200", "ANTHROPIC_API_KEY": SECRET, **more.pop("environment", {})}
+    environment = {
+        **os.environ,
+        "COLUMNS": "200",
+        "ANTHROPIC_API_KEY": SECRET,
+        "TEACHER_KEY": SECRET,
+        **more.pop("environment", {}),
+    }
     environment.pop("RAY_ADDRESS", None)
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
     return subprocess.Popen(
@@ -55,7 +61,8 @@ def rows(folder, name="traces"):
 
 
 def at(front, tmp_path, name="run", **settings):
-    settings = {"model": "tiny", "base_url": front.url, "cache": tmp_path / "cache", "backoff": 0.05} | settings
+    settings = {"model": "tiny", "base_url": front.url, "cache": tmp_path / "cache", "backoff": 0.05,
+                "key_variable": "TEACHER_KEY"} | settings  # fmt: skip
     options = [f"--teacher.{key.replace('_', '-')}={value}" for key, value in settings.items()]
     return ["distil", "--runs", tmp_path, "--name", name, *SAME, *options]
 

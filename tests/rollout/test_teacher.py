@@ -19,7 +19,8 @@ PRICE = Price(input=1000, output=5000)
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-of-anthropic-alone")
+    monkeypatch.setenv("TEACHER_KEY", SECRET)
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def make(tmp_path):
     def make(url, folder="run", **settings):
         settings = {
             "model": "tiny",
+            "key_variable": "TEACHER_KEY",
             "max_tokens": 16,
             "backoff": 0.05,
             "sdk_retries": 0,
@@ -184,7 +186,7 @@ def test_a_refused_key_ends_the_run_at_once_and_is_never_told(make, tmp_path):
             json.dumps({"error": {"type": "authentication_error", "message": f"bad {SECRET}"}}).encode(),
         )
         found = answers(make(front.url, concurrency=1), *"abcdef")
-        assert all(a.stopped and "ANTHROPIC_API_KEY" in a.error for a in found)
+        assert all(a.stopped and "TEACHER_KEY" in a.error for a in found)
         assert len(front.asked()) == 1
         assert SECRET in front.seen[0][3]["authorization"]
         front.script.clear()
@@ -195,9 +197,9 @@ def test_a_refused_key_ends_the_run_at_once_and_is_never_told(make, tmp_path):
 
 
 def test_a_real_server_refuses_a_key_that_is_not_its_own(make, messages_url, monkeypatch):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-another")
+    monkeypatch.setenv("TEACHER_KEY", "sk-another")
     (answered,) = answers(make(messages_url), "a")
-    assert answered.stopped and "refuses the API key in ANTHROPIC_API_KEY" in answered.error
+    assert answered.stopped and "refuses the API key in TEACHER_KEY" in answered.error
 
 
 # --- a teacher that is down
@@ -360,8 +362,8 @@ def test_a_request_that_is_refused_for_what_it_says_stops_no_other(text, make):
 @pytest.mark.parametrize(
     ("answer", "fix"),
     [
-        (busy(401, "authentication_error"), "ANTHROPIC_API_KEY"),
-        (busy(403, "permission_error"), "ANTHROPIC_API_KEY"),
+        (busy(401, "authentication_error"), "TEACHER_KEY"),
+        (busy(403, "permission_error"), "TEACHER_KEY"),
         (busy(404, "not_found_error"), "teacher.model"),
         (busy(402, "billing_error"), "credit"),
     ],
