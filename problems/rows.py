@@ -22,13 +22,11 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from problems import cells, tables
+from problems import arrow_files, cells, tables
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
 _WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
 _POINTER = b"version https://git-lfs"
-_BATCH = 256
-"""Rows that are unpacked at once from files by column."""
 
 
 class SourceError(ValueError):
@@ -191,48 +189,13 @@ def _delimiter(path: Path, header: str) -> str:
     return next((sign for sign in ",;\t|" if sign in header), ",")
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _read_columns(path: Path) -> Iterator[Row]:
+    """Parquet, Arrow's stream format, as `save_to_disk` writes it, and its file format (Feather)."""
     try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not a Parquet file ({error})") from None
-    yield from _rows_of_batches(table.iter_batches(batch_size=_BATCH), path)
-
-
-def _read_arrow(path: Path) -> Iterator[Row]:
-    """Arrow's stream format, as `save_to_disk` writes it, or its file format (Feather)."""
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(path)) as file:
-            try:
-                batches = iter(pa.ipc.open_stream(file))
-            except pa.ArrowInvalid:
-                table = pa.ipc.open_file(file)
-                batches = (table.get_batch(i) for i in range(table.num_record_batches))
-            yield from _rows_of_batches(batches, path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not an Arrow file ({' '.join(str(error).split())})") from None
-
-
-def _rows_of_batches(batches: Iterator[Any], path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-
-    number = 0
-    while True:
-        try:
-            batch = next(batches, None)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path}: damaged behind row {number} ({error})") from None
-        if batch is None:
-            return
-        for start in range(0, batch.num_rows, _BATCH):
-            for values in batch.slice(start, _BATCH).to_pylist():
-                number += 1
-                yield Row(values, str(path), number)
+        for number, (values, error) in enumerate(arrow_files.read_rows(path), start=1):
+            yield Row(values, str(path), number, error)
+    except arrow_files.ArrowFileError as error:
+        raise SourceError(str(error)) from None
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -241,9 +204,9 @@ _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".json": _read_json,
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".parquet": _read_parquet,
-    ".arrow": _read_arrow,
-    ".feather": _read_arrow,
+    ".parquet": _read_columns,
+    ".arrow": _read_columns,
+    ".feather": _read_columns,
 }
 
 
