@@ -32,6 +32,8 @@ _AT_ONCE = 2**30
 _NESTED_VALUES = 2**27
 _ROWS = 2**20
 """Rows that a file may have however small it is; more must have a byte each."""
+_CELLS, _CELLS_A_BYTE = 2**25, 16
+"""Cells that a file may have however small it is, and more for each byte: empty ones take no place in it."""
 _DEEPEST = 32
 _EXTENSION = b"ARROW:extension:name"
 
@@ -155,7 +157,7 @@ def _one_line(path: Path, what: str) -> Iterator[None]:
 def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    with _one_line(path, "is not a Parquet file, or a damaged one"), path.open("rb") as file:
+    with _one_line(path, "not a Parquet file, or a damaged one"), path.open("rb") as file:
         layout = parquet_pages.layout(file)
         _refuse_extensions(path, layout.arrow_schema)
         _refuse_bombs(path, layout)
@@ -176,6 +178,8 @@ def _refuse_bombs(path: Path, layout: parquet_pages.Layout) -> None:
         why = f"its pages unpack to {_mib(unpacked)}, {unpacked // layout.size:,} times its size"
     elif rows > max(_ROWS, layout.size):
         why = f"it says that it has {rows:,} rows, in {layout.size:,} bytes"
+    elif rows * layout.columns > _CELLS + _CELLS_A_BYTE * layout.size:
+        why = f"it says that it has {rows:,} rows of {layout.columns:,} columns, in {layout.size:,} bytes"
     elif layout.depth > 3 * _DEEPEST:
         why = f"its columns are {layout.depth} levels deep"
     elif any(group.rows < 0 for group in layout.groups):
@@ -198,7 +202,7 @@ def _arrow(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch
     """Arrow's stream format, as `save_to_disk` writes it, or its file format (Feather)."""
     import pyarrow as pa
 
-    with _one_line(path, "is not an Arrow file, or a damaged one"), pa.memory_map(str(path)) as file:
+    with _one_line(path, "not an Arrow file, or a damaged one"), pa.memory_map(str(path)) as file:
         data = memoryview(file.read_buffer())
         found = arrow_messages.messages(data)
         for schema in found.schemas:
@@ -218,8 +222,11 @@ def _arrow(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch
         for batch in batches:
             batch.validate(full=True)
             rows += batch.num_rows
-            if rows > max(_ROWS, len(data)):
-                raise ArrowFileError(f"{path}: it says that it has {rows:,} rows, in {len(data):,} bytes")
+            if rows > max(_ROWS, len(data)) or rows * batch.num_columns > _CELLS + _CELLS_A_BYTE * len(data):
+                raise ArrowFileError(
+                    f"{path}: it says that it has {rows:,} rows of {batch.num_columns:,} columns, in {len(data):,} "
+                    "bytes"
+                )
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 part = batch.slice(start, _BATCH_ROWS)
                 yield part if columns is None else part.select([n for n in columns if n in batch.schema.names])

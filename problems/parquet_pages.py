@@ -55,6 +55,7 @@ class Layout:
 
     size: int
     """Bytes of the file."""
+    columns: int
     depth: int
     """Levels of its schema."""
     arrow_schema: bytes
@@ -86,7 +87,7 @@ def _layout(file: BinaryIO) -> Layout:
     footer = Reader(_at(file, size - 8 - length, length)).struct()
     leaves, depth = _schema(footer[2])
     groups = tuple(_group(file, size, group, leaves) for group in _list(footer.get(4, [])))
-    return Layout(size, depth, _stored_schema(footer), groups)
+    return Layout(size, len(leaves), depth, _stored_schema(footer), groups)
 
 
 def _at(file: BinaryIO, place: int, length: int) -> bytes:
