@@ -94,6 +94,11 @@ def _row(batch: pa.RecordBatch) -> tuple[dict[str, Any], str]:
         return {}, f"a cell of this row cannot be read: {one_line(error, 200)}"
 
 
+def check_schema(path: Path) -> None:
+    """Raises ArrowFileError for a file that is not read, by what comes before its first row."""
+    next(_parquet(path, None) if path.suffix.lower() == ".parquet" else _arrow(path, None), None)
+
+
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """The columns of `schema` that a file has, whole. Raises ArrowFileError where one is of another type."""
     import pyarrow as pa

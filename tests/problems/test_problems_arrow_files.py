@@ -1,19 +1,15 @@
 """Parquet and Arrow files of strangers: no value of theirs becomes code, and memory is bounded before it is taken."""
 
 import datetime
-import resource
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from problems import arrow_files, arrow_messages, parquet_pages
-from problems.arrow_files import ArrowFileError, read_batches, read_rows, read_table
-from problems.thrift import Reader, ThriftError
+from problems import arrow_files
+from problems.arrow_files import ArrowFileError, read_batches, read_rows
 
 MIB = 2**20
 EXTENSION = {"ARROW:extension:name": "ray.data.arrow_pickled_object", "ARROW:extension:metadata": ""}
