@@ -54,8 +54,8 @@ def check_adapter_config(config: Mapping[str, Any], source: str) -> None:
         plain = value.lower() if name == "init_lora_weights" and isinstance(value, str) else value
         if (known is not None and not any(plain is one or plain == one for one in known)) or (known is None and value):
             raise ValueError(
-                f"{source} has {one_line(name, 60)} {one_line(repr(value), 200)} in its adapter_config.json, which is not "
-                "supported; give a plain LoRA adapter (peft can convert or merge this one)"
+                f"{source} has {one_line(name, 60)} {one_line(repr(value), 200)} in its adapter_config.json, which is "
+                "not supported; give a plain LoRA adapter (peft can convert or merge this one)"
             )
     for name in ("r", "lora_alpha"):
         value = config.get(name, 8)

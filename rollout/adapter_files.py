@@ -1,4 +1,4 @@
-"""The files of an adapter's folder, which may be anybody's: read within bounds, and looked at before anything uses them.
+"""The files of an adapter's folder, which may be anybody's: read within bounds, and checked before they are used.
 
 A safetensors file is eight bytes with the length of a header, the header (JSON: dtype, shape and place of each tensor)
 and the tensors' bytes, one behind the other.
