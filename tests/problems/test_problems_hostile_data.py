@@ -99,7 +99,7 @@ def test_keys_that_share_a_hash_are_refused_and_not_compared_each_with_each():
 TEMPLATES = [
     "{{ problem.hidden_tests }}", "{{ problem.params }}", "{{ problem.public_examples }}", "{{ 'x' * 10**10 }}",
     "{% for i in range(10**9) %}x{% endfor %}", "{{ '{:>999999999}'.format(1) }}", "{{ '%999999999d' % 1 }}",
-    "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "{{ 2 ** 10**9 }}",
+    "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "{{ 2 ** (10**9) }}",
     "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "{{ ''.__class__.__mro__ }}", "{{ 'x'|center(10**9) }}",
     "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
     "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
