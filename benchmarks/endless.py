@@ -8,10 +8,12 @@ from pathlib import Path
 
 def endless_model(source: str, target: Path) -> Path:
     """A copy of the model (or a random one) whose end token is its padding token, which it never writes."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+
+    from rollout.model_files import NO_CODE, load_tokenizer
 
     if source:
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(source, **NO_CODE), load_tokenizer(source)
     else:
         model, tokenizer = random_model()
     tokenizer.eos_token = tokenizer.pad_token

@@ -120,13 +120,12 @@ def show(task: Task, results: dict[str, dict]) -> None:
 
 def make_prompts(task: Task) -> list[tuple]:
     """(problem, text, token ids) of as many problems as all steps need, in the product's own words."""
-    from transformers import AutoTokenizer
-
     from problems.config import ProblemsConfig
     from problems.stream import ProblemStream
+    from rollout.model_files import load_tokenizer
     from rollout.prompts import PromptBuilder, PromptConfig
 
-    builder = PromptBuilder(AutoTokenizer.from_pretrained(task.model), PromptConfig(examples=1))
+    builder = PromptBuilder(load_tokenizer(task.model), PromptConfig(examples=1))
     problems = ProblemStream(ProblemsConfig(), "train").range(0, task.prompts * (task.steps + WARM))
     return [(p, prompt.text, prompt.ids) for p in problems for prompt in [builder.build(p)]]
 
@@ -241,12 +240,14 @@ def _trl(task: Task, vllm: bool, micro_batches: int) -> dict:
     import datasets
     import torch
     from peft import LoraConfig
-    from transformers import AutoTokenizer, TrainerCallback
+    from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
+
+    from rollout.model_files import load_tokenizer
 
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    tokenizer = AutoTokenizer.from_pretrained(task.model, padding_side="left")
+    tokenizer = load_tokenizer(task.model, padding_side="left")
     prompts = make_prompts(task)
     for _, text, ids in prompts[:4]:
         assert tokenizer(text)["input_ids"] == list(ids), "TRL would be asked in other tokens"

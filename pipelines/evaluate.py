@@ -31,11 +31,12 @@ from pipelines.session import (
 from pipelines.statistics import NEEDED, Difference
 from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
-from rollout.adapter_config import check_adapter_config, largest_rank
+from rollout.adapter_config import check_adapter_config, check_adapter_shapes, largest_rank
+from rollout.adapter_files import tensors_of
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
 from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
-from rollout.policy import PolicyVersion, Publication
+from rollout.policy import ADAPTER_FILES, PolicyVersion, Publication
 from train import checkpoint
 from train.config import TrainConfig
 
@@ -247,8 +248,12 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
         policy = PolicyVersion.read(folder, run=run, number=0)
     except FileNotFoundError as error:
         raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"adapter {path}: {error}") from None
     try:
         check_adapter_config(policy.lora_config, f"adapter {path}")
+        shapes = {name: tensor["shape"] for name, tensor in tensors_of(policy.weights)[0].items()}
+        check_adapter_shapes(policy.lora_config, shapes, f"adapter {path}")
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if model:
@@ -293,8 +298,9 @@ def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
         raise ConfigError(str(error)) from None
     if found != told["fingerprint"]:
         raise ConfigError(
-            f"adapter {adapter} was trained on base model {told['model']} ({told['fingerprint']}), and {model} is "
-            f"another one ({found}); give the model that it was trained on, or another adapter"
+            f"adapter {adapter} was trained on base model {one_line(told.get('model'), 100)} "
+            f"({one_line(told['fingerprint'], 40)}), and {model} is another one ({found}); give the model that it was "
+            "trained on, or another adapter"
         )
 
 
@@ -305,7 +311,8 @@ def _brought(path: str) -> Path:
         if url is None:
             return Path(path).expanduser()
         storage, folder = Storage(url), Path(tempfile.mkdtemp(prefix="crucible-"))
-        storage.download([name for name in storage.names() if name.endswith((".json", ".safetensors"))], folder)
+        wanted = {f"{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
+        storage.download([name for name in storage.names() if name in wanted], folder)
     except StorageError as error:
         raise ConfigError(str(error)) from None
     return folder
@@ -314,7 +321,7 @@ def _brought(path: str) -> Path:
 def run(config: EvaluateConfig, console: Console) -> Evaluation:
     """The whole of `crucible evaluate`."""
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
     name = config.name or default_name("evaluate", model)

@@ -84,7 +84,7 @@ class Outcome:
 def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
     """Evaluates, trains, evaluates again, and writes the report; or goes on where the run folder stands."""
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     if not config.name:
         config = config.model_copy(update={"name": default_name("grpo", model)})
     config = with_questions(config, console)

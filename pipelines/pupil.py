@@ -20,6 +20,7 @@ from pipelines.session import Session, open_session, wait_for_engines
 from problems.problem import Problem
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
+from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 
@@ -102,13 +103,12 @@ class Pupil:
         initial: PolicyVersion | None,
     ) -> PolicyVersion:
         import torch
-        from transformers import AutoTokenizer
 
         from train.learner import load_base
         from train.pretrain import Row
         from train.transfer import transfer
 
-        builder = PromptBuilder(AutoTokenizer.from_pretrained(self._model), prompt)
+        builder = PromptBuilder(load_tokenizer(self._model), prompt)
         rows = [Row(builder.build(problem).ids, builder.encode_completion(text)) for problem, text in pairs]
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         base = load_base(self._model, settings.adapter, device).to(device)

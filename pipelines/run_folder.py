@@ -36,6 +36,7 @@ from pydantic import BaseModel
 from cluster.storage import CheckpointStore
 from pipelines.place import Place, RunFolderError
 from pipelines.samples import SAMPLE_SCHEMA
+from problems.arrow_files import ArrowFileError, read_table
 from problems.plain_text import one_line
 from rollout.policy import PolicyVersion
 from train.checkpoint import HEAD
@@ -203,12 +204,17 @@ class RunFolder:
         return path
 
     def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
-        """The samples of all files whose name matches, in the order of the names; `columns` None for all."""
+        """The samples of all files whose name matches, in the order of the names; `columns` None for all.
+
+        Raises RunFolderError for a file that is damaged, or of other types.
+        """
         files = sorted((self.path / "samples").glob(f"{name}.parquet"))
-        wanted = list(columns) if columns is not None else SAMPLE_SCHEMA.names
-        if not files:
-            return SAMPLE_SCHEMA.empty_table().select(wanted)
-        return pa.concat_tables([pq.read_table(file, columns=wanted) for file in files])
+        wanted = SAMPLE_SCHEMA.empty_table().select(list(columns) if columns is not None else SAMPLE_SCHEMA.names)
+        try:
+            tables = [read_table(file, wanted.schema) for file in files]
+            return pa.concat_tables(tables) if tables else wanted
+        except (ArrowFileError, pa.ArrowException) as error:
+            raise RunFolderError(one_line(error)) from None
 
     @property
     def checkpoints(self) -> Path:

@@ -14,13 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.console import Console
+from rich.text import Text
+
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, plan
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, start_fleet
-from rollout.prompts import PROMPT_FILE, PromptConfig
+from rollout.model_files import brought_by, read_prompt
+from rollout.prompts import PromptConfig
 
 MODEL_CONFIG = "config.json"
 Job = TypeVar("Job", bound=JobConfig)
@@ -139,12 +143,18 @@ def resolve_model(model: str) -> str:
     return model
 
 
-def with_model_prompt(config: Job, model: str) -> Job:
-    """`config` with the prompt that the model's folder says it was trained with, unless another one was asked for."""
-    path = Path(model) / PROMPT_FILE
-    if config.prompt != PromptConfig() or not path.is_file():
-        return config
-    return config.model_copy(update={"prompt": PromptConfig.model_validate_json(path.read_text())})
+def with_model_prompt(config: Job, model: str, console: Console) -> Job:
+    """`config` with the prompt that the model's folder says it was trained with, unless another one was asked for.
+
+    What the folder brings is said on the console. Raises ConfigError for a prompt that is none.
+    """
+    try:
+        if brought := brought_by(model):
+            console.print(Text(brought), soft_wrap=True)
+        prompt = read_prompt(Path(model)) if config.prompt == PromptConfig() else None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config if prompt is None else config.model_copy(update={"prompt": prompt})
 
 
 def check_hub_model(model: str) -> None:

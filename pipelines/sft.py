@@ -47,6 +47,7 @@ from pipelines.teach_config import SFTJobConfig
 from pipelines.traces import Trace, TracesError, read_traces
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
+from rollout.model_files import load_config, load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder
 from train.sft_config import SFTConfig
@@ -98,7 +99,7 @@ def run(
     it measures by itself. Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
     """
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     if config.style is not None:
         config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"style": config.style})})
     if not config.name:
@@ -206,8 +207,6 @@ def _prepare(
     config: SFTJobConfig, model: str, folder: RunFolder, traces: Sequence[Trace], console: Console
 ) -> tuple[list[Any], list[Any]]:
     """Rows of training and of validation, after what cannot be learnt from was reported and dropped, or refused."""
-    from transformers import AutoConfig, AutoTokenizer
-
     from train.sft import SFTError, measure, split_rows
 
     settings = config.sft
@@ -220,10 +219,10 @@ def _prepare(
                 f"{unthinking} of {len(traces)} traces have no thinking, and the prompt's style is think; set "
                 "sft.no_thinking to drop, or style to direct"
             )
-    tokenizer = AutoTokenizer.from_pretrained(model)
     try:
+        tokenizer = load_tokenizer(model)
         rows = tokenised(kept, PromptBuilder(tokenizer, config.prompt))
-        positions = getattr(AutoConfig.from_pretrained(model), "max_position_embeddings", settings.max_length)
+        positions = getattr(load_config(model), "max_position_embeddings", settings.max_length)
         limit = positions if settings.too_long == "keep" else min(settings.max_length, positions)
         lengths = measure(rows, limit, tokenizer.eos_token_id)
         over = sum(len(row) > settings.max_length for row in rows)
@@ -298,7 +297,6 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
     import ray.train
     import ray.train.torch
     import torch
-    from transformers import AutoTokenizer
 
     from train.learner import load_base
     from train.pretrain import prepare_cpu
@@ -315,7 +313,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
         base = load_base(job.model, job.config.adapter, ray.train.torch.get_device())
         result = fit(
             base,
-            AutoTokenizer.from_pretrained(job.model),
+            load_tokenizer(job.model),
             job.train,
             job.val,
             job.config,

@@ -31,6 +31,7 @@ from problems.config import ProblemsConfig
 from problems.problem import Problem, Split
 from problems.splits import split_of
 from problems.stream import ProblemStream
+from rollout.model_files import load_tokenizer
 from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig, completion_text
 from train.pretrain import ArchitectureConfig, PretrainConfig, Row, Step, build_model, prepare_cpu, pretrain
 
@@ -197,9 +198,7 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
 
 def check_reload(folder: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
     """Raises RuntimeError where the saved tokenizer, loaded as everybody does, reads text otherwise than before."""
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(folder)
+    loaded = load_tokenizer(folder)
     for text in texts:
         if loaded(text)["input_ids"] != tokenizer(text)["input_ids"] or len(loaded) != len(tokenizer):
             raise RuntimeError(

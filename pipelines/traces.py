@@ -16,8 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.run_folder import replace_file
+from problems import json_text
 from problems.layouts import last_box
+from problems.plain_text import one_line
 from problems.problem import Problem, Verdict, encode_value
+from problems.rows import SourceError, read_rows
 from rollout.answers import Reply
 from rollout.prompts import THINK_CLOSE, THINK_OPEN, Style, completion_text
 from verify.extract import extract_code
@@ -151,9 +154,13 @@ def read_traces(path: Path) -> list[Trace]:
             lacks = f"there is no column {', '.join(missing)}"
             raise TracesError(f"{path}, row {number}: {lacks}; traces are written by `crucible distil`")
         try:
-            problem = Problem.from_row(json.loads(row["problem"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise TracesError(f"{path}, row {number}: its problem cannot be read: {error!r}") from None
+            problem = Problem.from_row(json_text.loads(row["problem"]))
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise TracesError(
+                f"{path}, row {number}: its problem cannot be read: {one_line(repr(error), 300)}"
+            ) from None
+        if not isinstance(row["code"], str) or not isinstance(row["thinking"], str):
+            raise TracesError(f"{path}, row {number}: its code or its thinking is no text")
         same = (problem.content_hash, row["code"], row["thinking"])
         if same in seen:
             raise TracesError(f"{path}: rows {seen[same]} and {number} are the same trace of {problem.id}; remove one")
@@ -166,14 +173,16 @@ def read_traces(path: Path) -> list[Trace]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise TracesError(f"there are no traces at {path}")
     try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path).to_pylist()
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise TracesError(f"there are no traces at {path}") from None
-    except (ValueError, pa.ArrowException) as error:
-        raise TracesError(f"{path} is neither JSON lines nor Parquet: {' '.join(str(error).split())}") from None
+        rows = list(read_rows(path))
+    except SourceError as error:
+        raise TracesError(f"{path} is neither JSON lines nor Parquet: {error}") from None
+    for row in rows:
+        if row.error:
+            raise TracesError(f"{path}, row {row.number}: is neither JSON lines nor Parquet: {one_line(row.error)}")
+    return [dict(row.values) for row in rows]
 
 
 def _storable(text: str) -> str:

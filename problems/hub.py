@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from problems.arrow_files import ArrowFileError, check_schema
 from problems.mapping import Mapping
 from problems.rows import Row, SourceError, read_rows
 
@@ -21,11 +22,24 @@ def hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
 
     where = {"revision": mapping.revision} if mapping.revision else {}
     try:
+        if Path(mapping.hub).is_dir():
+            _check_files(Path(mapping.hub))
         rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True, **where)
+        if getattr(rows, "features", None):
+            rows = rows.decode(False)  # an image or a sound may name a file of this machine, or a URL
         for number, values in enumerate(rows, start=1):
             yield Row(values, f"{mapping.hub}[{split}]", number)
+    except ArrowFileError as error:
+        raise SourceError(error) from None
     except Exception as error:  # whatever a library makes of somebody's files
         raise SourceError(_of_the_hub(mapping, error)) from None
+
+
+def _check_files(folder: Path) -> None:
+    """Raises ArrowFileError for a file below a folder whose columns `datasets` should not be given."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in (".parquet", ".arrow", ".feather") and path.is_file():
+            check_schema(path)
 
 
 def _hub_file(mapping: Mapping, name: str) -> Path:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ast
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from problems import cells
+from problems import cells, json_text
 from problems.problem import Kind, Test, encode_value
+from problems.python_code import CodeError, parse
 from problems.rows import Row, SourceError, column
 
 INPUTS = ("inputs", "input", "input_args", "args", "stdin")
@@ -79,8 +79,8 @@ def _cases(row: Row, name: str) -> tuple[list[tuple[Any, Any]], str]:
     found = column(row, name)
     if isinstance(found, str):
         try:
-            found = json.loads(found)
-        except (ValueError, RecursionError) as error:
+            found = json_text.loads(found)
+        except ValueError as error:
             raise SourceError(f"{row.place}: column {name!r} holds no tests in JSON ({str(error)[:100]})") from None
     if found is None:
         return [], ""
@@ -130,8 +130,8 @@ def _function(row: Row, mapping: CasesMapping, named: str) -> ast.FunctionDef:
     body = f"\n{last[: len(last) - len(last.lstrip())]}    pass\n"
     for text in (source, lines + body, f"{lines}:{body}"):
         try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError):
+            tree = parse(text)
+        except CodeError:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and named in ("", node.name):
@@ -160,8 +160,8 @@ def _call(row: Row, case: tuple[Any, Any], function: ast.FunctionDef) -> Test:
     names = [a.arg for a in _parameters(function)]
     if isinstance(given, str) and names and not (len(names) == 1 and _annotation(function) == "str"):
         try:
-            given = [json.loads(line) for line in given.split("\n") if line.strip()]
-            expected = json.loads(expected) if isinstance(expected, str) else expected
+            given = [json_text.loads(line) for line in given.split("\n") if line.strip()]
+            expected = json_text.loads(expected) if isinstance(expected, str) else expected
         except ValueError:
             raise SourceError(f"{row.place}: a test's arguments {given[:60]!r} are not JSON, one a line") from None
     if isinstance(given, Mapping) and given and set(given) == set(names[: len(given)]):

@@ -9,17 +9,16 @@ from __future__ import annotations
 import ast
 import base64
 import builtins
-import io
-import json
-import pickle
 import re
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from problems import cells
+from problems import cells, json_text
+from problems.pickled_text import pickled_text
 from problems.problem import Test
+from problems.python_code import CodeError, parse
 from problems.rows import Row, SourceError, column
 
 BIGGEST_CASES = 256 * 2**20
@@ -43,17 +42,17 @@ _NOT = re.compile(r"\bnot\s*\$?\s*$", re.IGNORECASE)
 
 def boxes(text: str) -> list[tuple[int, int, str]]:
     """Start, end and content of each balanced `\\boxed{...}` that is in no other box, in linear time."""
-    found: list[tuple[int, int, str]] = []
+    found: list[tuple[int, int, int, int]] = []
     stack: list[re.Match[str]] = []
     for match in _BRACES.finditer(text):
         if match[0] == "}":
             if stack and _BOX.fullmatch((opened := stack.pop())[0]):
                 while found and found[-1][0] > opened.start():
                     found.pop()
-                found.append((opened.start(), match.end(), text[opened.end() : match.start()]))
+                found.append((opened.start(), match.end(), opened.end(), match.start()))
         elif match[0].endswith("{") and match[0] != "\\{":
             stack.append(match)
-    return found
+    return [(start, end, text[inner:outer]) for start, end, inner, outer in found]
 
 
 def last_box(text: str) -> str | None:
@@ -130,8 +129,8 @@ def preamble(prompt: str, entry: str) -> str:
     """
     for ending in ("", "    pass\n", "\n    pass\n"):
         try:
-            statements = ast.parse(prompt + ending).body
-        except (SyntaxError, ValueError):
+            statements = parse(prompt + ending).body
+        except CodeError:
             continue
         kept = [s for s in statements if getattr(s, "name", None) != entry and not _only_declared(s)]
         return "\n".join(ast.unparse(s) for s in kept)
@@ -217,14 +216,14 @@ def tests_of(layout: str, row: Row) -> dict[str, Any]:
 
 def _parse(row: Row, name: str, source: str) -> ast.Module:
     try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError) as error:
+        return parse(source)
+    except CodeError as error:
         raise SourceError(f"{row.place}: the code in column {name!r} is not Python: {error}") from None
 
 
 def _called(source: str) -> str:
     """The function that an assert statement calls: the first name called that is no builtin's."""
-    calls = [n.func.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    calls = [n.func.id for n in ast.walk(parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     own = [name for name in calls if not hasattr(builtins, name)]
     return own[0] if own else ""
 
@@ -232,22 +231,15 @@ def _called(source: str) -> str:
 def _cases(row: Row, name: str) -> list[dict[str, Any]]:
     text = column(row, name)
     try:
-        cases = text if isinstance(text, list) else json.loads(text)
+        cases = text if isinstance(text, list) else json_text.loads(text)
     except (TypeError, ValueError):
         try:
-            cases = json.loads(_unpack(text))
-        except Exception as error:  # a damaged pickle may raise anything
+            cases = json_text.loads(_unpack(text))
+        except (TypeError, ValueError, MemoryError, zlib.error) as error:
             raise SourceError(f"{row.place}: column {name!r} holds no test cases ({error})") from None
     if not isinstance(cases, list) or not all(isinstance(c, dict) and {"input", "output"} <= c.keys() for c in cases):
         raise SourceError(f"{row.place}: column {name!r} is no list of cases with input and output")
     return cases
-
-
-class _TextUnpickler(pickle.Unpickler):
-    """Reads pickles of plain text only: nothing in them can name a class or function."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}")
 
 
 def _unpack(text: str) -> str:
@@ -256,10 +248,7 @@ def _unpack(text: str) -> str:
     packed = stream.decompress(base64.b64decode(text), BIGGEST_CASES)
     if stream.unconsumed_tail:
         raise ValueError(f"unpacks to more than {BIGGEST_CASES} bytes")
-    value = _TextUnpickler(io.BytesIO(packed)).load()
-    if not isinstance(value, str):
-        raise ValueError("does not unpack to text")
-    return value
+    return pickled_text(packed)
 
 
 def _method(row: Row) -> tuple[str, str]:
@@ -277,14 +266,14 @@ def _method(row: Row) -> tuple[str, str]:
 
 def _metadata(row: Row) -> dict[str, Any]:
     found = row.values.get("metadata") or "{}"
-    return json.loads(found) if isinstance(found, str) else dict(found)
+    return json_text.loads(found) if isinstance(found, str) else dict(found)
 
 
 def _function_case(row: Row, case: dict[str, Any]) -> Test:
     """Arguments stand one a line, each in JSON, and so does the value."""
     try:
-        args = tuple(json.loads(line) for line in case["input"].split("\n") if line.strip())
-        return Test(args, json.loads(case["output"]))
+        args = tuple(json_text.loads(line) for line in case["input"].split("\n") if line.strip())
+        return Test(args, json_text.loads(case["output"]))
     except ValueError as error:
         raise SourceError(f"{row.place}: a functional test case is not JSON: {error}") from None
 

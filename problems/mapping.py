@@ -25,6 +25,9 @@ from problems.problem import Kind, Problem, Split, Test
 from problems.rows import MissingColumnError, Row, SourceError, column
 
 FOLDER = Path(__file__).parent / "mappings"
+LONGEST_STATEMENT = 2**20
+"""Characters of a question: more than models read."""
+_BIGGEST_FILE = 2**20
 Cell = StrictBool | str | int
 _LONGEST_NUMBER = 1000
 """Digits before or behind the point of a number that `whole` writes out."""
@@ -154,11 +157,17 @@ def load(name_or_path: str) -> Mapping:
             f"no mapping is called {name_or_path!r}; use one of {', '.join(names())} or the path of a .yaml file"
         )
     try:
+        if path.stat().st_size > _BIGGEST_FILE:
+            raise SourceError(f"{path} has more than {_BIGGEST_FILE >> 20} MiB: it is no mapping")
         return Mapping.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors()]
         raise SourceError(f"{path}: {'; '.join(faults).replace('Value error, ', '')}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SourceError(f"{path} is nested too deep for a mapping") from None
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        if isinstance(error, SourceError):
+            raise
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
@@ -193,6 +202,10 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
     statement = fill(mapping.statement, row).strip()
     if not any(_cell(row, name, cells.asked).strip() for name in _places(mapping.statement)):
         raise SourceError(f"{row.place}: the statement is empty")
+    if len(statement) > LONGEST_STATEMENT:
+        raise SourceError(
+            f"{row.place}: the statement has {len(statement):,} characters; {LONGEST_STATEMENT:,} is the most"
+        )
     key = _cell(row, mapping.id, cells.plain) if mapping.id else fingerprint(statement)
     common = {
         "id": f"{mapping.name}-{key}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -17,6 +18,8 @@ from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
+
+from problems import json_text
 
 Split = Literal["train", "val", "test"]
 Kind = Literal["function", "stdin", "assert", "answer"]
@@ -226,9 +229,11 @@ def encode_value(value: Any) -> str:
 
 def decode_value(text: str) -> Any:
     """The inverse of `encode_value`. Raises ValueError for text that it did not write."""
-    return _untag(json.loads(text))
+    return _untag(json_text.loads(text))
 
 
+_MOST_ALIKE = 1000
+"""Keys of one set or dict that may have the same hash."""
 _DECIMAL = 10**4000
 """Whole numbers from here on are written in hexadecimal: Python bounds the digits of decimal text (4,300)."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -272,11 +277,12 @@ def _untag(value: Any) -> Any:
         case "t":
             return tuple(_untag(v) for v in inner)
         case "d":
-            return {_untag(k): _untag(v) for k, v in inner}
+            items = [(_untag(k), _untag(v)) for k, v in inner]
+            return dict(zip(_spread([k for k, _ in items]), (v for _, v in items), strict=True))
         case "s":
-            return {_untag(v) for v in inner}
+            return set(_spread([_untag(v) for v in inner]))
         case "z":
-            return frozenset(_untag(v) for v in inner)
+            return frozenset(_spread([_untag(v) for v in inner]))
         case "i":
             return int(inner, 16 if "x" in inner else 10)
         case "f":
@@ -284,6 +290,16 @@ def _untag(value: Any) -> Any:
         case "b":
             return bytes.fromhex(inner)
     raise ValueError(f"not an encoded value: unknown tag {tag!r}")
+
+
+def _spread(keys: list[Any]) -> list[Any]:
+    """The keys of a set or dict. Raises ValueError where so many of them have one hash that building it takes time
+    that grows with their square; texts, whose hashes nobody knows beforehand, do not."""
+    if len(keys) > _MOST_ALIKE and not all(type(key) is str for key in keys):
+        counts = Counter(map(hash, keys))
+        if counts.most_common(1)[0][1] > _MOST_ALIKE:
+            raise ValueError(f"not an encoded value: more than {_MOST_ALIKE} keys have the same hash")
+    return keys
 
 
 def _sha(*parts: Any) -> str:

@@ -6,33 +6,34 @@ memory (JSON, which is one value, excepted).
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv
-import gzip
 import itertools
-import json
-import lzma
-import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from problems import cells, tables
+from problems import arrow_files, cells, json_text, tables, text_files
+from problems.plain_text import one_line
+from problems.text_files import inner_suffix as suffix_of
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
 _WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
+_WHOLE = 4 * json_text.BIGGEST
+"""Bytes that the value of a whole file of JSON may take."""
+_LONGEST_RECORD = 128 * 2**20
+"""Characters of a record of CSV."""
+_MOST_COLUMNS = 10_000
 _POINTER = b"version https://git-lfs"
-_BATCH = 256
-"""Rows that are unpacked at once from files by column."""
 
 
 class SourceError(ValueError):
-    """A data source that cannot be used as it is: the message names the file, the place and the mend."""
+    """A data source that cannot be used as it is: the message, one line, names the file, the place and the mend."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
 
 
 class NoRowsError(SourceError):
@@ -74,60 +75,49 @@ def read_rows(file: str | Path) -> Iterator[Row]:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
     if start == _POINTER:
         raise SourceError(f"{path}: is Git LFS's pointer to the data and not the data; run `git lfs pull` there")
-    yield from reader(path)
-
-
-def suffix_of(path: Path) -> str:
-    """The ending that says how a file is laid out, in small letters and without that of its packing."""
-    return Path(path.stem).suffix.lower() if path.suffix.lower() in _UNPACKERS else path.suffix.lower()
-
-
-def _zstd(path: Path) -> Any:
-    import pyarrow as pa
-
-    return BufferedReader(pa.input_stream(str(path), compression="zstd"))
-
-
-_UNPACKERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a text file. Raises SourceError where it cannot be read or unpacked."""
     try:
-        with _UNPACKERS.get(path.suffix.lower(), lambda path: path.open("rb"))(path) as file:
-            yield file
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from None
+        yield from reader(path)
+    except (text_files.TextFileError, arrow_files.ArrowFileError) as error:
+        raise SourceError(error) from None
+    except MemoryError:
+        raise SourceError(f"{path}: a row of it takes more memory than there is") from None
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
     if (content := _as_one_list(path)) is not None:
         yield from _rows_of(content, path)
-        return
-    with _open(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _json_row(line, path, number)
+    else:
+        yield from _read_lines(path)
+
+
+def _read_lines(path: Path) -> Iterator[Row]:
+    for number, line in text_files.lines(path):
+        if line is None:
+            most = text_files.LONGEST_LINE >> 20
+            yield Row({}, str(path), number, f"this line has more than {most} MiB, which are not read")
+        else:
+            yield _json_row(line, path, number)
 
 
 def _as_one_list(path: Path) -> list[dict[str, Any]] | None:
     """The content of a file that is named as lines but holds one JSON list of objects; None for lines."""
-    with _open(path) as file:
+    with text_files.opened(path) as file:
         start = file.read(64)
-        if not start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
-            return None
-        try:
-            content = json.loads((start + file.read()).decode("utf-8-sig"))
-        except (ValueError, RecursionError):
-            return None
+    if not start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        return None
+    try:
+        content = json_text.loads(text_files.whole(path).decode("utf-8-sig"), _WHOLE)
+    except ValueError:
+        return None
     return content if content and all(isinstance(row, dict) for row in content) else None
 
 
 def _json_row(line: bytes, path: Path, number: int) -> Row:
     try:
-        value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-    except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 are a ValueError too
+        value = json_text.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except json_text.TooMuchError as error:
+        return Row({}, str(path), number, f"this line is not read: {error}")
+    except ValueError as error:  # bytes that are no UTF-8 are a ValueError too
         return Row({}, str(path), number, f"this line is not JSON ({error}); mend or remove it")
     if not isinstance(value, dict):
         return Row({}, str(path), number, f"this line is a JSON {type(value).__name__}, not an object")
@@ -140,24 +130,23 @@ def _row(value: Mapping[str, Any], path: Path, number: int) -> Row:
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    with _open(path) as file:
-        text = file.read()
-    try:
-        content = json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        if not _is_object(text.strip().partition(b"\n")[0]):
-            raise SourceError(f"{path}: not JSON ({error})") from None
-        for number, line in enumerate(text.split(b"\n"), start=1):  # lines, as `datasets` and pandas write them
-            if line.strip():
-                yield _json_row(line, path, number)
+    first, second = itertools.islice(itertools.chain(text_files.lines(path), [(0, b""), (0, b"")]), 2)
+    if second[0] and first[1] and _is_object(first[1]):
+        yield from _read_lines(path)  # as `datasets` and pandas write them
         return
+    try:
+        content = json_text.loads(text_files.whole(path).decode("utf-8-sig"), _WHOLE)
+    except text_files.TextFileError:
+        raise
+    except ValueError as error:
+        raise SourceError(f"{path}: not JSON ({error})") from None
     yield from _rows_of(content, path)
 
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line.decode("utf-8-sig")), dict)
-    except (ValueError, RecursionError):
+        return isinstance(json_text.loads(line.decode("utf-8-sig")), dict)
+    except ValueError:
         return False
 
 
@@ -170,19 +159,42 @@ def _rows_of(content: Any, path: Path) -> Iterator[Row]:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with _open(path) as file:
-        text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    csv.field_size_limit(_LONGEST_RECORD)
+    with text_files.opened(path) as file:
+        lines = _Records(TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         line = 0
         try:
-            header = text.readline()
-            reader = csv.DictReader(itertools.chain([header], text), delimiter=_delimiter(path, header))
+            header = next(lines, "")
+            reader = csv.DictReader(itertools.chain([header], lines), delimiter=_delimiter(path, header))
+            if len(reader.fieldnames or ()) > _MOST_COLUMNS:
+                raise SourceError(f"{path}: its first line names {len(reader.fieldnames):,} columns")
             for values in reader:
-                line = reader.line_num
+                line, lines.length = reader.line_num, 0
                 wrong = "" if None not in values and None not in values.values() else _WIDTH
                 yield Row({} if wrong else values, str(path), line, wrong)
         except (csv.Error, UnicodeDecodeError) as error:
             raise SourceError(f"{path}:{line + 1}: not CSV in UTF-8 ({error})") from None
+
+
+class _Records:
+    """Lines of CSV. Raises csv.Error where those of one record, which may hold line ends, are too long together."""
+
+    def __init__(self, text: TextIOWrapper) -> None:
+        self._text = text
+        self.length = 0
+        """Characters since the last record ended."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(_LONGEST_RECORD + 1)
+        self.length += len(line)
+        if self.length > _LONGEST_RECORD:
+            raise csv.Error(f"a record has more than {_LONGEST_RECORD >> 20} Mi characters")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -191,48 +203,10 @@ def _delimiter(path: Path, header: str) -> str:
     return next((sign for sign in ",;\t|" if sign in header), ",")
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not a Parquet file ({error})") from None
-    yield from _rows_of_batches(table.iter_batches(batch_size=_BATCH), path)
-
-
-def _read_arrow(path: Path) -> Iterator[Row]:
-    """Arrow's stream format, as `save_to_disk` writes it, or its file format (Feather)."""
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(path)) as file:
-            try:
-                batches = iter(pa.ipc.open_stream(file))
-            except pa.ArrowInvalid:
-                table = pa.ipc.open_file(file)
-                batches = (table.get_batch(i) for i in range(table.num_record_batches))
-            yield from _rows_of_batches(batches, path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not an Arrow file ({' '.join(str(error).split())})") from None
-
-
-def _rows_of_batches(batches: Iterator[Any], path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-
-    number = 0
-    while True:
-        try:
-            batch = next(batches, None)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path}: damaged behind row {number} ({error})") from None
-        if batch is None:
-            return
-        for start in range(0, batch.num_rows, _BATCH):
-            for values in batch.slice(start, _BATCH).to_pylist():
-                number += 1
-                yield Row(values, str(path), number)
+def _read_columns(path: Path) -> Iterator[Row]:
+    """Parquet, Arrow's stream format, as `save_to_disk` writes it, and its file format (Feather)."""
+    for number, (values, error) in enumerate(arrow_files.read_rows(path), start=1):
+        yield Row(values, str(path), number, error)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -241,9 +215,9 @@ _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".json": _read_json,
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".parquet": _read_parquet,
-    ".arrow": _read_arrow,
-    ".feather": _read_arrow,
+    ".parquet": _read_columns,
+    ".arrow": _read_columns,
+    ".feather": _read_columns,
 }
 
 
@@ -298,8 +272,7 @@ def _item(row: Row, name: str, part: str, items: Sequence[Any]) -> Any:
 def _missing(row: Row, name: str, there: Sequence[Any]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(map(str, there)), n=1, cutoff=0.5)
+    names = [str(column)[:80] for column in there[:100]]
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return (
-        f"{row.place}: no column {name!r}; {hint}there are {', '.join(map(str, there)) or 'none'}: correct the mapping"
-    )
+    return f"{row.place}: no column {name!r}; {hint}there are {', '.join(names) or 'none'}: correct the mapping"

@@ -19,8 +19,10 @@ from problems import mapping as mappings
 from problems.data_files import find_files, of_split, of_subset
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
-from problems.mapping import Mapping
+from problems.mapping import LONGEST_STATEMENT, Mapping
+from problems.plain_text import one_line
 from problems.problem import Kind, Problem, Split
+from problems.python_code import CodeError, parse
 from problems.rows import MissingColumnError, NoRowsError, Row, SourceError, column, read_rows
 from problems.splits import split_of
 
@@ -33,6 +35,8 @@ OWN = "own"
 """Name of the mapping for files written by `Problem.to_row`."""
 SHOWN = 20
 """Excluded rows that a report names; all are counted."""
+LONGEST_REASON = 600
+"""Characters of the reason for which a row is excluded."""
 
 Prove = Callable[[Problem, str], str]
 """(problem, gold answer or reference program) to why it fails its own checker, "" where it passes. May raise
@@ -104,6 +108,7 @@ class Report:
 
     def exclude(self, reason: str, strict: bool) -> None:
         """Counts a row that cannot be used. Raises SourceError in strict mode."""
+        reason = one_line(reason, LONGEST_REASON)
         if strict:
             raise SourceError(f"{reason} (strict mode stops here)")
         self.excluded += 1
@@ -221,6 +226,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         else:
             problem, gold = mappings.to_problem(mapping, row, "test")
         why = self_check(problem, gold)
+        split = split_of(problem.question_hash) if config.split == "by_hash" else config.split
     except MissingColumnError as error:
         return Converted(row.place, reason=str(error), fatal=True)
     except SourceError as error:
@@ -228,7 +234,8 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
     except _OF_STRANGE_CELLS as error:
         name = mapping.name if mapping else OWN
         return Converted(row.place, reason=f"{row.place}: not laid out as mapping {name} says: {error!r}")
-    split = split_of(problem.question_hash) if config.split == "by_hash" else config.split
+    except MemoryError:
+        return Converted(row.place, reason=f"{row.place}: it takes more memory than there is")
     problem = replace(problem, split=split)
     try:
         if not why and prove and config.prove:
@@ -251,6 +258,8 @@ def _own(row: Row) -> tuple[Problem, str]:
         problem = Problem.from_row(row.values)
     except _OF_STRANGE_CELLS as error:
         raise SourceError(f"{row.place}: not a problem of our schema: {error}") from None
+    if not isinstance(problem.statement, str) or len(problem.statement) > LONGEST_STATEMENT:
+        raise SourceError(f"{row.place}: the statement is no text of up to {LONGEST_STATEMENT:,} characters")
     if problem.kind not in get_args(Kind):
         raise SourceError(f"{row.place}: there is no kind of problem {problem.kind!r}; use {', '.join(get_args(Kind))}")
     if not isinstance(problem.difficulty, int) or not MIN_DIFFICULTY <= problem.difficulty <= MAX_DIFFICULTY:
@@ -292,8 +301,8 @@ def _is_number(text: str) -> bool:
 
 def _check_program(problem: Problem, code: str) -> str:
     try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError) as error:
+        tree = parse(code)
+    except CodeError as error:
         return f"the reference program is not Python: {error}"
     defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     if problem.entry_point and problem.entry_point not in defined:

@@ -111,6 +111,7 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
     config, cuda = spec.config, is_cuda()
     args: dict[str, Any] = {
         "model": spec.model,
+        "trust_remote_code": False,
         "dtype": resolve_dtype(config),
         "max_model_len": config.max_model_len,
         "max_num_seqs": config.max_sequences,

@@ -371,6 +371,6 @@ def _params(sampling: Sampling, seed: int) -> Any:
 
 
 def _tokenizer(model: str) -> Any:
-    from transformers import AutoTokenizer
+    from rollout.model_files import load_tokenizer
 
-    return AutoTokenizer.from_pretrained(model)
+    return load_tokenizer(model)

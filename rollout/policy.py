@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from rollout.adapter_files import read_object, read_weights, tensors_of
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_BASE = "base.json"
 """Beside these, in adapters that were trained here: `PolicyVersion.base`."""
+ADAPTER_FILES = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, ADAPTER_BASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,16 @@ class PolicyVersion:
 
     @classmethod
     def read(cls, path: Path, *, run: str, number: int) -> PolicyVersion:
-        """Reads an adapter folder. Raises FileNotFoundError, naming the missing file."""
+        """Reads an adapter folder. Raises FileNotFoundError, naming the missing file, and ValueError, in one line,
+        for files that are no adapter's."""
         for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             if not (path / name).is_file():
                 raise FileNotFoundError(f"{path} is not a LoRA adapter: it has no {name}")
-        config, told = json.loads((path / ADAPTER_CONFIG).read_text()), path / ADAPTER_BASE
-        base = json.loads(told.read_text()) if told.is_file() else {}
-        return cls(run, number, (path / ADAPTER_WEIGHTS).read_bytes(), config, base)
+        config = read_object(path / ADAPTER_CONFIG)
+        base = read_object(path / ADAPTER_BASE) if (path / ADAPTER_BASE).is_file() else {}
+        if not all(isinstance(value, str) for value in base.values()):
+            raise ValueError(f"{path / ADAPTER_BASE} holds something else than texts; remove it")
+        return cls(run, number, read_weights(path / ADAPTER_WEIGHTS), config, base)
 
 
 def average_of(run: str) -> str:
@@ -74,9 +80,8 @@ def average_of(run: str) -> str:
 
 def weights_checksum(weights: bytes) -> str:
     """Identity of the tensors in a safetensors file of float32, whatever their order: `tensors_checksum` of them."""
-    size = int.from_bytes(weights[:8], "little")
-    header = {k: v for k, v in json.loads(weights[8 : 8 + size]).items() if k != "__metadata__"}
-    body = memoryview(weights)[8 + size :]
+    header, start = tensors_of(weights)
+    body = memoryview(weights)[start:]
     return _tensors_sha((name, v["shape"], body[slice(*v["data_offsets"])]) for name, v in header.items())
 
 

@@ -14,11 +14,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.defaults import DEFAULT_NAMESPACE
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from problems.plain_text import one_line
 from problems.problem import Problem, Test
 from problems.thinking import closing_of, left_open, marks_among
+from rollout import templates
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,13 +52,26 @@ USER_TEMPLATE = """\
 
 {{ instruction }}
 """
-"""The default user message. One of your own may use the same names: problem, examples, instruction, style."""
+"""The default user message. One of your own may use the same names: problem, examples, instruction, style.
+
+`problem` is a `Question`: a template may come with a model, and must not put the tests into the prompt.
+"""
 
 _CODE_ANSWER = {
     "function": "one Python code block that defines this function.",
     "assert": "one Python code block that defines what these tests call.",
     "stdin": "one Python code block: a program that reads standard input and prints the answer.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a template may know of a problem: what its solver is told anyway."""
+
+    statement: str
+    signature: str
+    entry_point: str
+    kind: str
 
 
 class Shot(BaseModel):
@@ -145,6 +160,7 @@ class PromptBuilder:
             raise ValueError(f"the tokenizer of {self._name} has no chat template; set prompt.chat to false")
         self.chat = has_template if self.config.chat is None else self.config.chat
         _compiled(self.config.template or USER_TEMPLATE)
+        self._chat_template = self._compiled_chat() if self.chat else None
         self._takes_system = bool(self.chat and self.config.system) and self._shows_system()
         self._end = self._chat_text([("user", "x")])[-80:] if self.chat else ""
         self.opened = left_open(self._end)
@@ -209,19 +225,43 @@ class PromptBuilder:
         except ValueError:
             return False
 
+    def _compiled_chat(self) -> jinja2.Template:
+        """The tokenizer's chat template, with what transformers gives such templates, within bounds of ours."""
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        usual = _compile_jinja_template("").environment
+        own = {name: usual.globals[name] for name in usual.globals.keys() - DEFAULT_NAMESPACE.keys()}
+        try:
+            return templates.compiled(
+                self.tokenizer.get_chat_template(),
+                [type(extension) for extension in usual.extensions.values()],
+                filters={"tojson": usual.filters["tojson"]},
+                globals=own,
+            )
+        except (ValueError, jinja2.TemplateError) as error:
+            raise self._refuses(error) from error
+
     def _render(self, messages: list[dict[str, str]]) -> str:
         try:
-            return self.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=self.config.style == "think",  # read by templates of models that can do both
+            return templates.rendered(
+                self._chat_template,
+                **{
+                    **self.tokenizer.special_tokens_map,
+                    "messages": messages,
+                    "tools": None,
+                    "documents": None,
+                    "add_generation_prompt": True,
+                    "enable_thinking": self.config.style == "think",  # read by templates of models that can do both
+                },
             )
-        except (jinja2.TemplateError, ValueError, TypeError, LookupError, AttributeError) as error:
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(
-                f"the chat template of {self._name} refuses the prompt: {why}; mend it, or set prompt.chat to false"
-            ) from error
+        except Exception as error:  # whatever a template of anybody's makes of messages
+            raise self._refuses(error) from error
+
+    def _refuses(self, error: Exception) -> ValueError:
+        why = one_line(error, 300) or type(error).__name__
+        return ValueError(
+            f"the chat template of {self._name} refuses the prompt: {why}; mend it, or set prompt.chat to false"
+        )
 
     def _plain_text(self, turns: list[tuple[str, str]]) -> str:
         parts = [self.config.system] if self.config.system else []
@@ -234,15 +274,18 @@ def message(problem: Problem, config: PromptConfig) -> str:
     shown = [example_text(problem, example) for example in problem.public_examples]
     shown = [text for text in shown if len(text) <= config.max_example_chars]
     try:
-        rendered = _compiled(config.template or USER_TEMPLATE).render(
-            problem=problem,
+        rendered = templates.rendered(
+            _compiled(config.template or USER_TEMPLATE),
+            problem=Question(problem.statement, problem.signature, problem.entry_point, problem.kind),
             examples=shown[: config.examples],
             instruction=instruction(problem, config.style),
             style=config.style,
         )
     except jinja2.UndefinedError as error:
-        names = "problem, examples, instruction and style"
-        raise ValueError(f"prompt.template: {error}; the names it may use are {names}") from error
+        names = "problem, examples, instruction and style; of problem statement, signature, entry_point and kind"
+        raise ValueError(f"prompt.template: {one_line(error, 300)}; the names it may use are {names}") from error
+    except Exception as error:  # whatever a template of anybody's makes of a problem
+        raise ValueError(f"prompt.template: {one_line(error, 300) or type(error).__name__}") from error
     return rendered.strip()
 
 
@@ -317,10 +360,7 @@ def value_text(value: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _compiled(source: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
     try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"prompt.template, line {error.lineno}: {error.message}") from error
+        return templates.compiled(source)
+    except (ValueError, jinja2.TemplateError) as error:
+        raise ValueError(f"prompt.template, {one_line(error, 300)}") from error

@@ -16,7 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from problems.plain_text import one_line
 from problems.problem import Group
+from rollout.model_files import NO_CODE, unloadable
 from rollout.policy import PolicyVersion
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
@@ -395,11 +397,16 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
         name = "bfloat16" if device.type == "cuda" else "float32"
     try:
         return AutoModelForCausalLM.from_pretrained(
-            str(folder if folder.is_dir() else model), dtype=getattr(torch, name), attn_implementation="sdpa"
+            str(folder if folder.is_dir() else model),
+            dtype=getattr(torch, name),
+            attn_implementation="sdpa",
+            **NO_CODE,
         )
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = one_line(str(error).strip().partition("\n")[0], 300)
         raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
+    except Exception as error:  # whatever libraries make of somebody's files
+        raise unloadable(model, "weights", error) from error
 
 
 def _padding(parts: list[MicroBatch]) -> float:

@@ -22,6 +22,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from problems.plain_text import one_line
 from rollout.adapter_config import TENSOR, check_adapter_config, layer_scale
 from rollout.policy import PolicyVersion, tensors_checksum
 from train.config import TrainConfig
@@ -120,7 +121,7 @@ class Adapter:
         if shapes != given:
             name = next(n for n in sorted({*shapes, *given}) if shapes.get(n) != given.get(n))
             raise ValueError(
-                f"adapter {source} does not fit: {name} is {given.get(name, 'absent')} there and "
+                f"adapter {source} does not fit: {one_line(name, 200)} is {given.get(name, 'absent')} there and "
                 f"{shapes.get(name, 'absent')} here; use the same base model, lora_r and target_modules"
             )
         with torch.no_grad():

@@ -69,7 +69,7 @@ def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome
     Raises ConfigError, RunFolderError, NoRoom, SFTFailed.
     """
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     if not config.name:
         config = config.model_copy(update={"name": default_name("expert", model)})
     initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)

@@ -20,6 +20,7 @@ from pipelines.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.sft import OUTCOME_FILE
 from pipelines.teach_config import SFTJobConfig
 from problems.problem import Problem
+from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder
 from train.dpo_config import DPOConfig
@@ -93,11 +94,9 @@ class EngineStudent:
         return self._read(folder, number)
 
     def _prefer(self, path: Path, pairs: Sequence[Pair], initial: PolicyVersion | None) -> None:
-        from transformers import AutoTokenizer
-
         from train.dpo import PairRow
 
-        builder = PromptBuilder(AutoTokenizer.from_pretrained(self._model), self._config.prompt)
+        builder = PromptBuilder(load_tokenizer(self._model), self._config.prompt)
         rows = [
             PairRow(
                 builder.build(pair.problem).ids, pair.right.completion_ids.tolist(), pair.wrong.completion_ids.tolist()
@@ -133,7 +132,6 @@ def preference_worker(loop_config: Mapping[str, Any]) -> None:
     """The train function of Ray Train's workers. What cannot be mended by trying again is written, not raised."""
     import ray.train
     import ray.train.torch
-    from transformers import AutoTokenizer
 
     from train.dpo import prefer
     from train.learner import load_base
@@ -143,7 +141,7 @@ def preference_worker(loop_config: Mapping[str, Any]) -> None:
     folder = RunFolder.open(job.folder)
     try:
         base = load_base(job.model, job.shape.adapter, ray.train.torch.get_device())
-        tokenizer = AutoTokenizer.from_pretrained(job.model)
+        tokenizer = load_tokenizer(job.model)
         result = prefer(
             base, tokenizer, job.rows, job.config, job.shape, folder.checkpoints, job.run, job.initial,
             folder.append_metrics,

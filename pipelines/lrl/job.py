@@ -98,7 +98,7 @@ def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
     """
     check_teacher(config.teacher)
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     if not config.name:
         config = config.model_copy(update={"name": default_name("lrl", config.teacher.model)})
     path = config.runs / config.name

@@ -63,7 +63,7 @@ def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Set
     _check_scheduler(config, axes)
     model = resolve_model(config.grpo.model)
     _check_adapter(config, axes, model)
-    config = config.model_copy(update={"grpo": with_questions(with_model_prompt(config.grpo, model), console)})
+    config = config.model_copy(update={"grpo": with_questions(with_model_prompt(config.grpo, model, console), console)})
     if not config.name:
         config = config.model_copy(update={"name": default_name("sweep", model)})
     path = config.runs / config.name

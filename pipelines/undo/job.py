@@ -125,7 +125,7 @@ def run(config: UndoConfig, console: Console, resume: bool = False) -> Outcome:
     """
     check_teacher(config.teacher)
     model = resolve_model(config.model)
-    config = with_model_prompt(config, model)
+    config = with_model_prompt(config, model, console)
     if not config.name:
         config = config.model_copy(update={"name": default_name("undo", config.teacher.model)})
     path = config.runs / config.name
