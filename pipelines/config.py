@@ -11,14 +11,15 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
+from cluster.names import check_run_name
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
 from problems.sources import SourceConfig
@@ -53,6 +54,10 @@ def default_runs() -> Path:
     return Path(os.environ.get(RUNS_VARIABLE, "") or "runs")
 
 
+RunName = Annotated[str, AfterValidator(lambda name: check_run_name(name) if name else name)]
+"""The name of a run: "", or a path below the folder of runs."""
+
+
 class EvaluationConfig(BaseModel):
     """What held-out skill is measured on."""
 
@@ -77,7 +82,7 @@ class JobConfig(BaseModel):
 
     model: str = STUDENT
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import threading
 import time
@@ -169,5 +170,6 @@ def check_hub_model(model: str) -> None:
 
 
 def default_name(job: str, model: str) -> str:
-    """A name for a run that was given none."""
-    return f"{job}-{Path(model).name or 'model'}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"
+    """A name for a run that was given none. A model's folder may be called anything; what a run may not be is `_`."""
+    called = re.sub(r"[^\w.+-]", "_", Path(model).name)[:60].strip(".") or "model"
+    return f"{job}-{called}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"
