@@ -19,8 +19,8 @@ from pipelines.undo.config import UndoConfig
 
 BAD = [
     "", ".", "..", "...", "/etc", "a/../b", "a//b", "a/", "a\\b", "..\\..",
-    "a\0b", "x\ny", "x\r", "\x1b[31mred", "\x7f", "\u202egnp.exe", "zero\u200bwidth", "a\u2028b", "a\u00a0b", "\ufeffbom",
-    "\ud800", "\uff0e\uff0e", "\u2025", "\u2024\u2024", "a\u2215b", "a\u2044b", "a\uff0fb", "a\uff3cb",
+    "a\0b", "x\ny", "x\r", "\x1b[31mred", "\x7f", "\u202egnp.exe", "zero\u200bwidth", "a\u2028b", "a\u00a0b",
+    "\ufeffbom", "\ud800", "\uff0e\uff0e", "\u2025", "\u2024\u2024", "a\u2215b", "a\u2044b", "a\uff0fb", "a\uff3cb",
     " a", "a ", "a.", "nul", "CON.txt", "Lpt1", "com¹",
     "x" * 201, "é" * 101, "/".join("a" * 33), "x/" * 600 + "x", "a" * 10_000_000,
 ]  # fmt: skip
