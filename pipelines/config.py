@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
+from pipelines.plain_files import Unreadable, read_yaml
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
 from problems.sources import SourceConfig
@@ -314,9 +314,9 @@ def load_yaml(model: type[Model], path: Path, base: Model | None = None, check_u
     if not path.is_file():
         raise ConfigError(f"there is no configuration file {path}")
     try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        data = read_yaml(path) or {}
+    except Unreadable as error:
+        raise ConfigError(str(error)) from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path} must hold keys and values, and holds a {type(data).__name__}")
     if check_unused:

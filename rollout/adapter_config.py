@@ -33,6 +33,13 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
 }
 """Fields of which some values are refused, with those that are not. All fields besides must be empty."""
 
+MOST_PATTERNS, LONGEST_PATTERN, MOST_REPEATS = 10_000, 300, 3
+"""Keys of rank_pattern and alpha_pattern, characters of each, and its `*`, `+` and `{`."""
+_REPEATED = re.compile(r"(?<!\\)[*+{]")
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)[*+{]")
+LARGEST_NUMBER = 1e6
+"""Of ranks and alphas."""
+
 PREFIX = "base_model.model."
 TENSOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])\.weight")
 """Name of a layer's matrix in the adapter's file."""
@@ -52,16 +59,32 @@ def check_adapter_config(config: Mapping[str, Any], source: str) -> None:
             )
     for name in ("r", "lora_alpha"):
         value = config.get(name, 8)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        if not _is_positive(value):
             raise ValueError(f"{source} has {name} {value!r} in its adapter_config.json; it must be a positive number")
     for name in ("rank_pattern", "alpha_pattern"):
-        for key, value in (config.get(name) or {}).items():
-            try:
-                re.compile(key)
-            except re.error as error:
-                raise ValueError(f"{source} has {name} {key!r}, which is no regular expression: {error}") from None
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise ValueError(f"{source} has {name} {key}: {value!r}; it must be a positive number")
+        _check_pattern(name, config.get(name) or {}, source)
+
+
+def _check_pattern(name: str, pattern: Any, source: str) -> None:
+    """Raises ValueError for what is no mapping of layers to numbers, and for expressions that may search for ever."""
+    if not isinstance(pattern, Mapping) or len(pattern) > MOST_PATTERNS:
+        raise ValueError(f"{source} has a {name} that is no mapping of at most {MOST_PATTERNS} layers")
+    for key, value in pattern.items():
+        try:
+            re.compile(key)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{source} has {name} {key[:80]!r}, which is no regular expression: {error}") from None
+        if len(key) > LONGEST_PATTERN or len(_REPEATED.findall(key)) > MOST_REPEATS or _REPEATED_GROUP.search(key):
+            raise ValueError(
+                f"{source} has {name} {key[:80]!r}, which may take for ever to match; name the layers plainly"
+            )
+        if not _is_positive(value):
+            raise ValueError(f"{source} has {name} {key}: {value!r}; it must be a positive number")
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value <= LARGEST_NUMBER
 
 
 def layer_rank(config: Mapping[str, Any], layer: str) -> int:

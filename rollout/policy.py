@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from rollout.adapter_files import read_object, read_weights
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_BASE = "base.json"
@@ -60,13 +62,16 @@ class PolicyVersion:
 
     @classmethod
     def read(cls, path: Path, *, run: str, number: int) -> PolicyVersion:
-        """Reads an adapter folder. Raises FileNotFoundError, naming the missing file."""
+        """Reads an adapter folder. Raises FileNotFoundError, naming the missing file, and ValueError for one that
+        holds something else than it should."""
         for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             if not (path / name).is_file():
                 raise FileNotFoundError(f"{path} is not a LoRA adapter: it has no {name}")
-        config, told = json.loads((path / ADAPTER_CONFIG).read_text()), path / ADAPTER_BASE
-        base = json.loads(told.read_text()) if told.is_file() else {}
-        return cls(run, number, (path / ADAPTER_WEIGHTS).read_bytes(), config, base)
+        told = path / ADAPTER_BASE
+        base = read_object(told) if told.is_file() else {}
+        if not all(isinstance(value, str) for value in base.values()):
+            raise ValueError(f"{told} must hold texts alone")
+        return cls(run, number, read_weights(path / ADAPTER_WEIGHTS), read_object(path / ADAPTER_CONFIG), base)
 
 
 def average_of(run: str) -> str:
