@@ -32,6 +32,8 @@ STUDENT = "student"
 """Stands for the default student, which `crucible student` makes."""
 
 RUNS_VARIABLE = "CRUCIBLE_RUNS"
+LONGEST_MESSAGE = 2000
+"""Characters of an error's line."""
 
 ANSWERS_TOGETHER = {"verify.batch_size": "the answers to a problem are judged together as they come"}
 NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"}
@@ -383,6 +385,10 @@ def _description(model: type[BaseModel]) -> str:
 
 
 def fail(message: str) -> int:
-    """Prints one line for people on standard error and returns the exit status of a usage error."""
-    print(f"crucible: {' '.join(message.split())}", file=sys.stderr)
+    """Prints one line for people on standard error and returns the exit status of a usage error.
+
+    What others wrote may stand in it: a terminal gets no command of theirs, and no more than fits on its screen.
+    """
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(message.split()))
+    print(f"crucible: {line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + '...'}", file=sys.stderr)
     return 2

@@ -89,10 +89,10 @@ def refuse_links(folder: Path) -> None:
 def read_bytes(path: Path, most: int) -> bytes:
     """A file's content. Raises Unreadable above `most` bytes, and for what is no plain file; FileNotFoundError."""
     with _opened(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise Unreadable(f"{path} is larger than {most >> 20} MiB; is it what it is named?")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise Unreadable(f"{path} is larger than {most >> 20} MiB; is it what it is named?")
+        return file.read(size)
 
 
 def read_tail(path: Path, most: int) -> bytes:
@@ -171,9 +171,11 @@ def read_yaml(path: Path) -> Any:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # pipes are waited for
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise Unreadable(f"{path} is no plain file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would be waited for
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable(f"{path} is no plain file")
+    with os.fdopen(descriptor, "rb") as file:
         yield file
 
 

@@ -346,13 +346,19 @@ def _refuse_other_config(place: Place, wanted: Mapping[str, Any], may_change: Co
     recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
     missing = "(none)"
     changes = [
-        f"{key}: {recorded.get(key, missing)} there, {asked.get(key, missing)} now"
+        f"{_brief(key)}: {_brief(recorded.get(key, missing))} there, {_brief(asked.get(key, missing))} now"
         for key in dict.fromkeys([*recorded, *asked])
         if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
         raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+
+
+def _brief(value: Any) -> str:
+    """A key or value for people, who did not write it: short, and without what a terminal would take for a command."""
+    text = str(value)[:100]
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _has_progress(path: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, plan
+from cluster.private import NotPrivate
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -128,7 +129,10 @@ def resolve_model(model: str) -> str:
     if model == STUDENT:
         from pipelines.student import StudentRecipe, build_student
 
-        return str(build_student(StudentRecipe()))
+        try:
+            return str(build_student(StudentRecipe()))
+        except NotPrivate as error:
+            raise ConfigError(str(error)) from None
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / MODEL_CONFIG).is_file():

@@ -33,7 +33,7 @@ def read_weights(path: Path) -> bytes:
     if size > LARGEST_WEIGHTS:
         raise ValueError(f"{path.name} has {size >> 30} GiB, and {LARGEST_WEIGHTS >> 30} are the most of an adapter")
     with open(path, "rb") as file:
-        return file.read(LARGEST_WEIGHTS)
+        return file.read(size)
 
 
 def check_weights(path: Path) -> None:

@@ -15,6 +15,7 @@ import plotly.offline
 import yaml
 from markupsafe import Markup
 
+from pipelines.config import fail
 from pipelines.display import TREND
 from pipelines.plain_files import read_object, read_tail, reading
 from pipelines.report import figures, tables, traces
@@ -108,8 +109,7 @@ def main(argv: Sequence[str]) -> int:
             write_report(folder)
             print(f"{folder}/report.html")
     except RunFolderError as error:
-        print(f"crucible: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     return 0
 
 
