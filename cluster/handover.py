@@ -16,18 +16,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from cluster.private import private_folder, write_private
+
 PACKAGE = "crucible_handover"
 _VALUES = "values.json"
 
 
 def pack(folder: Path, variables: Mapping[str, str]) -> Path:
-    """Writes the package under `folder` and returns its path."""
-    path = folder / PACKAGE
-    path.mkdir(mode=0o700)
-    (path / "__init__.py").touch()
-    (path / _VALUES).write_text(json.dumps(dict(variables)))
+    """Writes the package under `folder` and returns its path. Ray unpacks its files with the modes that they have."""
+    path = private_folder(folder, PACKAGE)
     # Ray names an upload by the hash of its content, in its logs too: no value may be guessed from it.
-    (path / "salt").write_text(secrets.token_hex(32))
+    contents = {"__init__.py": "", _VALUES: json.dumps(dict(variables)), "salt": secrets.token_hex(32)}
+    for name, content in contents.items():
+        write_private(path / name, content.encode())
     return path
 
 

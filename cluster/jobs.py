@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import shutil
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,10 +21,14 @@ import aiohttp
 
 from cluster import handover, pack
 from cluster.address import DASHBOARD_FIX, VARIABLE, NoCluster, check_answer, check_dashboard, named_address
+from cluster.archive import ArchiveError, unpack
+from cluster.names import BadName, check_name
 from cluster.upload import pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
 """Metadata of the jobs that pack a folder; they are not listed."""
+RUNS_KEY, NAME_KEY = "crucible-runs", "crucible-name"
+"""Metadata of a submitted job: where its run folders are to lie, and what its run is called; "" is not known."""
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
 VARIABLES = (SERVER_VARIABLE, VARIABLE)
@@ -54,6 +57,10 @@ class Submission:
     installer: Literal["none", "uv", "pip"] = "none"
     requirements: Sequence[str] = ()
     """Lines of a requirements file, which the installer installs on each node over the cluster's own Python."""
+    runs: str = ""
+    """Where its run folders are to lie; recorded with the job, for whoever fetches one."""
+    name: str = ""
+    """Name of its run, where the command gives one."""
 
     @property
     def entrypoint(self) -> str:
@@ -88,6 +95,10 @@ class Job:
     ended: float | None
     node: str
     """Id of the node that runs its driver; "" before it starts."""
+    runs: str = ""
+    """Where its run folders lie, as it was submitted; "" where nobody wrote it down."""
+    name: str = ""
+    """Its run's name, as it was submitted; "" where the job chose it."""
 
     @property
     def over(self) -> bool:
@@ -96,6 +107,30 @@ class Job:
     @property
     def seconds(self) -> float:
         return (self.ended or time.time()) - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What `pack` has packed on a node, by its own word."""
+
+    file: str
+    """In the node's log folder."""
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def read(cls, line: str) -> Packed:
+        """Of the line that it printed. Raises JobError for an error that it tells of, and for any other line."""
+        try:
+            output = json.loads(line)
+            if "error" in output:
+                raise JobError(_last_line(str(output["error"])))
+            size = output["bytes"]
+            if type(size) is not int or size < 0:
+                raise ValueError("no count of bytes")
+            return cls(check_name(output["file"], "the packed file"), size, str(output["sha256"]))
+        except (BadName, ValueError, KeyError, TypeError, RecursionError):
+            raise JobError(f"what the node answers is not what packs a folder there: {line[:80]!r}") from None
 
 
 class Cluster:
@@ -118,7 +153,8 @@ class Cluster:
         """Uploads and starts a job; returns its id."""
         with tempfile.TemporaryDirectory() as scratch, self._said():
             environment = submission.runtime_env(Path(scratch))
-            return self._client.submit_job(entrypoint=submission.entrypoint, runtime_env=environment)
+            recorded = {RUNS_KEY: submission.runs, NAME_KEY: submission.name}
+            return self._client.submit_job(entrypoint=submission.entrypoint, runtime_env=environment, metadata=recorded)
 
     def jobs(self) -> list[Job]:
         """All submitted jobs, the oldest first."""
@@ -165,49 +201,48 @@ class Cluster:
             self._client.stop_job(job_id)
         return self.wait(job_id, seconds=60)
 
-    def fetch(self, node: str, folder: str, target: Path, python: str = "python") -> int:
-        """Copies `folder` of a node to `target`, which must not exist. Returns the bytes that came.
+    def fetch(self, node: str, folder: str, target: Path, python: str = "python", runs: str = "") -> int:
+        """Copies `folder` of a node to `target`, which must not exist. Returns the bytes of its files.
 
-        A small job packs the folder on that node, and Ray's log service hands it out. Raises JobError.
+        A small job packs the folder on that node, and Ray's log service hands it out. With `runs` the node makes sure
+        that the folder is a run's and lies directly in there. Raises JobError; nothing is left at `target` then.
         """
         self._must_live(node)
         with tempfile.TemporaryDirectory(dir=_parent(target), prefix=".fetch-") as scratch:
             arrived = Path(scratch)
-            with self._packed(node, folder, python) as packed:
+            with self._packed(node, folder, python, runs) as packed:
                 self._download(node, packed, arrived / "packed.tar")
-            (arrived / "whole").mkdir()
-            with tarfile.open(arrived / "packed.tar") as tar:
-                tar.extractall(arrived / "whole", filter="data")
+            try:
+                size = unpack(arrived / "packed.tar", arrived / "whole")
+            except ArchiveError as error:
+                raise JobError(f"{folder}: {error}") from None
             (arrived / "whole").rename(target)
-        return packed["bytes"]
+        return size
 
     @contextlib.contextmanager
-    def _packed(self, node: str, folder: str, python: str) -> Iterator[dict[str, Any]]:
-        """Runs `pack` on the node for the duration of the block; yields what it said."""
+    def _packed(self, node: str, folder: str, python: str, runs: str) -> Iterator[Packed]:
+        """Runs `pack` on the node for the duration of the block; yields what it has packed."""
         with tempfile.TemporaryDirectory() as scratch, self._said():
             shutil.copy(pack.__file__, Path(scratch) / "pack.py")
             job_id = self._client.submit_job(
-                entrypoint=shlex.join([python, "pack.py", folder]),
+                entrypoint=shlex.join([python, "pack.py", folder, *([runs] if runs else [])]),
                 runtime_env={"working_dir": scratch},
                 metadata={"kind": HIDDEN_KIND},
                 entrypoint_label_selector={"ray.io/node-id": node},
             )
         try:
-            yield self._said_by_packer(job_id)
+            yield self._await_packer(job_id)
         finally:
             with contextlib.suppress(JobError):
                 self.stop(job_id)
 
-    def _said_by_packer(self, job_id: str) -> dict[str, Any]:
+    def _await_packer(self, job_id: str) -> Packed:
         deadline = time.monotonic() + pack.KEPT
         while time.monotonic() < deadline:
             job, lines = self.job(job_id), self.logs(job_id).splitlines()
             for line in lines:
                 if line.startswith("{"):
-                    said = json.loads(line)
-                    if "error" in said:
-                        raise JobError(said["error"])
-                    return said
+                    return Packed.read(line)
             if job.over:
                 raise JobError(f"the folder could not be packed: {_last_line(job.message)}")
             time.sleep(0.2)
@@ -225,17 +260,24 @@ class Cluster:
                 f"--runs s3://BUCKET/PREFIX outlives its nodes"
             )
 
-    def _download(self, node: str, packed: Mapping[str, Any], target: Path) -> None:
-        asked = {"node_id": node, "filename": packed["file"], "lines": -1, "timeout": 600, "filter_ansi_code": False}
-        digest = hashlib.sha256()
-        with self._said(), open(target, "wb") as file:
+    def _download(self, node: str, packed: Packed, target: Path) -> None:
+        if packed.bytes > (room := shutil.disk_usage(target.parent).free // 2):  # it is unpacked beside itself
+            raise JobError(
+                f"the folder packs to {packed.bytes >> 20} MiB, and {target.parent} has room for {room >> 20}"
+            )
+        asked = {"node_id": node, "filename": packed.file, "lines": -1, "timeout": 600, "filter_ansi_code": False}
+        digest, came = hashlib.sha256(), 0
+        with self._said(), open(target, "xb") as file:
             # The client has no public call for a binary file of a node; this one carries its token and certificates.
             answer = self._client._do_request("GET", "/api/v0/logs/file", params=asked, stream=True)
             for block in answer.iter_content(BLOCK):
+                came += len(block)
+                if came > packed.bytes:
+                    break
                 digest.update(block)
                 file.write(block)
-        if digest.hexdigest() != packed["sha256"]:
-            raise JobError(f"only {target.stat().st_size} of {packed['bytes']} bytes came whole; fetch again")
+        if came != packed.bytes or digest.hexdigest() != packed.sha256:
+            raise JobError(f"{came} bytes came, and the {packed.bytes} that were packed are others; fetch again")
 
     @contextlib.contextmanager
     def _said(self, address: str = "", job_id: str = "") -> Iterator[None]:
@@ -267,6 +309,7 @@ class Cluster:
 
 
 def _job(details: Any) -> Job:
+    recorded = details.metadata or {}
     return Job(
         id=details.submission_id,
         status=str(details.status.value),
@@ -275,6 +318,8 @@ def _job(details: Any) -> Job:
         started=(details.start_time or 0) / 1000,
         ended=details.end_time / 1000 if details.end_time else None,
         node=details.driver_node_id or "",
+        runs=recorded.get(RUNS_KEY, ""),
+        name=recorded.get(NAME_KEY, ""),
     )
 
 

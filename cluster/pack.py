@@ -1,15 +1,17 @@
 """Runs on a node of the cluster, as a job by itself: packs a folder where Ray's log service hands it out.
 
-    python pack.py FOLDER
+    python pack.py FOLDER [RUNS]
 
-Prints one JSON line: `file` (in the node's log folder), `bytes` and `sha256`, or `error`. The file is removed when the
-job is stopped, or after KEPT seconds. Needs nothing but Python.
+With RUNS, the folder must be a run's and lie directly in that one, as this node expands and resolves it. Prints one
+JSON line: `file` (in the node's log folder), `bytes` and `sha256`, or `error`. The file is removed when the job is
+stopped, or after KEPT seconds. Needs nothing but Python.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import sys
 import tarfile
@@ -23,9 +25,13 @@ LEFT_BEHIND = "ray"
 """Ray Train's own state: of no use elsewhere."""
 
 
-def main(folder: str) -> int:
+def main(folder: str, runs: str = "") -> int:
     """Packs `folder`, says so, and waits to be stopped."""
     source = Path(folder).expanduser()
+    if runs and not is_run_in(source, runs):
+        error = f"{source} is no run folder in {runs} of that node, where the job's runs were to lie; give --folder"
+        print(json.dumps({"error": error}), flush=True)
+        return 1
     # Ray unpacks a job's directory under its session's folder.
     logs = Path(__file__).resolve().parents[3] / "logs"
     for path, what in ((source, "folder"), (logs, "log folder of Ray")):
@@ -45,13 +51,28 @@ def main(folder: str) -> int:
     return 0
 
 
+def is_run_in(folder: Path, runs: str) -> bool:
+    """Whether `folder` is a run folder that lies directly in `runs`, and is no link to elsewhere.
+
+    A relative `runs` is one of any job's working directory, beside which Ray has put this file's.
+    """
+    where = os.path.expandvars(runs)
+    directories = Path(__file__).resolve().parents[1]
+    parents = [Path(where)] if os.path.isabs(where) else [path / where for path in directories.iterdir()]
+    parent = folder.resolve().parent
+    return (folder / "config.yaml").is_file() and any(parent == each.resolve() for each in parents)
+
+
 def pack(source: Path, target: Path) -> None:
-    """Tars what is whole in `source`: a run that is still going on writes files aside and renames them."""
-    with tarfile.open(target, "w") as tar:
+    """Tars what is whole in `source`: a run that is still going on writes files aside and renames them.
+
+    Links are left out: what they lead to is not the run's. A file of two names is packed twice.
+    """
+    with tarfile.open(target, "w", dereference=True) as tar:
         for path in sorted(source.rglob("*")):
             inside = path.relative_to(source)
             hidden = any(part.startswith(".") or part.endswith(".partial") for part in inside.parts)
-            if inside.parts[0] == LEFT_BEHIND or hidden or not path.is_file():
+            if inside.parts[0] == LEFT_BEHIND or hidden or path.is_symlink() or not path.is_file():
                 continue
             try:
                 tar.add(path, str(inside), recursive=False)
@@ -60,4 +81,4 @@ def pack(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

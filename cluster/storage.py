@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 import shutil
 import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tenacity
+
+from cluster.names import BadName, check_path
 
 SCHEMES = ("s3", "gs", "abfs", "abfss")
 PATIENCE = 120.0
@@ -31,6 +34,10 @@ BLOCK = 8 << 20
 """Bytes copied at a time."""
 THREADS = 8
 """Files that travel at once."""
+MOST_FILES = 200_000
+"""Files that one folder of a store may hold."""
+LARGEST_READ = 64 << 20
+"""Bytes of a file that is read whole."""
 
 
 class StorageError(RuntimeError):
@@ -40,14 +47,16 @@ class StorageError(RuntimeError):
 def url_of(path: Path | str) -> str | None:
     """The URL that a path stands for, None where it is of this machine. pathlib makes one slash of a URL's two.
 
-    Raises StorageError for a scheme that is not served.
+    Raises StorageError for a scheme that is not served, and for a path such as `a/../b`, which would mean another
+    folder to one store than to the next.
     """
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(path))
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(path), re.DOTALL)
     if found is None:
         return None
     scheme, rest = found[1].lower(), found[2].rstrip("/")
     if scheme not in SCHEMES:
         raise StorageError(f"{scheme}:// is no storage for runs; use {', '.join(f'{s}://' for s in SCHEMES)} or a path")
+    _check_names([rest], "the folder of the store")
     return f"{scheme}://{rest}"
 
 
@@ -58,13 +67,23 @@ class Storage:
     url: str
 
     def names(self) -> dict[str, int]:
-        """Files in it, by name relative to it, with their bytes."""
+        """Files in it, by name relative to it, with their bytes.
+
+        Raises StorageError for a name that cannot be a file's on this machine, or would lie outside of a folder.
+        """
         from pyarrow.fs import FileSelector, FileType
 
         system, base = self._open()
         with self._said("list"):
             found = system.get_file_info(FileSelector(base, recursive=True, allow_not_found=True))
-        return {info.path[len(base) + 1 :]: info.size for info in found if info.type == FileType.File}
+        files = [info for info in found if info.type == FileType.File]
+        if len(files) > MOST_FILES:
+            raise StorageError(f"{self.url} holds {len(files)} files, and {MOST_FILES} are the most; is it a run's?")
+        if stray := next((info.path for info in files if not info.path.startswith(f"{base}/")), None):
+            raise StorageError(f"{self.url} lists {stray!r}, which is not in it; is this the store that you mean?")
+        names = {info.path[len(base) + 1 :]: info.size for info in files}
+        _check_names(names, f"an object of {self.url},")
+        return names
 
     def upload(self, source: Path, name: str) -> None:
         """Puts a file there; it is seen whole or not at all."""
@@ -79,25 +98,44 @@ class Storage:
             stream.write(content)
 
     def read(self, name: str) -> bytes | None:
-        """A file's content, None where there is none."""
+        """A file's content, None where there is none. Raises StorageError for one above LARGEST_READ bytes."""
         system, base = self._open()
         with self._said("read"):
             try:
                 with system.open_input_stream(f"{base}/{name}") as stream:
-                    return stream.read()
+                    content = stream.read(LARGEST_READ + 1)
             except FileNotFoundError:
                 return None
+        if len(content) > LARGEST_READ:
+            raise StorageError(f"{self.url}/{name} is larger than {LARGEST_READ >> 20} MiB; is it what it is named?")
+        return content
 
     def download(self, names: Iterable[str], target: Path) -> None:
-        """Copies files into a folder, by the same names. Raises StorageError where one is gone."""
+        """Copies files into a folder, by the same names; each is there whole or not at all.
 
+        `names` with their sizes, as `names()` gives them, bounds what comes. Raises StorageError where a file is gone,
+        where one is larger than it was listed, where the disk has no room for all, and for a name that leads out of
+        the folder.
+        """
+        names = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+        _check_names(names, f"an object of {self.url},")
+        target.mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(target).free
+        if (needed := sum(size or 0 for size in names.values())) > room:
+            raise StorageError(
+                f"{self.url} takes {needed >> 20} MiB and {target} has room for {room >> 20}; free some, or set TMPDIR "
+                f"to a larger disk"
+            )
         system, base = self._open()
 
         def bring(name: str) -> None:
             path = target / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self._said("read"), system.open_input_stream(f"{base}/{name}") as stream, open(path, "wb") as file:
-                shutil.copyfileobj(stream, file, BLOCK)
+            with self._said("read"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with system.open_input_stream(f"{base}/{name}") as stream:
+                    most = names[name] if names[name] is not None else room
+                    if _copy_whole(stream, path, most) is None:
+                        raise ValueError(f"{name} is larger than the {most} bytes that it may have")
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(bring, names))
@@ -129,6 +167,32 @@ class Storage:
             ) from error
 
 
+def _check_names(names: Iterable[str], what: str) -> None:
+    """Raises StorageError for a name that is not of a file below a folder."""
+    for name in names:
+        try:
+            check_path(name, what)
+        except BadName as error:
+            raise StorageError(str(error)) from None
+
+
+def _copy_whole(stream: Any, path: Path, most: int) -> int | None:
+    """Writes a stream aside and renames it to `path`; its bytes, or None, with nothing written, above `most`."""
+    aside = path.with_name(f".{uuid.uuid4().hex[:8]}.partial")
+    done = 0
+    try:
+        with open(aside, "xb") as file:
+            while block := stream.read(BLOCK):
+                done += len(block)
+                if done > most:
+                    return None
+                file.write(block)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return done
+
+
 @functools.lru_cache(maxsize=64)
 def _filesystem(url: str) -> tuple[Any, str]:
     """pyarrow's filesystem of a URL, and the path in it."""
@@ -154,7 +218,7 @@ class Mirror:
 
     def pull(self) -> None:
         """Brings what the store holds into the folder."""
-        names = [name for name in self._storage.names() if self._is_mirrored(name)]
+        names = {name: size for name, size in self._storage.names().items() if self._is_mirrored(name)}
         self._storage.download(names, self._folder)
         self._copied = self._stand()
 
@@ -201,7 +265,7 @@ class Mirror:
         found = {}
         for path in self._folder.rglob("*"):
             name = path.relative_to(self._folder).as_posix()
-            if self._is_mirrored(name) and path.is_file():
+            if self._is_mirrored(name) and _is_plain(path):
                 with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                     stat = path.stat()
                     found[name] = (stat.st_mtime_ns, stat.st_size)
@@ -237,7 +301,7 @@ class CheckpointStore:
         there = self._steps(storage)
         for later in [number for number in there if number >= step]:
             self._drop(storage, there.pop(later))
-        files = [path for path in checkpoint.rglob("*") if path.is_file()]
+        files = [path for path in checkpoint.rglob("*") if _is_plain(path)]
         for path in sorted(files, key=lambda path: path.name == self.head):
             storage.upload(path, f"{checkpoint.name}/{path.relative_to(checkpoint).as_posix()}")
         for old in sorted(there)[: max(0, len(there) + 1 - keep)]:
@@ -252,7 +316,7 @@ class CheckpointStore:
             shutil.rmtree(path, ignore_errors=True)
         if not whole:
             return
-        name = whole[newest][0].partition("/")[0]
+        name = next(iter(whole[newest])).partition("/")[0]
         local, head = folder / name, storage.read(f"{name}/{self.head}")
         if not self._has(local, head):
             aside = folder / f".{name}-{uuid.uuid4().hex[:8]}"
@@ -266,13 +330,13 @@ class CheckpointStore:
         """Whether a checkpoint of this machine is the one with that head."""
         return (local / self.head).is_file() and (local / self.head).read_bytes() == head
 
-    def _steps(self, storage: Storage) -> dict[int, list[str]]:
-        """Names of the files of each checkpoint, whole or not."""
-        found: dict[int, list[str]] = {}
-        for name in storage.names():
+    def _steps(self, storage: Storage) -> dict[int, dict[str, int]]:
+        """Names and bytes of the files of each checkpoint, whole or not."""
+        found: dict[int, dict[str, int]] = {}
+        for name, size in storage.names().items():
             step = name.partition("/")[0]
             if step.isdecimal():
-                found.setdefault(int(step), []).append(name)
+                found.setdefault(int(step), {})[name] = size
         return found
 
     def _is_head(self, name: str) -> bool:
@@ -281,6 +345,11 @@ class CheckpointStore:
     def _drop(self, storage: Storage, names: Collection[str]) -> None:
         """Head first: what loses its files one by one must not pass for whole."""
         storage.delete(sorted(names, key=lambda name: not self._is_head(name)))
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether it is a file itself: what a link leads to may be anything of this machine."""
+    return path.is_file() and not path.is_symlink()
 
 
 def patiently(call: Callable[[], None]) -> None:

@@ -11,14 +11,15 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
+from cluster.names import check_run_name
+from pipelines.plain_files import Unreadable, read_yaml
 from problems.plain_text import one_line
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -54,6 +55,10 @@ def default_runs() -> Path:
     return Path(os.environ.get(RUNS_VARIABLE, "") or "runs")
 
 
+RunName = Annotated[str, AfterValidator(lambda name: check_run_name(name) if name else name)]
+"""The name of a run: "", or a path below the folder of runs."""
+
+
 class EvaluationConfig(BaseModel):
     """What held-out skill is measured on."""
 
@@ -78,7 +83,7 @@ class JobConfig(BaseModel):
 
     model: str = STUDENT
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
@@ -310,9 +315,9 @@ def load_yaml(model: type[Model], path: Path, base: Model | None = None, check_u
     if not path.is_file():
         raise ConfigError(f"there is no configuration file {path}")
     try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        data = read_yaml(path) or {}
+    except Unreadable as error:
+        raise ConfigError(str(error)) from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path} must hold keys and values, and holds a {type(data).__name__}")
     if check_unused:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cluster.hardware import NoRoom
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
 from pipelines.evaluation import Evaluation, compare, reasons
+from pipelines.plain_files import reading
 from pipelines.questions import questions_of, with_questions
 from pipelines.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
 from pipelines.samples import sample_rows
@@ -153,13 +155,17 @@ def check(evaluation: Evaluation, config: JobConfig) -> None:
 
 
 def load_evaluation(folder: RunFolder, name: str) -> Evaluation | None:
-    """An evaluation that the run folder holds already, from its samples' table; None where it holds none."""
+    """An evaluation that the run folder holds already, from its samples' table; None where it holds none.
+
+    Raises RunFolderError for a table that is damaged.
+    """
     path = folder.path / "samples" / f"evaluation-{name}.parquet"
     if not path.is_file():
         return None
     from pipelines.samples import groups_of
 
-    return Evaluation(name, tuple(groups_of(folder.samples(f"evaluation-{name}"))))
+    with reading(str(path)):
+        return Evaluation(name, tuple(groups_of(folder.samples(f"evaluation-{name}"))))
 
 
 def write_evaluation(folder: RunFolder, evaluation: Evaluation, step: int) -> None:
@@ -241,15 +247,15 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
     """
     if not path:
         return PolicyVersion(run, 0)
-    folder = _brought(path)
-    inner = folder / "adapter"
-    folder = inner if inner.is_dir() else folder
-    try:
-        policy = PolicyVersion.read(folder, run=run, number=0)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"adapter {path}: {error}") from None
+    with _brought(path) as folder:
+        inner = folder / "adapter"
+        folder = inner if inner.is_dir() else folder
+        try:
+            policy = PolicyVersion.read(folder, run=run, number=0)
+        except FileNotFoundError as error:
+            raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"adapter {path} cannot be read: {error}") from None
     try:
         check_adapter_config(policy.lora_config, f"adapter {path}")
         shapes = {name: tensor["shape"] for name, tensor in tensors_of(policy.weights)[0].items()}
@@ -304,18 +310,27 @@ def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
         )
 
 
-def _brought(path: str) -> Path:
-    """The folder itself, or a copy of what is of use to engines in one on an object store. Raises ConfigError."""
+@contextlib.contextmanager
+def _brought(path: str) -> Iterator[Path]:
+    """The folder itself, or for the block a copy of what is of use to engines in one on an object store.
+
+    Raises ConfigError.
+    """
     try:
         url = url_of(path)
-        if url is None:
-            return Path(path).expanduser()
-        storage, folder = Storage(url), Path(tempfile.mkdtemp(prefix="crucible-"))
-        wanted = {f"{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
-        storage.download([name for name in storage.names() if name in wanted], folder)
     except StorageError as error:
         raise ConfigError(str(error)) from None
-    return folder
+    if url is None:
+        yield Path(path).expanduser()
+        return
+    with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
+        try:
+            wanted = {f"{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
+            of_use = {name: size for name, size in Storage(url).names().items() if name in wanted}
+            Storage(url).download(of_use, Path(folder))
+        except StorageError as error:
+            raise ConfigError(str(error)) from None
+        yield Path(folder)
 
 
 def run(config: EvaluateConfig, console: Console) -> Evaluation:
@@ -440,8 +455,14 @@ def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunF
 def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
     """What an earlier `crucible evaluate` recorded of its model on these problems.
 
-    Raises ConfigError where it was sampled in another way, or asked other problems: then nothing can be paired.
+    Raises ConfigError where it was sampled in another way, or asked other problems: then nothing can be paired; and
+    RunFolderError where its files are damaged.
     """
+    with reading(str(folder), ConfigError):
+        return _recorded_evaluation(folder, config, problems)
+
+
+def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
     now = {"evaluation.temperature": config.evaluation.temperature, "max_tokens": config.max_tokens}
     then = {
         "evaluation.temperature": (folder.config.get("evaluation") or {}).get("temperature"),

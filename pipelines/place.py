@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from cluster.names import BadName, check_run_name
+from cluster.private import LockHeld, NotPrivate, private_folder, take_lock, temporary_folder
 from cluster.storage import Mirror, Storage, StorageError, url_of
 
 
@@ -28,34 +28,31 @@ class Place:
     def __init__(self, path: Path, url: str | None = None, mirror: Mirror | None = None) -> None:
         self.path, self.url = path, url
         self._mirror = mirror
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     @classmethod
     @contextlib.contextmanager
     def find(cls, path: Path | str, alone: bool = True) -> Iterator[Place]:
         """The place that `path` names, with what is on the store brought here; let go where the block fails.
 
-        `alone` for who writes: the copy is the one that all such on this machine use, and held against them.
+        `alone` for who writes: the copy is the one that all such on this machine use, and held against them. Copies
+        are for this user's eyes alone. Raises RunFolderError, also where another user has the copy's place.
         """
         with _as_run_folder_error():
             url = url_of(path)
-        if url is None:
+            copy = None if url is None else _copy_of(url, alone)
+        if copy is None:
             yield cls(Path(path))
             return
-        parent, _, name = url.rpartition("/")
-        digest = hashlib.sha256(parent.encode()).hexdigest()[:12]
-        shared = Path(tempfile.gettempdir()) / f"crucible-{os.getuid()}" / digest
-        copy = (shared if alone else Path(tempfile.mkdtemp(prefix="crucible-"))) / name
-        copy.mkdir(parents=True, exist_ok=True)
         place = cls(copy, url, Mirror(copy, Storage(url), cls.NOT_MIRRORED))
         if alone:
             place.hold()
         try:
             place._bring()
             yield place
-        except RunFolderError:
+        except BaseException:
             place._mirror = None
-            shutil.rmtree(copy)
+            place._remove_copy()
             place.leave()
             raise
 
@@ -63,13 +60,20 @@ class Place:
         """Makes the copy what the store has, whatever an earlier run left there."""
         for leftover in self.path.iterdir():
             if leftover.name != ".lock":
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                is_folder = leftover.is_dir() and not leftover.is_symlink()
+                shutil.rmtree(leftover) if is_folder else leftover.unlink()
         with _as_run_folder_error():
             self._mirror.pull()
 
     def hold(self) -> None:
         """Holds the folder against other processes of this machine. Raises RunFolderError."""
-        self._lock = self._lock or _hold(self.path)
+        if self._lock is None:
+            try:
+                self._lock = take_lock(self.path / ".lock")
+            except LockHeld as error:
+                raise RunFolderError(f"{self.path} is {error}; wait, or choose another name") from None
+            except NotPrivate as error:
+                raise RunFolderError(str(error)) from None
 
     def push(self) -> None:
         """Uploads what has changed. Raises RunFolderError where the store does not take it."""
@@ -88,10 +92,15 @@ class Place:
             mirror, self._mirror = self._mirror, None
             with _as_run_folder_error(f"; what it lacks is in {self.path}"):
                 mirror.close()
-            shutil.rmtree(self.path)
+            self._remove_copy()
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
+
+    def _remove_copy(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is None:  # a copy for one reader lies in a folder of its own
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def __str__(self) -> str:
         return self.url or str(self.path)
@@ -101,8 +110,17 @@ class Place:
 def _as_run_folder_error(more: str = "") -> Iterator[None]:
     try:
         yield
-    except StorageError as error:
+    except (StorageError, NotPrivate, BadName) as error:
         raise RunFolderError(f"{error}{more}") from error
+
+
+def _copy_of(url: str, alone: bool) -> Path:
+    """The folder of this machine in which the run of a URL is worked on. Raises NotPrivate and BadName."""
+    parent, _, name = url.rpartition("/")
+    check_run_name(name)
+    if not alone:
+        return private_folder(Path(tempfile.mkdtemp(prefix="crucible-")), name)
+    return temporary_folder(hashlib.sha256(parent.encode()).hexdigest()[:12], name)
 
 
 @contextlib.contextmanager
@@ -119,18 +137,3 @@ def recorded_config(path: Path | str) -> Iterator[Path | None]:
         if content is not None:
             file.write_bytes(content)
         yield file if file.is_file() else None
-
-
-def _hold(path: Path) -> IO[str]:
-    lock = open(path / ".lock", "a+")  # noqa: SIM115 - held until close
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        lock.close()
-        raise RunFolderError(f"{path} is in use by process {holder}; wait, or choose another name") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock

@@ -18,9 +18,11 @@ is mirrored as it changes and removed at the end. Checkpoints are copied by whoe
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import math
 import os
+import re
 import shutil
 import time
 import uuid
@@ -35,6 +37,7 @@ from pydantic import BaseModel
 
 from cluster.storage import CheckpointStore
 from pipelines.place import Place, RunFolderError
+from pipelines.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
 from pipelines.samples import SAMPLE_SCHEMA
 from problems.arrow_files import ArrowFileError, read_table
 from problems.plain_text import one_line
@@ -43,6 +46,9 @@ from train.checkpoint import HEAD
 
 RUN_FOLDER_LINE = "run folder: "
 """Begins the line by which a job says where its run folder lies; `crucible jobs fetch` reads it."""
+LARGEST_STEP = 1 << 53
+"""Of a training step: larger ones no file of JSON carries whole."""
+_STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
 _INTERRUPTED = ".partial"
 """Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
 removed."""
@@ -68,6 +74,7 @@ class RunFolder:
         wanted = plain_config(config)
         with Place.find(path) as place:
             if (place.path / "config.yaml").is_file():
+                refuse_links(place.path)
                 _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
                 if _has_progress(place.path):
                     mend = "go on with it by --resume, or choose another name"
@@ -89,6 +96,7 @@ class RunFolder:
         with Place.find(path) as place:
             if not (place.path / "config.yaml").is_file():
                 raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
+            refuse_links(place.path)
             _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
             run = cls._begin(place, wanted)
         for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
@@ -105,7 +113,8 @@ class RunFolder:
             config = place.path / "config.yaml"
             if not config.is_file():
                 raise RunFolderError(f"{place} is not a run folder: it has no config.yaml")
-            return cls(place, yaml.safe_load(config.read_text()) or {})
+            refuse_links(place.path)
+            return cls(place, _recorded(config))
 
     @classmethod
     def _begin(cls, place: Place, config: Mapping[str, Any]) -> RunFolder:
@@ -169,25 +178,24 @@ class RunFolder:
         bad one."""
         if not self._metrics_path.exists():
             return []
-        lines = self._metrics_path.read_bytes().split(b"\n")
         rows = []
-        for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or torn
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                where = f"{self._metrics_path}, line {number}"
-                raise RunFolderError(f"{where} is not JSON; mend or remove it") from error
+        for number, row in json_lines(self._metrics_path):
+            step = row.get("step")
+            if step is not None and (type(step) is not int or abs(step) > LARGEST_STEP):
+                raise Unreadable(f"{self._metrics_path}, line {number} has a step that is none; repair or remove it")
+            rows.append(row)
         return rows
 
     def steps(self) -> list[dict[str, Any]]:
         """The rows of training steps alone."""
-        return [row for row in self.metrics() if row.get("kind", "step") == "step" and "step" in row]
+        return [row for row in self.metrics() if row.get("kind", "step") == "step" and row.get("step") is not None]
 
     def roll_back(self, step: int) -> None:
         """Forgets every step after `step`: metrics and samples of a future that is about to be redone."""
-        self._rewrite_metrics([row for row in self.metrics() if row.get("step", -1) <= step])
-        for file in (self.path / "samples").glob("step-*.parquet"):
-            if int(file.stem.removeprefix("step-")) > step:
+        self._rewrite_metrics([row for row in self.metrics() if row.get("step") is None or row["step"] <= step])
+        for file in (self.path / "samples").iterdir():
+            named = _STEP_FILE.fullmatch(file.name)
+            if named is not None and int(named[1]) > step:
                 file.unlink()
 
     # --- samples
@@ -208,7 +216,8 @@ class RunFolder:
 
         Raises RunFolderError for a file that is damaged, or of other types.
         """
-        files = sorted((self.path / "samples").glob(f"{name}.parquet"))
+        folder, pattern = self.path / "samples", f"{name}.parquet"  # of names alone: `name` may be of a row of others
+        files = sorted(f for f in folder.iterdir() if fnmatch.fnmatchcase(f.name, pattern)) if folder.is_dir() else []
         wanted = SAMPLE_SCHEMA.empty_table().select(list(columns) if columns is not None else SAMPLE_SCHEMA.names)
         try:
             tables = [read_table(file, wanted.schema) for file in files]
@@ -245,7 +254,7 @@ class RunFolder:
     def read_ledger(self) -> dict[str, Any]:
         """The ledger, {} where none was written yet."""
         path = self.path / "ledger.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_object(path) if path.exists() else {}
 
     def write_evaluation(self, figures: Mapping[str, Any]) -> Path:
         """Replaces the figures of an evaluation. A value that is not finite is written as null."""
@@ -284,7 +293,8 @@ def step_name(step: int) -> str:
 def replace_file(path: Path, content: str | bytes) -> Path:
     """Writes a whole file aside, syncs it and renames it over `path`."""
     aside = path.with_name(path.name + _INTERRUPTED)
-    with open(aside, "wb") as file:
+    aside.unlink(missing_ok=True)
+    with open(aside, "xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
@@ -332,17 +342,30 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _recorded(path: Path) -> dict[str, Any]:
+    config = read_yaml(path) or {}
+    if not isinstance(config, dict):
+        raise Unreadable(f"{path} must hold keys and values, and holds a {type(config).__name__}")
+    return config
+
+
 def _refuse_other_config(place: Place, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
-    recorded, asked = _flat(yaml.safe_load((place.path / "config.yaml").read_text()) or {}), _flat(wanted)
+    recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
     missing = "(none)"
     changes = [
-        f"{key}: {recorded.get(key, missing)} there, {asked.get(key, missing)} now"
+        f"{_brief(key)}: {_brief(recorded.get(key, missing))} there, {_brief(asked.get(key, missing))} now"
         for key in dict.fromkeys([*recorded, *asked])
         if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
         raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+
+
+def _brief(value: Any) -> str:
+    """A key or value for people, who did not write it: short, and without what a terminal would take for a command."""
+    text = str(value)[:100]
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _has_progress(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import Demand, plan
+from cluster.private import NotPrivate
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -131,7 +133,10 @@ def resolve_model(model: str) -> str:
     if model == STUDENT:
         from pipelines.student import StudentRecipe, build_student
 
-        return str(build_student(StudentRecipe()))
+        try:
+            return str(build_student(StudentRecipe()))
+        except NotPrivate as error:
+            raise ConfigError(str(error)) from None
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / MODEL_CONFIG).is_file():
@@ -179,5 +184,6 @@ def check_hub_model(model: str) -> None:
 
 
 def default_name(job: str, model: str) -> str:
-    """A name for a run that was given none."""
-    return f"{job}-{Path(model).name or 'model'}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"
+    """A name for a run that was given none. A model's folder may be called anything; what a run may not be is `_`."""
+    called = re.sub(r"[^\w.+-]", "_", Path(model).name)[:60].strip(".") or "model"
+    return f"{job}-{called}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"

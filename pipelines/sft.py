@@ -34,6 +34,7 @@ from pipelines.evaluate import (
     verdict_line,
     write_evaluation,
 )
+from pipelines.plain_files import read_object
 from pipelines.run_folder import RunFolder, RunFolderError, replace_file, write_adapter
 from pipelines.session import (
     Session,
@@ -148,7 +149,7 @@ def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
 def learnt(folder: Path) -> Mapping[str, Any] | None:
     """The figures of a training that has ended well, else None. Its adapter was whole before it said so."""
     outcome = folder / OUTCOME_FILE
-    figures = json.loads(outcome.read_text()) if outcome.is_file() else {"error": "not begun"}
+    figures = read_object(outcome) if outcome.is_file() else {"error": "not begun"}
     return None if figures.get("error") else figures
 
 
@@ -179,7 +180,7 @@ def _learn(
     )
     with _progress(folder, console):
         fit_workers(demand, config.sft.workers, job, job.folder, sft_worker)
-    figures = json.loads(outcome.read_text())
+    figures = read_object(outcome)
     if figures.get("error"):
         raise SFTFailed(figures["error"])
     stopped = ", stopped early" if figures["stopped_early"] else ""

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cluster.private import NotPrivate, cache_root, locked
 from problems import families
 from problems.config import ProblemsConfig
 from problems.problem import Problem, Split
@@ -143,14 +143,15 @@ def build_student(
     folder = (cache_dir or students_folder()) / recipe.hash
     if (folder / RECIPE_FILE).is_file():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    # A cache that others may read is one that somebody has opened to them.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(folder.with_suffix(".lock")):
         if (folder / RECIPE_FILE).is_file():  # another process has just built it
             return folder
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _build(recipe, aside, quiet, threads)
-            aside.chmod(0o755)
+            aside.chmod(folder.parent.stat().st_mode & 0o755)
             os.replace(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -159,10 +160,7 @@ def build_student(
 
 def students_folder() -> Path:
     """Where students are cached: under CRUCIBLE_CACHE where that is set, else in the user's cache folder."""
-    root = os.environ.get("CRUCIBLE_CACHE")
-    if root:
-        return Path(root).expanduser() / "students"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crucible" / "students"
+    return cache_root() / "students"
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerBase:
@@ -393,7 +391,10 @@ def main(argv: Sequence[str]) -> int:
         command = parse(StudentCommand, argv, prog="crucible student")
     except ConfigError as error:
         return fail(str(error))
-    folder = build_student(command.recipe, command.cache)
+    try:
+        folder = build_student(command.recipe, command.cache)
+    except NotPrivate as error:
+        return fail(str(error))
     print(folder)
     if not command.prove_disjoint:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+import yaml
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.upload import UploadError, left_out, told
-from pipelines.config import RUNS_VARIABLE, ConfigError, fail
+from pipelines.config import RUNS_VARIABLE, ConfigError, fail, take_option
 from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"
@@ -74,7 +76,29 @@ def submission(config: SubmitConfig, command: Sequence[str]) -> Submission:
         settings={RUNS_VARIABLE: config.runs},
         installer=config.install,
         requirements=() if config.install == "none" else requirements(config, folder),
+        **recorded(config, command, folder),
     )
+
+
+def recorded(config: SubmitConfig, command: Sequence[str], folder: Path) -> dict[str, str]:
+    """`runs` and `name` of the run that the command makes, as options or its configuration file give them.
+
+    They are noted with the job: what a job prints later is not asked where its run folder lies.
+    """
+    found: dict[str, str] = {"runs": config.runs}
+    arguments = list(command)
+    while (path := take_option(arguments, "--config")) is not None:
+        # A file that cannot be read is the job's to complain of.
+        with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+            data = yaml.safe_load((folder / path).read_text())
+            found |= {key: str(data[key]) for key in ("runs", "name") if isinstance(data, dict) and data.get(key)}
+    for key in ("runs", "name"):
+        while (value := take_option(arguments, f"--{key}")) is not None:
+            found[key] = value
+    if (resumed := take_option(arguments, "--resume")) is not None:
+        parent, _, name = resumed.rstrip("/").rpartition("/")
+        found = {"runs": parent or ".", "name": name}
+    return found
 
 
 def requirements(config: SubmitConfig, folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from pipelines.config import (
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
+    RunName,
     default_runs,
 )
 from problems.questions import QuestionsConfig
@@ -47,7 +48,7 @@ class DistilConfig(BaseModel):
         "prompt.chat": "the teacher's server has its own template",
     }  # fmt: skip
 
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""

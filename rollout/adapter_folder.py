@@ -14,7 +14,9 @@ _OWNED = re.compile(re.escape(PREFIX) + r"(\d+)-(\d+)-(\d+)-.+")
 
 
 def adapter_folder(parent: Path | None = None) -> Path:
-    """A new folder for this process; folders of processes that have ended, killed before they could, are removed.
+    """A new folder for this process, which only its user may enter.
+
+    Folders of processes that have ended, killed before they could, are removed.
 
     `parent` is /dev/shm where there is one.
     """
@@ -26,16 +28,26 @@ def adapter_folder(parent: Path | None = None) -> Path:
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Removes adapter folders in `parent` whose process has ended. Those of other containers' processes stay."""
+    """Removes this user's adapter folders in `parent` whose process has ended.
+
+    Those of other containers' processes stay.
+    """
     gone = []
     for path in parent.glob(f"{PREFIX}*"):
         found = _OWNED.fullmatch(path.name)
         if found is None or int(found[1]) != _namespace():
             continue
-        if _started(int(found[2])) != int(found[3]):
+        if _started(int(found[2])) != int(found[3]) and _is_own(path):
             shutil.rmtree(path, ignore_errors=True)
             gone.append(path)
     return gone
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except OSError:  # removed meanwhile
+        return False
 
 
 def _namespace() -> int:

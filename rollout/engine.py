@@ -108,6 +108,7 @@ class Engine:
         self._gate = FairGate(2 * spec.config.max_sequences)
         self._lora_ids = itertools.count(1)
         self._request_ids = itertools.count()
+        # Made by mkdtemp: nobody but this user may enter it.
         self._folder = adapter_folder()
         self.tokenizer = _tokenizer(spec.model)
         self._text = CompletionDecoder(self.tokenizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,8 +51,9 @@ class PolicyVersion:
         return f"{self.run}-v{self.number}-{self.adapter_hash or 'base'}"
 
     def write(self, folder: Path) -> Path:
-        """Writes the adapter as peft and vLLM read it into `folder`/`name`, and returns that path."""
-        path = folder / self.name
+        """Writes the adapter as peft and vLLM read it into a folder of its name in `folder`, and returns that path."""
+        # A run may be called anything, by a checkpoint of somebody else's too: the path stays in `folder`.
+        path = folder / re.sub(r"[^\w.+-]", "_", self.name)[-200:]
         path.mkdir(parents=True, exist_ok=True)
         (path / ADAPTER_WEIGHTS).write_bytes(self.weights)
         (path / ADAPTER_CONFIG).write_text(json.dumps(dict(self.lora_config), indent=1))

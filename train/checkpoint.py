@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import shutil
 import uuid
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,11 @@ FORMAT = 1
 HEAD = "checkpoint.json"
 """Name of the file that says what a checkpoint is; one without it is none."""
 _STATE, _ADAPTER, _AVERAGE = "state.pt", "adapter", "ema"
+LARGEST_HEAD = 256 << 20
+"""Bytes: its ledger names what was consumed."""
+_STEP = re.compile(r"[0-9]{1,16}")
+"""Name of a checkpoint's folder."""
+_HEAD_KINDS = {"step": int, "run": str, "version": int, "adapter_hash": str, "ledger": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +107,21 @@ def latest(folder: Path) -> Path | None:
 
 
 def read(path: Path) -> Checkpoint:
-    """The head of the checkpoint at `path`. Raises ValueError where there is none or of unknown format."""
+    """The head of the checkpoint at `path`. Raises ValueError where there is none, or a damaged or unknown one."""
     try:
-        head = json.loads((path / HEAD).read_text())
+        if (size := (path / HEAD).stat().st_size) > LARGEST_HEAD:
+            raise ValueError(f"it has {size >> 20} MiB")
+        head = json.loads((path / HEAD).read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{path} is not a checkpoint: it has no {HEAD}") from error
-    if head.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {path} has format {head.get('format')}; this version reads format {FORMAT}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"checkpoint {path} is damaged: its {HEAD} cannot be read ({error})") from None
+    found = head.get("format") if isinstance(head, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"checkpoint {path} has format {found!r:.40}; this version reads format {FORMAT}")
+    for name, kind in _HEAD_KINDS.items():
+        if type(head.get(name)) is not kind:
+            raise ValueError(f"checkpoint {path} is damaged: {name} of its {HEAD} is no {kind.__name__}")
     return Checkpoint(path, head["step"], head["run"], head["version"], head["adapter_hash"], head["ledger"])
 
 
@@ -117,12 +133,30 @@ def restore(path: Path, learner: Learner) -> Checkpoint:
     import torch
 
     checkpoint = read(path)
-    state = torch.load(path / _STATE, map_location=learner.device, weights_only=True)
+    _check_stored(path / _STATE)
+    try:
+        state = torch.load(path / _STATE, map_location=learner.device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"checkpoint {path} cannot be resumed: its {_STATE} holds no plain tensors ({reason})"
+        ) from None
     try:
         learner.load_state_dict(state)
-    except ValueError as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint {path} cannot be resumed: {error}") from error
     return checkpoint
+
+
+def _check_stored(path: Path) -> None:
+    """Raises ValueError for a state that torch did not save: it stores tensors as they are, and would unpack others."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if all(entry.compress_type == zipfile.ZIP_STORED for entry in packed.infolist()):
+                return
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"checkpoint {path.parent} cannot be resumed: its {path.name} is damaged ({error})") from None
+    raise ValueError(f"checkpoint {path.parent} cannot be resumed: its {path.name} is compressed, which torch does not")
 
 
 def policy(checkpoint: Checkpoint) -> PolicyVersion:
@@ -134,7 +168,7 @@ def _numbered(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / HEAD).is_file()]
+    found = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and (path / HEAD).is_file()]
     return sorted(found, key=lambda path: int(path.name))
 
 

@@ -150,7 +150,10 @@ def fit(
 
 def newest_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint of the trainer's, or None."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}") if _is_json(path)]
+    named = [
+        path for path in folder.glob(f"checkpoint-*/{STATE_FILE}") if path.parent.name.partition("-")[2].isdecimal()
+    ]
+    found = [path.parent for path in named if _is_json(path)]
     return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
 
 
@@ -163,7 +166,7 @@ def checkpoint_step(folder: Path) -> int:
 def _is_json(path: Path) -> bool:
     try:
         return bool(json.loads(path.read_text()))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

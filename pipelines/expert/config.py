@@ -15,6 +15,7 @@ from pipelines.config import (
     STUDENT,
     EvaluationConfig,
     JobConfig,
+    RunName,
     default_runs,
 )
 from pipelines.expert.mixture import Draw
@@ -55,7 +56,7 @@ class ExpertConfig(BaseModel):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     adapter: str = ""
     """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import plotly.graph_objects as go
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.plain_files import json_lines
 from pipelines.report.figures import BLUE, RED, TEAL, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
@@ -92,7 +92,7 @@ def _examples(folder: RunFolder, most: int = 12) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     paths = folder.path.glob("iterations/*/solutions.jsonl")
     for path in sorted(paths, key=lambda p: -int(p.parent.name)):
-        found += [json.loads(line) for line in path.read_text().splitlines()][: most // 3]
+        found += [row for _, row in json_lines(path)][: most // 3]
     return found[:most]
 
 

@@ -15,6 +15,7 @@ from pipelines.config import EvaluationConfig
 from pipelines.evaluate import Evaluation, read_adapter
 from pipelines.expert.config import ExpertConfig
 from pipelines.expert.mixture import Pair
+from pipelines.plain_files import read_object
 from pipelines.pupil import Pupil, numbered
 from pipelines.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.sft import OUTCOME_FILE
@@ -114,7 +115,7 @@ class EngineStudent:
             where = str(folder.path.resolve())
             job = Preferring(self._config.name, self._model, where, self._config.dpo, shape, rows, initial)
             sft.fit_workers(session.learner, shape.workers, job, where, preference_worker)
-            figures = json.loads((folder.path / OUTCOME_FILE).read_text())
+            figures = read_object(folder.path / OUTCOME_FILE)
         if figures.get("error"):
             raise sft.SFTFailed(figures["error"])
 

@@ -17,6 +17,7 @@ from pipelines.config import (
     STUDENT,
     EvaluationConfig,
     JobConfig,
+    RunName,
     default_runs,
 )
 from rollout.config import EngineConfig, lora_rank_room
@@ -45,7 +46,7 @@ class LRLConfig(BaseModel):
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""

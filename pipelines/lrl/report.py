@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from pipelines.lrl.lesson import LABELS
 from pipelines.lrl.scores import ANSWERED, UNSCORED, text
+from pipelines.plain_files import read_object
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
@@ -40,7 +40,7 @@ def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> N
 def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     """The page as text, with what the run folder holds beside the figures."""
     state = folder.path / "state.json"
-    kept = json.loads(state.read_text()) if state.is_file() else {"journal": [], "evolution": []}
+    kept = read_object(state) if state.is_file() else {"journal": [], "evolution": []}
     stages = results["stages"]
     figures = {"stages": accuracies(stages), "confusion": confusions(stages), "levels": levels(stages)}
     answers = read_rows(folder.path / "answers.jsonl")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import secrets
 import sys
 import time
@@ -16,7 +15,9 @@ import plotly.offline
 import yaml
 from markupsafe import Markup
 
+from pipelines.config import fail
 from pipelines.display import TREND
+from pipelines.plain_files import read_object, read_tail, reading
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
@@ -29,6 +30,8 @@ OWN_PAGES = ("expert", "lrl", "undo")
 """Jobs whose report is their own: `pipelines.<job>.report`."""
 LOG_LINES = 200
 """Last lines of the log that are shown."""
+LOG_BYTES = 200_000
+"""Of these lines."""
 
 
 def write_report(run_folder: RunFolder) -> Path:
@@ -37,7 +40,8 @@ def write_report(run_folder: RunFolder) -> Path:
     Raises RunFolderError where `metrics.jsonl` cannot be read, and for a sweep. Whatever else is missing is left out of
     the page.
     """
-    html = _of_its_job(run_folder) or render(run_folder)
+    with reading(str(run_folder)):
+        html = _of_its_job(run_folder) or render(run_folder)
     # A lone surrogate, which JSON can carry, has no UTF-8.
     return run_folder.write_report(html.encode("utf-8", "backslashreplace").decode())
 
@@ -50,7 +54,7 @@ def _of_its_job(folder: RunFolder) -> str:
     if distilled and (attempts := read_rows(folder.path / "attempts.jsonl")):
         return traces.render(distilled[-1], attempts, folder)
     path = folder.path / "results.json"
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    results = read_object(path) if path.is_file() else {}
     if results.get("job") not in OWN_PAGES:
         return ""
     return importlib.import_module(f"pipelines.{results['job']}.report").render(results, folder)
@@ -106,8 +110,7 @@ def main(argv: Sequence[str]) -> int:
             write_report(folder)
             print(plain_text(f"{folder}/report.html"))
     except RunFolderError as error:
-        print(f"crucible: {one_line(error)}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     return 0
 
 
@@ -130,5 +133,5 @@ def _some(*charts: figures.Chart | None) -> list[figures.Chart]:
 def _log(folder: RunFolder) -> str:
     if not folder.log_path.is_file():
         return ""
-    lines = folder.log_path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+    lines = read_tail(folder.log_path, LOG_BYTES).decode("utf-8", "backslashreplace").splitlines()
     return "\n".join(lines[-LOG_LINES:])

@@ -42,7 +42,8 @@ from pipelines.session import (
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.results import Setting, Trial, read_trial, settings_of, write_table
 from pipelines.sweep.space import Axis, check_space, configure, parse_space
-from pipelines.sweep.trial import TRIALS, Fleet, run_trial
+from pipelines.sweep.state import NAME, TRIALS, check_resumable, empty, is_known, tune_folder
+from pipelines.sweep.trial import Fleet, run_trial
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from train import checkpoint
@@ -50,8 +51,6 @@ from train import checkpoint
 MAY_CHANGE = ("concurrency", "grpo.address")
 """Keys that a resumed sweep may have other values for."""
 SEED = "seed"
-TUNE = "tune"
-"""Folder of Ray Tune's own state within the sweep's."""
 RETRIES = 1
 """Times that a trial that failed is started again where it stood."""
 
@@ -210,11 +209,11 @@ def _tune(
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, config=config, folder=str(folder.path.resolve()), fleet=fleet), {"CPU": 0.01}
     )
-    state = folder.path.resolve() / TUNE
+    storage = tune_folder(folder.path)
     watch = Watch(console, list(fleet.engines), config.grpo.steps)
     run_config = tune.RunConfig(
-        name=TUNE,
-        storage_path=str(folder.path.resolve()),
+        name=NAME,
+        storage_path=str(storage),
         callbacks=[watch],
         verbose=0,
         failure_config=tune.FailureConfig(max_failures=RETRIES),
@@ -224,10 +223,11 @@ def _tune(
         space[SEED] = tune.grid_search(list(config.seeds))
     else:
         space[SEED] = config.seeds[0]
-    if resume and tune.Tuner.can_restore(str(state)):
-        tuner = tune.Tuner.restore(str(state), trainable, resume_errored=True, param_space=space)
+    if resume and is_known(storage):
+        tuner = tune.Tuner.restore(str(storage / NAME), trainable, resume_errored=True, param_space=space)
         tuner._local_tuner._run_config.callbacks = [watch]
     else:
+        empty(storage)
         tuner = tune.Tuner(trainable, param_space=space, tune_config=_tune_config(config, axes), run_config=run_config)
     with watch:
         return tuner.fit()
@@ -347,6 +347,7 @@ def main(argv: Sequence[str]) -> int:
             where = Path(resumed)
             if not (where / "config.yaml").is_file():
                 raise ConfigError(f"{where} holds no sweep to resume (no config.yaml); give its folder, as runs/NAME")
+            check_resumable(where)
             default = load_yaml(SweepConfig, where / "config.yaml")
             default = default.model_copy(update={"runs": where.parent, "name": where.name})
         config = parse(SweepConfig, argv, prog="crucible sweep", default=default)

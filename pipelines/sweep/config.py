@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.config import GRPOConfig, default_runs
+from pipelines.config import GRPOConfig, RunName, default_runs
 
 
 class SweepConfig(BaseModel):
@@ -23,7 +23,7 @@ class SweepConfig(BaseModel):
         "grpo.seed": "every trial has one of seeds",
     }
 
-    name: str = ""
+    name: RunName = ""
     """Name of the sweep: its folder under `runs`. "" makes one of model and time."""
     runs: Path = Field(default_factory=default_runs)
     """Where sweep folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""

@@ -22,10 +22,9 @@ from pipelines.run_folder import RunFolder
 from pipelines.session import Session, open_session, wait_for_engines
 from pipelines.sweep.config import SweepConfig
 from pipelines.sweep.space import configure
+from pipelines.sweep.state import TRIALS
 from rollout.backends import EngineSpec
 
-TRIALS = "trials"
-"""Folder of the trials' run folders within the sweep's."""
 CONSOLE = "console.txt"
 POINTER = "checkpoint.json"
 """File of a Tune checkpoint: where the run's own checkpoint lies."""

@@ -18,6 +18,7 @@ from pipelines.config import (
     STUDENT,
     EvaluationConfig,
     JobConfig,
+    RunName,
     default_runs,
 )
 from problems.questions import QuestionsConfig
@@ -48,7 +49,7 @@ class UndoConfig(BaseModel):
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: str = ""
+    name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""

@@ -1,0 +1,57 @@
+"""Unpacks what a node has packed. The node's word is not taken for anything: see `cluster.pack` for the other end."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+from cluster.names import BadName, check_path, quoted
+
+MOST_FILES = 200_000
+"""Members of one archive."""
+BLOCK = 1 << 20
+
+
+class ArchiveError(ValueError):
+    """An archive that is not unpacked; the message is one line that names the member and says why."""
+
+
+def unpack(archive: Path, target: Path) -> int:
+    """Unpacks a plain tar into the new folder `target`; returns the bytes of its files.
+
+    Only files themselves are taken, under names that `check_path` takes, with no mode, owner or time of the archive's.
+    Raises ArchiveError for links, devices, folders and sparse files, for a name twice, for more members than
+    MOST_FILES, and for a damaged archive; `target` may then hold a part.
+    """
+    target.mkdir()
+    done = 0
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for count, member in enumerate(tar, 1):
+                if count > MOST_FILES:
+                    raise ArchiveError(f"the archive has more than {MOST_FILES} members")
+                done += _unpack_file(tar, member, target)
+    except (tarfile.TarError, EOFError, OverflowError, RecursionError, UnicodeError) as error:
+        raise ArchiveError(f"the archive is damaged ({' '.join(str(error).split())[:200]}); fetch again") from None
+    except OSError as error:
+        raise ArchiveError(f"the archive cannot be unpacked ({error.strerror or error})") from None
+    return done
+
+
+def _unpack_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> int:
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+        raise ArchiveError(f"the archive's member {quoted(member.name)} is no plain file; nothing of it is kept")
+    try:
+        check_path(member.name, "the archive's member")
+    except BadName as error:
+        raise ArchiveError(str(error)) from None
+    path = target / member.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    # Exclusive: a name that comes twice, or by two spellings that the file system takes for one, ends it here.
+    with open(path, "xb") as file:
+        shutil.copyfileobj(source, file, BLOCK)
+    if path.stat().st_size != member.size:
+        raise ArchiveError(f"the archive's member {quoted(member.name)} is cut off; fetch again")
+    return member.size
