@@ -22,7 +22,7 @@ import aiohttp
 
 from cluster import handover, pack
 from cluster.address import DASHBOARD_FIX, VARIABLE, NoCluster, check_answer, check_dashboard, named_address
-from cluster.upload import pack_directory
+from cluster.upload import Selection, pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
 """Metadata of the jobs that pack a folder; they are not listed."""
@@ -54,6 +54,8 @@ class Submission:
     installer: Literal["none", "uv", "pip"] = "none"
     requirements: Sequence[str] = ()
     """Lines of a requirements file, which the installer installs on each node over the cluster's own Python."""
+    selection: Selection | None = None
+    """What of the working directory goes up; None selects what `cluster.upload.select` does."""
 
     @property
     def entrypoint(self) -> str:
@@ -63,8 +65,9 @@ class Submission:
 
     def runtime_env(self, scratch: Path) -> dict[str, Any]:
         """Ray's runtime environment, with what is to be uploaded packed under `scratch`. Raises UploadError."""
+        packed = pack_directory(self.working_dir, scratch / "working_dir.zip", self.selection)
         environment: dict[str, Any] = {
-            "working_dir": str(pack_directory(self.working_dir, scratch / "working_dir.zip")),
+            "working_dir": str(packed),
             "env_vars": dict(self.settings),
         }
         if self.variables:
