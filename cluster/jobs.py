@@ -21,7 +21,16 @@ from typing import Any, Literal
 import aiohttp
 
 from cluster import handover, pack
-from cluster.address import DASHBOARD_FIX, VARIABLE, NoCluster, check_answer, check_dashboard, named_address
+from cluster.address import (
+    DASHBOARD_FIX,
+    VARIABLE,
+    NoCluster,
+    check_answer,
+    check_dashboard,
+    named_address,
+    open_dashboard,
+)
+from cluster.auth import FIX
 from cluster.upload import Selection, pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
@@ -116,6 +125,15 @@ class Cluster:
             _check(where, source)
             self._client = JobSubmissionClient(where or None)
         self.address = self._client.get_address()
+
+    def refuse_open(self) -> None:
+        """Raises JobError where the cluster answers those who have no token."""
+        with self._said():
+            if open_dashboard(self.address):
+                raise JobError(
+                    f"the Ray cluster at {self.address} answers without a token, so that whoever reaches it runs code "
+                    f"there: {FIX} (--open-cluster True submits all the same)"
+                )
 
     def submit(self, submission: Submission) -> str:
         """Uploads and starts a job; returns its id."""

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cluster.address import open_cluster
+from cluster.auth import FIX
 from cluster.connect import NoCluster, ray_session
 from cluster.health import Finding, Grade, Machine, findings, look
 from cluster.manifest import ManifestError, read_manifest
@@ -94,8 +96,16 @@ def try_folder(folder: Path) -> str:
 
 
 def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Finding]]:
-    """Looks at every node, from a task of its own on each. Nodes that do not answer are findings."""
+    """Looks at every node, from a task of its own on each. Nodes that do not answer are findings.
+
+    Raises NoCluster, also for a cluster that answers without a token.
+    """
     with ray_session(address) as ray:
+        asked_at = address if address.startswith("ray:") else ray.get_runtime_context().gcs_address
+        if open_cluster(asked_at):
+            raise NoCluster(
+                f"the Ray cluster at {asked_at} answers without a token, so that whoever reaches it runs code: {FIX}"
+            )
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         asked: dict[Any, str] = {}

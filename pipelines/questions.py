@@ -22,7 +22,6 @@ from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.problem import Group, Problem
 from problems.questions import Questions, numbered, worked_answer
 from problems.sources import NothingScoredError
-from rollout.fleet import NAMESPACE
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
@@ -203,7 +202,7 @@ def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(LevelsActor).options(
-        name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=1024, max_restarts=-1, max_task_retries=-1,
+        name=name, num_cpus=0, max_concurrency=1024, max_restarts=-1, max_task_retries=-1,
         scheduling_strategy=here,
     )  # fmt: skip
     return actor.remote(

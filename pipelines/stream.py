@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from problems.problem import Group, Problem
 from rollout.admission import Lease
-from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.fleet import RolloutJob
 from rollout.stream import configure_data, lease_stream, pack, rollout_stream, unpack
 from verify.config import VerifyConfig
 from verify.thinking import continued
@@ -27,7 +27,7 @@ class JudgeStage:
         self._judge = Judge(config)
         self._reward = config.reward
         self._shuffle_seed = shuffle_seed
-        self._coordinator = ray.get_actor(coordinator, namespace=NAMESPACE) if coordinator else None
+        self._coordinator = ray.get_actor(coordinator) if coordinator else None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One row of (lease, problem, group or error) in; the judged groups, or only word of them, out."""

@@ -21,7 +21,7 @@ from pipelines.config import RUNS_VARIABLE, ConfigError, fail
 
 ENTRY = "pipelines.cli"
 """Module that the job runs."""
-NOT_SUBMITTED = ("submit", "jobs")
+NOT_SUBMITTED = ("submit", "jobs", "token")
 USAGE = "say after -- what to run: crucible submit [options] -- grpo --config FILE.yaml"
 
 
@@ -53,6 +53,8 @@ class SubmitConfig(BaseModel):
     """Which vLLM of pyproject.toml is installed."""
     python: str = "python"
     """Interpreter on the nodes; `python` is the one that `ray start` found, or the installed one."""
+    open_cluster: bool = False
+    """Submit also to a cluster that asks for no token: whoever reaches its ports runs code on it, and sees the job."""
     wait: bool = True
     """Follow the output until the job ends, and exit as it did."""
 
@@ -128,6 +130,8 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     """The whole of `crucible submit`."""
     sent = submission(config, command)
     cluster = Cluster(config.address)
+    if not config.open_cluster:
+        cluster.refuse_open()
     if stays := sent.selection.told():
         console.print(stays, soft_wrap=True, markup=False)
     job_id = cluster.submit(sent)

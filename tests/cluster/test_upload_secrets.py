@@ -166,7 +166,8 @@ def test_a_secret_is_one_wherever_it_lies(name, folder, copy):
     "name",
     [
         "README.md", "verify/sandbox/syscalls.py", "environment.py", "secrets.py", "tokens.py", "key.py", "monkey.txt",
-        "tokenizer.json", "credentials.py", "pipelines/env.py", "turkey", "keys/__init__.py", "a.envelope", "config.json",
+        "tokenizer.json", "credentials.py", "pipelines/env.py", "turkey", "keys/__init__.py", "a.envelope",
+        "config.json",
     ],
 )  # fmt: skip
 def test_honest_names_go_up(name):
