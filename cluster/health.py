@@ -38,6 +38,8 @@ class Grade(StrEnum):
     GOOD = "good"
     SLOW = "slow"
     """It runs, but worse than it could."""
+    UNSAFE = "unsafe"
+    """It runs, and lets others in."""
     BREAKS = "breaks"
 
 

@@ -19,14 +19,15 @@ from cluster.address import open_cluster
 from cluster.auth import FIX
 from cluster.connect import NoCluster, ray_session
 from cluster.health import Finding, Grade, Machine, findings, look
-from cluster.manifest import ManifestError, read_manifest
+from cluster.manifest import ManifestError, read_manifests
+from cluster.manifest_security import manifest_findings
 from cluster.storage import StorageError, try_storage, url_of
 from pipelines.config import RUNS_VARIABLE, fail
 from verify.config import VerifyConfig
 
 ANSWER_WITHIN = 90.0
 """Seconds that a node has to answer."""
-COLOURS = {Grade.GOOD: "green", Grade.SLOW: "yellow", Grade.BREAKS: "red"}
+COLOURS = {Grade.GOOD: "green", Grade.SLOW: "yellow", Grade.UNSAFE: "red", Grade.BREAKS: "red"}
 
 
 class DoctorConfig(BaseModel):
@@ -40,7 +41,8 @@ class DoctorConfig(BaseModel):
     runs: str = ""
     """Where runs will lie: s3://BUCKET/PREFIX or a folder; tried from every node."""
     manifest: Path | None = None
-    """A cluster manifest to read strictly instead: RayCluster, RayJob, or the cluster launcher's YAML."""
+    """A cluster manifest to read strictly instead, and what it leaves open: RayCluster, RayJob, NetworkPolicy, or the
+    cluster launcher's YAML."""
 
 
 def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | None = None) -> Machine:
@@ -132,14 +134,16 @@ def unanswered(node: str, reason: str) -> Finding:
 
 
 def show(found: Sequence[Finding], console: Console) -> int:
-    """Prints the table; returns 1 where something would break a run."""
+    """Prints the table; returns 1 where something would break a run, or lets others in."""
     table = Table("node", "", "", "found", "what to do", box=None)
     for f in found:
         table.add_row(f.node, f"[{COLOURS[f.grade]}]{f.grade}[/]", f.what, escape(f.found), escape(f.mend))
     console.print(table)
-    breaking = sum(f.grade is Grade.BREAKS for f in found)
+    breaking, unsafe = (sum(f.grade is grade for f in found) for grade in (Grade.BREAKS, Grade.UNSAFE))
+    if unsafe:
+        console.print(f"{unsafe} of {len(found)} findings let others in")
     console.print(f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run")
-    return int(breaking > 0)
+    return int(breaking + unsafe > 0)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -149,9 +153,10 @@ def main(argv: Sequence[str]) -> int:
     runs = config.runs or os.environ.get(RUNS_VARIABLE, "")
     try:
         if config.manifest is not None:
-            read_manifest(config.manifest)
+            manifests = read_manifests(config.manifest)
             console.print(f"{config.manifest}: every key is known, every value fits")
-            return 0
+            found = [finding for manifest in manifests for finding in manifest_findings(manifest)]
+            return show(found, console) if found else 0
         if not config.address:
             return show(findings([examine(platform.node(), runs)]), console)
         machines, lost = examine_cluster(config.address, runs)

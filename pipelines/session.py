@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.connect import live_nodes, ray_session
-from cluster.hardware import Demand, plan
+from cluster.hardware import Demand, check_labels, plan
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -57,6 +57,7 @@ def open_session(
             )
         split = spec.config.tensor_parallel
         fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners, split)
+        check_labels("verify.labels", config.verify.labels, live_nodes())
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         handles, longest = [], spec.config.max_model_len
         for demand in fleet:

@@ -80,7 +80,7 @@ def judge_stream(rolled_out: Dataset, verify: VerifyConfig, coordinator: str = "
         batch_format="numpy",
         compute=ActorPoolStrategy(size=verify.actors, max_tasks_in_flight_per_actor=2),
         zero_copy_batch=True,
-        num_cpus=verify.actor_cpus,
+        **verify.placement,
     )
 
 

@@ -269,8 +269,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"usage: crucible verify {{{','.join(_COMMANDS)}}} [--help]", file=sys.stderr)
         return 0 if argv[:1] in (["--help"], ["-h"]) else 2
     model, command = _COMMANDS[argv[0]]
+    args = tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}")
     try:
-        return command(tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}"))
+        if "config" in model.model_fields and args.config.labels:
+            raise CannotRun("--config.labels has no effect: this command runs programs on this machine; leave it out")
+        return command(args)
     except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:
         print(f"crucible verify {argv[0]}: {error}", file=sys.stderr)
         return 2

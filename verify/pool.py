@@ -206,7 +206,7 @@ def start_actor(config: VerifyConfig | None = None, **options: Any) -> Any:
     import ray
 
     config = config or VerifyConfig()
-    settings = {"num_cpus": config.actor_cpus, "max_restarts": -1, "max_task_retries": 0, **options}
+    settings = {**config.placement, "max_restarts": -1, "max_task_retries": 0, **options}
     return ray.remote(VerifyActor).options(**settings).remote(config)
 
 
