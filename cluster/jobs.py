@@ -132,7 +132,7 @@ class Cluster:
             if open_dashboard(self.address):
                 raise JobError(
                     f"the Ray cluster at {self.address} answers without a token, so that whoever reaches it runs code "
-                    f"there: {FIX} (--open-cluster True submits all the same)"
+                    f"there: {FIX} (--open-cluster submits all the same)"
                 )
 
     def submit(self, submission: Submission) -> str:
