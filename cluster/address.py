@@ -25,6 +25,8 @@ CONNECT = 5.0
 """Seconds that finding a host's name and connecting to it may take."""
 ANSWER = 8.0
 """Seconds that a cluster has to answer then."""
+START = 30.0
+"""Seconds that the process which asks it may take to start: its imports, on a machine that is busy."""
 SILENCE = "nobody answers in time"
 DASHBOARD_FIX = f"give {OPTION} http://HOST:8265 of its dashboard"
 SILENT, OPEN = 3, 4
@@ -168,7 +170,7 @@ def _ask_ray(host: str, port: int, client: bool) -> subprocess.CompletedProcess[
     script = Path(__file__).with_name("ask_ray.py")
     # Safe path: the folder of the script holds modules of ours, which must not stand for others of their names.
     command = [sys.executable, "-P", str(script), target, str(ANSWER), "client" if client else "gcs"]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER)
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
     if asked.returncode == SILENT:
         raise TimeoutError
     return asked

@@ -17,7 +17,7 @@ ROLE = "crucible.io/role"
 VERIFY = "verify"
 METADATA = ("169.254.0.0/16", "169.254.169.254/32")
 """Where clouds hand out a machine's keys."""
-SECRET_NAME = re.compile(r"(?i)(token|secret|passw|credential|(^|_)key(_|$))")
+SECRET_NAME = re.compile(r"(?i)(^|_)(token|key|secret|passw(or)?d|credentials?)s?(_|$)")
 OWN_MOUNTS = ("*.pem", "auth_token", ".ray")
 """Patterns that would also leave out what the launcher syncs by itself."""
 

@@ -121,8 +121,10 @@ class JudgeTraces:
     """A Ray Data stage: packed (number, request, Answered) in, with the verdict behind them out."""
 
     def __init__(self, config: Any):
+        from verify.keys import drop_keys
         from verify.pool import Judge
 
+        drop_keys()
         self._judge = Judge(config)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,10 @@ class JudgeStage:
     """Judges and rewards groups; hands them to a coordinator where there is one, else passes them on."""
 
     def __init__(self, config: VerifyConfig, coordinator: str = "", shuffle_seed: int | None = None):
+        from verify.keys import drop_keys
         from verify.pool import Judge
 
+        drop_keys()
         self._judge = Judge(config)
         self._reward = config.reward
         self._shuffle_seed = shuffle_seed

@@ -1,5 +1,6 @@
 """The README's cluster, started as it says, on a real Ray: a process without its token gets nothing there."""
 
+import http.client
 import json
 import os
 import re
@@ -73,7 +74,7 @@ class ByHand:
                 return answer.status, answer.read(300)
         except urllib.error.HTTPError as error:
             return error.code, b""
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return 0, str(error).encode()
 
     def close(self):
@@ -118,7 +119,7 @@ def attempt(name, work):
             found[name] = type(error).__name__
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(40)
+    thread.join(30)
 def job():
     from ray.job_submission import JobSubmissionClient
     return JobSubmissionClient(url).submit_job(entrypoint="touch /tmp/ran")
@@ -144,14 +145,12 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("token", ["none", "disabled", "wrong"])
+@pytest.mark.parametrize("token", ["none", "wrong"])
 def test_a_stranger_gets_nothing(cluster, token):
-    modes = {"none": {}, "disabled": {"RAY_AUTH_MODE": "disabled"}}
-    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    shown = {} if token == "none" else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
     command = [sys.executable, "-c", STRANGER, f"{cluster.ip}:{cluster.gcs}", cluster.url]
     command.append(f"ray://{cluster.ip}:{cluster.client}")
-    environment = cluster.stranger | modes.get(token, wrong)
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300)
+    done = subprocess.run(command, env=cluster.stranger | shown, text=True, capture_output=True, timeout=300)
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     # A call that is still waiting has no entry: it has got nothing either.
     assert {"job", "store"} <= set(found) and "42" not in str(found), found
