@@ -15,7 +15,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.config import ConfigError, GRPOConfig, JobConfig
+from cluster.connect import ray_session
+from cluster.hardware import NoRoom
+from pipelines.config import ConfigError, GRPOConfig, JobConfig, fail
 from pipelines.run_folder import RunFolder
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
@@ -249,8 +251,13 @@ def outcomes_of_table(table: pa.Table) -> list[list[Outcome]]:
 
 def main(argv: Sequence[str]) -> int:
     """`crucible problems`, whose `load` runs gold answers in the sandbox."""
-    with SandboxProof() as prove:
-        return cli.main(argv, prove)
+    with contextlib.ExitStack() as stack:
+        if any(word in ("--ray", "--ray=True") for word in argv):  # Ray Data would start one that every network reaches
+            try:
+                stack.enter_context(ray_session())
+            except NoRoom as error:
+                return fail(str(error))
+        return cli.main(argv, stack.enter_context(SandboxProof()))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ of attacks, judge very many programs, judge them while processes are killed."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -197,13 +198,18 @@ class RayTarget:
 
 
 def _own_ray() -> bool:
-    """Starts a Ray where none is running; True where it did."""
+    """Starts a Ray where none is running, on 127.0.0.1 alone (as `cluster.connect` does); True where it did."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read when Ray is imported
     import ray
 
     if ray.is_initialized():
         return False
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    ray.init(address="local", num_cpus=2, **quiet)
+    before = os.umask(0o077)  # Ray writes its token to this user's home by it
+    try:
+        ray.init(address="local", num_cpus=2, **quiet)
+    finally:
+        os.umask(before)
     return True
 
 
