@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from cluster.address import NoCluster, check_answer, named_address
-from cluster.auth import TokenError, use_local_token
+from cluster.auth import MODE, TokenError, use_local_token
 from cluster.hardware import Node
 from cluster.sockets import short_temp_dir
 
@@ -71,7 +71,8 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         try:
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
         except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
-            raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
+            hint = "" if os.environ.get(MODE) == "token" else f"; where it asks for a token: export {MODE}=token"
+            raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}{hint}") from error
     else:
         # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
         os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
