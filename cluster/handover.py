@@ -24,10 +24,11 @@ def pack(folder: Path, variables: Mapping[str, str]) -> Path:
     """Writes the package under `folder` and returns its path."""
     path = folder / PACKAGE
     path.mkdir(mode=0o700)
-    (path / "__init__.py").touch()
-    (path / _VALUES).write_text(json.dumps(dict(variables)))
     # Ray names an upload by the hash of its content, in its logs too: no value may be guessed from it.
-    (path / "salt").write_text(secrets.token_hex(32))
+    salted = {"__init__.py": "", _VALUES: json.dumps(dict(variables)), "salt": secrets.token_hex(32)}
+    for name, text in salted.items():
+        with open(path / name, "x", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+            file.write(text)
     return path
 
 
