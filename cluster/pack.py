@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import sys
 import tarfile
@@ -33,6 +34,7 @@ def main(folder: str) -> int:
             print(json.dumps({"error": f"there is no {what} {path} on that node"}), flush=True)
             return 1
     packed = logs / f"crucible-fetch-{uuid.uuid4().hex}.tar"
+    os.umask(0o077)  # other users of the node read Ray's log folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         pack(source, packed)
@@ -51,7 +53,7 @@ def pack(source: Path, target: Path) -> None:
         for path in sorted(source.rglob("*")):
             inside = path.relative_to(source)
             hidden = any(part.startswith(".") or part.endswith(".partial") for part in inside.parts)
-            if inside.parts[0] == LEFT_BEHIND or hidden or not path.is_file():
+            if inside.parts[0] == LEFT_BEHIND or hidden or path.is_symlink() or not path.is_file():
                 continue
             try:
                 tar.add(path, str(inside), recursive=False)

@@ -29,6 +29,7 @@ with ray_session() as ray:
     print(*pids)
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout.splitlines()
     print(*{line.split()[3].rpartition(":")[0] for line in listening if pids & set(map(int, re.findall("pid=([0-9]+)", line)))})
+    assert re.fullmatch("crucible-[0-9a-f]{32}", ray.get_runtime_context().namespace)
     print(ray.get_runtime_context().gcs_address, os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"))
     from cluster.address import open_cluster
     print(open_cluster(ray.get_runtime_context().gcs_address))

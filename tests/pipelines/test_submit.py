@@ -104,6 +104,7 @@ def test_packing_takes_what_is_whole(tmp_path):
     for name in (".lock", "samples/b.parquet.partial", "checkpoints/.000003-1/state.pt", "ray/train/x"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("half")
+    (run / "passwd").symlink_to("/etc/passwd")
     pack.pack(run, tmp_path / "run.tar")
     with tarfile.open(tmp_path / "run.tar") as tar:
         assert set(tar.getnames()) == {"config.yaml", "checkpoints/000002/state.pt", "samples/a.parquet"}
