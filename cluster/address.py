@@ -25,10 +25,14 @@ CONNECT = 5.0
 """Seconds that finding a host's name and connecting to it may take."""
 ANSWER = 8.0
 """Seconds that a cluster has to answer then."""
+START = 30.0
+"""Seconds that the process which asks it may take to start: its imports, on a machine that is busy."""
 SILENCE = "nobody answers in time"
 DASHBOARD_FIX = f"give {OPTION} http://HOST:8265 of its dashboard"
-SILENT = 3
-"""Exit status of `ask_ray.py` where nobody answered in time."""
+SILENT, OPEN = 3, 4
+"""Exit statuses of `ask_ray.py` where nobody answered in time, and where Ray answered though it was shown no token."""
+JOBS = "/api/jobs/"
+"""What a dashboard with a token tells nobody without it."""
 CLIENT_PORT = 10001
 """Of ray:// addresses that name none."""
 OF_RAY = ("auto",)
@@ -106,6 +110,25 @@ def check_dashboard(address: str, source: str) -> None:
     raise NoCluster(f"no Ray cluster answers at {address} ({reason}); {DASHBOARD_FIX}")
 
 
+def open_dashboard(address: str) -> bool:
+    """Whether a dashboard lists its jobs to somebody without a token. Raises OSError where nobody answers."""
+    import requests
+
+    # The function in the place of credentials keeps those of ~/.netrc out.
+    url = f"{address.rstrip('/')}{JOBS}"
+    with requests.get(url, timeout=(CONNECT, ANSWER), auth=lambda r: r, allow_redirects=False, stream=True) as answer:
+        return answer.ok and not answer.is_redirect
+
+
+def open_cluster(address: str) -> bool:
+    """Whether the Ray at HOST:PORT or ray://HOST:PORT answers somebody without a token. Raises NoCluster."""
+    try:
+        host, port = _host_and_port(address, OPTION, "")
+        return _ask_ray(host, port, address.startswith("ray:")).returncode == OPEN
+    except (OSError, TimeoutError, subprocess.TimeoutExpired):
+        raise NoCluster(f"no Ray cluster answers at {address} ({SILENCE})") from None
+
+
 def within(seconds: float, work: Callable[[], Found]) -> Found:
     """What `work` returns, or raises. Raises TimeoutError after `seconds`; a thread that no program waits for goes on.
 
@@ -138,14 +161,19 @@ def _other_than_ray(host: str, port: int, client: bool) -> str:
     within(CONNECT, lambda: socket.create_connection((host, port), timeout=CONNECT).close())
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return ""  # it wants our certificate before it says anything
+    return _ask_ray(host, port, client).stdout.strip()
+
+
+def _ask_ray(host: str, port: int, client: bool) -> subprocess.CompletedProcess[str]:
+    """Asks in a process of its own, without a token. Raises TimeoutError."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     script = Path(__file__).with_name("ask_ray.py")
     # Safe path: the folder of the script holds modules of ours, which must not stand for others of their names.
     command = [sys.executable, "-P", str(script), target, str(ANSWER), "client" if client else "gcs"]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER)
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
     if asked.returncode == SILENT:
         raise TimeoutError
-    return asked.stdout.strip()
+    return asked
 
 
 def _check_url(address: str, source: str) -> None:

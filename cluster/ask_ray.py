@@ -10,8 +10,8 @@ import sys
 import grpc
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
 
-SILENT = 3
-"""Exit status where nobody answered in time."""
+SILENT, OPEN = 3, 4
+"""Exit statuses where nobody answered in time, and where Ray answered: it wants no token."""
 
 
 def main(target: str, seconds: str, kind: str) -> int:
@@ -29,7 +29,8 @@ def main(target: str, seconds: str, kind: str) -> int:
                 return SILENT
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED):
                 print("something else listens there")
-    return 0  # what it has against the question, Ray's own error says
+            return 0  # what it has against the question, Ray's own error says
+    return OPEN
 
 
 if __name__ == "__main__":

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
 
 from cluster.address import NoCluster, check_answer, named_address
+from cluster.auth import MODE, TokenError, use_local_token
 from cluster.hardware import Node
 from cluster.sockets import short_temp_dir
 
-NAMESPACE = "crucible"
 LOCAL_SLOTS = 8
 """CPU slots of a local Ray, at least. They only admit actors, most of which wait: with two slots Ray Train's own
 controller would wait for ever behind Ray Data's stages."""
@@ -45,8 +46,9 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
 
     `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one a local Ray is started that
-    no other program sees. A Ray that is already up in this process is used and left as it is. Raises NoCluster,
-    also for an `address` where nobody answers while another Ray is up.
+    no other program sees. A Ray that is already up in this process is used and left as it is. The actors of each
+    session have a namespace of their own: no other job of the cluster finds them by their names. Raises NoCluster, also
+    for an `address` where nobody answers while another Ray is up.
     """
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -60,7 +62,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         return
     stack = contextlib.ExitStack()
     common = {
-        "namespace": NAMESPACE,
+        "namespace": f"crucible-{secrets.token_hex(16)}",
         "log_to_driver": bool(os.environ.get("CRUCIBLE_RAY_LOGS")),
         "logging_level": logging.ERROR,
     }
@@ -69,20 +71,27 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         try:
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **common)
         except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
-            raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
+            hint = "" if os.environ.get(MODE) == "token" else f"; where it asks for a token: export {MODE}=token"
+            raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}{hint}") from error
     else:
         # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
         os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
         temp_dir = stack.enter_context(short_temp_dir())
+        try:
+            use_local_token()
+        except TokenError as error:
+            raise NoCluster(str(error)) from None
         # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
-        ray.init(
-            address="local",
-            num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
-            object_store_memory=LOCAL_STORE,
-            include_dashboard=False,
-            _temp_dir=temp_dir,
-            **common,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
+                object_store_memory=LOCAL_STORE,
+                include_dashboard=False,
+                dashboard_host="127.0.0.1",
+                _temp_dir=temp_dir,
+                **common,
+            )
     try:
         yield ray
     finally:
@@ -90,6 +99,28 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         ray.shutdown()
         end_processes(leftovers, GRACE)
         stack.close()
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """A Ray that starts in the block, and all its processes, listen on 127.0.0.1 alone.
+
+    Ray replaces the loopback address where it is given as a node's by one that other machines reach, save where its
+    switch for desktop systems is off, which it reads at its import.
+    """
+    from ray._private import ray_constants
+
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    given = os.environ.get(name)
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if given is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = given
 
 
 def ray_processes() -> list[psutil.Process]:

@@ -218,6 +218,20 @@ def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]
     return [found[index] for index in range(len(demands))]
 
 
+def check_labels(what: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> None:
+    """Raises NoRoom where no node carries all of these labels: Ray would wait for one without end."""
+    if not any(all(_matches(node.labels.get(k, ""), value) for k, value in labels.items()) for node in nodes):
+        known = sorted(
+            {
+                f"{key}={value}"
+                for node in nodes
+                for key, value in node.labels.items()
+                if key.partition("/")[0] != "ray.io"
+            }
+        )
+        raise NoRoom(f"{what} {dict(labels)} is carried by no node; nodes carry {', '.join(known) or 'no labels'}")
+
+
 def _demand(what: str, count: int, placement: Placement, gpu_share: float) -> Demand:
     gpus = gpu_share if placement.gpus is None else placement.gpus
     cpus = placement.cpus if placement.cpus is not None else (1.0 if gpus else 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -17,9 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("problems", "rollout", "verify", "train", "cluster", "pipelines")
@@ -28,6 +32,9 @@ GIB = 2**30
 LEAST_DISK, LEAST_MEMORY, LEAST_SHM = 10 * GIB, 4 * GIB, 256 * 2**20
 FULL = 0.95
 """Share of a disk at which Ray stops spilling and unpacking to it."""
+ADVISORIES = Path(__file__).with_name("advisories.yaml")
+PYTHONS = {"3.11": "3.11.13", "3.12": "3.12.11", "3.13": "3.13.4"}
+"""Of each branch the first without the holes of `tarfile` (CVE-2025-4517 and its kin)."""
 LEAST_FILES = 4096
 """Open files that a node's Ray wants; a raylet with many actors holds thousands."""
 
@@ -38,6 +45,8 @@ class Grade(StrEnum):
     GOOD = "good"
     SLOW = "slow"
     """It runs, but worse than it could."""
+    UNSAFE = "unsafe"
+    """It runs, and lets others in."""
     BREAKS = "breaks"
 
 
@@ -85,6 +94,8 @@ class Machine:
     """Ray's object store, where Ray runs."""
     ray_gpus: float | None = None
     """GPUs that Ray knows of, where it runs."""
+    holes: Sequence[str] = ()
+    """Installed packages with known holes, and the version that has none."""
     extra: Sequence[Finding] = field(default=())
     """What was found by checks that only the caller knows."""
 
@@ -99,6 +110,7 @@ def look(node: str, store: int | None = None, ray_gpus: float | None = None, ext
         python=platform.python_version(),
         versions=versions(),
         unmet=tuple(unmet()),
+        holes=tuple(holes()),
         code=code_hash(),
         cpus=os.cpu_count() or 1,
         memory=psutil.virtual_memory().available,
@@ -144,6 +156,24 @@ def unmet() -> list[str]:
     return missing
 
 
+def holes() -> list[str]:
+    """Installed packages that are older than an advisory's first good version."""
+    found = []
+    for name, advisory in advisories().items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(name)
+            if Version(version) < Version(advisory["fixed"]):
+                known = f" ({', '.join(advisory['known_as'])})" if advisory["known_as"] else ""
+                found.append(f"{name} {version} is below {advisory['fixed']}: {advisory['hole']}{known}")
+    return found
+
+
+def advisories() -> dict[str, dict[str, Any]]:
+    """`advisories.yaml`, by package."""
+    read = yaml.safe_load(ADVISORIES.read_text())
+    return {name: entry | {"fixed": str(entry["fixed"])} for name, entry in read.items()}
+
+
 def code_hash() -> str:
     """Of our own Python files."""
     digest = hashlib.sha256()
@@ -176,11 +206,13 @@ def findings(machines: Sequence[Machine]) -> list[Finding]:
 def of_machine(m: Machine) -> list[Finding]:
     """What can be said of one machine alone."""
     shown = ", ".join(f"{name} {m.versions[name]}" for name in SHOWN if name in m.versions)
-    packages = Finding(m.node, "packages", f"Python {m.python}; {shown}")
+    packages = Finding(m.node, "packages", f"Python {m.python}{_patch(m.python)}; {shown}")
     problems = [*m.unmet, *([] if "vllm" in m.versions else ["vllm is missing"])]
     if problems:
         mend = "run make install there, or submit with --install uv"
         packages = _worse(packages, Grade.BREAKS, "; ".join(problems), mend)
+    elif m.holes:
+        packages = _worse(packages, Grade.UNSAFE, "; ".join(m.holes), "run make install there: known holes are closed")
     memory = Finding(m.node, "memory", f"{m.memory / GIB:.1f} GiB free, {m.cpus} CPUs")
     if m.memory < LEAST_MEMORY:
         memory = _worse(memory, Grade.SLOW, "", "an engine and a learner want 4 GiB: end other programs, or add memory")
@@ -202,6 +234,12 @@ def of_all(machines: Sequence[Machine]) -> list[Finding]:
             mend = "make them the same: one image, or make install of one checkout on every node"
             found.append(Finding("all", what, f"{usual}, but {odd}", Grade.BREAKS, mend))
     return found
+
+
+def _patch(python: str) -> str:
+    """Which patch release closes Python's own known holes, where this one does not."""
+    wanted = PYTHONS.get(".".join(python.split(".")[:2]), "")
+    return f" ({wanted} closes known holes)" if wanted and Version(python) < Version(wanted) else ""
 
 
 def _gpus(m: Machine) -> Finding:

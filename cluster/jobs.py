@@ -20,10 +20,19 @@ from typing import Any, Literal
 import aiohttp
 
 from cluster import handover, pack
-from cluster.address import DASHBOARD_FIX, VARIABLE, NoCluster, check_answer, check_dashboard, named_address
+from cluster.address import (
+    DASHBOARD_FIX,
+    VARIABLE,
+    NoCluster,
+    check_answer,
+    check_dashboard,
+    named_address,
+    open_dashboard,
+)
 from cluster.archive import ArchiveError, unpack
+from cluster.auth import FIX
 from cluster.names import BadName, check_name
-from cluster.upload import pack_directory
+from cluster.upload import Selection, pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
 """Metadata of the jobs that pack a folder; they are not listed."""
@@ -61,6 +70,8 @@ class Submission:
     """Where its run folders are to lie; recorded with the job, for whoever fetches one."""
     name: str = ""
     """Name of its run, where the command gives one."""
+    selection: Selection | None = None
+    """What of the working directory goes up; None selects what `cluster.upload.select` does."""
 
     @property
     def entrypoint(self) -> str:
@@ -70,8 +81,9 @@ class Submission:
 
     def runtime_env(self, scratch: Path) -> dict[str, Any]:
         """Ray's runtime environment, with what is to be uploaded packed under `scratch`. Raises UploadError."""
+        packed = pack_directory(self.working_dir, scratch / "working_dir.zip", self.selection)
         environment: dict[str, Any] = {
-            "working_dir": str(pack_directory(self.working_dir, scratch / "working_dir.zip")),
+            "working_dir": str(packed),
             "env_vars": dict(self.settings),
         }
         if self.variables:
@@ -148,6 +160,15 @@ class Cluster:
             _check(where, source)
             self._client = JobSubmissionClient(where or None)
         self.address = self._client.get_address()
+
+    def refuse_open(self) -> None:
+        """Raises JobError where the cluster answers those who have no token."""
+        with self._said():
+            if open_dashboard(self.address):
+                raise JobError(
+                    f"the Ray cluster at {self.address} answers without a token, so that whoever reaches it runs code "
+                    f"there: {FIX} (--open-cluster submits all the same)"
+                )
 
     def submit(self, submission: Submission) -> str:
         """Uploads and starts a job; returns its id."""

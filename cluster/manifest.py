@@ -1,4 +1,5 @@
-"""Reads cluster manifests strictly: KubeRay's RayCluster and RayJob, and the YAML of Ray's cluster launcher.
+"""Reads cluster manifests strictly: KubeRay's RayCluster and RayJob, their NetworkPolicy, and the YAML of Ray's cluster
+launcher. What a manifest leaves open is found by `cluster.manifest_security`.
 
 Kubernetes drops keys that it does not know, and a group that asks for less than it needs fails hours later; here both
 are errors at once. Known are the keys that crucible's own manifests have use for, not all of Kubernetes.
@@ -8,173 +9,41 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-GPU = "nvidia.com/gpu"
-SHM = "/dev/shm"
-UNITS = {"m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi|Ti)?$")]
-LabelKey = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$", max_length=63)]
+from cluster.pod_schema import (
+    GPU,
+    ContainerSecurity,
+    EnvFrom,
+    EnvVar,
+    LabelKey,
+    LabelValue,
+    Metadata,
+    Mount,
+    Name,
+    NetworkPolicy,
+    Resources,
+    Strict,
+    SubmitterTemplate,
+    Template,
+    amount,
+)
 
 
 class ManifestError(ValueError):
     """A manifest that would not do; the message is one line with the file, the key and the mend."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, strict=True)
-
-
-class Metadata(_Strict):
-    name: Name
-    namespace: Name | None = None
-    labels: dict[LabelKey, LabelValue] = {}
-
-
-class Resources(_Strict):
-    requests: dict[str, Quantity]
-    limits: dict[str, Quantity]
-
-    @model_validator(mode="after")
-    def _gpus_agree(self) -> Resources:
-        if self.requests.get(GPU) != self.limits.get(GPU):
-            raise ValueError(f"requests and limits of {GPU} must be the same; Kubernetes refuses other pods")
-        if "memory" not in self.limits:
-            raise ValueError("a limit of memory is missing; Ray takes its share of the node from it")
-        return self
-
-
-class NamedRef(_Strict):
-    name: Name
-    optional: bool = False
-
-
-class EnvFrom(_Strict):
-    secret_ref: NamedRef | None = None
-    config_map_ref: NamedRef | None = None
-
-
-class EnvVar(_Strict):
-    name: str
-    value: str
-
-
-class Port(_Strict):
-    name: Name
-    container_port: int = Field(ge=1, le=65535)
-
-
-class Mount(_Strict):
-    name: Name
-    mount_path: str
-    read_only: bool = False
-
-
-class Container(_Strict):
-    name: Name
-    image: str
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    env: list[EnvVar] = []
-    env_from: list[EnvFrom] = []
-    ports: list[Port] = []
-    resources: Resources
-    volume_mounts: list[Mount] = []
-
-
-class EmptyDir(_Strict):
-    medium: Literal["", "Memory"] = ""
-    size_limit: Quantity
-
-
-class Claim(_Strict):
-    claim_name: Name
-
-
-class Volume(_Strict):
-    name: Name
-    empty_dir: EmptyDir | None = None
-    persistent_volume_claim: Claim | None = None
-
-
-class Expression(_Strict):
-    key: LabelKey
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[str] = []
-
-
-class Term(_Strict):
-    match_expressions: list[Expression]
-
-
-class Terms(_Strict):
-    node_selector_terms: list[Term]
-
-
-class Preferred(_Strict):
-    weight: int = Field(ge=1, le=100)
-    preference: Term
-
-
-class NodeAffinity(_Strict):
-    required: Terms | None = Field(None, alias="requiredDuringSchedulingIgnoredDuringExecution")
-    preferred: list[Preferred] = Field([], alias="preferredDuringSchedulingIgnoredDuringExecution")
-
-
-class Affinity(_Strict):
-    node_affinity: NodeAffinity
-
-
-class Toleration(_Strict):
-    key: LabelKey
-    operator: Literal["Exists", "Equal"]
-    value: str = ""
-    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
-
-
-class PodSpec(_Strict):
-    containers: list[Container] = Field(min_length=1)
-    volumes: list[Volume] = []
-    node_selector: dict[LabelKey, LabelValue] = {}
-    affinity: Affinity | None = None
-    tolerations: list[Toleration] = []
-    service_account_name: Name | None = None
-    termination_grace_period_seconds: int = Field(30, ge=0)
-
-    @model_validator(mode="after")
-    def _volumes_serve(self) -> PodSpec:
-        known = {volume.name: volume for volume in self.volumes}
-        mounts = {mount.mount_path: mount.name for mount in self.containers[0].volume_mounts}
-        for path, name in mounts.items():
-            if name not in known:
-                raise ValueError(f"{path} mounts volume {name}, which is not among volumes")
-        shared = known.get(mounts.get(SHM, ""))
-        if shared is None or shared.empty_dir is None or shared.empty_dir.medium != "Memory":
-            raise ValueError(f"mount an emptyDir of medium Memory at {SHM}: without it Ray's object store has 64 MB")
-        memory = self.containers[0].resources.limits["memory"]
-        if amount(shared.empty_dir.size_limit) > amount(memory) / 2:
-            raise ValueError(f"{SHM} of {shared.empty_dir.size_limit} leaves too little of the pod's {memory}")
-        return self
-
-
-class Template(_Strict):
-    spec: PodSpec
-
-
-class Group(_Strict):
+class Group(Strict):
     """The head's group; a worker group has more."""
 
-    labels: dict[LabelKey, LabelValue] = {}
-    ray_start_params: dict[str, str] = {}
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    ray_start_params: dict[str, str] = Field(default_factory=dict)
     template: Template
 
 
@@ -201,19 +70,23 @@ class WorkerGroup(Group):
         return amount(self.template.spec.containers[0].resources.limits.get(GPU, "0"))
 
 
-class Auth(_Strict):
+class Auth(Strict):
     mode: Literal["disabled", "token"]
     secret_name: Name | None = None
 
 
-class Autoscaler(_Strict):
+class Autoscaler(Strict):
     version: Literal["v1", "v2"]
     upscaling_mode: Literal["Default", "Aggressive", "Conservative"] = "Default"
     idle_timeout_seconds: int = Field(60, ge=0)
     resources: Resources | None = None
+    security_context: ContainerSecurity | None = None
+    env: list[EnvVar] = Field(default_factory=list)
+    env_from: list[EnvFrom] = Field(default_factory=list)
+    volume_mounts: list[Mount] = Field(default_factory=list)
 
 
-class ClusterSpec(_Strict):
+class ClusterSpec(Strict):
     ray_version: str
     auth_options: Auth
     enable_in_tree_autoscaling: bool = False
@@ -229,50 +102,66 @@ class ClusterSpec(_Strict):
         return self
 
 
-class RayCluster(_Strict):
+class RayCluster(Strict):
     api_version: Literal["ray.io/v1"]
     kind: Literal["RayCluster"]
     metadata: Metadata
     spec: ClusterSpec
 
 
-class Submitter(_Strict):
+class Submitter(Strict):
     backoff_limit: int = Field(ge=0)
 
 
-class JobSpec(_Strict):
+class JobSpec(Strict):
     entrypoint: str = Field(min_length=1)
     submission_mode: Literal["K8sJobMode", "HTTPMode", "SidecarMode"] = "K8sJobMode"
     backoff_limit: int = Field(0, ge=0)
     submitter_config: Submitter | None = None
+    submitter_pod_template: SubmitterTemplate | None = None
     shutdown_after_job_finishes: bool = False
     ttl_seconds_after_finished: int = Field(0, ge=0)
     active_deadline_seconds: int | None = Field(None, ge=1)
     ray_cluster_spec: ClusterSpec
 
 
-class RayJob(_Strict):
+class RayJob(Strict):
     api_version: Literal["ray.io/v1"]
     kind: Literal["RayJob"]
     metadata: Metadata
     spec: JobSpec
 
 
-KINDS: dict[str, type[BaseModel]] = {"RayCluster": RayCluster, "RayJob": RayJob}
+Manifest = RayCluster | RayJob | NetworkPolicy
+KINDS: dict[str, type[Manifest]] = {"RayCluster": RayCluster, "RayJob": RayJob, "NetworkPolicy": NetworkPolicy}
 
 
-def read_manifest(path: Path) -> RayCluster | RayJob | dict[str, Any]:
-    """A KubeRay manifest, or the dictionary of a cluster launcher's. Raises ManifestError."""
+def read_manifest(path: Path) -> Manifest | dict[str, Any]:
+    """The one object of a KubeRay manifest, or the dictionary of a cluster launcher's. Raises ManifestError."""
+    found = read_manifests(path)
+    if len(found) != 1:
+        raise ManifestError(f"{path} holds {len(found)} objects; one is wanted")
+    return found[0]
+
+
+def read_manifests(path: Path) -> list[Manifest | dict[str, Any]]:
+    """All objects of a manifest. Raises ManifestError."""
     try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
+        documents = [data for data in yaml.safe_load_all(path.read_text()) if data is not None]
+    except (OSError, UnicodeError) as error:
+        raise ManifestError(f"{path} cannot be read: {getattr(error, 'strerror', '') or 'it is no text'}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not documents:
+        raise ManifestError(f"{path} is empty")
+    return [_read(path, data) for data in documents]
+
+
+def _read(path: Path, data: Any) -> Manifest | dict[str, Any]:
     if isinstance(data, dict) and "cluster_name" in data:
         return _launcher(path, data)
     kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ManifestError(
             f"{path} is neither a cluster launcher's YAML nor one of {', '.join(KINDS)}; kind is {kind}"
         )
@@ -280,12 +169,6 @@ def read_manifest(path: Path) -> RayCluster | RayJob | dict[str, Any]:
         return KINDS[kind].model_validate(data)
     except ValidationError as error:
         raise ManifestError(f"{path}: {_explain(error)}") from None
-
-
-def amount(quantity: str) -> float:
-    """A Kubernetes quantity as a number, in cores or bytes."""
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()
-    return float(number) * UNITS[unit]
 
 
 def _launcher(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,7 +199,8 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"
-    near = difflib.get_close_matches(str(first["loc"][-1]), _known(RayJob) | _known(RayCluster), n=1)
+    known = set().union(*map(_known, KINDS.values()))
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
     return f"unknown key {where}" + (
         f"; did you mean {near[0]}?" if near else "; crucible's manifests have no such key"
     )

@@ -39,6 +39,7 @@ def main(folder: str, runs: str = "") -> int:
             print(json.dumps({"error": f"there is no {what} {path} on that node"}), flush=True)
             return 1
     packed = logs / f"crucible-fetch-{uuid.uuid4().hex}.tar"
+    os.umask(0o077)  # other users of the node read Ray's log folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         pack(source, packed)

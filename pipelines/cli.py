@@ -16,6 +16,7 @@ VERBS = {
     "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
     "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),
     "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
+    "token": ("pipelines.cluster_token", "make the token that a Ray cluster asks for, and bring it to the nodes"),
     "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
     "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "doctor": ("pipelines.doctor", "what of a machine, a live cluster or a manifest would break a run"),

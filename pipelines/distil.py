@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cluster.connect import ray_session
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import NoRoom, check_labels
 from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.session import default_name
@@ -121,8 +122,10 @@ class JudgeTraces:
     """A Ray Data stage: packed (number, request, Answered) in, with the verdict behind them out."""
 
     def __init__(self, config: Any):
+        from verify.keys import drop_keys
         from verify.pool import Judge
 
+        drop_keys()
         self._judge = Judge(config)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +158,7 @@ def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome
         problems = lesson(config)
         rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
         with ray_session(config.address or None):
+            check_labels("verify.labels", config.verify.labels, live_nodes())
             for round in range(config.corrections + 1):
                 _ask_round(config, folder, problems, rows, round, console)
         ordered = [rows[key] for key in sorted(rows)]
@@ -258,7 +262,7 @@ def answered(
         batch_format="numpy",
         compute=ActorPoolStrategy(size=config.verify.actors, max_tasks_in_flight_per_actor=2),
         zero_copy_batch=True,
-        num_cpus=config.verify.actor_cpus,
+        **config.verify.placement,
     )
     for batch in judged.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         yield unpack(batch)
@@ -353,7 +357,7 @@ def main(argv: Sequence[str]) -> int:
         default = resumed_config(DistilConfig, Path(resumed)) if resumed is not None else None
         config = parse(DistilConfig, argv, prog="crucible distil", default=default)
         outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, TeacherStopped) as error:
+    except (ConfigError, RunFolderError, TeacherStopped, NoRoom) as error:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130

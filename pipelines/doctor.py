@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from cluster.address import open_cluster
+from cluster.auth import FIX
 from cluster.connect import NoCluster, ray_session
 from cluster.health import Finding, Grade, Machine, findings, look
-from cluster.manifest import ManifestError, read_manifest
+from cluster.manifest import ManifestError, read_manifests
+from cluster.manifest_security import manifest_findings
 from cluster.storage import StorageError, try_storage, url_of
 from pipelines.config import RUNS_VARIABLE, fail
 from problems.plain_text import shown
@@ -24,7 +27,7 @@ from verify.config import VerifyConfig
 
 ANSWER_WITHIN = 90.0
 """Seconds that a node has to answer."""
-COLOURS = {Grade.GOOD: "green", Grade.SLOW: "yellow", Grade.BREAKS: "red"}
+COLOURS = {Grade.GOOD: "green", Grade.SLOW: "yellow", Grade.UNSAFE: "red", Grade.BREAKS: "red"}
 
 
 class DoctorConfig(BaseModel):
@@ -38,7 +41,8 @@ class DoctorConfig(BaseModel):
     runs: str = ""
     """Where runs will lie: s3://BUCKET/PREFIX or a folder; tried from every node."""
     manifest: Path | None = None
-    """A cluster manifest to read strictly instead: RayCluster, RayJob, or the cluster launcher's YAML."""
+    """A cluster manifest to read strictly instead, and what it leaves open: RayCluster, RayJob, NetworkPolicy, or the
+    cluster launcher's YAML."""
 
 
 def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | None = None) -> Machine:
@@ -94,8 +98,16 @@ def try_folder(folder: Path) -> str:
 
 
 def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Finding]]:
-    """Looks at every node, from a task of its own on each. Nodes that do not answer are findings."""
+    """Looks at every node, from a task of its own on each. Nodes that do not answer are findings.
+
+    Raises NoCluster, also for a cluster that answers without a token.
+    """
     with ray_session(address) as ray:
+        asked_at = address if address.startswith("ray:") else ray.get_runtime_context().gcs_address
+        if open_cluster(asked_at):
+            raise NoCluster(
+                f"the Ray cluster at {asked_at} answers without a token, so that whoever reaches it runs code: {FIX}"
+            )
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         asked: dict[Any, str] = {}
@@ -122,15 +134,17 @@ def unanswered(node: str, reason: str) -> Finding:
 
 
 def show(found: Sequence[Finding], console: Console) -> int:
-    """Prints the table; returns 1 where something would break a run."""
+    """Prints the table; returns 1 where something would break a run, or lets others in."""
     table = Table("node", "", "", "found", "what to do", box=None)
     for f in found:
         table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.mend)))
     console.print(table)
-    breaking = sum(f.grade is Grade.BREAKS for f in found)
+    breaking, unsafe = (sum(f.grade is grade for f in found) for grade in (Grade.BREAKS, Grade.UNSAFE))
+    if unsafe:
+        console.print(shown(f"{unsafe} of {len(found)} findings let others in"))
     text = f"{breaking} of {len(found)} findings would break a run" if breaking else "nothing would break a run"
     console.print(shown(text))
-    return int(breaking > 0)
+    return int(breaking + unsafe > 0)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -140,9 +154,10 @@ def main(argv: Sequence[str]) -> int:
     runs = config.runs or os.environ.get(RUNS_VARIABLE, "")
     try:
         if config.manifest is not None:
-            read_manifest(config.manifest)
+            manifests = read_manifests(config.manifest)
             console.print(shown(f"{config.manifest}: every key is known, every value fits"))
-            return 0
+            found = [finding for manifest in manifests for finding in manifest_findings(manifest)]
+            return show(found, console) if found else 0
         if not config.address:
             return show(findings([examine(platform.node(), runs)]), console)
         machines, lost = examine_cluster(config.address, runs)

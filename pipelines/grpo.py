@@ -45,7 +45,7 @@ from problems.plain_text import shown
 from problems.stream import ProblemStream
 from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
-from rollout.fleet import NAMESPACE, NoEngine, RolloutJob, first_answer, silent
+from rollout.fleet import NoEngine, RolloutJob, first_answer, silent
 from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.advantage import group_advantages
@@ -242,7 +242,6 @@ class _Run:
         here = NodeAffinitySchedulingStrategy(session.ray.get_runtime_context().get_node_id(), soft=True)
         actor = session.ray.remote(Coordinator).options(
             name=name,
-            namespace=NAMESPACE,
             num_cpus=0,
             max_concurrency=4096,
             max_restarts=-1,

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from rich.console import Console
 
-from pipelines.config import ConfigError, GRPOConfig, JobConfig
+from cluster.connect import ray_session
+from cluster.hardware import NoRoom
+from pipelines.config import ConfigError, GRPOConfig, JobConfig, fail
 from pipelines.run_folder import RunFolder
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
@@ -22,7 +24,6 @@ from problems.plain_text import shown
 from problems.problem import Group, Problem
 from problems.questions import Questions, numbered, worked_answer
 from problems.sources import NothingScoredError
-from rollout.fleet import NAMESPACE
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
@@ -203,7 +204,7 @@ def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(LevelsActor).options(
-        name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=1024, max_restarts=-1, max_task_retries=-1,
+        name=name, num_cpus=0, max_concurrency=1024, max_restarts=-1, max_task_retries=-1,
         scheduling_strategy=here,
     )  # fmt: skip
     return actor.remote(
@@ -250,8 +251,13 @@ def outcomes_of_table(table: pa.Table) -> list[list[Outcome]]:
 
 def main(argv: Sequence[str]) -> int:
     """`crucible problems`, whose `load` runs gold answers in the sandbox."""
-    with SandboxProof() as prove:
-        return cli.main(argv, prove)
+    with contextlib.ExitStack() as stack:
+        if any(word in ("--ray", "--ray=True") for word in argv):  # Ray Data would start one that every network reaches
+            try:
+                stack.enter_context(ray_session())
+            except NoRoom as error:
+                return fail(str(error))
+        return cli.main(argv, stack.enter_context(SandboxProof()))
 
 
 if __name__ == "__main__":

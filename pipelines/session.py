@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.connect import live_nodes, ray_session
-from cluster.hardware import Demand, plan
+from cluster.hardware import Demand, check_labels, plan
 from cluster.private import NotPrivate
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
@@ -63,6 +63,7 @@ def open_session(
             )
         split = spec.config.tensor_parallel
         fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners, split)
+        check_labels("verify.labels", config.verify.labels, live_nodes())
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         handles, longest = [], spec.config.max_model_len
         for demand in fleet:

@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from problems.problem import Group, Problem
 from rollout.admission import Lease
-from rollout.fleet import NAMESPACE, RolloutJob
+from rollout.fleet import RolloutJob
 from rollout.stream import configure_data, lease_stream, pack, rollout_stream, unpack
 from verify.config import VerifyConfig
 from verify.thinking import continued
@@ -22,12 +22,14 @@ class JudgeStage:
     """Judges and rewards groups; hands them to a coordinator where there is one, else passes them on."""
 
     def __init__(self, config: VerifyConfig, coordinator: str = "", shuffle_seed: int | None = None):
+        from verify.keys import drop_keys
         from verify.pool import Judge
 
+        drop_keys()
         self._judge = Judge(config)
         self._reward = config.reward
         self._shuffle_seed = shuffle_seed
-        self._coordinator = ray.get_actor(coordinator, namespace=NAMESPACE) if coordinator else None
+        self._coordinator = ray.get_actor(coordinator) if coordinator else None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One row of (lease, problem, group or error) in; the judged groups, or only word of them, out."""
@@ -80,7 +82,7 @@ def judge_stream(rolled_out: Dataset, verify: VerifyConfig, coordinator: str = "
         batch_format="numpy",
         compute=ActorPoolStrategy(size=verify.actors, max_tasks_in_flight_per_actor=2),
         zero_copy_batch=True,
-        num_cpus=verify.actor_cpus,
+        **verify.placement,
     )
 
 

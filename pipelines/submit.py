@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from cluster.jobs import Cluster, Job, JobError, Submission
-from cluster.upload import UploadError, left_out, told
+from cluster.secret_files import secret_in
+from cluster.upload import UploadError, select
 from pipelines.config import RUNS_VARIABLE, ConfigError, fail, take_option
 from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"
 """Module that the job runs."""
-NOT_SUBMITTED = ("submit", "jobs")
+NOT_SUBMITTED = ("submit", "jobs", "token")
 USAGE = "say after -- what to run: crucible submit [options] -- grpo --config FILE.yaml"
 
 
@@ -38,8 +39,11 @@ class SubmitConfig(BaseModel):
     address: str = ""
     """The cluster's dashboard, http://HOST:8265; "" takes RAY_ADDRESS, and then this machine's."""
     working_dir: Path = Path(".")
-    """The checkout that is uploaded, without run folders, models, environments, caches and what .gitignore and
-    .rayignore name."""
+    """The checkout that is uploaded: what git tracks of it, without secrets, run folders, models, environments, caches
+    and what .rayignore names. Where git tracks nothing: all but hidden files and what .gitignore names too."""
+    include: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """File or folder of the working directory that is uploaded besides, once for each; a file with secrets by its own
+    name alone."""
     runs: str = "${HOME}/crucible/runs"
     """Where the job's run folders lie, unless the command says --runs: a folder of the nodes, or s3://BUCKET/PREFIX."""
     env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -52,6 +56,8 @@ class SubmitConfig(BaseModel):
     """Which vLLM of pyproject.toml is installed."""
     python: str = "python"
     """Interpreter on the nodes; `python` is the one that `ray start` found, or the installed one."""
+    open_cluster: bool = False
+    """Submit also to a cluster that asks for no token: whoever reaches its ports runs code on it, and sees the job."""
     wait: bool = True
     """Follow the output until the job ends, and exit as it did."""
 
@@ -67,6 +73,8 @@ def submission(config: SubmitConfig, command: Sequence[str]) -> Submission:
         raise ConfigError(f"--env {unset[0]}: this shell has no such variable; export it, or leave the option out")
     if config.install == "none" and config.requirements is not None:
         raise ConfigError("--requirements has no effect with --install none; choose uv or pip")
+    wanted = [] if config.install == "none" else requirements(config, folder)
+    refuse_secrets(config, command, wanted)
     return Submission(
         module=ENTRY,
         arguments=list(command),
@@ -75,7 +83,8 @@ def submission(config: SubmitConfig, command: Sequence[str]) -> Submission:
         variables={name: os.environ[name] for name in config.env},
         settings={RUNS_VARIABLE: config.runs},
         installer=config.install,
-        requirements=() if config.install == "none" else requirements(config, folder),
+        requirements=wanted,
+        selection=select(folder, config.include),
         **recorded(config, command, folder),
     )
 
@@ -99,6 +108,19 @@ def recorded(config: SubmitConfig, command: Sequence[str], folder: Path) -> dict
         parent, _, name = resumed.rstrip("/").rpartition("/")
         found = {"runs": parent or ".", "name": name}
     return found
+
+
+def refuse_secrets(config: SubmitConfig, command: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raises ConfigError where a secret stands in what Ray shows in its dashboard and writes to its logs."""
+    nodes = "write ${NAME}, which pip fills in on the nodes, or put it into their pip.conf"
+    places = (
+        (command, "the command", "hand it over by --env NAME"),
+        ([config.runs], "--runs", "hand it over by --env NAME, or give the nodes a role"),
+        (wanted, "the requirements", nodes),
+    )
+    for texts, what, fix in places:
+        if reason := secret_in(texts):
+            raise ConfigError(f"{what} would show {reason} in Ray's dashboard and logs; {fix}")
 
 
 def requirements(config: SubmitConfig, folder: Path) -> list[str]:
@@ -133,7 +155,9 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     """The whole of `crucible submit`."""
     sent = submission(config, command)
     cluster = Cluster(config.address)
-    if stays := told(list(left_out(sent.working_dir)), sent.working_dir):
+    if not config.open_cluster:
+        cluster.refuse_open()
+    if stays := sent.selection.told():
         console.print(shown(stays), soft_wrap=True)
     job_id = cluster.submit(sent)
     where = f" --address {config.address}" if config.address else ""

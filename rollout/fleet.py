@@ -8,6 +8,7 @@ meantime fails at once, for whoever asked to turn to another engine.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 import time
@@ -25,12 +26,14 @@ from rollout.config import Sampling
 from rollout.policy import Publication
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
 
-NAMESPACE = "crucible"
-
 HEALTH_SECONDS = 1.0
 """How often an engine's process looks whether its vLLM can go on; and how long it then stays, for its last answers."""
 RESTART_PAUSE = 10.0
 """Seconds before another try where an engine that was restarted cannot start: the memory may not be free yet."""
+
+
+class ForeignPolicy(PermissionError):
+    """Another job than the one that started an engine has sent it a policy."""
 
 
 class NoEngine(RuntimeError):
@@ -54,6 +57,13 @@ class RolloutJob:
     """Reference to the one policy, for an engine that comes back without it."""
     patience_seconds: float = 600.0
     """An engine that has work and answers nothing for this long is out, and the work goes to another."""
+
+
+def fleet_token() -> str:
+    """What a job's own actors share and other jobs of the cluster do not know: its random Ray namespace."""
+    import ray
+
+    return ray.get_runtime_context().namespace
 
 
 def answer_room(prompt_tokens: int, max_model_len: int) -> int:
@@ -87,8 +97,16 @@ class EngineActor:
         await self._engine.warm_up()
         return {"pid": os.getpid(), "name": self._engine.name}
 
-    async def load(self, publication: Publication) -> dict[str, Any]:
-        """Loads and proves a policy version; see `Engine.load`."""
+    async def load(self, publication: Publication, token: str) -> dict[str, Any]:
+        """Loads and proves a policy version; see `Engine.load`.
+
+        Raises ForeignPolicy where `token` is not this engine's own `fleet_token`.
+        """
+        if not secrets.compare_digest(token.encode(), fleet_token().encode()):
+            raise ForeignPolicy(
+                f"{self._engine.name} belongs to another job than the one that sent it policy {publication.policy.name}"
+                f"; each job starts engines of its own"
+            )
         report = await self._engine.load(publication)
         return {
             "seconds": report.seconds,
@@ -177,7 +195,7 @@ class EngineActor:
             if self._engine.holds(job.run, version):
                 return
             if job.coordinator:
-                coordinator = ray.get_actor(job.coordinator, namespace=NAMESPACE)
+                coordinator = ray.get_actor(job.coordinator)
                 sent = coordinator.current_policy.remote(self._engine.name)
             else:
                 sent = job.publication
@@ -237,7 +255,6 @@ def start_fleet(
     return [
         remote.options(
             name=name,
-            namespace=NAMESPACE,
             max_restarts=-1,
             max_task_retries=0,  # whoever asks has other engines to turn to, and a deadline
             max_concurrency=1024,
@@ -301,10 +318,10 @@ def load_policies(
     """
     import ray
 
-    deadline = time.monotonic() + seconds
+    deadline, token = time.monotonic() + seconds, fleet_token()
     reports: dict[int, dict[str, Any]] = {}
     out: dict[int, str] = {}
-    waiting = {engine.load.remote(publication): number for number, engine in enumerate(engines)}
+    waiting = {engine.load.remote(publication, token): number for number, engine in enumerate(engines)}
     while waiting and time.monotonic() < deadline:
         if reports and set(waiting.values()) <= set(known_out):
             break
@@ -322,7 +339,7 @@ def load_policies(
         if not waiting and not reports:
             # All are gone, perhaps to come back: a run of one engine waits for it.
             time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
-            waiting = {engine.load.remote(publication): number for number, engine in enumerate(engines)}
+            waiting = {engine.load.remote(publication, token): number for number, engine in enumerate(engines)}
     out |= {number: f"no answer within {seconds:.0f} s" for number in waiting.values() if number not in out}
     if not reports:
         raise NoEngine(f"none of {len(engines)} engines could load the policy: {out_line(out, len(engines))}")

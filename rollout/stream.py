@@ -23,7 +23,7 @@ from ray.data.datasource import Datasource, ReadTask
 from problems.problem import Problem
 from rollout.admission import Lease
 from rollout.balance import Balancer
-from rollout.fleet import NAMESPACE, RolloutJob, why_out
+from rollout.fleet import RolloutJob, why_out
 
 TRIES = 4
 """Times that a group is asked of an engine that is there before its lease is given back."""
@@ -72,7 +72,7 @@ class LeaseSource(Datasource):
 def _pull(name: str, stream: str, problem: Callable[[int], Problem], size: int) -> Iterable[pa.Table]:
     import ray
 
-    coordinator = ray.get_actor(name, namespace=NAMESPACE)
+    coordinator = ray.get_actor(name)
     while (leases := ray.get(coordinator.lease.remote(stream, size))) is not None:
         items = [(lease, problem(lease.sequence)) for lease in leases]
         yield pa.table({"payload": [pickle.dumps(items, protocol=5)]})

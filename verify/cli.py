@@ -4,6 +4,7 @@ of attacks, judge very many programs, judge them while processes are killed."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -200,13 +201,18 @@ class RayTarget:
 
 
 def _own_ray() -> bool:
-    """Starts a Ray where none is running; True where it did."""
+    """Starts a Ray where none is running, on 127.0.0.1 alone (as `cluster.connect` does); True where it did."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read when Ray is imported
     import ray
 
     if ray.is_initialized():
         return False
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    ray.init(address="local", num_cpus=2, **quiet)
+    before = os.umask(0o077)  # Ray writes its token to this user's home by it
+    try:
+        ray.init(address="local", num_cpus=2, **quiet)
+    finally:
+        os.umask(before)
     return True
 
 
@@ -272,8 +278,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"usage: crucible verify {{{','.join(_COMMANDS)}}} [--help]", file=sys.stderr)
         return 0 if argv[:1] in (["--help"], ["-h"]) else 2
     model, command = _COMMANDS[argv[0]]
+    args = tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}")
     try:
-        return command(tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}"))
+        if "config" in model.model_fields and args.config.labels:
+            raise CannotRun("--config.labels has no effect: this command runs programs on this machine; leave it out")
+        return command(args)
     except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:
         print(f"crucible verify {argv[0]}: {one_line(error)}", file=sys.stderr)
         return 2

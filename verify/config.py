@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -45,6 +45,8 @@ class VerifyConfig(BaseModel):
     """Verify actors; each drives one zygote and so keeps about one core busy."""
     actor_cpus: float = Field(default=0.1, ge=0)
     """CPUs that Ray books for an actor."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Ray node labels that the node of an actor must carry, as in hardware.engine: nodes that hold no keys, say."""
     batch_size: int = Field(default=32, ge=1, le=1024)
     """Solutions handed to an actor in one call."""
     cpu_seconds: float = Field(default=2.0, gt=0, le=600)
@@ -85,6 +87,11 @@ class VerifyConfig(BaseModel):
     """Verdicts kept by each actor."""
     reward: RewardConfig = RewardConfig()
     """How verdicts become rewards."""
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Ray actor options of a verify actor."""
+        return {"num_cpus": self.actor_cpus} | ({"label_selector": dict(self.labels)} if self.labels else {})
 
     def total_cpu_seconds(self, tests: int) -> float:
         """CPU time, in seconds, of a solution over all of its `tests`."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from problems.problem import Problem, Status, Test, Verdict
 from verify.config import VerifyConfig
+from verify.keys import drop_keys
 from verify.kinds.common import NOT_COMPARED
 from verify.prepare import BadProblem, prepare
 from verify.sandbox.probe import IsolationTooLow, Probe, require
@@ -164,6 +165,7 @@ class JudgeRows:
     """
 
     def __init__(self, config: VerifyConfig | None = None):
+        drop_keys()
         self.judge = Judge(config)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,6 +193,10 @@ class JudgeRows:
 class VerifyActor(Judge):
     """A Judge to be made a Ray actor: `ray.remote(VerifyActor).remote(config)`, or `start_actor(config)`."""
 
+    def __init__(self, config: VerifyConfig | None = None):
+        drop_keys()
+        super().__init__(config)
+
     def ready(self) -> int:
         """The isolation level, once the actor is up."""
         return self.sandbox.level
@@ -206,7 +212,7 @@ def start_actor(config: VerifyConfig | None = None, **options: Any) -> Any:
     import ray
 
     config = config or VerifyConfig()
-    settings = {"num_cpus": config.actor_cpus, "max_restarts": -1, "max_task_retries": 0, **options}
+    settings = {**config.placement, "max_restarts": -1, "max_task_retries": 0, **options}
     return ray.remote(VerifyActor).options(**settings).remote(config)
 
 

@@ -23,7 +23,7 @@ from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
 from pipelines.report.sheet import as_script, environment
 from pipelines.run_folder import RunFolder, RunFolderError
-from problems.plain_text import one_line, plain_text
+from problems.plain_text import plain_text
 from rollout.purse import read_rows
 
 OWN_PAGES = ("expert", "lrl", "undo")

@@ -18,7 +18,7 @@ from cluster import address
 from cluster.address import NoCluster, check_answer, check_cluster, check_dashboard, named_address
 from cluster.jobs import Cluster, JobError
 from cluster.sockets import IN_A_SESSION, LONGEST, short_temp_dir
-from cluster.upload import left_out, pack_directory, told
+from cluster.upload import pack_directory, select
 from pipelines import cli, jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,11 +254,11 @@ def test_code_goes_up_from_folders_that_look_like_runs_and_models(files, up, tmp
     work = tmp_path / "work"
     lay(work, "main.py", *files)
     assert names(pack_directory(work, tmp_path / "up.zip")) == {"main.py", *up}
-    assert "not uploaded" in told(list(left_out(work)), work)
+    assert "not uploaded: run folders, models or environments: " in select(work).told()
 
 
 def test_what_stays_here_is_told_in_one_line(tmp_path):
     lay(tmp_path, *(f"m{n}/{name}" for n in range(5) for name in ("config.json", "w.bin")))
-    said = told(sorted(left_out(tmp_path)), tmp_path)
-    assert said == "not uploaded, as run folders, models or environments: m0, m1, m2 and 2 more"
-    assert told([], tmp_path) == ""
+    said = select(tmp_path).told()
+    assert said.startswith("not uploaded: run folders, models or environments: m0, m1, m2 and 2 more (--include")
+    assert select(tmp_path / "m0").told() == ""

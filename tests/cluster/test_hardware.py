@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.hardware import HardwareConfig, Node, NoRoom, plan
+from cluster.hardware import HardwareConfig, Node, NoRoom, check_labels, plan
 
 LAPTOP = [Node("laptop", {"CPU": 8}, {})]
 ONE_GPU = [Node("box", {"CPU": 16, "GPU": 1}, {"ray.io/accelerator-type": "A100"})]
@@ -92,3 +92,11 @@ def test_a_fallback_is_taken_where_the_first_choice_is_not_there():
 def test_two_profiles_of_one_name_are_refused():
     with pytest.raises(ValueError, match="names that differ"):
         HardwareConfig(profiles=({"name": "a"}, {"name": "a"}))
+
+
+def test_labels_that_no_node_carries_are_refused_and_not_waited_for():
+    nodes = [Node("a", {"CPU": 2}, {"crucible.io/role": "verify", "ray.io/node-id": "1"}), Node("b", {"CPU": 2}, {})]
+    check_labels("verify.labels", {}, nodes)
+    check_labels("verify.labels", {"crucible.io/role": "in(verify,x)"}, nodes)
+    with pytest.raises(NoRoom, match=r"^verify.labels .* no node; nodes carry crucible.io/role=verify$"):
+        check_labels("verify.labels", {"crucible.io/role": "verfy"}, nodes)

@@ -10,19 +10,19 @@ import pytest
 import ray
 import yaml
 
-from cluster.manifest import GPU, ManifestError, RayCluster, RayJob, read_manifest
+from cluster.manifest import GPU, ManifestError, RayCluster, RayJob, read_manifest, read_manifests
 
 FOLDER = Path(__file__).resolve().parents[2] / "cluster" / "manifests"
 ALL = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 
 def test_there_is_one_of_each_kind():
-    assert ALL == ["launcher.yaml", "raycluster.yaml", "rayjob.yaml"]
+    assert ALL == ["launcher.yaml", "networkpolicy.yaml", "raycluster.yaml", "rayjob.yaml"]
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_ours_are_read(name):
-    read_manifest(FOLDER / name)
+    read_manifests(FOLDER / name)
 
 
 @pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
@@ -32,13 +32,13 @@ def test_rollout_and_learner_have_groups_of_their_own(name):
     assert spec.ray_version == ray.__version__
     assert spec.enable_in_tree_autoscaling and spec.auth_options.mode == "token"
     roles = [(g.labels["crucible.io/role"], g.labels["ray.io/market-type"], g.gpus) for g in spec.worker_group_specs]
-    assert roles == [("learner", "on-demand", 1), ("rollout", "spot", 1), ("rollout", "spot", 1)]
+    assert roles == [("learner", "on-demand", 1), ("rollout", "spot", 1), ("rollout", "spot", 1), ("verify", "spot", 0)]
     for group in spec.worker_group_specs:
         spot = group.labels["ray.io/market-type"] == "spot"
         pod = group.template.spec
         assert spot == bool(pod.affinity.node_affinity.preferred), "the learner asks for no spot node"
         assert spot == any("spot" in toleration.value + toleration.key for toleration in pod.tolerations)
-        assert any(toleration.key == GPU for toleration in pod.tolerations)
+        assert any(toleration.key == GPU for toleration in pod.tolerations) == (group.gpus > 0)
 
 
 def test_the_jobs_cluster_is_the_standing_one():
@@ -64,6 +64,7 @@ def test_crucible_takes_the_jobs_command():
     config = parse(GRPOConfig, options, prog="crucible grpo")
     assert config.hardware.learner.labels == {"crucible.io/role": "learner"}
     assert config.hardware.engine.labels == {"crucible.io/role": "rollout"}
+    assert config.verify.labels == {"crucible.io/role": "verify"}
 
 
 @pytest.mark.parametrize(

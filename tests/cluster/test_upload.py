@@ -78,6 +78,16 @@ def test_handed_over_variables_reach_the_module_and_its_arguments(tmp_path):
     assert (tmp_path / handover.PACKAGE / "values.json").stat().st_mode & 0o077 == 0
 
 
+def test_no_file_of_what_is_handed_over_is_open_to_others(tmp_path):
+    before = os.umask(0)
+    try:
+        package = handover.pack(tmp_path, {"SECRET": "x"})
+    finally:
+        os.umask(before)
+    assert package.stat().st_mode & 0o077 == 0
+    assert not [path for path in package.iterdir() if path.stat().st_mode & 0o077]
+
+
 def test_the_name_of_an_upload_tells_nothing_of_the_values(tmp_path):
     from ray._private.runtime_env.packaging import get_uri_for_directory
 

@@ -58,6 +58,8 @@ def test_a_requirements_file_takes_the_place_of_the_projects_own(tmp_path):
         ({"env": ("NO_SUCH_VARIABLE",)}, ["grpo"], r"--env NO_SUCH_VARIABLE: this shell has no such"),
         ({"requirements": Path("r.txt")}, ["grpo"], r"no effect with --install none"),
         ({"install": "uv", "requirements": Path("/no/r.txt")}, ["grpo"], r"no requirements file /no/r.txt"),
+        ({"runs": "s3://KEY:SECRET@b/runs"}, ["grpo"], r"^--runs would show a user name or password in the URL of b"),
+        ({}, ["distil", "--teacher.base-url=https://me:pw@host"], r"^the command would show .* in the URL of host"),
     ],
 )
 def test_what_cannot_be_submitted_is_said_before_anything_is_sent(changes, command, says):
@@ -82,6 +84,16 @@ def test_a_cluster_that_does_not_answer_is_one_line(main, arguments, capsys, mon
     )
 
 
+def test_no_index_with_a_password_is_in_the_runtime_environment(tmp_path):
+    config = HERE.model_copy(update={"install": "pip", "requirements": tmp_path / "r.txt"})
+    (tmp_path / "r.txt").write_text("--index-url https://me:hunter2@host/simple\nsix\n")
+    with pytest.raises(ConfigError, match=r"requirements would show .* URL of host") as caught:
+        submission(config, ["grpo"])
+    assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / "r.txt").write_text("--index-url https://${USER}:${PASSWORD}@host/simple\nsix\n")
+    assert submission(config, ["grpo"]).requirements[1] == "six"
+
+
 def test_packing_takes_what_is_whole(tmp_path):
     import tarfile
 
@@ -92,6 +104,7 @@ def test_packing_takes_what_is_whole(tmp_path):
     for name in (".lock", "samples/b.parquet.partial", "checkpoints/.000003-1/state.pt", "ray/train/x"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("half")
+    (run / "passwd").symlink_to("/etc/passwd")
     pack.pack(run, tmp_path / "run.tar")
     with tarfile.open(tmp_path / "run.tar") as tar:
         assert set(tar.getnames()) == {"config.yaml", "checkpoints/000002/state.pt", "samples/a.parquet"}

@@ -11,7 +11,7 @@ from problems.problem import Group, Problem, Sample, Status, Verdict, informativ
 from rollout.admission import LeaseBook, Ledger
 from rollout.config import RolloutConfig
 from rollout.coordinator import Coordinator
-from rollout.fleet import NAMESPACE, RolloutJob, ended_since, silent
+from rollout.fleet import RolloutJob, ended_since, silent
 from rollout.policy import PolicyVersion, Publication
 from rollout.stream import lease_stream, rollout_stream, unpack
 from tests.processes import titled
@@ -27,7 +27,7 @@ class FakeEngine:
         self.version, self.err_on, self.die_on = -1, set(err_on), set(die_on)
         self.seconds = seconds
 
-    async def load(self, publication):
+    async def load(self, publication, token):
         self.version = publication.policy.number
         return {
             "seconds": 0.0,
@@ -63,7 +63,7 @@ class Deliver:
     def __init__(self, coordinator):
         import ray
 
-        self.coordinator = ray.get_actor(coordinator, namespace=NAMESPACE)
+        self.coordinator = ray.get_actor(coordinator)
 
     def __call__(self, batch):
         import dataclasses
@@ -110,7 +110,7 @@ class Harness:
 
         self.coordinator = (
             ray.remote(Coordinator)
-            .options(name=name, namespace=NAMESPACE, num_cpus=0, max_concurrency=1000)
+            .options(name=name, num_cpus=0, max_concurrency=1000)
             .remote(config, engines, make_stream, steps)
         )
 
@@ -270,7 +270,7 @@ class TroubledEngine(FakeEngine):
         super().__init__()
         self.at, self.hangs = at, hangs
 
-    async def load(self, publication):
+    async def load(self, publication, token):
         import asyncio
         import os
 
@@ -278,7 +278,7 @@ class TroubledEngine(FakeEngine):
             if not self.hangs:
                 os._exit(1)
             await asyncio.sleep(3600)
-        return await super().load(publication)
+        return await super().load(publication, token)
 
 
 def one_in_trouble(ray, restarts, **trouble):

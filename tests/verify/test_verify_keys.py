@@ -1,0 +1,63 @@
+"""Keys of a run reach neither the sandbox's processes nor the actors that drive them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from verify.config import VerifyConfig
+from verify.keys import drop_keys
+from verify.sandbox.runner import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = [
+    "ANTHROPIC_API_KEY", "HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OPENAI_API_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS", "WANDB_API_KEY", "SSH_AUTH_SOCK", "DATABASE_PASSWORD", "GITHUB_TOKEN", "MY_SECRET",
+    "openai_api_key", "PGPASSWD_FILE_KEY", "VLLM_API_KEY", "AZURE_STORAGE_KEY",
+]  # fmt: skip
+HONEST = {
+    "PATH": "/usr/bin", "HOME": "/root", "TOKENIZERS_PARALLELISM": "false", "KEYBOARD": "us", "AUTHOR": "me",
+    "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t", "CRUCIBLE_RUNS": "s3://bucket/runs", "MONKEY": "1", "OMP_NUM_THREADS": "1",
+}  # fmt: skip
+
+
+def test_what_is_a_key_by_its_name_or_form_is_dropped(monkeypatch):
+    urls = {"PIP_INDEX_URL": "https://me:pw@host/simple", "DATABASE_URL": "postgres://me:pw@host"}
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in (dict.fromkeys(KEYS, "x") | HONEST | urls).items():
+        monkeypatch.setenv(name, value)
+    assert set(drop_keys()) == {*KEYS, *urls}
+    assert dict(os.environ) == HONEST
+
+
+def test_no_process_of_the_sandbox_has_a_key(monkeypatch):
+    for name in KEYS:
+        monkeypatch.setenv(name, "tell-nobody")
+    with Sandbox(VerifyConfig(cache=False)) as sandbox:
+        sandbox.zygote()
+        below = psutil.Process().children(recursive=True)
+        assert below
+        for process in below:
+            assert "tell-nobody" not in str(process.environ())
+
+
+JUDGES = """
+import os
+from pipelines.distil import JudgeTraces
+from pipelines.stream import JudgeStage
+from verify.config import VerifyConfig
+from verify.pool import JudgeRows, VerifyActor
+for kind in (JudgeTraces, JudgeStage, JudgeRows, VerifyActor):
+    os.environ["HF_TOKEN"] = "tell-nobody"
+    judge = kind(VerifyConfig())
+    print(os.environ.get("HF_TOKEN"))
+"""
+
+
+def test_the_actors_that_judge_hold_none():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", JUDGES], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.stdout.split() == ["None"] * 4, done.stderr
