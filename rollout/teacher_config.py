@@ -108,7 +108,7 @@ class TeacherConfig(BaseModel):
     backoff: float = Field(1.0, gt=0)
     """Seconds before the first of those tries; doubled each time, up to a minute, with jitter."""
     timeout: float = Field(600.0, gt=0)
-    """Seconds that one try may take, from sending to the answer's end."""
+    """Seconds that one try may take, from sending to the answer's end; `max_tokens` adds one for each 20 tokens."""
     thought: Thought | None = None
     """How the reference teacher reasons: brief (what is asked, in two lines) or worked (five steps); None is worked."""
 

@@ -29,6 +29,8 @@ PLAIN_BYTES = 1 << 20
 """Of any other answer, such as the state of a batch."""
 ERROR_BYTES = 1 << 16
 """Of the body of an error; what comes after is not read."""
+SLOWEST = 20.0
+"""Tokens a second of the slowest server that is waited for, beyond `TeacherConfig.timeout`."""
 RESULT_SECONDS = 0.1
 """That each result of a batch adds to the time that their transfer may take."""
 EVENT_LINES = 64
@@ -64,7 +66,7 @@ class Bound:
     def of_message(cls, max_tokens: int) -> Bound:
         """Of a message that is streamed."""
         size = ANSWER_BYTES + TOKEN_BYTES * max_tokens
-        return cls(size, size, events=True)
+        return cls(size, size, events=True, more_seconds=max_tokens / SLOWEST)
 
     @classmethod
     def of_results(cls, count: int, max_tokens: int) -> Bound:
