@@ -76,6 +76,8 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     else:
         # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
         os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
+        # Nobody gives notice before this machine goes: Ray Train's actor that waits for it is spared.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         temp_dir = stack.enter_context(short_temp_dir())
         try:
             use_local_token()
