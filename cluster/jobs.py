@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -377,5 +378,5 @@ def _parent(target: Path) -> Path:
 
 
 def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip()]
+    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if re.search(r"\w", line)]
     return lines[-1][:300] if lines else "no reason given"

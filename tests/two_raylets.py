@@ -13,7 +13,6 @@ import sys
 
 # Read when Ray is imported. Sixteen workers that nothing asked for would start first.
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
-os.environ["RAY_health_check_period_ms"] = "1000"  # noqa: SIM112  # a dead raylet is missed after 5 s, not 15
 
 import ray
 from ray._private.utils import write_ray_address

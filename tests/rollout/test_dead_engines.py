@@ -26,8 +26,10 @@ PROBLEM = Problem("p", "f", 1, 1, "test", "Say it.", "f", "def f():", (), ())
 FOLDERS = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path("/tmp")
 
 
-def cores():
-    return [process for process in titled("VLLM::EngineCore") if process.status() != psutil.STATUS_ZOMBIE]
+def core_of(pid):
+    """The core of the actor `pid` alone: one that another test's engine has left may still be ending."""
+    (core,) = [p for p in titled("VLLM::EngineCore", pid) if p.status() != psutil.STATUS_ZOMBIE]
+    return core
 
 
 def until(true, seconds, what):
@@ -64,8 +66,7 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
 
             running = [asyncio.ensure_future(one(row)) for row in rows]
             await asyncio.sleep(1.0)
-            (core,) = cores()
-            core.kill()
+            core_of(before).kill()
             return [unpack(row)[0][2] for rows in await asyncio.gather(*running) for row in rows]
 
         groups = asyncio.run(answer_all())
@@ -75,7 +76,7 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
         assert "started again" in ended_since([engine], {0: before}, 30.0)[0]
 
         actor = psutil.Process(ray_local.get(engine.ready.remote())["pid"])
-        (core,) = cores()
+        core = core_of(actor.pid)
         mine = [path for path in FOLDERS.glob(f"{PREFIX}*-{actor.pid}-*")]
         assert mine
         actor.kill()

@@ -20,7 +20,7 @@ WRONG = "def coin_change(c, a): return -1"
 
 def test_a_child_killed_from_outside_is_tried_again():
     problem = coin_problem()
-    code = "import time\nfor _ in range(40): sum(range(10**5))\n" + HONEST
+    code = "import time\nfor _ in range(400): sum(range(10**5))\n" + HONEST
     with Judge(VerifyConfig(cpu_seconds=5.0, retries=3, cache=False)) as judge:
         zygote = judge.sandbox.zygote()
         killed = []
