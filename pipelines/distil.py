@@ -25,6 +25,7 @@ from rich.table import Table
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import NoRoom, check_labels
 from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.plain_files import read_rows
 from pipelines.run_folder import RunFolder, RunFolderError
 from pipelines.session import default_name
 from pipelines.statistics import wilson_interval
@@ -36,7 +37,7 @@ from problems.problem import Problem, Status
 from problems.stream import ProblemStream
 from rollout.answers import TeacherRequest, TeacherStopped
 from rollout.prompts import PromptBuilder
-from rollout.purse import Purse, append_rows, read_rows
+from rollout.purse import Purse, append_rows
 from rollout.teacher import LEDGER_FILE, Answered, check_start, find_key
 from rollout.teacher_config import REFERENCE, TeacherConfig
 

@@ -18,6 +18,7 @@ import yaml
 
 from cluster.names import quoted
 from pipelines.place import RunFolderError
+from problems.plain_text import one_line
 
 LARGEST_YAML = 1 << 20
 LARGEST_JSON = 64 << 20
@@ -140,6 +141,11 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, value
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines, [] where there is none; a torn last line is left out. Raises Unreadable."""
+    return [row for _, row in json_lines(path)] if path.exists() else []
+
+
 def parse_json(content: bytes) -> Any:
     """The value of a JSON text. Raises ValueError, also for depth beyond DEEPEST, and for NaN, which is not JSON."""
     try:
@@ -223,5 +229,4 @@ def _no_constant(name: str) -> Any:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200] or type(error).__name__
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return one_line(error, 200) or type(error).__name__

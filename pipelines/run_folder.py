@@ -19,6 +19,7 @@ is mirrored as it changes and removed at the end. Checkpoints are copied by whoe
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 import math
 import os
@@ -214,16 +215,19 @@ class RunFolder:
     def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
         """The samples of all files whose name matches, in the order of the names; `columns` None for all.
 
-        Raises RunFolderError for a file that is damaged, or of other types.
+        Raises RunFolderError for a file that is damaged, lacks a column, or is of other types.
         """
         folder, pattern = self.path / "samples", f"{name}.parquet"  # of names alone: `name` may be of a row of others
         files = sorted(f for f in folder.iterdir() if fnmatch.fnmatchcase(f.name, pattern)) if folder.is_dir() else []
         wanted = SAMPLE_SCHEMA.empty_table().select(list(columns) if columns is not None else SAMPLE_SCHEMA.names)
         try:
             tables = [read_table(file, wanted.schema) for file in files]
-            return pa.concat_tables(tables) if tables else wanted
-        except (ArrowFileError, pa.ArrowException) as error:
+        except ArrowFileError as error:
             raise RunFolderError(one_line(error)) from None
+        for file, table in zip(files, tables, strict=True):
+            if missing := [column for column in wanted.column_names if column not in table.column_names]:
+                raise RunFolderError(f"{file}: it has no column {', '.join(missing[:3])}; no job writes such samples")
+        return pa.concat_tables(tables) if tables else wanted
 
     @property
     def checkpoints(self) -> Path:
@@ -351,21 +355,15 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 def _refuse_other_config(place: Place, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
     recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
-    missing = "(none)"
+    missing, brief = "(none)", functools.partial(one_line, longest=100)
     changes = [
-        f"{_brief(key)}: {_brief(recorded.get(key, missing))} there, {_brief(asked.get(key, missing))} now"
+        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(asked.get(key, missing))} now"
         for key in dict.fromkeys([*recorded, *asked])
         if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
         raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
-
-
-def _brief(value: Any) -> str:
-    """A key or value for people, who did not write it: short, and without what a terminal would take for a command."""
-    text = str(value)[:100]
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _has_progress(path: Path) -> bool:

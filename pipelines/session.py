@@ -26,6 +26,7 @@ from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, start_fleet
 from rollout.model_files import brought_by, read_prompt
+from rollout.policy import ADAPTER_CONFIG
 from rollout.prompts import PromptConfig
 
 MODEL_CONFIG = "config.json"
@@ -142,6 +143,12 @@ def resolve_model(model: str) -> str:
     if path.is_dir():
         if not (path / MODEL_CONFIG).is_file():
             raise ConfigError(f"the folder {model} holds no model: it has no {MODEL_CONFIG}")
+        if (path / ADAPTER_CONFIG).is_file():
+            # transformers would put it on, with the base that it names, and vLLM would not.
+            raise ConfigError(
+                f"the folder {model} holds an adapter beside a model ({ADAPTER_CONFIG}); give it with --adapter, and "
+                "a folder without it as the model"
+            )
         return str(path.resolve())
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ConfigError(f"there is no model folder {model}; give a folder, a Hugging Face id, or `student`")

@@ -172,7 +172,14 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBat
         wanted = None if columns is None else [name for name in columns if name in table.schema_arrow.names]
         for number, group in enumerate(layout.groups):
             size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(group.row_bytes, 1)))
-            yield from table.iter_batches(size, [number], wanted, use_threads=False)
+            rows = 0
+            for batch in table.iter_batches(size, [number], wanted, use_threads=False):
+                rows += batch.num_rows
+                yield batch
+            if rows != group.rows and wanted != []:
+                raise ArrowFileError(
+                    f"{path}: row group {number} says that it has {group.rows:,} rows, and has {rows:,}"
+                )
 
 
 def _refuse_bombs(path: Path, layout: parquet_pages.Layout) -> None:

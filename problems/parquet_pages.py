@@ -187,7 +187,9 @@ class _Page:
 
 
 def _pages(file: BinaryIO, size: int, told: dict[int, Any]) -> Iterator[_Page]:
-    """The pages of a column, by the headers before them."""
+    """The pages of a column, by the headers before them. One without a value is not read, and may lie anywhere."""
+    if told[5] <= 0:
+        return
     start = told[9]
     if 0 < told.get(11, 0) < start:
         start = told[11]

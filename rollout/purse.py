@@ -29,6 +29,8 @@ INPUT_SLACK = 4096
 
 MOST_IN_ROW = 10**15
 """Tokens or dollars of one row of a ledger."""
+LARGEST_LEDGER = 2**30
+"""Bytes: two million answers."""
 
 _COSTS = ("dollars", "input", "output", "cache_write", "cache_read")
 _NUMBERS = {"sent": ("most",), "free": (), "paid": _COSTS, "lost": _COSTS}
@@ -198,9 +200,11 @@ class Purse:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, [] where there is none; a torn last line is left out."""
+    """The rows of a file of JSON lines, [] where there is none; a torn last line is left out. Raises ValueError."""
     if not path.exists():
         return []
+    if (size := path.stat().st_size) > LARGEST_LEDGER:
+        raise ValueError(f"it has {size >> 20} MiB")
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 

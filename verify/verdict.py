@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from problems.plain_text import one_line
 from problems.problem import Problem, Status, Verdict
 from verify.checkers import answers
 from verify.config import VerifyConfig
 from verify.extract import extract_code
 from verify.kinds import answer, asserts, function, stdin
-from verify.kinds.common import DETAIL, guarded, not_compared, one_line
+from verify.kinds.common import DETAIL, guarded, not_compared
 from verify.prepare import BadProblem, Prepared, prepare
 from verify.sandbox.runner import Sandbox
 
@@ -47,11 +48,11 @@ def read(problem: Problem, completion: str, finish_reason: str, config: VerifyCo
     try:
         prepared = prepare(problem, config)
     except BadProblem as error:
-        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=str(error)[:DETAIL]))
+        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(error, DETAIL)))
     except Exception as error:
         log.warning("the problem %s cannot be prepared", problem.id, exc_info=True)
         detail = f"the problem {problem.id} cannot be prepared: {type(error).__name__}: {error}"
-        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(detail)))
+        return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(detail, DETAIL)))
     try:
         return _read(prepared, completion, finish_reason, config)
     except Exception as error:

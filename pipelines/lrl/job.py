@@ -31,6 +31,7 @@ from pipelines.lrl.lesson import balanced, gold
 from pipelines.lrl.offline import OfflineTeacher
 from pipelines.lrl.report import report
 from pipelines.lrl.scores import ANSWERED, API_ERROR, Answer
+from pipelines.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.pupil import Pupil
 from pipelines.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.session import default_name, resolve_model, with_model_prompt
@@ -39,7 +40,7 @@ from problems.problem import Problem, Status
 from rollout.answers import TeacherRequest
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
-from rollout.purse import append_rows, read_rows
+from rollout.purse import append_rows
 from rollout.teacher import Answered
 from rollout.teacher_config import REFERENCE
 from verify.checkers.answers import read_yes_no
@@ -146,8 +147,9 @@ class _Job:
         self._train = balanced("train", config.train_problems, config.train_seed)
         self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}
         path = self._path(STATE_FILE)
-        known = path.is_file()
-        self._state = State.model_validate_json(path.read_text()) if known else State(strategy=config.strategy)
+        self._state = State(strategy=config.strategy)
+        if path.is_file():
+            self._state = State.model_validate_json(read_bytes(path, LARGEST_JSON))
 
     # --- the stages
 

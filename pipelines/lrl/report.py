@@ -12,12 +12,11 @@ from rich.table import Table
 
 from pipelines.lrl.lesson import LABELS
 from pipelines.lrl.scores import ANSWERED, UNSCORED, text
-from pipelines.plain_files import read_object
+from pipelines.plain_files import read_object, read_rows
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from problems.plain_text import shown
-from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
 NAMES = {

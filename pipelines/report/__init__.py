@@ -17,14 +17,13 @@ from markupsafe import Markup
 
 from pipelines.config import fail
 from pipelines.display import TREND
-from pipelines.plain_files import read_object, read_tail, reading
+from pipelines.plain_files import read_object, read_rows, read_tail, reading
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.record import Record, engine_rates, whole_overlap
 from pipelines.report.sheet import as_script, environment
 from pipelines.run_folder import RunFolder, RunFolderError
 from problems.plain_text import plain_text
-from rollout.purse import read_rows
 
 OWN_PAGES = ("expert", "lrl", "undo")
 """Jobs whose report is their own: `pipelines.<job>.report`."""

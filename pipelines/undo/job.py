@@ -28,6 +28,7 @@ from rich.console import Console
 from pipelines.asking import Desk, check_teacher, cost_row, open_desk
 from pipelines.config import ConfigError
 from pipelines.evaluate import Evaluation, compare
+from pipelines.plain_files import read_rows
 from pipelines.pupil import Pupil
 from pipelines.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.session import default_name, resolve_model, with_model_prompt
@@ -42,7 +43,7 @@ from problems.stream import ProblemStream
 from rollout.answers import TeacherRequest
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
-from rollout.purse import append_rows, read_rows
+from rollout.purse import append_rows
 from rollout.teacher import Answered
 from verify.pool import Judge
 

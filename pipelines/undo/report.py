@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.plain_files import read_rows
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.sheet import error_bars, sheet
 from pipelines.run_folder import RunFolder
 from pipelines.statistics import Estimate
 from problems.plain_text import shown
-from rollout.purse import read_rows
 from rollout.teacher_config import REFERENCE
 
 LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}

@@ -18,10 +18,10 @@ from pipelines.lrl.config import LRLConfig
 from pipelines.lrl.job import even, read_verdict
 from pipelines.lrl.lesson import balanced, gold
 from pipelines.lrl.scores import Answer, compare, figures
+from pipelines.plain_files import read_rows
 from pipelines.report import main as report_main
 from problems.problem import Status
 from rollout.answers import TeacherStopped
-from rollout.purse import read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -17,7 +17,7 @@ from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOCon
 from pipelines.expert.config import ExpertConfig
 from pipelines.lrl.config import LRLConfig
 from pipelines.run_folder import RunFolder, RunFolderError, plain_config
-from pipelines.session import refuse_other_device
+from pipelines.session import refuse_other_device, resolve_model
 from pipelines.submit import SubmitConfig, submission
 from pipelines.sweep.config import SweepConfig
 from pipelines.teach_config import DistilConfig, HardDistilConfig, SFTJobConfig
@@ -263,3 +263,19 @@ def test_a_configuration_file_may_hold_what_an_option_switches_off():
     assert parse(SweepConfig, ["--config", str(file), "--scheduler", "none"], prog="").grace_steps == 5
     student = ROOT / "pipelines/configs/sft_student.yaml"
     assert parse(SFTJobConfig, ["--config", str(student), "--evaluate", "True"], prog="").max_tokens == 160
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([], "it has no config.json"),
+        (["adapter_config.json"], "it has no config.json"),
+        (["config.json", "adapter_config.json"], "an adapter beside a model"),
+    ],
+)
+def test_a_model_folder_is_one_model(files, says, tmp_path):
+    """transformers would load the base that an adapter's configuration names, and vLLM the model beside it."""
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ConfigError, match=says):
+        resolve_model(str(tmp_path))

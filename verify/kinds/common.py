@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from problems.plain_text import one_line
 from problems.problem import Problem, Status, Verdict
 from verify.config import VerifyConfig
 from verify.prepare import Prepared
@@ -35,11 +36,6 @@ _SHOWN = 120
 """Characters of a wrong answer that a detail shows."""
 _NUMPY = re.compile(r"\bnumpy\b")
 _REFUSED = "PermissionError"
-
-
-def one_line(text: str) -> str:
-    """A detail that can be shown: what a program says may hold escape sequences for a terminal."""
-    return "".join([c if c.isprintable() else "?" for c in text[:DETAIL]])
 
 
 def library_of(code: str) -> str:
@@ -128,7 +124,7 @@ def not_compared(error: Exception, total: int, level: int = -1) -> Verdict:
     fault of the judge's that is to be mended.
     """
     log.warning("%s: %s", NOT_COMPARED, type(error).__name__, exc_info=error)
-    detail = one_line(f"{NOT_COMPARED}: {type(error).__name__}: {error}")
+    detail = one_line(f"{NOT_COMPARED}: {type(error).__name__}: {error}", DETAIL)
     return Verdict(Status.WRONG_ANSWER, tests_total=total, isolation=level, detail=detail)
 
 
@@ -149,7 +145,7 @@ def verdict_of(
     """A verdict with what was measured of the child."""
     ended = outcome.ended
     if ended is None:
-        return Verdict(status, passed, run, prepared.total, isolation=level, detail=one_line(detail))
+        return Verdict(status, passed, run, prepared.total, isolation=level, detail=one_line(detail, DETAIL))
     return Verdict(
         status,
         passed,
@@ -159,7 +155,7 @@ def verdict_of(
         round(ended.wall_seconds, 6),
         round(ended.memory_mib, 1),
         level,
-        one_line(detail),
+        one_line(detail, DETAIL),
     )
 
 
@@ -220,5 +216,5 @@ class Tally:
             round(self.wall, 6),
             round(self.memory, 1),
             level,
-            one_line(self.why),
+            one_line(self.why, DETAIL),
         )
