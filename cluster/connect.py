@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,6 +40,10 @@ WORKER_ENVIRONMENT = {
     # Ray Tune's own tables and banners; jobs show their own.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+
+
+_OWN = threading.Event()
+"""Set while the Ray of this process is one that it has started."""
 
 
 @contextlib.contextmanager
@@ -84,7 +89,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         except TokenError as error:
             raise NoCluster(str(error)) from None
         # Its workers inherit this process's environment; a runtime_env would forgo Ray's workers started ahead.
-        with _on_loopback():
+        with _on_loopback(), _few_processes():
             ray.init(
                 address="local",
                 num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
@@ -94,6 +99,8 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
                 _temp_dir=temp_dir,
                 **common,
             )
+        stack.callback(_OWN.clear)
+        _OWN.set()
     try:
         yield ray
     finally:
@@ -101,6 +108,28 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         ray.shutdown()
         end_processes(leftovers, GRACE)
         stack.close()
+
+
+def is_own() -> bool:
+    """Whether the Ray that this process is connected to was started by it, and ends with it."""
+    return _OWN.is_set()
+
+
+@contextlib.contextmanager
+def _few_processes() -> Iterator[None]:
+    """A Ray that starts in the block has no process that adds nodes, for there are none to add, and none that collects
+    what workers print, unless that is asked for. Each takes a second to start, and a hundredth of a core."""
+    from ray._private.node import Node
+
+    idle = ["start_monitor"] + ([] if os.environ.get("CRUCIBLE_RAY_LOGS") else ["start_log_monitor"])
+    before = {name: getattr(Node, name) for name in idle if hasattr(Node, name)}
+    for name in before:
+        setattr(Node, name, lambda self: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
 
 
 @contextlib.contextmanager

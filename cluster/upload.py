@@ -66,7 +66,7 @@ class Selection:
             "run folders, models or environments": self.heavy,
             "not tracked by git": self.untracked,
         }
-        parts = [f"{kind}: {_named(names)}" for kind, names in kinds.items() if names]
+        parts = [f"{kind}: {_named(sorted(names))}" for kind, names in kinds.items() if names]
         return f"not uploaded: {'; '.join(parts)} ({FIX})" if parts else ""
 
 

@@ -251,12 +251,10 @@ class _Run:
         return actor.remote(rollout, engines, make_stream, config.steps, config.train.group_filter)
 
     def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
-
+        from pipelines.training import train
         from train.worker import Job, train_worker
 
-        config, demand = self._config, self._session.learner
+        config = self._config
         job = Job(
             run=config.name,
             model=self._session.model,
@@ -268,24 +266,15 @@ class _Run:
             initial=self._initial,
             publish_average=config.rollout.averaged_samples > 0,
         )
-        resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
-        trainer = TorchTrainer(
+        return train(
             train_worker,
-            train_loop_config={"job": job, "coordinator": coordinator},
-            torch_config=TorchConfig(backend="nccl" if demand.gpus else "gloo"),
-            scaling_config=ScalingConfig(
-                num_workers=config.train.workers,
-                use_gpu=bool(demand.gpus),
-                resources_per_worker=resources,
-                label_selector=dict(demand.labels) or None,
-            ),
-            run_config=RunConfig(
-                name=f"{self._session.run}-train",
-                storage_path=self._folder.ray_storage,
-                failure_config=FailureConfig(max_failures=TRAIN_FAILURES),
-            ),
+            {"job": job, "coordinator": coordinator},
+            self._session.learner,
+            config.train.workers,
+            name=f"{self._session.run}-train",
+            storage=self._folder.ray_storage,
+            failures=TRAIN_FAILURES,
         )
-        return trainer.fit()
 
     def _book(self, events: Sequence[Event], display: LiveDisplay) -> None:
         for event in events:

@@ -265,28 +265,11 @@ def _prepare(
 
 def fit_workers(demand: Demand, workers: int, job: Any, folder: str, work: Callable[[Mapping[str, Any]], None]) -> None:
     """Runs `work` on Ray Train's workers, which get `job`. Raises SFTFailed where they cannot end it."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from pipelines.training import train
 
-    resources = {"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {})
-    trainer = TorchTrainer(
-        work,
-        train_loop_config={"job": job},
-        torch_config=TorchConfig(backend="nccl" if demand.gpus else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=workers,
-            use_gpu=bool(demand.gpus),
-            resources_per_worker=resources,
-            label_selector=dict(demand.labels) or None,
-        ),
-        run_config=RunConfig(
-            name=f"sft-{uuid.uuid4().hex[:8]}",
-            storage_path=str(Path(folder) / "ray"),
-            failure_config=FailureConfig(max_failures=CRASHES),
-        ),
-    )
+    name, storage = f"sft-{uuid.uuid4().hex[:8]}", str(Path(folder) / "ray")
     try:
-        trainer.fit()
+        train(work, {"job": job}, demand, workers, name, storage, failures=CRASHES)
     except Exception as error:
         causes = getattr(error, "worker_failures", None) or {}
         lines = [line for line in str(next(iter(causes.values()), error)).splitlines() if line.strip()]
