@@ -24,7 +24,7 @@ from cluster.private import NotPrivate
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
-from rollout.fleet import await_ready, start_fleet
+from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import brought_by, read_prompt
 from rollout.policy import ADAPTER_CONFIG
 from rollout.prompts import PromptConfig
@@ -67,19 +67,16 @@ def open_session(
         check_labels("verify.labels", config.verify.labels, live_nodes())
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         handles, longest = [], spec.config.max_model_len
-        for demand in fleet:
-            overrides = demand.profile.overrides if demand.profile is not None else {}
-            own = replace(spec, config=spec.config.model_copy(update=overrides))
-            longest = min(longest, own.config.max_model_len)
-            refuse_other_device(own.config, on_gpu=demand.gpus > 0)
-            handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
         try:
+            for demand in fleet:
+                overrides = demand.profile.overrides if demand.profile is not None else {}
+                own = replace(spec, config=spec.config.model_copy(update=overrides))
+                longest = min(longest, own.config.max_model_len)
+                refuse_other_device(own.config, on_gpu=demand.gpus > 0)
+                handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
             yield Session(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
         finally:
-            # Those that are out answer at once or never: the others are given their time to remove what is theirs.
-            ray.wait([engine.close.remote() for engine in handles], num_returns=len(handles), timeout=20)
-            for engine in handles:
-                ray.kill(engine)
+            end_fleet(handles)
 
 
 def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:

@@ -265,6 +265,17 @@ def start_fleet(
     ]
 
 
+def end_fleet(engines: Sequence[Any], seconds: float = 20.0) -> None:
+    """Ends engine actors; they have `seconds` to remove what is theirs."""
+    import ray
+
+    # Those that are out answer at once or never.
+    if closing := [engine.close.remote() for engine in engines]:
+        ray.wait(closing, num_returns=len(closing), timeout=seconds)
+    for engine in engines:
+        ray.kill(engine)
+
+
 def silent(engines: Sequence[Any], seconds: float = 5.0) -> list[int]:
     """Numbers of the engines that do not answer within `seconds`: lost, and perhaps waiting for a node to take them."""
     import ray

@@ -20,6 +20,13 @@ def ray_local():
         yield ray
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _engines_end_with_their_module():
+    yield
+    if "job" in sys.modules:
+        sys.modules["job"].FLEET.end()
+
+
 @pytest.fixture(scope="session")
 def tiny_student(tmp_path_factory):
     """Folder of a student made in seconds: it writes programs of two families, rightly now and then."""

@@ -29,20 +29,60 @@ SMALL = [
 
 def start(*arguments, **more):
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = {**more.pop("env", os.environ), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     environment.pop("RAY_ADDRESS", None)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **{**pipes, **more})
 
 
-def crucible(*arguments, status=(0,)):
+class Fleet:
+    """The engines of the last job in this process: the next one that wants the same gets them, as trials of a sweep
+    do, for to start them is a third of what a small job costs."""
+
+    def __init__(self):
+        self._wanted, self._engines = None, []
+
+    def start(self, spec, count, name, resources, kind="engine"):
+        from rollout.fleet import start_fleet
+
+        wanted = repr((spec, count, resources, kind))
+        if wanted != self._wanted:
+            self.end()
+            self._wanted, self._engines = wanted, start_fleet(spec, count, name, resources, kind)
+        self._run = name.rpartition("-")[0]
+        return list(self._engines)
+
+    def keep(self, engines):
+        """In place of their end. Versions of the run are no longer known: another test's may have its name."""
+        import ray
+
+        ray.get([engine.forget.remote(self._run) for engine in engines])
+
+    def end(self):
+        """At the end of each module of tests."""
+        from rollout.fleet import end_fleet
+
+        engines, self._wanted, self._engines = self._engines, None, []
+        end_fleet(engines)
+
+
+FLEET = Fleet()
+
+
+def crucible(*arguments, status=(0,), **environment):
     """A command in this process, on the session's Ray where a test asked for one. Returns all that it printed."""
+    import ray
+
     from pipelines.cli import dispatch
 
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", "200")
+        for name, value in {"COLUMNS": "200", **environment}.items():
+            patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
+        if ray.is_initialized():
+            patch.setattr("pipelines.session.start_fleet", FLEET.start)
+            patch.setattr("pipelines.session.end_fleet", FLEET.keep)
         try:
             found = dispatch([str(argument) for argument in arguments])
         except SystemExit as ended:

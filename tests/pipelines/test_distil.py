@@ -4,12 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+import job
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
@@ -25,35 +24,22 @@ from problems.stream import ProblemStream
 from rollout.prompts import completion_text
 from verify.extract import extract_code
 
-pytestmark = pytest.mark.timeout(600)
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("ray_local")]
 PROBLEMS = QuestionsConfig(families=("coin_change", "n_queens"), difficulties=(3, 5))
 CONFIG = DistilConfig(problems=PROBLEMS, count=3)
 SAME = ["--problems.families", "coin_change", "n_queens", "--problems.difficulties", "3", "5", "--count=3"]
 ASKED = 12
 
 
+KEYS = {"ANTHROPIC_API_KEY": SECRET, "TEACHER_KEY": SECRET}
+
+
 def start(*arguments, **more):
-    environment = {
-        **os.environ,
-        "COLUMNS": "200",
-        "ANTHROPIC_API_KEY": SECRET,
-        "TEACHER_KEY": SECRET,
-        **more.pop("environment", {}),
-    }
-    environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more
-    )
+    return job.start(*arguments, env={**os.environ, **KEYS}, **more)
 
 
-def crucible(*arguments, status=0, **more):
-    process = start(*arguments, **more)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == status, output
-    assert "Traceback" not in output
-    return output
+def crucible(*arguments, status=0, **environment):
+    return job.crucible(*arguments, status=(status,), **{**KEYS, **environment})
 
 
 def rows(folder, name="traces"):
@@ -183,7 +169,7 @@ def timeless(folder, name):
 
 def test_a_killed_run_asks_nothing_again_and_ends_alike(tmp_path):
     whole, cut = Lesson(), Lesson()
-    cut.wait = 0.15
+    cut.wait = 0.4
     for teacher in (whole, cut):
         teacher.wrong = {3: ["no code"], 7: ["no code", "nor now"]}
     with Front(reply=whole) as front:
@@ -191,7 +177,7 @@ def test_a_killed_run_asks_nothing_again_and_ends_alike(tmp_path):
     with Front(reply=cut) as front:
         arguments = at(front, tmp_path, "cut", cache=tmp_path / "two", concurrency=1)
         process = start(*arguments, start_new_session=True)
-        while len(cut.heard) < 6:
+        while len(cut.heard) < 6 or not (tmp_path / "cut" / "attempts.jsonl").exists():
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
@@ -252,7 +238,7 @@ def test_a_real_server_is_a_teacher_whose_answers_are_judged(messages_url, tmp_p
 )
 def test_what_cannot_be_asked_is_said_in_one_line(tmp_path, arguments, says):
     key = {"ANTHROPIC_API_KEY": "" if "no API key" in says else SECRET}
-    output = crucible("distil", "--runs", tmp_path, "--name", "x", *arguments, status=2, environment=key)
+    output = crucible("distil", "--runs", tmp_path, "--name", "x", *arguments, status=2, **key)
     assert re.search(re.escape(says), output), output
     assert not list(tmp_path.rglob("*.parquet"))
 

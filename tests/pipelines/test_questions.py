@@ -2,13 +2,12 @@
 
 import asyncio
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from job import crucible
 from rich.console import Console
 
 from pipelines.config import ConfigError, EvaluateConfig, GRPOConfig
@@ -147,7 +146,7 @@ def test_a_job_s_numbers_mean_the_same_problem_whenever_they_are_asked():
 
 
 @pytest.mark.timeout(600)
-def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed(tiny_student, tmp_path):
+def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed(ray_local, tiny_student, tmp_path):
     config = {
         "model": str(tiny_student),
         "evaluation": {"problems": 6, "samples": 2},
@@ -164,12 +163,9 @@ def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed
         },
     }
     (tmp_path / "mix.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "pipelines.cli", "grpo"]
     start = ["--config", tmp_path / "mix.yaml", "--runs", tmp_path, "--name", "mix", "--steps=3"]
     for arguments in (start, ["--resume", tmp_path / "mix", "--steps=5"]):
-        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=FIXTURES.parents[2])
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "data sets: 5 problems, 0 rows excluded" in done.stderr
+        assert "data sets: 5 problems, 0 rows excluded" in crucible("grpo", *arguments)
     folder = RunFolder.open(tmp_path / "mix")
     table = folder.samples(columns=["step", "sequence", "family", "difficulty", "passed", "reward"])
     levels = Levels(CurriculumConfig(**config["problems"]["curriculum"]), numbers_per_step=4, max_staleness=1)
