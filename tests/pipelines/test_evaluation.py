@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import save
 
 import problems
 from pipelines import evaluate
@@ -175,18 +176,24 @@ def test_a_recorded_evaluation_of_other_samples_is_refused(tmp_path, changes, sa
         recorded_evaluation(folder, EvaluateConfig(**changes), [drawn("model", 0.2).groups[0].problem, problem(999)])
 
 
+def adapter_of(number: float) -> PolicyVersion:
+    """An adapter whose one matrix holds `number`."""
+    weights = save({"base_model.model.layer.lora_A.weight": np.full((4, 2), number, np.float32)})
+    return PolicyVersion("run", 3, weights, {"r": 4})
+
+
 def test_whom_to_compare_with(tmp_path):
-    adapter = PolicyVersion("run", 3, b"weights", {"r": 4})
+    adapter = adapter_of(0)
     folder = record(tmp_path / "trained", drawn("before", 0.2))
     for step in ("000002", "000010"):
         (folder.checkpoints / step).mkdir()
         (folder.checkpoints / step / "checkpoint.json").write_text("{}")
-        written = PolicyVersion("run", 3, f"weights {step}".encode(), {"r": 4}).write(folder.checkpoints / step)
+        written = adapter_of(int(step)).write(folder.checkpoints / step)
         written.rename(folder.checkpoints / step / "adapter")
     assert opponent_of(EvaluateConfig()) is None
     assert opponent_of(EvaluateConfig(against="base", adapter="x")).weights == b""
-    assert opponent_of(EvaluateConfig(against=str(adapter.write(tmp_path)))).weights == b"weights"
-    assert opponent_of(EvaluateConfig(against=str(folder.path))).weights == b"weights 000010"
+    assert opponent_of(EvaluateConfig(against=str(adapter.write(tmp_path)))).weights == adapter.weights
+    assert opponent_of(EvaluateConfig(against=str(folder.path))).weights == adapter_of(10).weights
     empty = RunFolder.create(tmp_path / "empty", EvaluateConfig())
     for against, says in ((str(empty.path), "no checkpoint and no recorded"), ("/no/such", "not a LoRA adapter")):
         with pytest.raises(ConfigError, match=says):

@@ -128,7 +128,8 @@ def with_config(folder, **config):
     ],
 )
 def test_what_is_not_computed_here_is_refused_by_name(tmp_path, field, value):
-    written(tmp_path / "adapter", r=8, lora_alpha=16)
+    ranks = {field: value} if field in ("r", "rank_pattern") else {}  # which its matrices must have
+    written(tmp_path / "adapter", **{"r": 8, "lora_alpha": 16, **ranks})
     with_config(tmp_path / "adapter", **{field: value})
     with pytest.raises(ConfigError, match="lora_r is 16" if field == "r" else field) as raised:
         read_adapter(str(tmp_path / "adapter"), "run", "", TrainConfig())

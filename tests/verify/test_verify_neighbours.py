@@ -65,7 +65,7 @@ def test_what_makes_the_judge_raise_is_a_wrong_answer_and_counted(judge, monkeyp
     with caplog.at_level(logging.WARNING):
         wrong, right = judge.judge_batch(items)
     assert right.passed and wrong.status is Status.WRONG_ANSWER
-    assert "OverflowError: int too large?to convert" in wrong.detail and wrong.detail.startswith(common.NOT_COMPARED)
+    assert "OverflowError: int too large to convert" in wrong.detail and wrong.detail.startswith(common.NOT_COMPARED)
     assert judge.counts["not_compared"] == before + 1 and "OverflowError" in caplog.text
     monkeypatch.undo()
     real = verdict.extract_code
