@@ -234,6 +234,14 @@ def test_what_is_done_is_not_done_again(pipeline):
     assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
 
 
+def test_a_kill_amid_fine_tuning_changes_no_weight(pipeline, tiny_student, tmp_path):
+    cut = pipeline[0]
+    more = [*LEARNING, "--sft.lora-r=8", "--style=think"]
+    arguments = ["--model", tiny_student, "--traces", cut / "distil", "--runs", tmp_path, "--name", "whole"]
+    crucible("sft", *arguments, *more)
+    assert weights(tmp_path / "whole") == weights(cut / "sft")
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
