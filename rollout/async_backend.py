@@ -11,7 +11,16 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from rollout.backends import AdapterRefused, EngineClock, EngineDead, EngineSpec, Request, engine_args, reason_of
+from rollout.backends import (
+    AdapterRefused,
+    EngineClock,
+    EngineDead,
+    EngineSpec,
+    Request,
+    engine_args,
+    quick_import,
+    reason_of,
+)
 from rollout.worker_extension import OWNER
 
 HEALTH_SECONDS = 0.5
@@ -23,8 +32,9 @@ class AsyncBackend:
 
     def __init__(self, spec: EngineSpec):
         os.environ[OWNER] = str(os.getpid())  # the core ends soon after this process
-        from vllm import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
+        with quick_import():
+            from vllm import AsyncEngineArgs
+            from vllm.v1.engine.async_llm import AsyncLLM
 
         self.clock = EngineClock()
         self._in_flight: set[str] = set()

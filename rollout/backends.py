@@ -150,25 +150,6 @@ def resolve_dtype(config: EngineConfig) -> str:
 def open_backend(spec: EngineSpec) -> Backend:
     """Starts vLLM. Raises ValueError where the model cannot be loaded, with the cause."""
     prepare_environment()
-    with _no_garbage():
-        return _open(spec)
-
-
-@contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
-    """No search for garbage in the block, nor ever after among what it leaves: vLLM's import makes a million objects
-    that stay, and a quarter of its time is the search for such as do not."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
-
-
-def _open(spec: EngineSpec) -> Backend:
     kind = spec.config.backend
     if kind == "auto":
         kind = "async" if is_cuda() else "in_process"
@@ -177,6 +158,23 @@ def _open(spec: EngineSpec) -> Backend:
     from rollout.async_backend import AsyncBackend
 
     return AsyncBackend(spec)
+
+
+@contextlib.contextmanager
+def quick_import() -> Iterator[None]:
+    """For vLLM's import: no garbage collection in the block, nor ever after of what it leaves. The import makes a
+    million objects that stay, and a quarter of its time goes into collections that find none to free.
+
+    Not for the loading of a model: cycles may hold its tensors, and what is frozen is never freed.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
 
 
 class InProcessBackend:
@@ -258,8 +256,9 @@ class InProcessBackend:
 
     def _run(self, spec: EngineSpec, up: concurrent.futures.Future) -> None:
         try:
-            from vllm import EngineArgs
-            from vllm.v1.engine.llm_engine import LLMEngine
+            with quick_import():
+                from vllm import EngineArgs
+                from vllm.v1.engine.llm_engine import LLMEngine
 
             if not is_cuda():
                 import torch
