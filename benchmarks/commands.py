@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.run_folder import RunFolder
-from pipelines.statistics import Difference, Estimate
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.measure.statistics import Difference, Estimate
 from pipelines.student import build_student
 from tests.servers import SECRET, serve_messages
 

@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.evaluate import load_evaluation
-from pipelines.evaluation import Evaluation
-from pipelines.run_folder import RunFolder
-from pipelines.statistics import Difference, paired_difference
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.jobs.evaluate import load_evaluation
+from pipelines.measure.evaluation import Evaluation
+from pipelines.measure.statistics import Difference, paired_difference
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ("focus", "general")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from problems import families
 from problems.config import ProblemsConfig
-from problems.disjoint import hashes
 from problems.problem import Split
+from problems.split_audit import hashes
 from problems.stream import ProblemStream
 
 RESULTS = Path(__file__).with_name("results_problems.md")

@@ -314,7 +314,7 @@ def whole(task: Task, staleness: int) -> dict:
     from rich.console import Console
 
     from pipelines.config import EvaluationConfig, GRPOConfig
-    from pipelines.grpo import run
+    from pipelines.jobs.grpo import run
     from rollout.config import EngineConfig, RolloutConfig, Sampling
     from rollout.prompts import PromptConfig
     from train.config import TrainConfig

@@ -7,23 +7,35 @@ import sys
 from collections.abc import Sequence
 
 VERBS = {
-    "grpo": ("pipelines.grpo", "train a model by GRPO on verified rewards (the main job)"),
-    "sweep": ("pipelines.sweep", "many GRPO runs on one fleet of engines: which settings learn best"),
-    "lrl": ("pipelines.lrl", "learn a strategy in words from a teacher's journal, and hand it to a student by LoRA"),
-    "undo": ("pipelines.undo", "teach a student again and again from its own errors, until validation falls"),
-    "expert-iteration": ("pipelines.expert", "learn a few families from own verified samples, and forget nothing else"),
-    "evaluate": ("pipelines.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
-    "distil": ("pipelines.distil", "have a teacher write worked traces, and keep those that pass every hidden test"),
-    "sft": ("pipelines.sft", "fine-tune a LoRA adapter on verified traces"),
-    "hard-distil": ("pipelines.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
-    "token": ("pipelines.cluster_token", "make the token that a Ray cluster asks for, and bring it to the nodes"),
-    "submit": ("pipelines.submit", "run a command on a Ray cluster, from outside of it"),
-    "jobs": ("pipelines.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
-    "doctor": ("pipelines.doctor", "what of a machine, a live cluster or a manifest would break a run"),
+    "grpo": ("pipelines.jobs.grpo", "train a model by GRPO on verified rewards (the main job)"),
+    "sweep": ("pipelines.jobs.sweep", "many GRPO runs on one fleet of engines: which settings learn best"),
+    "lrl": (
+        "pipelines.jobs.lrl",
+        "learn a strategy in words from a teacher's journal, and hand it to a student by LoRA",
+    ),
+    "undo": ("pipelines.jobs.undo", "teach a student again and again from its own errors, until validation falls"),
+    "expert-iteration": (
+        "pipelines.jobs.expert",
+        "learn a few families from own verified samples, and forget nothing else",
+    ),
+    "evaluate": ("pipelines.jobs.evaluate", "pass@1 and pass@k of a model or adapter on held-out problems"),
+    "distil": (
+        "pipelines.jobs.distil",
+        "have a teacher write worked traces, and keep those that pass every hidden test",
+    ),
+    "sft": ("pipelines.jobs.sft", "fine-tune a LoRA adapter on verified traces"),
+    "hard-distil": ("pipelines.jobs.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
+    "token": (
+        "pipelines.remote.cluster_token",
+        "make the token that a Ray cluster asks for, and bring it to the nodes",
+    ),
+    "submit": ("pipelines.remote.submit", "run a command on a Ray cluster, from outside of it"),
+    "jobs": ("pipelines.remote.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
+    "doctor": ("pipelines.remote.doctor", "what of a machine, a live cluster or a manifest would break a run"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),
-    "problems": ("pipelines.questions", "list, show and validate the problem families, try a data set"),
+    "problems": ("pipelines.measure.problem_set", "list, show and validate the problem families, try a data set"),
 }
 
 

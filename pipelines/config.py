@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from cluster.address import NoCluster, check_cluster
 from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
-from pipelines.plain_files import Unreadable, read_yaml
+from pipelines.artifacts.plain_files import Unreadable, read_yaml
 from problems.plain_text import one_line
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -128,15 +128,15 @@ class GRPOConfig(JobConfig):
                 f"train.temperature {self.train.temperature} is not rollout.sampling.temperature "
                 f"{self.rollout.sampling.temperature}: the learner would score other probabilities than were sampled"
             )
-        if self.rollout.averaged_samples:
+        if self.rollout.ema_samples:
             if self.train.ema_decay is None:
                 raise ValueError(
-                    f"rollout.averaged_samples {self.rollout.averaged_samples} has no average to draw from: set "
+                    f"rollout.ema_samples {self.rollout.ema_samples} has no average to draw from: set "
                     f"train.ema_decay, 0.99 say, or leave it out"
                 )
             if not self.train.knows_sampler:
                 raise ValueError(
-                    "rollout.averaged_samples are of another policy than the one that learns, and nothing here "
+                    "rollout.ema_samples are of another policy than the one that learns, and nothing here "
                     "corrects for it: set train.old_logprobs=sampler, or train.importance_correction=token_truncate"
                 )
         return self

@@ -34,7 +34,7 @@ Job = TypeVar("Job", bound=JobConfig)
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ClusterSession:
     """What is up while a job runs."""
 
     ray: Any
@@ -52,7 +52,7 @@ class Session:
 @contextlib.contextmanager
 def open_session(
     config: JobConfig, spec: EngineSpec, engines: int, workers: int = 0, learners: int = 1
-) -> Iterator[Session]:
+) -> Iterator[ClusterSession]:
     """Connects, checks that there is room for engines and learners, starts the engines; all of it ends with the block.
 
     Raises NoRoom and ConfigError with one line each.
@@ -74,7 +74,7 @@ def open_session(
                 longest = min(longest, own.config.max_model_len)
                 refuse_other_device(own.config, on_gpu=demand.gpus > 0)
                 handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
-            yield Session(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
+            yield ClusterSession(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
         finally:
             end_fleet(handles)
 
@@ -115,7 +115,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def wait_for_engines(session: Session) -> None:
+def wait_for_engines(session: ClusterSession) -> None:
     """Blocks until the engines answer. Raises ConfigError where the model cannot be loaded."""
     try:
         await_ready(session.engines)

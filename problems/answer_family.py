@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from problems.draw import Draw
 from problems.family import Family, Params, Solutions, WrongProgram
 from problems.problem import Kind, Problem, Split, Test
+from problems.rng import Rng
 
 
 class AnswerFamily(Family):
@@ -22,7 +22,7 @@ class AnswerFamily(Family):
     functions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def story(self, draw: Draw, mode: str, p: Params) -> Mapping[str, Any]:
+    def story(self, rng: Rng, mode: str, p: Params) -> Mapping[str, Any]:
         """What fills the places of a wording; names and things drawn here do not change the question."""
 
     @abstractmethod
@@ -33,26 +33,26 @@ class AnswerFamily(Family):
         """Right answers written otherwise than `answer` writes them."""
         return []
 
-    def traps(self, draw, mode, p, difficulty):
+    def traps(self, rng, mode, p, difficulty):
         """None: a question is its own input."""
         return ()
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, mode, p, difficulty):
         """None: a question is its own input."""
         return ()
 
     def problem(
-        self, draw: Draw, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
+        self, rng: Rng, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
     ) -> Problem:
         """Draws a problem with one hidden test; `hidden_tests` and `public_examples` do not apply."""
-        mode, p = self.question(draw, difficulty, split)
+        mode, p = self.question(rng, difficulty, split)
         return Problem(
             id=id,
             family=self.name,
             family_version=self.version,
             difficulty=difficulty,
             split=split,
-            statement=draw.pick(mode.statements).format(**self.story(draw, mode.name, p)),
+            statement=rng.pick(mode.statements).format(**self.story(rng, mode.name, p)),
             entry_point="",
             signature="",
             public_examples=(),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from problems import cells
-from problems.draw import Draw
+from problems.rng import Rng
 from problems.rows import Row, SourceError, column
 
 LETTERS = string.ascii_uppercase
@@ -63,7 +63,7 @@ def options_of(rule: OptionsMapping, row: Row, seed: tuple[str, ...], gold: str)
         texts = [gold, *(_text(row, name, column(row, name)) for name in rule.wrong)]
         if texts.count(gold) > 1:
             raise SourceError(f"{row.place}: a wrong option is the right one: {gold!r}")
-        options = Draw("options", *seed).shuffled(texts)
+        options = Rng("options", *seed).shuffled(texts)
         return options, LETTERS[options.index(gold)]
     if rule.column:
         found = _list(row, rule.column)

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from problems import families, mapping
 from problems.config import ProblemsConfig, check_family
-from problems.disjoint import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.plain_text import one_line, plain_text, shown
 from problems.problem import Problem, Split, Test
-from problems.proof import failure
+from problems.reference_check import failure
 from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems_of, read
+from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.splits import SPLITS
 from problems.stream import ProblemStream
 from problems.validate import NEEDED_KILL_RATE, Tally, validate_many

@@ -14,8 +14,8 @@ from functools import cache, partial
 from textwrap import indent
 from typing import Any, ClassVar
 
-from problems.draw import Draw
 from problems.problem import Kind, Problem, Split, Test
+from problems.rng import Rng
 from problems.splits import question_hash, split_of
 
 MIN_DIFFICULTY = 1
@@ -60,7 +60,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class Variant:
     """One of a family's questions."""
 
     name: str
@@ -111,10 +111,10 @@ class Family(ABC):
     functions: ClassVar[tuple[str, ...]]
     """Names that the function to write may have."""
     arguments: ClassVar[tuple[Argument, ...]] = ()
-    modes: ClassVar[tuple[Mode, ...]]
+    modes: ClassVar[tuple[Variant, ...]]
 
     @abstractmethod
-    def params(self, draw: Draw, mode: str, difficulty: int) -> Params:
+    def params(self, rng: Rng, mode: str, difficulty: int) -> Params:
         """Draws the parameters of a question."""
 
     def answer(self, mode: str, p: Params, *args: Any) -> Any:
@@ -130,11 +130,11 @@ class Family(ABC):
         return partial(solve, p) if solve else partial(self.answer, mode, p)
 
     @abstractmethod
-    def traps(self, draw: Draw, mode: str, p: Params, difficulty: int) -> Iterable[Args]:
+    def traps(self, rng: Rng, mode: str, p: Params, difficulty: int) -> Iterable[Args]:
         """Inputs made to expose wrong programs: all of them become hidden tests."""
 
     @abstractmethod
-    def sample(self, draw: Draw, mode: str, p: Params, difficulty: int) -> Args:
+    def sample(self, rng: Rng, mode: str, p: Params, difficulty: int) -> Args:
         """An ordinary input, for public examples and the rest of the hidden tests."""
 
     def programs(self, mode: str, p: Params) -> Programs:
@@ -148,16 +148,16 @@ class Family(ABC):
         """What fills the parameters' places in a wording; by default the parameters themselves."""
         return p
 
-    def mode(self, name: str) -> Mode:
+    def mode(self, name: str) -> Variant:
         """The mode of that name. Raises KeyError."""
         return _modes(type(self))[name]
 
-    def question(self, draw: Draw, difficulty: int, split: Split) -> tuple[Mode, Params]:
+    def question(self, rng: Rng, difficulty: int, split: Split) -> tuple[Variant, Params]:
         """Draws questions until one belongs to the split. Raises RuntimeError after `MAX_DRAWS`."""
         modes = _open_modes(type(self), difficulty)
         for _ in range(MAX_DRAWS):
-            mode = draw.pick(modes)
-            params = self.params(draw, mode.name, difficulty)
+            mode = rng.pick(modes)
+            params = self.params(rng, mode.name, difficulty)
             if split_of(question_hash(self.name, self.version, mode.name, params, self.kind)) == split:
                 return mode, params
         raise RuntimeError(
@@ -166,7 +166,7 @@ class Family(ABC):
         )
 
     def problem(
-        self, draw: Draw, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
+        self, rng: Rng, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
     ) -> Problem:
         """Draws a problem of this family.
 
@@ -174,17 +174,17 @@ class Family(ABC):
         among them, and `public_examples` public ones on other inputs.
         """
         for attempt in range(MAX_QUESTIONS):
-            mode, p = self.question(draw, difficulty, split)
+            mode, p = self.question(rng, difficulty, split)
             try:
-                hidden, seen = self._hidden(draw, mode, p, difficulty, hidden_tests)
-                public = self._public(draw, mode, p, difficulty, public_examples, seen)
+                hidden, seen = self._hidden(rng, mode, p, difficulty, hidden_tests)
+                public = self._public(rng, mode, p, difficulty, public_examples, seen)
                 break
             except DegenerateQuestion as error:
                 if attempt == MAX_QUESTIONS - 1:
                     raise RuntimeError(f"{error}; ask for fewer tests, or exclude these parameters") from None
         arguments = mode.arguments or self.arguments
-        names = {a.name: draw.pick((a.name, *a.others)) for a in arguments}
-        function = draw.pick(self.functions)
+        names = {a.name: rng.pick((a.name, *a.others)) for a in arguments}
+        function = rng.pick(self.functions)
         slots = ", ".join([f"{names[a.name]}: {a.type}" for a in arguments])
         places = {name: f"`{asked}`" for name, asked in names.items()}
         return Problem(
@@ -193,7 +193,7 @@ class Family(ABC):
             family_version=self.version,
             difficulty=difficulty,
             split=split,
-            statement=draw.pick(mode.statements).format(**{**self.words(mode.name, p), **places}),
+            statement=rng.pick(mode.statements).format(**{**self.words(mode.name, p), **places}),
             entry_point=function,
             signature=f"def {function}({slots}) -> {mode.returns}:",
             public_examples=public,
@@ -204,7 +204,7 @@ class Family(ABC):
             params=p,
         )
 
-    def _hidden(self, draw: Draw, mode: Mode, p: Params, difficulty: int, count: int) -> tuple[list[Test], set[str]]:
+    def _hidden(self, rng: Rng, mode: Variant, p: Params, difficulty: int, count: int) -> tuple[list[Test], set[str]]:
         solve = self.reference(mode.name, p)
         tests: list[Test] = []
         seen: set[str] = set()
@@ -214,7 +214,7 @@ class Family(ABC):
                 seen.add(key)
                 tests.append(Test(args, solve(*[a if type(a) in ATOMS else plain_copy(a) for a in args])))
 
-        for args in self.traps(draw, mode.name, p, difficulty):
+        for args in self.traps(rng, mode.name, p, difficulty):
             add(args)
         count = max(count, len(tests) + ORDINARY_TESTS)
         if mode.most_inputs:
@@ -222,14 +222,14 @@ class Family(ABC):
         for _ in range(MAX_INPUTS):
             if len(tests) >= count and any([t.expected != tests[0].expected for t in tests]):
                 return tests, seen
-            add(self.sample(draw, mode.name, p, difficulty))
+            add(self.sample(rng, mode.name, p, difficulty))
         raise DegenerateQuestion(
             f"family {self.name}, mode {mode.name}, parameters {p}: {MAX_INPUTS} draws gave {len(tests)} "
             f"different inputs, but not {count} with two different answers"
         )
 
     def _public(
-        self, draw: Draw, mode: Mode, p: Params, difficulty: int, count: int, seen: set[str]
+        self, rng: Rng, mode: Variant, p: Params, difficulty: int, count: int, seen: set[str]
     ) -> tuple[Test, ...]:
         if mode.most_inputs:
             count = min(count, mode.most_inputs // 4)
@@ -239,7 +239,7 @@ class Family(ABC):
         for _ in range(MAX_INPUTS):
             if len(tests) >= count:
                 return tuple(tests)
-            args = self.sample(draw, mode.name, p, difficulty)
+            args = self.sample(rng, mode.name, p, difficulty)
             if (key := repr(args)) in seen:
                 continue
             test = Test(args, solve(*[a if type(a) in ATOMS else plain_copy(a) for a in args]))
@@ -332,10 +332,10 @@ def _renamer(own: tuple[str, ...], asked: tuple[str, ...]):
 
 
 @cache
-def _modes(family: type[Family]) -> Mapping[str, Mode]:
+def _modes(family: type[Family]) -> Mapping[str, Variant]:
     return {m.name: m for m in family.modes}
 
 
 @cache
-def _open_modes(family: type[Family], difficulty: int) -> tuple[Mode, ...]:
+def _open_modes(family: type[Family], difficulty: int) -> tuple[Variant, ...]:
     return tuple(m for m in family.modes if m.level <= difficulty <= m.last_level)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
-from problems import cells, layouts
+from problems import benchmark_formats, cells
 from problems.choices import LETTERS, OptionsMapping, options_of
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.io_cases import CasesMapping, input_output
@@ -111,7 +111,7 @@ class Mapping(BaseModel):
     options: OptionsMapping | None = None
     """Options of a multiple-choice question."""
     tests: Literal["", "humaneval", "mbpp", "livecodebench", "input_output"] = ""
-    """Layout of the tests, for programs (see problems/layouts.py); input_output is lists of inputs and outputs."""
+    """Layout of the tests, for programs (problems/benchmark_formats.py); input_output: lists of inputs and outputs."""
     cases: CasesMapping | None = None
     """Columns of `tests: input_output`, where they are not called as in APPS and TACO."""
     solution: str = ""
@@ -221,7 +221,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         if mapping.tests == "input_output":
             parts = input_output(row, mapping.cases or CasesMapping(), mapping.kind)
         else:
-            parts = layouts.tests_of(mapping.tests, row)
+            parts = benchmark_formats.tests_of(mapping.tests, row)
         return Problem(**common, statement=statement, **parts), _solution(mapping, row)
     gold = _gold(mapping, row)
     if mapping.options:
@@ -302,7 +302,7 @@ def _taken(rule: AnswerMapping, row: Row, text: str) -> str:
         text = text.rpartition(rule.after)[2]
     if rule.boxed:
         try:
-            text = layouts.boxed_answer(text)
+            text = benchmark_formats.boxed_answer(text)
         except ValueError as error:
             raise SourceError(f"{row.place}: column {rule.column!r} {error}") from None
     for char in rule.strip:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
-from problems.draw import Draw
 from problems.problem import Problem
+from problems.rng import Rng
 
 PERIOD = 1000
 
@@ -43,7 +43,7 @@ class Finite:
             raise ValueError(f"problem index {index} is negative; indices start at 0")
         epoch, at = divmod(index, len(self.problems))
         if self._shuffled[0] != epoch:
-            self._shuffled = (epoch, Draw("finite", self.seed, epoch).shuffled(range(len(self.problems))))
+            self._shuffled = (epoch, Rng("finite", self.seed, epoch).shuffled(range(len(self.problems))))
         return self.problems[self._shuffled[1][at]]
 
     def family(self, index: int) -> str:
@@ -63,7 +63,7 @@ class Mix:
             raise ValueError("no part of the mix has a positive weight, so it holds no problems")
         shares = _shares([weight for _, weight in parts if weight > 0])
         pattern = [part for part, share in enumerate(shares) for _ in range(share)]
-        self._pattern = Draw("mix", seed).shuffled(pattern)
+        self._pattern = Rng("mix", seed).shuffled(pattern)
         self._shares = shares
         self._before, seen = [], [0] * len(shares)
         for part in self._pattern:

@@ -7,9 +7,9 @@ from itertools import accumulate, count
 
 from problems import families
 from problems.config import ProblemsConfig
-from problems.draw import Draw
 from problems.family import Family
 from problems.problem import Problem, Split
+from problems.rng import Rng
 from problems.splits import check_split
 
 
@@ -33,10 +33,10 @@ class ProblemStream:
 
         Raises ValueError for a negative index.
         """
-        draw, family = self._draw(index)
-        difficulty = draw.pick(tuple(difficulties) or self.config.difficulties)
+        rng, family = self._draw(index)
+        difficulty = rng.pick(tuple(difficulties) or self.config.difficulties)
         return family.problem(
-            draw,
+            rng,
             id=f"{family.name}-d{difficulty}-{self.split}-{self.config.seed}-{index}",
             difficulty=difficulty,
             split=self.split,
@@ -44,11 +44,11 @@ class ProblemStream:
             public_examples=self.config.public_examples,
         )
 
-    def _draw(self, index: int) -> tuple[Draw, Family]:
+    def _draw(self, index: int) -> tuple[Rng, Family]:
         if index < 0:
             raise ValueError(f"problem index {index} is negative; indices start at 0")
-        draw = Draw("stream", self.config.seed, self.split, index)
-        return draw, draw.weighted(self._families, self._edges)
+        rng = Rng("stream", self.config.seed, self.split, index)
+        return rng, rng.weighted(self._families, self._edges)
 
     def range(self, start: int, stop: int) -> Iterator[Problem]:
         """The problems from index `start` up to, not including, `stop`."""

@@ -9,10 +9,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from problems import families
-from problems.draw import Draw
 from problems.family import CONSTANT, Family, WrongProgram
 from problems.problem import Problem
-from problems.proof import failure
+from problems.reference_check import failure
+from problems.rng import Rng
 from problems.splits import SPLITS, split_of
 
 SEED_SPLITS = (*["train"] * 8, "val", "test")
@@ -68,7 +68,7 @@ class Tally:
 def problem_of(family: Family, difficulty: int, seed: int) -> Problem:
     """The problem that validation looks at for this difficulty and seed."""
     return family.problem(
-        Draw("validate", family.name, difficulty, seed),
+        Rng("validate", family.name, difficulty, seed),
         id=f"{family.name}-{difficulty}-{seed}",
         difficulty=difficulty,
         split=SEED_SPLITS[seed % len(SEED_SPLITS)],

@@ -69,7 +69,7 @@ class RolloutConfig(BaseModel):
 
     group_size: int = Field(8, ge=1)
     """G: completions sampled for one problem."""
-    averaged_samples: int = Field(0, ge=0)
+    ema_samples: int = Field(0, ge=0)
     """How many of the G are drawn from the moving average of the policy (train.ema_decay), a steadier second voice."""
     groups_per_step: int = Field(8, ge=1)
     """Groups that one optimiser step learns from."""
@@ -91,7 +91,7 @@ class RolloutConfig(BaseModel):
     @property
     def live_adapters(self) -> int:
         """Adapters of one run that an engine must have room for at once."""
-        return (self.max_staleness + 1) * (2 if self.averaged_samples else 1)
+        return (self.max_staleness + 1) * (2 if self.ema_samples else 1)
 
     @model_validator(mode="after")
     def _trainable(self) -> RolloutConfig:
@@ -99,9 +99,9 @@ class RolloutConfig(BaseModel):
             raise ValueError(
                 "group_size 1 gives every sample an advantage of zero, since a group is its own baseline; use 2 or more"
             )
-        if self.averaged_samples >= self.group_size:
+        if self.ema_samples >= self.group_size:
             raise ValueError(
-                f"averaged_samples {self.averaged_samples} leaves none of the group_size {self.group_size} to the "
+                f"ema_samples {self.ema_samples} leaves none of the group_size {self.group_size} to the "
                 f"policy; use {self.group_size - 1} or less"
             )
         if self.sampling.top_p < 1:

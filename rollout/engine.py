@@ -21,9 +21,9 @@ from rollout.adapter_config import check_adapter_config
 from rollout.adapter_folder import adapter_folder
 from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
-from rollout.fair import FairGate
+from rollout.fair_queue import FairQueue
 from rollout.load_proof import LoadMismatch, check_load, expected_checksums
-from rollout.policy import Canary, PolicyVersion, Publication, average_of, weights_checksum
+from rollout.policy import Canary, PolicyVersion, Publication, ema_run, weights_checksum
 from rollout.prompts import CompletionDecoder
 
 CANARY_BOUNDS = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
@@ -105,7 +105,7 @@ class Engine:
         self._backend = backend or open_backend(spec)
         self._policies: dict[str, list[_Loaded]] = {}
         # Twice what is decoded at once: vLLM always has a next sequence at hand, and a run's turn is never far.
-        self._gate = FairGate(2 * spec.config.max_sequences)
+        self._gate = FairQueue(2 * spec.config.max_sequences)
         self._lora_ids = itertools.count(1)
         self._request_ids = itertools.count()
         # Made by mkdtemp: nobody but this user may enter it.
@@ -183,7 +183,7 @@ class Engine:
         own = self._current(request.run, request.min_version)
         held, drawn_from = [own], [own] * (len(request.seeds) - request.averaged)
         if request.averaged:
-            held.append(self._current(average_of(request.run), request.min_version))
+            held.append(self._current(ema_run(request.run), request.min_version))
             drawn_from += [held[-1]] * request.averaged
         for loaded in held:
             loaded.in_flight += 1
@@ -205,7 +205,7 @@ class Engine:
         for loaded in held:
             if loaded.forgotten and not loaded.in_flight:
                 await self._free(loaded)
-        for run in (request.run, average_of(request.run)):
+        for run in (request.run, ema_run(request.run)):
             await self._retire(run)
         return [
             self._sample(request, loaded, index, output)
@@ -219,7 +219,7 @@ class Engine:
     async def forget(self, run: str) -> None:
         """Frees all adapters of a run that has ended: those that requests in flight want, after the last of them."""
         self._gate.forget(run)
-        for loaded in [*self._policies.pop(run, []), *self._policies.pop(average_of(run), [])]:
+        for loaded in [*self._policies.pop(run, []), *self._policies.pop(ema_run(run), [])]:
             loaded.forgotten = True
             if not loaded.in_flight:
                 await self._free(loaded)

@@ -75,7 +75,7 @@ class PolicyVersion:
         return cls(run, number, read_weights(path / ADAPTER_WEIGHTS), config, base)
 
 
-def average_of(run: str) -> str:
+def ema_run(run: str) -> str:
     """The name under which engines hold the moving averages of a run's policies."""
     return f"{run}-average"
 
@@ -122,6 +122,6 @@ class Publication:
     policy: PolicyVersion
     canary: Canary | None = None
     average: Publication | None = None
-    """The moving average of the policy, for runs that sample from it too: a policy of the run `average_of(run)`."""
+    """The moving average of the policy, for runs that sample from it too: a policy of the run `ema_run(run)`."""
     checksum: str = ""
     """The learner's own `tensors_checksum` of the policy's weights; "" where no learner is at hand."""

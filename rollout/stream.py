@@ -22,8 +22,8 @@ from ray.data.datasource import Datasource, ReadTask
 
 from problems.problem import Problem
 from rollout.admission import Lease
-from rollout.balance import Balancer
 from rollout.fleet import RolloutJob, why_out
+from rollout.load_balancer import LoadBalancer
 
 TRIES = 4
 """Times that a group is asked of an engine that is there before its lease is given back."""
@@ -84,7 +84,7 @@ class RolloutStage:
     def __init__(self, job: RolloutJob, engines: Sequence[Any]):
         self._job = job
         self._engines = list(engines)
-        self._balancer = Balancer(len(self._engines))
+        self._balancer = LoadBalancer(len(self._engines))
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """One row in, one row out; a group that fails leaves its error as text, so that the stream goes on."""

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from servers import as_events, message
 
-from rollout.answers import TeacherRequest
-from rollout.teacher import answer_all, open_teacher
-from rollout.teacher_config import Price, TeacherConfig
+from rollout.teacher.client import answer_all, open_teacher
+from rollout.teacher.config import Price, TeacherConfig
+from rollout.teacher.request_cache import TeacherRequest
 
 ANTHROPIC = "sk-ant-of-anthropic-alone"
 OWN = "key-of-this-server-alone"

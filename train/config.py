@@ -93,7 +93,7 @@ class TrainConfig(BaseModel):
     """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
 
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of a moving average of the adapter, kept in checkpoints; rollout.averaged_samples draws from it."""
+    """Decay of a moving average of the adapter, kept in checkpoints; rollout.ema_samples draws from it."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"

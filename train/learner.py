@@ -28,7 +28,7 @@ from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
 from train.schedule import learning_rate
 from train.scorer import Scorer, can_share_prompts
-from train.tally import Gap, Tally, place
+from train.step_metrics import Gap, Tally, place
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
 """What a forward and backward pass costs whatever its size, in tokens' worth of its time."""

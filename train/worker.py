@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from problems.problem import Group
-from rollout.policy import Canary, PolicyVersion, Publication, average_of
+from rollout.policy import Canary, PolicyVersion, Publication, ema_run
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
@@ -231,7 +231,7 @@ def _publication(learner: Learner, job: Job) -> Publication:
     average = None
     if job.publish_average:
         with learner.averaged():
-            average = _as_it_is(learner, job, average_of(job.run))
+            average = _as_it_is(learner, job, ema_run(job.run))
     return replace(_as_it_is(learner, job, job.run), average=average)
 
 

@@ -20,11 +20,11 @@ from problems.problem import Problem, Verdict
 from verify.attacks.folder import KINDS, BadFolder, load
 from verify.attacks.run import Trial, trials
 from verify.config import VerifyConfig
-from verify.endurance import is_flat, soak, storm
-from verify.pool import Judge, Whereabouts
+from verify.pool import Judge, ProcessInfo
+from verify.sandbox.executor import Sandbox
 from verify.sandbox.probe import DENIALS, MENDS, IsolationTooLow, is_missing, probe
-from verify.sandbox.runner import Sandbox
 from verify.sandbox.worker import ZygoteDied
+from verify.soak_test import is_flat, soak, storm
 
 _ATTACK_SETTINGS = {"cpu_seconds": 1.5, "wall_factor": 5.0, "recycle_after": 1_000_000, "cache": False}
 
@@ -187,7 +187,7 @@ class RayTarget:
         """Judges a bare program in the actor."""
         return self._ray.get(self._actor.judge_code.remote(problem, code))
 
-    def whereabouts(self) -> Whereabouts:
+    def whereabouts(self) -> ProcessInfo:
         """The actor's processes."""
         return self._ray.get(self._actor.whereabouts.remote())
 

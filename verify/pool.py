@@ -19,8 +19,8 @@ from verify.config import VerifyConfig
 from verify.keys import drop_keys
 from verify.kinds.common import NOT_COMPARED
 from verify.prepare import BadProblem, prepare
+from verify.sandbox.executor import Sandbox
 from verify.sandbox.probe import IsolationTooLow, Probe, require
-from verify.sandbox.runner import Sandbox
 from verify.sandbox.worker import Plan, ZygoteDied
 from verify.thinking import continued
 from verify.verdict import Item, Reading, judge, judge_readings, read
@@ -42,7 +42,7 @@ _WRONG = "```python\ndef known(n):\n    return n * n\n```"
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class ProcessInfo:
     """The processes of a judge, and how far they have come: for tests and attacks that look at them from
     outside."""
 
@@ -106,12 +106,12 @@ class Judge:
         except BadProblem as error:
             return Verdict(Status.INFRASTRUCTURE, detail=str(error))
 
-    def whereabouts(self) -> Whereabouts:
+    def whereabouts(self) -> ProcessInfo:
         """Which processes the judge is made of."""
         zygote = self.sandbox.zygote()
         pids = {os.getpid()} | {pid for z in self.sandbox.zygotes for pid in z.pids}
         uid, started = zygote.report["uid"], self.sandbox.started
-        return Whereabouts(pids, uid, uid != os.getuid(), started, self.sandbox.bytes_taken)
+        return ProcessInfo(pids, uid, uid != os.getuid(), started, self.sandbox.bytes_taken)
 
     def _judge(self, readings: list[Reading]) -> list[Verdict]:
         if not any(reading.verdict is None for reading in readings):

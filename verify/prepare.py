@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from problems.problem import Problem
 from verify.checkers import Checker, checker_for
 from verify.config import VerifyConfig
-from verify.sandbox import codec, jobs
+from verify.sandbox import codec, protocol
 
 _KEPT = 128
 """Problems kept ready: a batch holds few, and each many samples."""
@@ -79,15 +79,15 @@ def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
         identity = f"{problem.content_hash} {problem.kind} {problem.entry_point}"
     except (TypeError, ValueError, RecursionError) as error:
         raise BadProblem(f"problem {problem.id} holds a value that cannot be encoded: {error}") from None
-    right = [jobs.VALUE + e.encode("utf-8", "replace") for e in expected]
-    size = config.output_kib * 1024 + sum(map(len, right)) + jobs.SLACK_PER_ANSWER * len(tests)
+    right = [protocol.VALUE + e.encode("utf-8", "replace") for e in expected]
+    size = config.output_kib * 1024 + sum(map(len, right)) + protocol.SLACK_PER_ANSWER * len(tests)
     return Prepared(problem, checker, requests, expected, right, size, identity)
 
 
 def _request(problem: Problem, index: int) -> bytes:
     try:
-        return jobs.request(problem.hidden_tests[index].args)
-    except jobs.Unencodable as error:
+        return protocol.request(problem.hidden_tests[index].args)
+    except protocol.Unencodable as error:
         raise BadProblem(f"problem {problem.id}: an argument of test {index + 1} cannot be sent: {error}") from None
 
 

@@ -21,7 +21,7 @@ from verify.extract import extract_code
 from verify.kinds import answer, asserts, function, stdin
 from verify.kinds.common import DETAIL, guarded, not_compared
 from verify.prepare import BadProblem, Prepared, prepare
-from verify.sandbox.runner import Sandbox
+from verify.sandbox.executor import Sandbox
 
 log = logging.getLogger(__name__)
 

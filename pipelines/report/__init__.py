@@ -15,14 +15,14 @@ import plotly.offline
 import yaml
 from markupsafe import Markup
 
+from pipelines.artifacts.plain_files import read_object, read_rows, read_tail, reading
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError
 from pipelines.config import fail
 from pipelines.display import TREND
-from pipelines.plain_files import read_object, read_rows, read_tail, reading
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
-from pipelines.report.record import Record, engine_rates, whole_overlap
-from pipelines.report.sheet import as_script, environment
-from pipelines.run_folder import RunFolder, RunFolderError
+from pipelines.report.page_layout import as_script, environment
+from pipelines.report.run_data import Record, engine_rates, whole_overlap
 from problems.plain_text import plain_text
 
 OWN_PAGES = ("expert", "lrl", "undo")

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pipelines.report.record import Record
-from pipelines.run_folder import RunFolder, step_name
+from pipelines.artifacts.run_folder import RunFolder, step_name
+from pipelines.report.run_data import Record
 from problems.config import ProblemsConfig
 from problems.stream import ProblemStream
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pipelines.report.record import OTHER, Record, engine_times, is_number, smoothed, step_overlaps, time_parts
+from pipelines.report.run_data import OTHER, Record, engine_times, is_number, smoothed, step_overlaps, time_parts
 from problems.problem import Status
 from rollout.engine import CANARY_BOUNDS
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.measure.statistics import Estimate
 from pipelines.report.figures import SLATE, STATUS_COLOURS, blank
-from pipelines.report.sheet import sheet
-from pipelines.run_folder import RunFolder
-from pipelines.statistics import Estimate
+from pipelines.report.page_layout import sheet
 
 SHOWN = 24
 """Traces, and as many failures, that the page shows."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 
 class AnagramGroups(Family):
@@ -12,7 +12,7 @@ class AnagramGroups(Family):
     functions = ("anagram_groups", "group_words", "anagrams", "solve")
     arguments = (Argument("words", "list[str]", ("items", "texts")),)
     modes = (
-        Mode(
+        Variant(
             "groups",
             "list[list[str]]",
             (
@@ -32,7 +32,7 @@ class AnagramGroups(Family):
             ),
             checker="unordered",
         ),
-        Mode(
+        Variant(
             "pairs",
             "int",
             (
@@ -50,7 +50,7 @@ class AnagramGroups(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "largest",
             "list[str]",
             (
@@ -70,7 +70,7 @@ class AnagramGroups(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "rotations",
             "list[list[str]]",
             (

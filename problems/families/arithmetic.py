@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Arithmetic(Family):
@@ -11,7 +11,7 @@ class Arithmetic(Family):
     functions = ("evaluate", "calculate", "arithmetic", "solve")
     arguments = (Argument("expr", "str", ("text", "formula")),)
     modes = (
-        Mode(
+        Variant(
             "usual",
             "int",
             (
@@ -26,7 +26,7 @@ class Arithmetic(Family):
                 "Return the remainder modulo {m} of the expression {expr} (+, -, *, brackets; multiplication first).",
             ),
         ),
-        Mode(
+        Variant(
             "leftmost",
             "int",
             (
@@ -42,7 +42,7 @@ class Arithmetic(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "sums_first",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class BinarySearch(Family):
@@ -11,7 +11,7 @@ class BinarySearch(Family):
     functions = ("binary_search", "search", "find", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")), Argument("target", "int", ("key", "goal")))
     modes = (
-        Mode(
+        Variant(
             "first",
             "int",
             (
@@ -23,7 +23,7 @@ class BinarySearch(Family):
                 "not occur.",
             ),
         ),
-        Mode(
+        Variant(
             "last",
             "int",
             (
@@ -36,7 +36,7 @@ class BinarySearch(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "above",
             "int",
             (
@@ -48,7 +48,7 @@ class BinarySearch(Family):
                 "such element.",
             ),
         ),
-        Mode(
+        Variant(
             "below",
             "int",
             (
@@ -60,7 +60,7 @@ class BinarySearch(Family):
                 "is no such element.",
             ),
         ),
-        Mode(
+        Variant(
             "rank",
             "int",
             (
@@ -71,7 +71,7 @@ class BinarySearch(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "near",
             "int",
             (
@@ -81,7 +81,7 @@ class BinarySearch(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "falling",
             "int",
             (

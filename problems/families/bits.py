@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Bits(Family):
@@ -11,7 +11,7 @@ class Bits(Family):
     functions = ("bits", "bit_task", "twiddle", "solve")
     arguments = (Argument("n", "int", ("number", "value")),)
     modes = (
-        Mode(
+        Variant(
             "differ",
             "int",
             (
@@ -20,7 +20,7 @@ class Bits(Family):
                 "Write {n} (0 or more) and {m} in binary. Count the places where one has a 1 and the other a 0.",
             ),
         ),
-        Mode(
+        Variant(
             "low",
             "int",
             (
@@ -32,7 +32,7 @@ class Bits(Family):
                 "Return {w} times the number of bits set among bits 0 to {k} - 1 of the non-negative {n}.",
             ),
         ),
-        Mode(
+        Variant(
             "rotate",
             "int",
             (
@@ -48,7 +48,7 @@ class Bits(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "reverse",
             "int",
             (
@@ -64,7 +64,7 @@ class Bits(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "longest",
             "int",
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 LABELS = ("yes", "no", "can", "cannot", "ok", "fail", "good", "bad", "true", "false", "P", "N", "Y", "X")
 
@@ -18,7 +18,7 @@ class CoinChange(Family):
         Argument("amount", "int", ("total", "goal")),
     )
     modes = (
-        Mode(
+        Variant(
             "fewest",
             "int",
             (
@@ -29,7 +29,7 @@ class CoinChange(Family):
                 "number; {v} if it cannot be done.",
             ),
         ),
-        Mode(
+        Variant(
             "possible",
             "str",
             (
@@ -39,7 +39,7 @@ class CoinChange(Family):
                 "'{no}'.",
             ),
         ),
-        Mode(
+        Variant(
             "ways",
             "int",
             (
@@ -52,7 +52,7 @@ class CoinChange(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "orders",
             "int",
             (
@@ -65,7 +65,7 @@ class CoinChange(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "once",
             "int",
             (
@@ -77,7 +77,7 @@ class CoinChange(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "limit",
             "int",
             (
@@ -90,7 +90,7 @@ class CoinChange(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "most",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Components(Family):
@@ -11,7 +11,7 @@ class Components(Family):
     functions = ("components", "groups", "count_parts", "solve")
     arguments = (Argument("n", "int", ("count",)), Argument("edges", "list[list[int]]", ("links", "pairs")))
     modes = (
-        Mode(
+        Variant(
             "sized",
             "int",
             (
@@ -29,7 +29,7 @@ class Components(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "largest",
             "int",
             (
@@ -48,7 +48,7 @@ class Components(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "bridges",
             "int",
             (
@@ -67,7 +67,7 @@ class Components(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "together",
             "list[int]",
             (

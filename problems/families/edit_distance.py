@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 
 class EditDistance(Family):
@@ -17,7 +17,7 @@ class EditDistance(Family):
         Argument("word2", "str", ("target", "second")),
     )
     modes = (
-        Mode(
+        Variant(
             "positions",
             "int",
             (
@@ -29,7 +29,7 @@ class EditDistance(Family):
                 "{e} times their difference in length.",
             ),
         ),
-        Mode(
+        Variant(
             "indel",
             "int",
             (
@@ -41,7 +41,7 @@ class EditDistance(Family):
                 "without substitutions.",
             ),
         ),
-        Mode(
+        Variant(
             "costs",
             "int",
             (
@@ -53,7 +53,7 @@ class EditDistance(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "alike",
             "int",
             (
@@ -65,7 +65,7 @@ class EditDistance(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "within",
             "bool",
             (
@@ -78,7 +78,7 @@ class EditDistance(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "swaps",
             "int",
             (

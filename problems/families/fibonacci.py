@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 def _terms(a: int, b: int, n: int, u: int = 1, v: int = 1) -> list[int]:
@@ -22,7 +22,7 @@ class Fibonacci(Family):
     functions = ("fibonacci", "fib", "sequence", "solve")
     arguments = (Argument("n", "int", ("k", "count")),)
     modes = (
-        Mode(
+        Variant(
             "nth",
             "int",
             (
@@ -33,7 +33,7 @@ class Fibonacci(Family):
                 "counted from 0?",
             ),
         ),
-        Mode(
+        Variant(
             "first",
             "list[int]",
             (
@@ -44,7 +44,7 @@ class Fibonacci(Family):
                 "as a list.",
             ),
         ),
-        Mode(
+        Variant(
             "total",
             "int",
             (
@@ -55,7 +55,7 @@ class Fibonacci(Family):
                 "first {n} numbers?",
             ),
         ),
-        Mode(
+        Variant(
             "remainder",
             "int",
             (
@@ -67,7 +67,7 @@ class Fibonacci(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "weighted",
             "int",
             (
@@ -79,7 +79,7 @@ class Fibonacci(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "count",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class FindMedian(Family):
@@ -12,7 +12,7 @@ class FindMedian(Family):
     functions = ("find_median", "median", "middle", "solve")
     arguments = (Argument("nums1", "list[int]", ("left", "xs")), Argument("nums2", "list[int]", ("right", "ys")))
     modes = (
-        Mode(
+        Variant(
             "median",
             "float",
             (
@@ -30,7 +30,7 @@ class FindMedian(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "scaled",
             "float",
             (
@@ -49,7 +49,7 @@ class FindMedian(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "trimmed",
             "float",
             (
@@ -68,7 +68,7 @@ class FindMedian(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "apart",
             "float",
             (

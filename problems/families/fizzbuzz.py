@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 WORDS = ("Fizz", "Buzz", "Ping", "Pong", "Tick", "Tock", "Zip", "Zap", "Foo", "Bar", "Clip", "Clop")
 
@@ -13,7 +13,7 @@ class FizzBuzz(Family):
     functions = ("fizzbuzz", "say", "call", "solve")
     arguments = (Argument("n", "int", ("number", "k")),)
     modes = (
-        Mode(
+        Variant(
             "word",
             "str",
             (
@@ -29,7 +29,7 @@ class FizzBuzz(Family):
                 "number itself otherwise. Return what is said for {n}.",
             ),
         ),
-        Mode(
+        Variant(
             "digit",
             "str",
             (
@@ -45,7 +45,7 @@ class FizzBuzz(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "listed",
             "list[str]",
             (
@@ -64,7 +64,7 @@ class FizzBuzz(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "plain",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class FloodFill(Family):
@@ -15,7 +15,7 @@ class FloodFill(Family):
         Argument("col", "int", ("left",)),
     )
     modes = (
-        Mode(
+        Variant(
             "fill",
             "list[list[int]]",
             (
@@ -33,7 +33,7 @@ class FloodFill(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "corners",
             "list[list[int]]",
             (
@@ -52,7 +52,7 @@ class FloodFill(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "near",
             "int",
             (
@@ -71,7 +71,7 @@ class FloodFill(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "border",
             "list[list[int]]",
             (

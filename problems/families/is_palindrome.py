@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS, MARKS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS, MARKS
 
 LABELS = (
     "yes",
@@ -31,7 +31,7 @@ class IsPalindrome(Family):
     functions = ("is_palindrome", "palindrome", "check", "solve")
     arguments = (Argument("s", "str", ("text", "word")),)
     modes = (
-        Mode(
+        Variant(
             "without",
             "bool",
             (
@@ -40,7 +40,7 @@ class IsPalindrome(Family):
                 "Leave out all characters '{x}' and '{y}' of {s}. Return True if the rest equals its reverse.",
             ),
         ),
-        Mode(
+        Variant(
             "alike",
             "bool",
             (
@@ -49,7 +49,7 @@ class IsPalindrome(Family):
                 "Treat each '{x}' in {s} as a '{y}'. Return True if the result equals its reverse.",
             ),
         ),
-        Mode(
+        Variant(
             "case",
             "str",
             (
@@ -58,7 +58,7 @@ class IsPalindrome(Family):
                 "Does {s} read the same both ways without regard to case? Answer '{yes}' or, if not, '{no}'.",
             ),
         ),
-        Mode(
+        Variant(
             "letters",
             "str",
             (
@@ -71,7 +71,7 @@ class IsPalindrome(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "words",
             "str",
             (
@@ -82,7 +82,7 @@ class IsPalindrome(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "changes",
             "bool",
             (
@@ -94,7 +94,7 @@ class IsPalindrome(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "windows",
             "int",
             (

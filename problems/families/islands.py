@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 CELLS = "#*ox@+%AX1BCGHKMQWZ2"
 EMPTY = ".-_0~ "
@@ -14,7 +14,7 @@ class Islands(Family):
     functions = ("islands", "patches", "count_cells", "solve")
     arguments = (Argument("grid", "list[str]", ("rows", "lines")),)
     modes = (
-        Mode(
+        Variant(
             "count",
             "int",
             (
@@ -29,7 +29,7 @@ class Islands(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "largest",
             "int",
             (
@@ -48,7 +48,7 @@ class Islands(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "shore",
             "int",
             (
@@ -67,7 +67,7 @@ class Islands(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "inner",
             "int",
             (

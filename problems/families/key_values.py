@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 _S = Argument("s", "str", ("text", "config"))
 _TWO = (_S, Argument("key", "str", ("name",)))
@@ -15,7 +15,7 @@ class KeyValues(Family):
     functions = ("key_values", "parse", "read_settings", "solve")
     arguments = (_S,)
     modes = (
-        Mode(
+        Variant(
             "lookup",
             "int",
             (
@@ -34,7 +34,7 @@ class KeyValues(Family):
             ),
             arguments=_TWO,
         ),
-        Mode(
+        Variant(
             "total",
             "int",
             (
@@ -54,7 +54,7 @@ class KeyValues(Family):
             level=2,
             arguments=_TWO,
         ),
-        Mode(
+        Variant(
             "tidy",
             "str",
             (
@@ -73,7 +73,7 @@ class KeyValues(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "best",
             "str",
             (

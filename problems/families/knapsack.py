@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Knapsack(Family):
@@ -17,7 +17,7 @@ class Knapsack(Family):
         Argument("values", "list[int]", ("prices", "gains")),
     )
     modes = (
-        Mode(
+        Variant(
             "light",
             "int",
             (
@@ -35,7 +35,7 @@ class Knapsack(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "fee",
             "int",
             (
@@ -51,7 +51,7 @@ class Knapsack(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "repeat",
             "int",
             (
@@ -68,7 +68,7 @@ class Knapsack(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "few",
             "int",
             (
@@ -85,7 +85,7 @@ class Knapsack(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "exact",
             "int",
             (
@@ -100,7 +100,7 @@ class Knapsack(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "ways",
             "int",
             (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 
 class Lcs(Family):
@@ -12,7 +12,7 @@ class Lcs(Family):
     functions = ("lcs", "common", "longest", "solve")
     arguments = (Argument("s1", "str", ("first", "left")), Argument("s2", "str", ("second", "right")))
     modes = (
-        Mode(
+        Variant(
             "shared",
             "int",
             (
@@ -24,7 +24,7 @@ class Lcs(Family):
                 "{w} times.",
             ),
         ),
-        Mode(
+        Variant(
             "subsequence",
             "int",
             (
@@ -36,7 +36,7 @@ class Lcs(Family):
                 "worth {w}, other letters 1. Return its worth.",
             ),
         ),
-        Mode(
+        Variant(
             "banned",
             "int",
             (
@@ -48,7 +48,7 @@ class Lcs(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "deletions",
             "int",
             (
@@ -61,7 +61,7 @@ class Lcs(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "substring",
             "int",
             (
@@ -74,7 +74,7 @@ class Lcs(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "merged",
             "int",
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Lis(Family):
@@ -13,7 +13,7 @@ class Lis(Family):
     functions = ("lis", "longest_rise", "longest", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")),)
     modes = (
-        Mode(
+        Variant(
             "run",
             "int",
             (
@@ -31,7 +31,7 @@ class Lis(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "rising",
             "int",
             (
@@ -47,7 +47,7 @@ class Lis(Family):
                 "strictly rises?",
             ),
         ),
-        Mode(
+        Variant(
             "falling",
             "int",
             (
@@ -63,7 +63,7 @@ class Lis(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "steps",
             "int",
             (
@@ -82,7 +82,7 @@ class Lis(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "heaviest",
             "int",
             (

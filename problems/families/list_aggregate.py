@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class ListAggregate(Family):
@@ -11,7 +11,7 @@ class ListAggregate(Family):
     functions = ("list_aggregate", "summarise", "total", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
     modes = (
-        Mode(
+        Variant(
             "chosen",
             "int",
             (
@@ -23,7 +23,7 @@ class ListAggregate(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "weighted",
             "int",
             (
@@ -35,7 +35,7 @@ class ListAggregate(Family):
                 "Add up {nums}, where the first, third, fifth, ... number counts {u} times and the others {v} times.",
             ),
         ),
-        Mode(
+        Variant(
             "product",
             "int",
             (
@@ -48,7 +48,7 @@ class ListAggregate(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "span",
             "int",
             (
@@ -64,7 +64,7 @@ class ListAggregate(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "frequent",
             "int",
             (

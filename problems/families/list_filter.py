@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class ListFilter(Family):
@@ -13,7 +13,7 @@ class ListFilter(Family):
     functions = ("list_filter", "keep", "select", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
     modes = (
-        Mode(
+        Variant(
             "between",
             "list[int]",
             (
@@ -22,7 +22,7 @@ class ListFilter(Family):
                 "Drop from {nums} every number below {a} and every number from {b} on.",
             ),
         ),
-        Mode(
+        Variant(
             "divisible",
             "list[int]",
             (
@@ -31,7 +31,7 @@ class ListFilter(Family):
                 "Which numbers of {nums} are divisible by {a} but not by {b}? Return them in their order.",
             ),
         ),
-        Mode(
+        Variant(
             "places",
             "list[int]",
             (
@@ -44,7 +44,7 @@ class ListFilter(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "after",
             "list[int]",
             (
@@ -63,7 +63,7 @@ class ListFilter(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "leaders",
             "list[int]",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class ListSort(Family):
@@ -11,7 +11,7 @@ class ListSort(Family):
     functions = ("list_sort", "arrange", "sort_list", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
     modes = (
-        Mode(
+        Variant(
             "remainder",
             "list[int]",
             (
@@ -26,7 +26,7 @@ class ListSort(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "distance",
             "list[int]",
             (
@@ -38,7 +38,7 @@ class ListSort(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "multiples",
             "list[int]",
             (
@@ -54,7 +54,7 @@ class ListSort(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "stable",
             "list[int]",
             (
@@ -73,7 +73,7 @@ class ListSort(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "fixed",
             "list[int]",
             (

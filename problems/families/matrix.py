@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Matrix(Family):
@@ -11,7 +11,7 @@ class Matrix(Family):
     functions = ("matrix", "grid_task", "transform", "solve")
     arguments = (Argument("rows", "list[list[int]]", ("table", "cells")),)
     modes = (
-        Mode(
+        Variant(
             "turn",
             "list[list[int]]",
             (
@@ -23,7 +23,7 @@ class Matrix(Family):
                 "Return {rows} rotated 90 degrees {way}, numbers under {c} raised by {k}.",
             ),
         ),
-        Mode(
+        Variant(
             "spiral",
             "list[int]",
             (
@@ -39,7 +39,7 @@ class Matrix(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "line",
             "int",
             (
@@ -58,7 +58,7 @@ class Matrix(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "diagonal",
             "int",
             (

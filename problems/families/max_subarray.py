@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class MaxSubarray(Family):
@@ -13,7 +13,7 @@ class MaxSubarray(Family):
     functions = ("max_subarray", "best_run", "best", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "a")),)
     modes = (
-        Mode(
+        Variant(
             "largest",
             "int",
             (
@@ -24,7 +24,7 @@ class MaxSubarray(Family):
                 "Find the maximum sum of one or more consecutive elements of {nums}. An empty list gives {v}.",
             ),
         ),
-        Mode(
+        Variant(
             "smallest",
             "int",
             (
@@ -35,7 +35,7 @@ class MaxSubarray(Family):
                 "Find the minimum sum of one or more consecutive elements of {nums}. An empty list gives {v}.",
             ),
         ),
-        Mode(
+        Variant(
             "exactly",
             "int",
             (
@@ -47,7 +47,7 @@ class MaxSubarray(Family):
                 "Slide a window of {k} elements over {nums} and return its largest sum; {v} if it does not fit.",
             ),
         ),
-        Mode(
+        Variant(
             "cost",
             "int",
             (
@@ -60,7 +60,7 @@ class MaxSubarray(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "at_most",
             "int",
             (
@@ -73,7 +73,7 @@ class MaxSubarray(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "at_least",
             "int",
             (
@@ -85,7 +85,7 @@ class MaxSubarray(Family):
             ),
             level=6,
         ),
-        Mode(
+        Variant(
             "circle",
             "int",
             (

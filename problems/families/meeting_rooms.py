@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LABELS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LABELS
 
 _M = Argument("meetings", "list[list[int]]", ("bookings", "slots"))
 
@@ -14,7 +14,7 @@ class MeetingRooms(Family):
     functions = ("meeting_rooms", "rooms", "plan_rooms", "solve")
     arguments = (_M,)
     modes = (
-        Mode(
+        Variant(
             "enough",
             "str",
             (
@@ -33,7 +33,7 @@ class MeetingRooms(Family):
             ),
             arguments=(_M, Argument("count", "int", ("limit", "number"))),
         ),
-        Mode(
+        Variant(
             "needed",
             "int",
             (
@@ -52,7 +52,7 @@ class MeetingRooms(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "pause",
             "int",
             (
@@ -68,7 +68,7 @@ class MeetingRooms(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "refused",
             "list[list[int]]",
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class MergeIntervals(Family):
@@ -13,7 +13,7 @@ class MergeIntervals(Family):
     functions = ("merge_intervals", "intervals", "join", "solve")
     arguments = (Argument("spans", "list[list[int]]", ("intervals", "ranges")),)
     modes = (
-        Mode(
+        Variant(
             "merged",
             "list[list[int]]",
             (
@@ -31,7 +31,7 @@ class MergeIntervals(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "cover",
             "int",
             (
@@ -47,7 +47,7 @@ class MergeIntervals(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "holes",
             "list[list[int]]",
             (
@@ -66,7 +66,7 @@ class MergeIntervals(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "busiest",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class MergeSortedArrays(Family):
@@ -11,7 +11,7 @@ class MergeSortedArrays(Family):
     functions = ("merge_sorted_arrays", "merge", "combine", "solve")
     arguments = (Argument("xs", "list[int]", ("left", "first")), Argument("ys", "list[int]", ("right", "second")))
     modes = (
-        Mode(
+        Variant(
             "without",
             "list[int]",
             (
@@ -21,7 +21,7 @@ class MergeSortedArrays(Family):
                 "{xs} and {ys} are sorted. Combine them into one ascending list without the number {z}.",
             ),
         ),
-        Mode(
+        Variant(
             "start",
             "list[int]",
             (
@@ -37,7 +37,7 @@ class MergeSortedArrays(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "once",
             "list[int]",
             (
@@ -53,7 +53,7 @@ class MergeSortedArrays(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "both",
             "list[int]",
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 LABELS = (
     "yes",
@@ -32,7 +32,7 @@ class NQueens(Family):
     functions = ("n_queens", "queens", "place", "solve")
     arguments = (Argument("cols", "list[int]", ("board", "places")),)
     modes = (
-        Mode(
+        Variant(
             "attacks",
             "int",
             (
@@ -44,7 +44,7 @@ class NQueens(Family):
                 "counts {w}, along a diagonal 1. Return the total.",
             ),
         ),
-        Mode(
+        Variant(
             "safe",
             "str",
             (
@@ -55,7 +55,7 @@ class NQueens(Family):
                 "Queens stand in columns {cols}, one a row. Is the board free of attacks? Return '{yes}' or '{no}'.",
             ),
         ),
-        Mode(
+        Variant(
             "knights",
             "int",
             (
@@ -67,7 +67,7 @@ class NQueens(Family):
                 "side. Return the number of pairs that attack each other.",
             ),
         ),
-        Mode(
+        Variant(
             "free",
             "list[int]",
             (
@@ -80,7 +80,7 @@ class NQueens(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "solutions",
             "int",
             (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 _N = (Argument("n", "int", ("number", "value")),)
 _S = (Argument("s", "str", ("text", "digits")),)
@@ -15,7 +15,7 @@ class NumberBase(Family):
     functions = ("number_base", "convert", "to_base", "solve")
     arguments = _N
     modes = (
-        Mode(
+        Variant(
             "digit_sum",
             "int",
             (
@@ -24,7 +24,7 @@ class NumberBase(Family):
                 "What is {w} times the digit sum of {n} (0 or more) in the number system of base {b}?",
             ),
         ),
-        Mode(
+        Variant(
             "write",
             "str",
             (
@@ -40,7 +40,7 @@ class NumberBase(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "read",
             "int",
             (
@@ -60,7 +60,7 @@ class NumberBase(Family):
             level=3,
             arguments=_S,
         ),
-        Mode(
+        Variant(
             "zeros",
             "int",
             (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from textwrap import indent
 
-from problems.draw import LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS
 
 CHARS = "()[]{}<>/|!?abxyuvLR01"
 
@@ -17,7 +17,7 @@ class Parentheses(Family):
     functions = ("parentheses", "brackets", "check", "solve")
     arguments = (Argument("s", "str", ("text", "row")),)
     modes = (
-        Mode(
+        Variant(
             "valid",
             "bool",
             (
@@ -29,7 +29,7 @@ class Parentheses(Family):
                 "rest.",
             ),
         ),
-        Mode(
+        Variant(
             "depth",
             "int",
             (
@@ -39,7 +39,7 @@ class Parentheses(Family):
                 "How many '{o}' are open at once at most in {s}, where each '{c}' closes one? {s} is balanced.",
             ),
         ),
-        Mode(
+        Variant(
             "repairs",
             "int",
             (
@@ -50,7 +50,7 @@ class Parentheses(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "error",
             "int",
             (
@@ -63,7 +63,7 @@ class Parentheses(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "limit",
             "bool",
             (
@@ -75,7 +75,7 @@ class Parentheses(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "pairs",
             "int",
             (
@@ -85,7 +85,7 @@ class Parentheses(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "kinds",
             "bool",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class RemoveDuplicates(Family):
@@ -11,7 +11,7 @@ class RemoveDuplicates(Family):
     functions = ("remove_duplicates", "unique", "dedupe", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
     modes = (
-        Mode(
+        Variant(
             "first",
             "list[int]",
             (
@@ -20,7 +20,7 @@ class RemoveDuplicates(Family):
                 "Return {nums} without numbers that occurred before, except that all {z} stay.",
             ),
         ),
-        Mode(
+        Variant(
             "last",
             "list[int]",
             (
@@ -29,7 +29,7 @@ class RemoveDuplicates(Family):
                 "Return the numbers of {nums} other than {z}, each only where it stands for the last time.",
             ),
         ),
-        Mode(
+        Variant(
             "rising",
             "list[int]",
             (
@@ -38,7 +38,7 @@ class RemoveDuplicates(Family):
                 "Which numbers occur in {nums}? List each once, ascending, without {z}.",
             ),
         ),
-        Mode(
+        Variant(
             "falling",
             "list[int]",
             (
@@ -47,7 +47,7 @@ class RemoveDuplicates(Family):
                 "Which numbers occur in {nums}? List each once, descending, without {z}.",
             ),
         ),
-        Mode(
+        Variant(
             "remainder",
             "list[int]",
             (
@@ -58,7 +58,7 @@ class RemoveDuplicates(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "limit",
             "list[int]",
             (
@@ -68,7 +68,7 @@ class RemoveDuplicates(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "times",
             "list[int]",
             (
@@ -78,7 +78,7 @@ class RemoveDuplicates(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "runs",
             "list[int]",
             (

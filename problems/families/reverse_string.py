@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LETTERS, MARKS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS, MARKS
 
 SPECIAL = "éßñ漢🙂"
 
@@ -14,7 +14,7 @@ class ReverseString(Family):
     functions = ("reverse_string", "reverse", "transform", "solve")
     arguments = (Argument("s", "str", ("text", "word")),)
     modes = (
-        Mode(
+        Variant(
             "replace",
             "str",
             (
@@ -23,7 +23,7 @@ class ReverseString(Family):
                 "Write {s} backwards. Wherever it has '{x}', write '{y}' instead.",
             ),
         ),
-        Mode(
+        Variant(
             "drop",
             "str",
             (
@@ -32,7 +32,7 @@ class ReverseString(Family):
                 "Write {s} backwards, leaving out all characters '{x}' and '{y}'.",
             ),
         ),
-        Mode(
+        Variant(
             "join",
             "str",
             (
@@ -41,7 +41,7 @@ class ReverseString(Family):
                 "Write {s} backwards, its characters joined by '{c}'.",
             ),
         ),
-        Mode(
+        Variant(
             "prefix",
             "str",
             (
@@ -51,7 +51,7 @@ class ReverseString(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "suffix",
             "str",
             (
@@ -62,7 +62,7 @@ class ReverseString(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "order",
             "str",
             (
@@ -72,7 +72,7 @@ class ReverseString(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "pieces",
             "str",
             (
@@ -84,7 +84,7 @@ class ReverseString(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "blocks",
             "str",
             (
@@ -95,7 +95,7 @@ class ReverseString(Family):
             ),
             level=5,
         ),
-        Mode(
+        Variant(
             "stay",
             "str",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 COMMANDS = "FLRBUDAXGHJKWESN"
 
@@ -13,7 +13,7 @@ class Robot(Family):
     functions = ("robot", "walk", "follow", "solve")
     arguments = (Argument("moves", "str", ("commands", "steps")),)
     modes = (
-        Mode(
+        Variant(
             "position",
             "list[int]",
             (
@@ -31,7 +31,7 @@ class Robot(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "field",
             "list[int]",
             (
@@ -51,7 +51,7 @@ class Robot(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "visited",
             "int",
             (
@@ -70,7 +70,7 @@ class Robot(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "home",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 _NEW = "a # b means {u} * a + {v} * b"
 
@@ -13,7 +13,7 @@ class Rpn(Family):
     functions = ("evaluate_rpn", "rpn", "postfix", "solve")
     arguments = (Argument("expr", "str", ("text", "tokens")),)
     modes = (
-        Mode(
+        Variant(
             "value",
             "int",
             (
@@ -25,7 +25,7 @@ class Rpn(Family):
                 f"Return the value of {{expr}}: each operator (+, -, * or #) takes the two values before it; {_NEW}.",
             ),
         ),
-        Mode(
+        Variant(
             "checked",
             "int",
             (
@@ -38,7 +38,7 @@ class Rpn(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "height",
             "int",
             (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from problems.draw import LETTERS, MARKS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LETTERS, MARKS
 
 
 class RunLength(Family):
@@ -14,7 +14,7 @@ class RunLength(Family):
     functions = ("run_length", "encode", "compress", "solve")
     arguments = (Argument("s", "str", ("text", "code")),)
     modes = (
-        Mode(
+        Variant(
             "encode",
             "str",
             (
@@ -29,7 +29,7 @@ class RunLength(Family):
                 "Return the run-length code of {s} with entries character{x}length joined by '{y}'.",
             ),
         ),
-        Mode(
+        Variant(
             "decode",
             "str",
             (
@@ -45,7 +45,7 @@ class RunLength(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "shorten",
             "str",
             (
@@ -55,7 +55,7 @@ class RunLength(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "longest",
             "str",
             (

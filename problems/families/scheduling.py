@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from problems.answer_family import AnswerFamily
-from problems.family import Mode
+from problems.family import Variant
 
 _ASK = (
     (
@@ -33,9 +33,9 @@ class Scheduling(AnswerFamily):
     summary = "YES or NO: are the rooms enough for the meetings; three levels, balanced labels"
     checker = "yes_no"
     modes = (
-        Mode("easy", "", _ASK, last_level=3),
-        Mode("medium", "", _ASK, level=4, last_level=6),
-        Mode("hard", "", _ASK, level=7),
+        Variant("easy", "", _ASK, last_level=3),
+        Variant("medium", "", _ASK, level=4, last_level=6),
+        Variant("hard", "", _ASK, level=7),
     )
 
     def params(self, draw, mode, difficulty):

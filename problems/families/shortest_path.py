@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 _ENDS = (Argument("start", "int", ("source", "begin")), Argument("goal", "int", ("target", "finish")))
 
@@ -15,7 +15,7 @@ class ShortestPath(Family):
     functions = ("shortest_path", "route", "path_length", "solve")
     arguments = (Argument("edges", "list[list[int]]", ("links", "roads")), *_ENDS)
     modes = (
-        Mode(
+        Variant(
             "hops",
             "int",
             (
@@ -33,7 +33,7 @@ class ShortestPath(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "closed",
             "int",
             (
@@ -52,7 +52,7 @@ class ShortestPath(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "reach",
             "list[int]",
             (
@@ -72,7 +72,7 @@ class ShortestPath(Family):
                 Argument("start", "int", ("source", "begin")),
             ),
         ),
-        Mode(
+        Variant(
             "cheapest",
             "int",
             (

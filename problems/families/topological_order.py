@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class TopologicalOrder(Family):
@@ -13,7 +13,7 @@ class TopologicalOrder(Family):
     functions = ("topological_order", "schedule", "plan", "solve")
     arguments = (Argument("n", "int", ("count",)), Argument("pairs", "list[list[int]]", ("rules", "needs")))
     modes = (
-        Mode(
+        Variant(
             "any",
             "list[int]",
             (
@@ -32,7 +32,7 @@ class TopologicalOrder(Family):
             ),
             checker="any_valid:problems.families.topological_order:is_valid",
         ),
-        Mode(
+        Variant(
             "smallest",
             "list[int]",
             (
@@ -51,7 +51,7 @@ class TopologicalOrder(Family):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "rounds",
             "int",
             (
@@ -71,7 +71,7 @@ class TopologicalOrder(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "time",
             "int",
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 
 class Trap(Family):
@@ -11,7 +11,7 @@ class Trap(Family):
     functions = ("trap", "water", "hold", "solve")
     arguments = (Argument("height", "list[int]", ("bars", "levels")),)
     modes = (
-        Mode(
+        Variant(
             "walls",
             "int",
             (
@@ -29,7 +29,7 @@ class Trap(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "container",
             "int",
             (
@@ -48,7 +48,7 @@ class Trap(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "shallow",
             "int",
             (
@@ -67,7 +67,7 @@ class Trap(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "wet",
             "int",
             (

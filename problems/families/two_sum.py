@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
 
 _HERE = "any_valid:problems.families.two_sum"
 
@@ -13,7 +13,7 @@ class TwoSum(Family):
     functions = ("two_sum", "find_pair", "pair", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")), Argument("target", "int", ("total", "goal")))
     modes = (
-        Mode(
+        Variant(
             "sum",
             "list[int]",
             (
@@ -30,7 +30,7 @@ class TwoSum(Family):
             ),
             checker=f"{_HERE}:is_valid",
         ),
-        Mode(
+        Variant(
             "difference",
             "list[int]",
             (
@@ -48,7 +48,7 @@ class TwoSum(Family):
             level=3,
             checker=f"{_HERE}:is_valid_difference",
         ),
-        Mode(
+        Variant(
             "count",
             "int",
             (
@@ -61,7 +61,7 @@ class TwoSum(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "closest",
             "int",
             (

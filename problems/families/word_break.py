@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from problems.draw import LABELS, LETTERS
-from problems.family import Argument, Family, Mode
+from problems.family import Argument, Family, Variant
+from problems.rng import LABELS, LETTERS
 
 
 class WordBreak(Family):
@@ -12,7 +12,7 @@ class WordBreak(Family):
     functions = ("word_break", "cut_words", "split_words", "solve")
     arguments = (Argument("s", "str", ("text", "row")), Argument("words", "list[str]", ("dictionary", "pieces")))
     modes = (
-        Mode(
+        Variant(
             "possible",
             "str",
             (
@@ -30,7 +30,7 @@ class WordBreak(Family):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "fewest",
             "int",
             (
@@ -49,7 +49,7 @@ class WordBreak(Family):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "ways",
             "int",
             (
@@ -65,7 +65,7 @@ class WordBreak(Family):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "joined",
             "int",
             (

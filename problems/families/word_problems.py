@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from problems.answer_family import AnswerFamily
-from problems.family import Mode
+from problems.family import Variant
 
 NAMES = (
     "Ada",
@@ -33,7 +33,7 @@ class WordProblems(AnswerFamily):
     summary = "procedural word problems: change, journeys, ratios, percentages, averages, joint work, legs, rows, ages"
     checker = "math"
     modes = (
-        Mode(
+        Variant(
             "change",
             "",
             (
@@ -47,7 +47,7 @@ class WordProblems(AnswerFamily):
                 ),
             ),
         ),
-        Mode(
+        Variant(
             "journey",
             "",
             (
@@ -62,7 +62,7 @@ class WordProblems(AnswerFamily):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "ratio",
             "",
             (
@@ -77,7 +77,7 @@ class WordProblems(AnswerFamily):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "percent",
             "",
             (
@@ -92,7 +92,7 @@ class WordProblems(AnswerFamily):
             ),
             level=4,
         ),
-        Mode(
+        Variant(
             "average",
             "",
             (
@@ -104,7 +104,7 @@ class WordProblems(AnswerFamily):
             ),
             level=2,
         ),
-        Mode(
+        Variant(
             "work",
             "",
             (
@@ -119,7 +119,7 @@ class WordProblems(AnswerFamily):
             ),
             level=6,
         ),
-        Mode(
+        Variant(
             "legs",
             "",
             (
@@ -130,7 +130,7 @@ class WordProblems(AnswerFamily):
                 "{A} counts {n} heads and {t} legs of hens (2 legs each) and cows (4 legs each). How many are cows?",
             ),
         ),
-        Mode(
+        Variant(
             "rows",
             "",
             (
@@ -145,7 +145,7 @@ class WordProblems(AnswerFamily):
             ),
             level=3,
         ),
-        Mode(
+        Variant(
             "ages",
             "",
             (
@@ -160,7 +160,7 @@ class WordProblems(AnswerFamily):
             ),
             level=7,
         ),
-        Mode(
+        Variant(
             "boxes",
             "",
             (

@@ -19,7 +19,8 @@ from cluster.address import NoCluster, check_answer, check_cluster, check_dashbo
 from cluster.jobs import Cluster, JobError
 from cluster.sockets import IN_A_SESSION, LONGEST, short_temp_dir
 from cluster.upload import pack_directory, select
-from pipelines import cli, jobs
+from pipelines import cli
+from pipelines.remote import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ import pytest
 from cluster import auth
 from cluster.address import open_dashboard
 from cluster.auth import TokenError, make_token, read_token, send_token, use_local_token
-from pipelines import cluster_token, submit
+from pipelines.remote import cluster_token, submit
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ import yaml
 from cluster.health import Grade
 from cluster.manifest import KINDS, ManifestError, read_manifest, read_manifests
 from cluster.manifest_security import manifest_findings
-from pipelines import doctor
+from pipelines.remote import doctor
 
 FOLDER = Path(__file__).resolve().parents[2] / "cluster" / "manifests"
 POD = ("automountServiceAccountToken", "runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")

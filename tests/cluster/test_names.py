@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from cluster.names import BadName, check_name, check_path, check_run_name
 from cluster.storage import StorageError, url_of
 from pipelines.config import EvaluateConfig, GRPOConfig, JobConfig
-from pipelines.expert.config import ExpertConfig
-from pipelines.lrl.config import LRLConfig
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.sweep.config import SweepConfig
+from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
+from pipelines.jobs.undo.config import UndoConfig
 from pipelines.session import default_name
-from pipelines.sweep.config import SweepConfig
-from pipelines.teach_config import DistilConfig, HardDistilConfig, SFTJobConfig
-from pipelines.undo.config import UndoConfig
 
 BAD = [
     "", ".", "..", "...", "/etc", "a/../b", "a//b", "a/", "a\\b", "..\\..",

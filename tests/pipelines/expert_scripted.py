@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pipelines.evaluate import Evaluation, load_evaluation, write_evaluation
-from pipelines.expert.config import ExpertConfig
-from pipelines.expert.job import iterate
-from pipelines.run_folder import RunFolder
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.jobs.evaluate import Evaluation, load_evaluation, write_evaluation
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.expert.job import iterate
 from problems import families
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion

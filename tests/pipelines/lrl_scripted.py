@@ -8,11 +8,11 @@ import numpy as np
 from rich.console import Console
 from servers import message
 
-from pipelines.evaluate import Evaluation
-from pipelines.lrl.config import LRLConfig
-from pipelines.lrl.job import learn
-from pipelines.lrl.lesson import gold
-from pipelines.run_folder import RunFolder
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.jobs.evaluate import Evaluation
+from pipelines.jobs.lrl.balanced_problems import gold
+from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.lrl.job import learn
 from problems.families.scheduling import peak
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion

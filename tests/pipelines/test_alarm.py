@@ -2,9 +2,9 @@
 
 from types import SimpleNamespace
 
+from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import GRPOConfig
-from pipelines.grpo import _Run
-from pipelines.run_folder import RunFolder
+from pipelines.jobs.grpo import _Run
 from rollout.coordinator import Event
 
 

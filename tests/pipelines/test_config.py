@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.config import GRPOConfig
 
-AVERAGED = {"averaged_samples": 2}
+AVERAGED = {"ema_samples": 2}
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import pytest
 from pages import figures_of
 from servers import SECRET, Front, busy, message
 
-from pipelines import distil
+from pipelines.artifacts.traces import TRACE_SCHEMA, TracesError, read_answer, read_traces
 from pipelines.config import ConfigError
-from pipelines.distil import first_request, lesson, reference_solution
-from pipelines.teach_config import DistilConfig
-from pipelines.traces import TRACE_SCHEMA, TracesError, read_answer, read_traces
+from pipelines.jobs import distil
+from pipelines.jobs.distil import first_request, lesson, reference_solution
+from pipelines.jobs.teacher_job_config import DistilConfig
 from problems.questions import QuestionsConfig
 from problems.stream import ProblemStream
 from rollout.prompts import completion_text

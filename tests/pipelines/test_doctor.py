@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cluster.health import Finding, Grade
-from pipelines import doctor
+from pipelines.remote import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from safetensors.numpy import save
 
 import problems
-from pipelines import evaluate
+from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import ConfigError, EvaluateConfig, parse
-from pipelines.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
-from pipelines.evaluation import Evaluation, compare
-from pipelines.run_folder import RunFolder
-from pipelines.statistics import _bootstrap_mean, cell_rate, wilson_interval
+from pipelines.jobs import evaluate
+from pipelines.jobs.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
+from pipelines.measure.evaluation import Evaluation, compare
+from pipelines.measure.statistics import _bootstrap_mean, cell_rate, wilson_interval
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 

@@ -22,14 +22,14 @@ from job import crucible
 from job import start as start_apart
 from pages import figures_of
 
-from pipelines.expert import main
-from pipelines.expert.config import ExpertConfig
-from pipelines.expert.job import best_of, fallen
-from pipelines.expert.mixture import Solution, fresh_only, harvest, pairs, replayed
-from pipelines.expert.normal import normal_form
-from pipelines.statistics import Difference
+from pipelines.artifacts.traces import read_traces
+from pipelines.jobs.expert import main
+from pipelines.jobs.expert.ast_dedup import normal_form
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.expert.job import best_of, fallen
+from pipelines.jobs.expert.replay_mix import Solution, fresh_only, harvest, pairs, replayed
+from pipelines.measure.statistics import Difference
 from pipelines.student import StudentRecipe, build_student
-from pipelines.traces import read_traces
 from problems.config import ProblemsConfig
 from problems.problem import Group, Sample, Status, Verdict
 from problems.splits import split_of

@@ -9,9 +9,9 @@ import pytest
 from cluster import storage
 from cluster.jobs import Cluster, Job, JobError, Packed
 from cluster.storage import Storage, StorageError
-from pipelines import jobs
-from pipelines.jobs import bring, named_folder
-from pipelines.submit import SubmitConfig, recorded
+from pipelines.remote import jobs
+from pipelines.remote.jobs import bring, named_folder
+from pipelines.remote.submit import SubmitConfig, recorded
 
 
 def job(**values):

@@ -20,14 +20,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import evaluate, grpo, report, sweep
+from pipelines import report
+from pipelines.artifacts.plain_files import Unreadable, parse_json, read_yaml
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, step_name
+from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from pipelines.config import ConfigError, EvaluateConfig, GRPOConfig
-from pipelines.evaluate import load_evaluation, opponent_of, read_adapter, recorded_evaluation
-from pipelines.plain_files import Unreadable, parse_json, read_yaml
-from pipelines.run_folder import RunFolder, RunFolderError, step_name
-from pipelines.samples import SAMPLE_SCHEMA
-from pipelines.sweep.config import SweepConfig
-from pipelines.sweep.state import NAME, tune_folder
+from pipelines.jobs import evaluate, grpo, sweep
+from pipelines.jobs.evaluate import load_evaluation, opponent_of, read_adapter, recorded_evaluation
+from pipelines.jobs.sweep.config import SweepConfig
+from pipelines.jobs.sweep.state import NAME, tune_folder
 from train import checkpoint
 from train.sft import newest_checkpoint
 

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.expert.mixture import harvest
-from pipelines.samples import groups_of, sample_rows
+from pipelines.artifacts.samples import groups_of, sample_rows
+from pipelines.artifacts.traces import read_answer
+from pipelines.jobs.expert.replay_mix import harvest
 from pipelines.stream import JudgeStage
-from pipelines.traces import read_answer
 from problems.problem import Group, Problem, Sample, Status, Test
 from rollout.admission import Lease
 from rollout.stream import pack, unpack

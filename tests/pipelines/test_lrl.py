@@ -14,14 +14,14 @@ from lrl_scripted import STRATEGY, ScriptedStudent, config, start, teach
 from pages import figures_of
 from servers import Front, busy
 
-from pipelines.lrl.config import LRLConfig
-from pipelines.lrl.job import even, read_verdict
-from pipelines.lrl.lesson import balanced, gold
-from pipelines.lrl.scores import Answer, compare, figures
-from pipelines.plain_files import read_rows
+from pipelines.artifacts.plain_files import read_rows
+from pipelines.jobs.lrl.balanced_problems import balanced, gold
+from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.lrl.job import even, read_verdict
+from pipelines.jobs.lrl.scores import Answer, compare, figures
 from pipelines.report import main as report_main
 from problems.problem import Status
-from rollout.answers import TeacherStopped
+from rollout.teacher.request_cache import TeacherStopped
 
 ROOT = Path(__file__).resolve().parents[2]
 

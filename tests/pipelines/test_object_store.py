@@ -11,7 +11,7 @@ import pytest
 from job import SMALL, crucible_apart, start
 
 from cluster.storage import Storage
-from pipelines.evaluate import read_adapter
+from pipelines.jobs.evaluate import read_adapter
 from tests.object_store import s3_server
 
 pytestmark = pytest.mark.timeout(900)

@@ -12,16 +12,16 @@ import yaml
 from pydantic import BaseModel
 
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config
 from pipelines.cli import VERBS
 from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
-from pipelines.expert.config import ExpertConfig
-from pipelines.lrl.config import LRLConfig
-from pipelines.run_folder import RunFolder, RunFolderError, plain_config
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.sweep.config import SweepConfig
+from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
+from pipelines.jobs.undo.config import UndoConfig
+from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
-from pipelines.submit import SubmitConfig, submission
-from pipelines.sweep.config import SweepConfig
-from pipelines.teach_config import DistilConfig, HardDistilConfig, SFTJobConfig
-from pipelines.undo.config import UndoConfig
 from rollout.config import EngineConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,7 +177,7 @@ def test_every_command_puts_its_run_folder_where_it_is_told(verb, how, tmp_path,
     if verb != "distil":
         arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
     if verb == "sft":
-        monkeypatch.setattr("pipelines.sft.read_traces", lambda path: [])
+        monkeypatch.setattr("pipelines.jobs.sft.read_traces", lambda path: [])
     made = []
 
     def create(path, config):

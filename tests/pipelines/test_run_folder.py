@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
-from pipelines.run_folder import RunFolder, RunFolderError, step_name
-from pipelines.samples import SAMPLE_SCHEMA, sample_rows
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, step_name
+from pipelines.artifacts.samples import SAMPLE_SCHEMA, sample_rows
 from problems.problem import Group, Problem, Sample, Status, Test, Verdict
 
 CONFIG = {"steps": 3, "grpo": {"lr": 0.003, "loss": "dapo"}}
@@ -98,7 +98,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_two_processes_do_not_share_a_run(tmp_path):
     run = RunFolder.create(tmp_path / "run", CONFIG)
-    program = f"from pipelines.run_folder import *; RunFolder.resume({str(run.path)!r}, {CONFIG!r})"
+    program = f"from pipelines.artifacts.run_folder import *; RunFolder.resume({str(run.path)!r}, {CONFIG!r})"
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert f"in use by process {os.getpid()}" in other.stderr
     run.close()

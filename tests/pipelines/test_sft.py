@@ -13,15 +13,15 @@ import pytest
 from job import crucible, start
 from safetensors.torch import load_file, save_file
 
-from pipelines.distil import first_request, lesson, reference_solution
-from pipelines.evaluate import Evaluation, read_adapter
-from pipelines.hard_distil import gates
-from pipelines.teach_config import DistilConfig, HardDistilConfig
-from pipelines.traces import trace_row, write_traces
+from pipelines.artifacts.traces import trace_row, write_traces
+from pipelines.jobs.distil import first_request, lesson, reference_solution
+from pipelines.jobs.evaluate import Evaluation, read_adapter
+from pipelines.jobs.hard_distil import gates
+from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
 from problems.problem import Group, Sample, Status, Verdict
 from problems.questions import QuestionsConfig
-from rollout.reference import ReferenceTeacher
-from rollout.teacher_config import TeacherConfig
+from rollout.teacher.config import TeacherConfig
+from rollout.teacher.reference import ReferenceTeacher
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ray_local")]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]

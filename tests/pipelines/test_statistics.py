@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from shared_folder import cases
 
-from pipelines.evaluate import verdict_line
-from pipelines.lrl.scores import Answer, figures
-from pipelines.statistics import (
+from pipelines.jobs.evaluate import verdict_line
+from pipelines.jobs.lrl.scores import Answer, figures
+from pipelines.jobs.sweep.results import Interval
+from pipelines.measure.statistics import (
     bounded_mean_interval,
     mcnemar,
     paired_difference,
@@ -21,7 +22,6 @@ from pipelines.statistics import (
     pass_rate,
     wilson_interval,
 )
-from pipelines.sweep.results import Interval
 
 
 @pytest.mark.parametrize("n, c, k", [(5, 2, 1), (5, 2, 3), (6, 0, 4), (6, 6, 6), (7, 5, 3), (8, 1, 8)])

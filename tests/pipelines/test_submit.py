@@ -8,9 +8,9 @@ import pytest
 
 from cluster import pack
 from cluster.jobs import Cluster, JobError
-from pipelines import jobs, submit
 from pipelines.config import ConfigError
-from pipelines.submit import SubmitConfig, submission
+from pipelines.remote import jobs, submit
+from pipelines.remote.submit import SubmitConfig, submission
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = SubmitConfig(working_dir=ROOT)

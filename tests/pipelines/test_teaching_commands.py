@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines import lrl, undo
+from pipelines.jobs import lrl, undo
 
 
 @pytest.mark.parametrize("command", [lrl.main, undo.main])

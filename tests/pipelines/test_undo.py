@@ -15,13 +15,13 @@ from pages import figures_of
 from servers import Front, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
-from pipelines.plain_files import read_rows
-from pipelines.undo.config import UndoConfig
-from pipelines.undo.job import DATASET_SCHEMA, distinct
-from pipelines.undo.words import Mistake, hint_text, lesson, read_grade, rework
+from pipelines.artifacts.plain_files import read_rows
+from pipelines.jobs.undo.config import UndoConfig
+from pipelines.jobs.undo.job import DATASET_SCHEMA, distinct
+from pipelines.jobs.undo.prompts import Mistake, hint_text, lesson, read_grade, rework
 from problems.config import ProblemsConfig
 from problems.stream import ProblemStream
-from rollout.answers import TeacherStopped
+from rollout.teacher.request_cache import TeacherStopped
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,11 +9,11 @@ import numpy as np
 from rich.console import Console
 from servers import message
 
-from pipelines.evaluate import Evaluation
-from pipelines.run_folder import RunFolder
-from pipelines.undo.config import UndoConfig
-from pipelines.undo.job import distinct, teach
-from pipelines.undo.words import gold
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.jobs.evaluate import Evaluation
+from pipelines.jobs.undo.config import UndoConfig
+from pipelines.jobs.undo.job import distinct, teach
+from pipelines.jobs.undo.prompts import gold
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 

@@ -7,7 +7,7 @@ import pytest
 from problems import families
 from problems.family import argument_names
 from problems.problem import Problem
-from problems.proof import failure, passes
+from problems.reference_check import failure, passes
 from problems.validate import problem_of
 
 DIFFICULTIES = range(1, 11)

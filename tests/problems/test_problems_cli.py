@@ -7,7 +7,7 @@ import pytest
 from problems import families
 from problems.cli import main
 from problems.config import ProblemsConfig
-from problems.disjoint import DisjointReport, compare_splits, digest, digests_elsewhere
+from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.splits import SPLITS
 from problems.validate import Tally, validate
 

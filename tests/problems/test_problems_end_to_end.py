@@ -6,7 +6,7 @@ from problems_helpers import FILES, FIXTURES
 from problems import families, mapping
 from problems.cli import main
 from problems.problem import Problem, Status
-from problems.proof import passes
+from problems.reference_check import passes
 from problems.sources import Report, SourceConfig, read
 from problems.validate import problem_of
 from rollout.prompts import PromptConfig, completion_text, message
@@ -97,7 +97,7 @@ def test_the_sandbox_agrees_with_the_families_own_proof(name, judge):
 
 
 def test_a_reference_program_that_fails_its_tests_is_named_by_the_command(tmp_path, capsys):
-    from pipelines.questions import main as problems_command
+    from pipelines.measure.problem_set import main as problems_command
 
     text = (FIXTURES / "mbpp.jsonl").read_text().replace("== 0", "== 1", 1)
     (tmp_path / "mbpp.jsonl").write_text(text)

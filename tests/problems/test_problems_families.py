@@ -3,10 +3,10 @@
 import pytest
 
 from problems import families
-from problems.draw import Draw
 from problems.family import argument_names
 from problems.problem import Problem
-from problems.proof import alike, failure, passes
+from problems.reference_check import alike, failure, passes
+from problems.rng import Rng
 from problems.splits import SPLITS, split_of
 
 PROGRAM_FAMILIES = [n for n in families.names() if families.get(n).kind == "function"]
@@ -14,7 +14,7 @@ PROGRAM_FAMILIES = [n for n in families.names() if families.get(n).kind == "func
 
 def draw_problem(name: str, difficulty: int, seed: int, split: str | None = None) -> Problem:
     return families.get(name).problem(
-        Draw("test", name, difficulty, seed),
+        Rng("test", name, difficulty, seed),
         id=f"{name}-{difficulty}-{seed}",
         difficulty=difficulty,
         split=split or SPLITS[seed % 3],

@@ -5,8 +5,8 @@ import json
 import pytest
 from shared_folder import cases
 
-from pipelines.questions import SandboxProof
-from problems.layouts import preamble
+from pipelines.measure.problem_set import SandboxProof
+from problems.benchmark_formats import preamble
 from problems.problem import Problem
 from problems.sources import Report, SourceConfig, read
 from verify.config import VerifyConfig

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from problems import mapping
-from problems.layouts import last_box
+from problems.benchmark_formats import last_box
 from problems.mapping import fill
 from problems.rows import Row, SourceError, column, read_rows
 from problems.sources import Report, SourceConfig, read

@@ -9,7 +9,7 @@ from problems_helpers import FILES, FIXTURES
 from pydantic import ValidationError
 from ray import cloudpickle
 
-from pipelines.questions import SandboxProof
+from pipelines.measure.problem_set import SandboxProof
 from problems import mapping
 from problems.config import ProblemsConfig
 from problems.mix import Finite, Mix

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from problems import families
 from problems.config import ProblemsConfig
-from problems.draw import Draw
 from problems.problem import Problem
+from problems.rng import Rng
 from problems.splits import SPLITS, question_hash, split_of
 from problems.stream import ProblemStream
 
@@ -113,7 +113,7 @@ def test_bad_split_and_index_are_named():
 
 
 def test_draws_stay_in_their_bounds():
-    draw = Draw("bounds", 1)
+    draw = Rng("bounds", 1)
     assert {draw.int(3, 5) for _ in range(200)} == {3, 4, 5}
     assert set(draw.ints(200, -1, 1)) == {-1, 0, 1}
     assert sorted(draw.shuffled("abcd")) == list("abcd")
@@ -123,7 +123,7 @@ def test_draws_stay_in_their_bounds():
 
 
 def test_draws_are_these_on_every_machine():
-    draw = Draw("golden", 7, "train")
+    draw = Rng("golden", 7, "train")
     assert [draw.int(0, 999) for _ in range(6)] == GOLDEN_DRAWS
 
 

@@ -16,7 +16,7 @@ from rollout.adapter_folder import PREFIX, adapter_folder, sweep
 from rollout.admission import Lease
 from rollout.backends import EngineDead, EngineSpec, InProcessBackend
 from rollout.config import EngineConfig, Sampling
-from rollout.fair import FairGate
+from rollout.fair_queue import FairQueue
 from rollout.fleet import RolloutJob, await_ready, ended_since, load_policies, start_fleet
 from rollout.policy import PolicyVersion, Publication
 from rollout.prompts import PromptConfig
@@ -140,7 +140,7 @@ def test_commands_queued_when_the_engine_dies_are_answered_with_its_error(dying)
 
 def test_those_who_wait_their_turn_get_the_error_too():
     async def drive():
-        gate = FairGate(2)
+        gate = FairQueue(2)
 
         async def ask(run):
             async with gate.turn(run, 2):

@@ -10,7 +10,7 @@ import pytest
 from rollout.backends import EngineSpec, engine_args
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
 from rollout.engine import Engine, GroupRequest, PolicyMismatch, PolicyMissing
-from rollout.policy import Canary, PolicyVersion, Publication, average_of
+from rollout.policy import Canary, PolicyVersion, Publication, ema_run
 
 PROMPT = np.arange(40, 70, dtype=np.int32)
 ANSWER = np.arange(100, 130, dtype=np.int32)
@@ -181,7 +181,7 @@ def test_ranks_that_vllm_refuses_are_refused_at_once():
     ("changes", "mend"),
     [
         ({"group_size": 1}, "use 2 or more"),
-        ({"group_size": 4, "averaged_samples": 4}, "use 3 or less"),
+        ({"group_size": 4, "ema_samples": 4}, "use 3 or less"),
         ({"sampling": {"top_p": 0.9}}, "must be 1"),
         ({"sampling": {"temperature": 0}}, "1.0"),
     ],
@@ -192,8 +192,8 @@ def test_rollout_settings_that_cannot_train_are_refused(changes, mend):
 
 
 def test_the_last_samples_of_a_group_are_the_averages(engine, loop, adapter, logprobs_of):
-    own, average = version(adapter, "ema", 3, 0.5), version(adapter, average_of("ema"), 3)
-    stale, files = version(adapter, average_of("ema"), 3, 0.8), set(engine._folder.iterdir())
+    own, average = version(adapter, "ema", 3, 0.5), version(adapter, ema_run("ema"), 3)
+    stale, files = version(adapter, ema_run("ema"), 3, 0.8), set(engine._folder.iterdir())
     canary = Canary(PROMPT, ANSWER, logprobs_of(PROMPT, ANSWER))
     with pytest.raises(PolicyMismatch, match="ema-average"):  # it is proven like any policy
         loop.run_until_complete(engine.load(Publication(own, None, Publication(stale, canary))))
@@ -206,7 +206,7 @@ def test_the_last_samples_of_a_group_are_the_averages(engine, loop, adapter, log
     gaps = [np.abs(s.logprobs - logprobs_of(s.prompt_ids, s.completion_ids)).max() for s in samples]
     assert gaps[3] < 1e-4 and min(gaps[:3]) > 1e-3
     loop.run_until_complete(engine.forget("ema"))
-    assert not engine.holds(average_of("ema"), 0) and set(engine._folder.iterdir()) == files
+    assert not engine.holds(ema_run("ema"), 0) and set(engine._folder.iterdir()) == files
 
 
 def test_the_asynchronous_engine_keeps_the_same_promises(random_model, adapter, logprobs_of):

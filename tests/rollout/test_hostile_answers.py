@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import message
 
-from rollout.answers import AnswerCache, TeacherRequest, TeacherStopped, answers_folder
-from rollout.purse import Usage, append_rows
-from rollout.teacher import LEDGER_FILE, open_teacher
-from rollout.teacher_config import TeacherConfig
+from rollout.teacher.client import LEDGER_FILE, open_teacher
+from rollout.teacher.config import TeacherConfig
+from rollout.teacher.cost_ledger import Usage, append_rows
+from rollout.teacher.request_cache import AnswerCache, TeacherRequest, TeacherStopped, answers_folder
 
 # --- money
 

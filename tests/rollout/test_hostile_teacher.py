@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from rich.console import Console
 from servers import error_body
 
+from pipelines.artifacts.run_folder import RunFolder
 from pipelines.display import LiveDisplay
-from pipelines.run_folder import RunFolder
-from rollout.answers import RequestRefused, TeacherRequest, TeacherStopped
-from rollout.purse import most
-from rollout.teacher import find_key, open_teacher
-from rollout.teacher_config import Price, TeacherConfig
-from rollout.teacher_keys import NO_KEY
+from rollout.teacher.client import find_key, open_teacher
+from rollout.teacher.config import Price, TeacherConfig
+from rollout.teacher.cost_ledger import most
+from rollout.teacher.keys import NO_KEY
+from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
 # --- keys
 

@@ -9,10 +9,10 @@ import pytest
 from servers import SECRET, Front, busy, cut, error_body, message
 from shared_folder import cases
 
-from rollout.answers import RequestRefused, TeacherRequest, TeacherStopped
-from rollout.purse import BudgetSpent, Purse, Usage, most
-from rollout.teacher import LEDGER_FILE, answer_all, find_key, open_teacher
-from rollout.teacher_config import Price, TeacherConfig
+from rollout.teacher.client import LEDGER_FILE, answer_all, find_key, open_teacher
+from rollout.teacher.config import Price, TeacherConfig
+from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, Usage, most
+from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
 PRICE = Price(input=1000, output=5000)
 
@@ -276,7 +276,7 @@ def test_an_answer_is_asked_again_wherever_it_breaks_off(events, promised, make)
     account = teacher.account()
     assert account.requests == 1 and account.open_dollars == pytest.approx(0)
     assert (account.dollars > answered.reply.dollars) == (events > 0), "what came of the first is paid for too"
-    again = Purse(teacher.purse.path).account()
+    again = CostLedger(teacher.purse.path).account()
     assert (again.requests, again.dollars) == (1, pytest.approx(account.dollars))
 
 
@@ -434,7 +434,7 @@ def test_prices_are_found_by_the_longest_beginning():
 
 def test_what_was_in_flight_when_a_run_was_killed_counts_at_its_dearest(tmp_path):
     async def killed():
-        purse = Purse(tmp_path / LEDGER_FILE, budget=1.0)
+        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
         await purse.reserve("a", 0.4)
         await purse.reserve("b", 0.4)
         await purse.settle("a", Usage(1, 2), 0.1)
@@ -444,7 +444,7 @@ def test_what_was_in_flight_when_a_run_was_killed_counts_at_its_dearest(tmp_path
         file.write('{"event": "paid", "ke')  # torn by the kill
 
     async def resumed():
-        purse = Purse(tmp_path / LEDGER_FILE, budget=1.0)
+        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
         assert (purse.account().dollars, purse.account().open_dollars) == (0.1, 0.4)
         with pytest.raises(BudgetSpent, match=r"budget of \$1\.0000"):
             await purse.reserve("c", 0.6)
@@ -453,7 +453,7 @@ def test_what_was_in_flight_when_a_run_was_killed_counts_at_its_dearest(tmp_path
         return purse
 
     run(resumed())
-    account = Purse(tmp_path / LEDGER_FILE).account()
+    account = CostLedger(tmp_path / LEDGER_FILE).account()
     assert (account.requests, account.dollars, account.open_dollars) == (2, pytest.approx(0.6), 0.4)
 
 
@@ -471,7 +471,7 @@ def test_an_answer_stored_but_not_booked_is_booked_on_resume(make):
 
 def test_a_request_waits_for_room_that_others_may_leave(tmp_path):
     async def both():
-        purse = Purse(tmp_path / LEDGER_FILE, budget=1.0)
+        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
         await purse.reserve("a", 0.9)
         waiting = asyncio.ensure_future(purse.reserve("b", 0.9))
         await asyncio.sleep(0.05)
@@ -550,7 +550,7 @@ def test_the_teacher_as_a_stage_of_ray_data(ray_local, make, tmp_path):
     import ray.data
 
     from rollout.stream import configure_data, pack, unpack
-    from rollout.teacher import teacher_stream
+    from rollout.teacher.client import teacher_stream
 
     configure_data()
     with Front(reply=echo) as front:
@@ -562,7 +562,7 @@ def test_the_teacher_as_a_stage_of_ray_data(ray_local, make, tmp_path):
         for batch in stream.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
             found |= {number: answered for number, _, answered in unpack(batch)}
     assert {number: a.reply.text for number, a in found.items()} == {n: f"seen: {n}" for n in range(12)}
-    assert Purse(tmp_path / "run" / LEDGER_FILE).account().requests == 12
+    assert CostLedger(tmp_path / "run" / LEDGER_FILE).account().requests == 12
     assert asdict(found[0].reply)["model"] == "tiny"
 
 

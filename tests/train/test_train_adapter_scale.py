@@ -11,7 +11,7 @@ from shared_folder import cases
 from train_helpers import tiny_model
 
 from pipelines.config import ConfigError
-from pipelines.evaluate import read_adapter
+from pipelines.jobs.evaluate import read_adapter
 from rollout.adapter_config import (
     ACCEPTED,
     HONOURED,

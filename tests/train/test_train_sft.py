@@ -173,8 +173,8 @@ def test_no_question_is_on_both_sides():
 
 
 def test_the_adapter_is_written_as_grpo_and_vllm_read_it(learn, tmp_path):
-    from pipelines.evaluate import read_adapter
-    from pipelines.run_folder import write_adapter
+    from pipelines.artifacts.run_folder import write_adapter
+    from pipelines.jobs.evaluate import read_adapter
 
     result, _ = learn()
     write_adapter(tmp_path / "run", result.policy)

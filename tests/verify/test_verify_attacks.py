@@ -14,7 +14,7 @@ from verify.attacks.folder import BadFolder, coin_change_problem, load
 from verify.attacks.run import trials
 from verify.cli import RayTarget, main
 from verify.config import VerifyConfig
-from verify.pool import Judge, Whereabouts
+from verify.pool import Judge, ProcessInfo
 
 QUICK = VerifyConfig(cpu_seconds=0.5, idle_seconds=0.4, cache=False)
 PATIENT = VerifyConfig(cpu_seconds=4.0, cache=False)
@@ -83,8 +83,8 @@ class Gullible:
         right = all(a == t.expected for a, t in zip(answers, problem.hidden_tests))
         return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
-    def whereabouts(self) -> Whereabouts:
-        return Whereabouts(set(), os.getuid(), False, self.starts, self.taken)
+    def whereabouts(self) -> ProcessInfo:
+        return ProcessInfo(set(), os.getuid(), False, self.starts, self.taken)
 
 
 def test_the_runner_sees_every_trace(tmp_path):

@@ -8,7 +8,7 @@ from conftest import HONEST, coin_problem, fenced, function_problem, problem
 from problems.problem import Problem, Status, Test
 from verify.config import VerifyConfig
 from verify.pool import Judge
-from verify.sandbox import jobs
+from verify.sandbox import protocol
 
 
 def test_ten_megabytes_of_code(judge):
@@ -87,22 +87,22 @@ def test_arguments_that_cannot_be_sent(argument, judge):
     verdict = judge.judge(asked, fenced("def f(x): return 1"))
     assert verdict.status is Status.INFRASTRUCTURE
     assert "problem p" in verdict.detail and "test 2" in verdict.detail
-    with pytest.raises(jobs.Unencodable):
-        jobs.request((argument,))
+    with pytest.raises(protocol.Unencodable):
+        protocol.request((argument,))
 
 
 def test_numpy_arguments_are_not_taken_for_bytes():
     numpy = pytest.importorskip("numpy")
-    with pytest.raises(jobs.Unencodable):
-        jobs.request((numpy.int64(3),))
+    with pytest.raises(protocol.Unencodable):
+        protocol.request((numpy.int64(3),))
 
 
 def test_deep_arguments():
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(jobs.Unencodable):
-        jobs.request((deep,))
+    with pytest.raises(protocol.Unencodable):
+        protocol.request((deep,))
 
 
 def test_not_a_number_is_expected(judge):

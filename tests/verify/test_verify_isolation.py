@@ -11,8 +11,8 @@ from problems.problem import Status
 from verify.config import VerifyConfig
 from verify.pool import Judge
 from verify.sandbox import worker
+from verify.sandbox.executor import Sandbox
 from verify.sandbox.probe import DENIALS, IsolationTooLow, probe
-from verify.sandbox.runner import Sandbox
 from verify.sandbox.worker import Plan, ZygoteDied
 
 NOTHING_SPECIAL = Plan(namespaces=False, own_uid=False)

@@ -10,7 +10,7 @@ import psutil
 
 from verify.config import VerifyConfig
 from verify.keys import drop_keys
-from verify.sandbox.runner import Sandbox
+from verify.sandbox.executor import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [
@@ -49,7 +49,7 @@ def test_no_process_of_the_sandbox_has_a_key(monkeypatch):
 
 JUDGES = """
 import os
-from pipelines.distil import JudgeTraces
+from pipelines.jobs.distil import JudgeTraces
 from pipelines.stream import JudgeStage
 from verify.config import VerifyConfig
 from verify.pool import JudgeRows, VerifyActor

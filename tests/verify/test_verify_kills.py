@@ -11,9 +11,9 @@ from pathlib import Path
 from conftest import HONEST, coin_problem
 
 from problems.problem import Status
+from verify.chaos import Storm, descendants, wait_until_gone
 from verify.config import VerifyConfig
 from verify.pool import Judge
-from verify.storm import Storm, descendants, wait_until_gone
 
 WRONG = "def coin_change(c, a): return -1"
 

@@ -16,9 +16,9 @@ from verify.config import VerifyConfig
 from verify.kinds import common
 from verify.pool import Judge, JudgeRows
 from verify.prepare import prepare
-from verify.sandbox import running
-from verify.sandbox.jobs import FUNCTION, STREAM, Job, Stop, request
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import child_process
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import FUNCTION, STREAM, Job, Stop, request
 
 NAN = float("nan")
 HOSTILE = [
@@ -275,7 +275,7 @@ def test_what_nobody_reads_is_not_kept():
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.shutdown(socket.SHUT_RD)
-    run = running.Run(1, call("", STREAM), None, ours)
+    run = child_process.ChildProcess(1, call("", STREAM), None, ours)
     run.send(b"x" * 10)
     assert not run.pending
     theirs.close()

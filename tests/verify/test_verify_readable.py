@@ -13,8 +13,8 @@ from verify.attacks.folder import load
 from verify.attacks.run import trials
 from verify.config import VerifyConfig
 from verify.pool import Judge
-from verify.sandbox.jobs import FUNCTION, Job, Stop, request
-from verify.sandbox.runner import Sandbox
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import FUNCTION, Job, Stop, request
 from verify.sandbox.worker import Plan
 
 SANDBOX = Path(__file__).resolve().parents[2] / "verify" / "sandbox"

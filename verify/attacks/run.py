@@ -14,7 +14,7 @@ from typing import Protocol
 from problems.problem import Problem, Status, Verdict
 from verify.attacks.arena import Arena, Processes
 from verify.attacks.folder import HONEST, Program, coin_change_problem
-from verify.pool import Whereabouts
+from verify.pool import ProcessInfo
 
 HANG_SECONDS = 10.0
 FLOOD_BYTES = 150_000_000
@@ -53,7 +53,7 @@ class Target(Protocol):
     def judge_code(self, problem: Problem, code: str) -> Verdict:
         """Judges a bare program."""
 
-    def whereabouts(self) -> Whereabouts:
+    def whereabouts(self) -> ProcessInfo:
         """Where it runs, now."""
 
 

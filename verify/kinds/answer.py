@@ -7,9 +7,9 @@ from verify.checkers import answers, maths
 from verify.checkers.maths.numbers import close, number, tidy
 from verify.kinds.common import STATUS_OF_STOP, how_it_ended, run_retrying, unjudged, verdict_of
 from verify.prepare import Prepared
-from verify.sandbox import jobs
-from verify.sandbox.jobs import Job, Outcome, Stop
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import protocol
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import Job, Outcome, Stop
 
 _LONGEST = 4000
 """Characters of a formula that are compared."""
@@ -37,9 +37,9 @@ def _judge_formula(prepared: Prepared, completion: str, sandbox: Sandbox) -> Ver
     if (same := _same_number(gold, found)) is not None:
         status, count = (Status.PASSED, total) if same else (Status.WRONG_ANSWER, 0)
         return Verdict(status, count, total, total, detail="" if same else "wrong answer")
-    call = jobs.request((gold, found))
+    call = protocol.request((gold, found))
     wall = _CPU_SECONDS * sandbox.config.wall_factor
-    job = Job(jobs.FUNCTION, maths.program(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
+    job = Job(protocol.FUNCTION, maths.program(), "equal", (call,), _CPU_SECONDS, wall, 1 << 16, library="math_verify")
     return _formula_verdict(prepared, run_retrying([job], sandbox)[0], sandbox.level)
 
 
@@ -55,9 +55,9 @@ def _formula_verdict(prepared: Prepared, outcome: Outcome, level: int) -> Verdic
         status = STATUS_OF_STOP[outcome.stop]
         return verdict_of(prepared, outcome, level, status, detail=f"comparing the answer: {outcome.detail}")
     if (failure := outcome.load_failure) is not None:
-        return unjudged(prepared, outcome, level, f"math-verify cannot be run: {jobs.text(failure)}")
+        return unjudged(prepared, outcome, level, f"math-verify cannot be run: {protocol.text(failure)}")
     said = outcome.answers[0] if outcome.answers else b""
-    if said == jobs.VALUE + b"true":
+    if said == protocol.VALUE + b"true":
         return verdict_of(prepared, outcome, level, Status.PASSED, total, total)
-    why = "wrong answer" if jobs.kind(said) == jobs.VALUE else jobs.text(said) or how_it_ended(outcome)
+    why = "wrong answer" if protocol.kind(said) == protocol.VALUE else protocol.text(said) or how_it_ended(outcome)
     return verdict_of(prepared, outcome, level, Status.WRONG_ANSWER, 0, total, why)

@@ -18,9 +18,9 @@ from verify.kinds.common import (
     unjudged,
 )
 from verify.prepare import Prepared
-from verify.sandbox import jobs
-from verify.sandbox.jobs import Job, Outcome, Stop
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import protocol
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import Job, Outcome, Stop
 
 _CALLS = 1_000_000
 """Calls that test code may make; CPU time is the limit in practice."""
@@ -54,10 +54,10 @@ def _jobs(prepared: Prepared, tests: str, code: str, limits: Mapping[str, float]
     library = library_of(tests + preamble)
     shared = {"requests": (), "preamble": preamble, "arrays": bool(library), **limits}
     referee = Job(
-        jobs.REFEREE, tests, prepared.problem.entry_point, output_bytes=_TESTS_OUTPUT, library=library, **shared
+        protocol.REFEREE, tests, prepared.problem.entry_point, output_bytes=_TESTS_OUTPUT, library=library, **shared
     )
     candidate = Job(
-        jobs.SERVE,
+        protocol.SERVE,
         code,
         "",
         output_bytes=prepared.output_bytes,
@@ -74,12 +74,12 @@ def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status
     Test code that fails before the candidate has answered anything fails whatever is answered: the problem's own
     fault. Once the candidate has answered, it is the answer that makes the test run out of time or memory.
     """
-    used = any(jobs.kind(answer) != jobs.UNLOADED for answer in answered.answers)
+    used = any(protocol.kind(answer) != protocol.UNLOADED for answer in answered.answers)
     final = judged.answers[-1] if judged.answers else b""
-    idle = not used and jobs.kind(final) != jobs.CALL
-    if answered.stop is Stop.MACHINERY and judged.stop is Stop.NONE and jobs.kind(final) == jobs.UNLOADED:
+    idle = not used and protocol.kind(final) != protocol.CALL
+    if answered.stop is Stop.MACHINERY and judged.stop is Stop.NONE and protocol.kind(final) == protocol.UNLOADED:
         # The tests were over before the candidate was up, which was then ended.
-        return Status.INFRASTRUCTURE, jobs.text(final)
+        return Status.INFRASTRUCTURE, protocol.text(final)
     if Stop.MACHINERY in (judged.stop, answered.stop):
         if used and judged.stop is Stop.MACHINERY and judged.memory_mib > memory_mib / 2:
             return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
@@ -89,7 +89,7 @@ def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status
     if answered.stop is not Stop.NONE:
         return STATUS_OF_STOP[answered.stop], answered.detail
     if (failure := answered.load_failure) is not None:
-        return status_of(failure), jobs.text(failure)
+        return status_of(failure), protocol.text(failure)
     if judged.stop is not Stop.NONE:
         return STATUS_OF_STOP[judged.stop], f"the tests, with what it answered: {judged.detail}"
     return _finding(final, answered, used)
@@ -97,25 +97,25 @@ def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status
 
 def _finding(final: bytes, answered: Outcome, used: bool) -> tuple[Status, str]:
     """What the last line of test code that ended by itself says of the candidate."""
-    match jobs.kind(final):
-        case jobs.DONE:
+    match protocol.kind(final):
+        case protocol.DONE:
             return Status.PASSED, ""
-        case jobs.FORGERY:
+        case protocol.FORGERY:
             return Status.FORBIDDEN, "it wrote on the result channel"
-        case jobs.UNLOADED if used:
-            return Status.WRONG_ANSWER, jobs.text(final)
-        case jobs.UNLOADED:
-            return Status.INFRASTRUCTURE, jobs.text(final)
-        case jobs.NOT_PLAIN if used:
-            return Status.WRONG_ANSWER, jobs.text(final)
-        case jobs.NOT_PLAIN:
-            return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
-        case jobs.MEMORY if used:
+        case protocol.UNLOADED if used:
+            return Status.WRONG_ANSWER, protocol.text(final)
+        case protocol.UNLOADED:
+            return Status.INFRASTRUCTURE, protocol.text(final)
+        case protocol.NOT_PLAIN if used:
+            return Status.WRONG_ANSWER, protocol.text(final)
+        case protocol.NOT_PLAIN:
+            return Status.INFRASTRUCTURE, f"the test code itself: {protocol.text(final)}"
+        case protocol.MEMORY if used:
             return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
-        case jobs.RAISED if used:
-            raised = [a for a in answered.answers if jobs.kind(a) in (jobs.RAISED, jobs.MEMORY)]
+        case protocol.RAISED if used:
+            raised = [a for a in answered.answers if protocol.kind(a) in (protocol.RAISED, protocol.MEMORY)]
             blamed = raised[-1] if raised else final
-            return status_of(blamed), jobs.text(blamed).partition("\t")[0]
-        case jobs.RAISED | jobs.MEMORY:
-            return Status.INFRASTRUCTURE, f"the test code itself: {jobs.text(final)}"
+            return status_of(blamed), protocol.text(blamed).partition("\t")[0]
+        case protocol.RAISED | protocol.MEMORY:
+            return Status.INFRASTRUCTURE, f"the test code itself: {protocol.text(final)}"
     return Status.EXCEPTION, f"it ended before it answered ({how_it_ended(answered)})"

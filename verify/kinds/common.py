@@ -13,9 +13,9 @@ from problems.plain_text import one_line
 from problems.problem import Problem, Status, Verdict
 from verify.config import VerifyConfig
 from verify.prepare import Prepared
-from verify.sandbox import jobs
-from verify.sandbox.jobs import Job, Outcome, Stop
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import protocol
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import Job, Outcome, Stop
 
 log = logging.getLogger(__name__)
 
@@ -75,29 +75,29 @@ def run_retrying(work: Sequence[Job], sandbox: Sandbox) -> list[Outcome]:
 
 def status_of(answer: bytes) -> Status:
     """What a line of the child amounts to where it is not a right answer."""
-    match jobs.kind(answer):
-        case jobs.MEMORY:
+    match protocol.kind(answer):
+        case protocol.MEMORY:
             return Status.OUT_OF_MEMORY
-        case jobs.FLOOD:
+        case protocol.FLOOD:
             return Status.OUTPUT_FLOOD
-        case jobs.RAISED | jobs.UNLOADED:
-            return Status.FORBIDDEN if jobs.text(answer).startswith(_REFUSED) else Status.EXCEPTION
-        case jobs.VALUE | jobs.NOT_PLAIN:
+        case protocol.RAISED | protocol.UNLOADED:
+            return Status.FORBIDDEN if protocol.text(answer).startswith(_REFUSED) else Status.EXCEPTION
+        case protocol.VALUE | protocol.NOT_PLAIN:
             return Status.WRONG_ANSWER
     return Status.FORBIDDEN
 
 
 def describe(answer: bytes) -> str:
     """The same, for people."""
-    said = jobs.text(answer)
-    match jobs.kind(answer):
-        case jobs.VALUE:
+    said = protocol.text(answer)
+    match protocol.kind(answer):
+        case protocol.VALUE:
             return f"answered {said[:_SHOWN]}"
-        case jobs.NOT_PLAIN:
+        case protocol.NOT_PLAIN:
             return f"answered with a {said}, which is not plain data"
-        case jobs.FLOOD:
+        case protocol.FLOOD:
             return f"an answer of {said} bytes"
-        case jobs.RAISED | jobs.UNLOADED | jobs.MEMORY:
+        case protocol.RAISED | protocol.UNLOADED | protocol.MEMORY:
             return said
     return "it wrote on the result channel"
 

@@ -20,9 +20,9 @@ from verify.kinds.common import (
     verdict_of,
 )
 from verify.prepare import Prepared
-from verify.sandbox import jobs
-from verify.sandbox.jobs import Job, Outcome, Stop
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import protocol
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import Job, Outcome, Stop
 
 
 def judge_all(work: Sequence[tuple[Prepared, str]], sandbox: Sandbox) -> list[Verdict]:
@@ -38,7 +38,7 @@ def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
     """What the sandbox is asked for one program."""
     cpu_seconds = config.total_cpu_seconds(prepared.total)
     return Job(
-        mode=jobs.STREAM if config.feed == "streamed" else jobs.FUNCTION,
+        mode=protocol.STREAM if config.feed == "streamed" else protocol.FUNCTION,
         code=code,
         entry=prepared.problem.entry_point,
         requests=prepared.requests,
@@ -60,7 +60,7 @@ def judge_outcome(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:
     if outcome.stop is Stop.NONE and outcome.answers == prepared.right:
         return verdict_of(prepared, outcome, level, Status.PASSED, total, total)
     if outcome.stop is Stop.NONE and (failure := outcome.load_failure) is not None:
-        return verdict_of(prepared, outcome, level, status_of(failure), detail=jobs.text(failure))
+        return verdict_of(prepared, outcome, level, status_of(failure), detail=protocol.text(failure))
     passed, first, why = _compare(prepared, outcome.answers)
     if outcome.stop is not Stop.NONE:
         first, why = STATUS_OF_STOP[outcome.stop], outcome.detail
@@ -74,9 +74,9 @@ def _compare(prepared: Prepared, answers: list[bytes]) -> tuple[int, Status | No
     passed, first, why = 0, None, ""
     for number, answer in enumerate(answers[: prepared.total]):
         right = answer == prepared.right[number]
-        if not right and jobs.kind(answer) == jobs.VALUE:
+        if not right and protocol.kind(answer) == protocol.VALUE:
             test, expected = prepared.problem.hidden_tests[number], prepared.expected[number]
-            right = prepared.checker.compare(test, expected, jobs.text(answer))
+            right = prepared.checker.compare(test, expected, protocol.text(answer))
         passed += right
         if not right and first is None:
             first, why = status_of(answer), f"test {number + 1}: {describe(answer)}"

@@ -14,9 +14,9 @@ from verify.kinds.common import (
     unjudged,
 )
 from verify.prepare import Prepared
-from verify.sandbox import jobs
-from verify.sandbox.jobs import Job, Outcome, Stop
-from verify.sandbox.runner import Sandbox
+from verify.sandbox import protocol
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import Job, Outcome, Stop
 
 
 def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
@@ -24,7 +24,7 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     tally = Tally(prepared, sandbox.config)
     for test, expected in zip(prepared.problem.hidden_tests, prepared.expected):
         job = Job(
-            mode=jobs.SCRIPT,
+            mode=protocol.SCRIPT,
             code=code,
             entry="",
             requests=(),
@@ -46,8 +46,8 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
 def _result(prepared: Prepared, test: Test, expected: str, outcome: Outcome) -> tuple[Status, str]:
     if outcome.stop is not Stop.NONE:
         return STATUS_OF_STOP[outcome.stop], outcome.detail
-    report = outcome.answers[0] if outcome.answers else jobs.DONE
-    if report != jobs.DONE:
+    report = outcome.answers[0] if outcome.answers else protocol.DONE
+    if report != protocol.DONE:
         return status_of(report), describe(report)
     if outcome.ended.status != 0:
         return Status.EXCEPTION, f"it ended with {how_it_ended(outcome)}"

@@ -231,9 +231,9 @@ class _DeviceOpener:
 def _referee(code: str, candidate: str, preamble: str, arrays: bool) -> None:
     """Runs trusted test code; what it does to the candidate is asked of the other child by way of the trusted
     side."""
-    import referee
+    import test_driver
 
-    how, why = referee.run(code, candidate, preamble, arrays, _exchange)
+    how, why = test_driver.run(code, candidate, preamble, arrays, _exchange)
     send(how, why.replace("\n", " ").encode("utf-8", "replace"))
 
 

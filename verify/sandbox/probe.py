@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from verify.sandbox.jobs import FUNCTION, VALUE, Job, Stop, kind, request, text
-from verify.sandbox.runner import Sandbox
+from verify.sandbox.executor import Sandbox
+from verify.sandbox.protocol import FUNCTION, VALUE, Job, Stop, kind, request, text
 from verify.sandbox.worker import ZygoteDied
 
 DENIALS = {

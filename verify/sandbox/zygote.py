@@ -54,20 +54,20 @@ def main() -> None:
     # Imported while files can still be opened, and after the namespaces' fork, which they would weigh down.
     import discovery  # noqa: F401
     import harness
+    import prewarm
     import pytest_like  # noqa: F401
-    import referee  # noqa: F401
     import served  # noqa: F401
-    import warm
+    import test_driver  # noqa: F401
 
     exec(plan["warm_up"], {})
     _forget_folders(plan)
-    warm.rehearse(harness)
+    prewarm.rehearse(harness)
     lock = _lock_down(lockdown, filters, plan, files, report)
     report["uid"] = os.getuid()
     os.dup2(1, 2)
     control.send(json.dumps(report).encode())
     del plan, report, files
-    warm.settle()
+    prewarm.settle()
     _serve(control, harness.run, lock)
     os._exit(0)
 

@@ -1,0 +1,387 @@
+"""The layout of `runs/<name>/`, known here and nowhere else.
+
+    config.yaml           the resolved configuration
+    metrics.jsonl         one row a step, and one an evaluation
+    samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
+    checkpoints/<step>/   complete as soon as they are there
+    ledger.json           which problems were consumed
+    evaluation.json       all figures of `crucible evaluate`
+    report.html, log.txt
+    what a job writes besides is described where the job is (pipelines.jobs)
+
+Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
+one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
+
+A run folder may lie on an object store (`s3://bucket/runs/<name>`): it is worked on in a folder of this machine, which
+is mirrored as it changes and removed at the end. Checkpoints are copied by whoever writes them, from its own node.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import json
+import math
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import BaseModel
+
+from cluster.storage import CheckpointStore
+from pipelines.artifacts.location import RunFolderError, RunLocation
+from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
+from pipelines.artifacts.samples import SAMPLE_SCHEMA
+from problems.arrow_files import ArrowFileError, read_table
+from problems.plain_text import one_line
+from rollout.policy import PolicyVersion
+from train.checkpoint import HEAD
+
+RUN_FOLDER_LINE = "run folder: "
+"""Begins the line by which a job says where its run folder lies; `crucible jobs fetch` reads it."""
+LARGEST_STEP = 1 << 53
+"""Of a training step: larger ones no file of JSON carries whole."""
+_STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
+_INTERRUPTED = ".partial"
+"""Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
+removed."""
+
+
+class RunFolder:
+    """One run's folder. `create` and `resume` hold it against other processes until `close`; `open` only
+    reads."""
+
+    def __init__(self, place: RunLocation, config: Mapping[str, Any]) -> None:
+        self.path = place.path
+        """On this machine; of a run on an object store the folder that it is worked on in."""
+        self.config = dict(config)
+        self._place = place
+
+    @classmethod
+    def create(cls, path: Path | str, config: BaseModel | Mapping[str, Any]) -> RunFolder:
+        """A folder for a new run. Raises RunFolderError where `path` holds anything that would be lost.
+
+        A folder with this very configuration and nothing done in it yet is taken over: the run failed on its
+        way up.
+        """
+        wanted = plain_config(config)
+        with RunLocation.find(path) as place:
+            if (place.path / "config.yaml").is_file():
+                refuse_links(place.path)
+                _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
+                if _has_progress(place.path):
+                    mend = "go on with it by --resume, or choose another name"
+                    raise RunFolderError(f"{place} already holds this run; {mend}")
+            elif not _is_empty(place.path):
+                raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
+            return cls._begin(place, wanted)
+
+    @classmethod
+    def resume(
+        cls, path: Path | str, config: BaseModel | Mapping[str, Any], may_change: Collection[str] = ()
+    ) -> RunFolder:
+        """The folder of an interrupted run, cleared of whatever was half written when it ended.
+
+        `may_change` names the dotted keys that may differ from the recorded configuration (the new value is
+        recorded). Raises RunFolderError where there is no such run, or it has another configuration.
+        """
+        wanted = plain_config(config)
+        with RunLocation.find(path) as place:
+            if not (place.path / "config.yaml").is_file():
+                raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
+            refuse_links(place.path)
+            _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
+            run = cls._begin(place, wanted)
+        for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for leftover in run.checkpoints.glob(".*"):
+            shutil.rmtree(leftover)
+        run._rewrite_metrics(run.metrics())
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """A run folder to read. Raises RunFolderError where `path` is none."""
+        with RunLocation.find(path, alone=False) as place:
+            config = place.path / "config.yaml"
+            if not config.is_file():
+                raise RunFolderError(f"{place} is not a run folder: it has no config.yaml")
+            refuse_links(place.path)
+            return cls(place, _recorded(config))
+
+    @classmethod
+    def _begin(cls, place: RunLocation, config: Mapping[str, Any]) -> RunFolder:
+        for folder in (place.path, place.path / "samples", place.path / "checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+        place.hold()
+        run = cls(place, config)
+        run._write_config()
+        return run
+
+    def changed(self) -> None:
+        """Has files that a job wrote by itself uploaded soon, where the run lies on an object store."""
+        self._place.changed()
+
+    def close(self) -> None:
+        """Lets go of the folder; reading and writing still work, but of a run on an object store, whose last changes
+        go up now. Raises RunFolderError where the store does not take them."""
+        self._place.leave()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        """What to call it: its URL, or its path as it was given."""
+        return str(self._place)
+
+    @property
+    def location(self) -> str:
+        """Its URL, or its whole path."""
+        return self._place.url or str(self.path.resolve())
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    # --- metrics
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Appends one row to `metrics.jsonl` and syncs it to disk. A value that is not finite is written as
+        null."""
+        line = json.dumps({key: _plain(value) for key, value in row.items()}, allow_nan=False) + "\n"
+        with open(self._metrics_path, "ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._place.changed()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows in order, without a torn last line. Raises RunFolderError, with the line's number, for a
+        bad one."""
+        if not self._metrics_path.exists():
+            return []
+        rows = []
+        for number, row in json_lines(self._metrics_path):
+            step = row.get("step")
+            if step is not None and (type(step) is not int or abs(step) > LARGEST_STEP):
+                raise Unreadable(f"{self._metrics_path}, line {number} has a step that is none; repair or remove it")
+            rows.append(row)
+        return rows
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The rows of training steps alone."""
+        return [row for row in self.metrics() if row.get("kind", "step") == "step" and row.get("step") is not None]
+
+    def roll_back(self, step: int) -> None:
+        """Forgets every step after `step`: metrics and samples of a future that is about to be redone."""
+        self._rewrite_metrics([row for row in self.metrics() if row.get("step") is None or row["step"] <= step])
+        for file in (self.path / "samples").iterdir():
+            named = _STEP_FILE.fullmatch(file.name)
+            if named is not None and int(named[1]) > step:
+                file.unlink()
+
+    # --- samples
+
+    def write_samples(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Writes `samples/<name>.parquet`; rows as `samples.sample_rows` makes them. Steps are named by
+        `step_name`."""
+        path = self.path / "samples" / f"{name}.parquet"
+        columns = {field.name: [row.get(field.name) for row in rows] for field in SAMPLE_SCHEMA}
+        table = pa.table(columns, schema=SAMPLE_SCHEMA)
+        aside = path.with_name(path.name + _INTERRUPTED)
+        pq.write_table(table, aside, compression="zstd")
+        os.replace(aside, path)
+        return path
+
+    def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
+        """The samples of all files whose name matches, in the order of the names; `columns` None for all.
+
+        Raises RunFolderError for a file that is damaged, lacks a column, or is of other types.
+        """
+        folder, pattern = self.path / "samples", f"{name}.parquet"  # of names alone: `name` may be of a row of others
+        files = sorted(f for f in folder.iterdir() if fnmatch.fnmatchcase(f.name, pattern)) if folder.is_dir() else []
+        wanted = SAMPLE_SCHEMA.empty_table().select(list(columns) if columns is not None else SAMPLE_SCHEMA.names)
+        try:
+            tables = [read_table(file, wanted.schema) for file in files]
+        except ArrowFileError as error:
+            raise RunFolderError(one_line(error)) from None
+        for file, table in zip(files, tables, strict=True):
+            if missing := [column for column in wanted.column_names if column not in table.column_names]:
+                raise RunFolderError(f"{file}: it has no column {', '.join(missing[:3])}; no job writes such samples")
+        return pa.concat_tables(tables) if tables else wanted
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `train.checkpoint`: a numbered folder in it is a whole checkpoint."""
+        return self.path / "checkpoints"
+
+    @property
+    def checkpoint_store(self) -> CheckpointStore | None:
+        """Where a learner, on whatever node, puts checkpoints and takes them from; None: in `checkpoints` alone."""
+        return CheckpointStore(f"{self._place.url}/checkpoints", HEAD) if self._place.url else None
+
+    def pull_checkpoints(self) -> None:
+        """Brings the newest checkpoint to this machine, where the learner may have been on another one."""
+        if self.checkpoint_store is not None:
+            self.checkpoint_store.pull(self.checkpoints)
+
+    @property
+    def ray_storage(self) -> str:
+        """Ray Train's `storage_path`, reached from every node."""
+        return f"{self.location}/ray"
+
+    # --- the rest
+
+    def write_ledger(self, ledger: Mapping[str, Any]) -> None:
+        """Replaces the ledger of consumed problems."""
+        replace_file(self.path / "ledger.json", json.dumps(_plain(ledger), indent=1))
+
+    def read_ledger(self) -> dict[str, Any]:
+        """The ledger, {} where none was written yet."""
+        path = self.path / "ledger.json"
+        return read_object(path) if path.exists() else {}
+
+    def write_evaluation(self, figures: Mapping[str, Any]) -> Path:
+        """Replaces the figures of an evaluation. A value that is not finite is written as null."""
+        return replace_file(self.path / "evaluation.json", json.dumps(_plain(figures), indent=1, allow_nan=False))
+
+    def write_report(self, html: str) -> Path:
+        """Replaces the report."""
+        written = replace_file(self.report_path, html)
+        self._place.changed()
+        return written
+
+    def log(self, line: str) -> None:
+        """Appends one line to `log.txt`, with the time before it."""
+        with open(self.log_path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {one_line(line)}\n")
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def _write_config(self) -> None:
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        replace_file(self.path / "config.yaml", text)
+        self._place.push()
+
+    def _rewrite_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        replace_file(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._place.changed()
+
+
+def step_name(step: int) -> str:
+    """Name of the sample file of a training step; names sort as their steps do."""
+    return f"step-{step:06d}"
+
+
+def replace_file(path: Path, content: str | bytes) -> Path:
+    """Writes a whole file aside, syncs it and renames it over `path`."""
+    aside = path.with_name(path.name + _INTERRUPTED)
+    aside.unlink(missing_ok=True)
+    with open(aside, "xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    _sync(path.parent)
+    return path
+
+
+def write_adapter(folder: Path, policy: PolicyVersion) -> Path:
+    """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, in place of one that is there."""
+    aside, target = folder / f".adapter-{uuid.uuid4().hex[:8]}", folder / "adapter"
+    written = policy.write(aside)
+    if target.exists():
+        shutil.rmtree(target)
+    written.rename(target)
+    aside.rmdir()
+    return target
+
+
+def plain_config(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as it reads back from YAML: plain data only."""
+    data = config.model_dump(mode="json") if isinstance(config, BaseModel) else _plain(config)
+    return yaml.safe_load(yaml.safe_dump(data)) or {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    config = read_yaml(path) or {}
+    if not isinstance(config, dict):
+        raise Unreadable(f"{path} must hold keys and values, and holds a {type(config).__name__}")
+    return config
+
+
+def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
+    recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
+    missing, brief = "(none)", functools.partial(one_line, longest=100)
+    changes = [
+        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(asked.get(key, missing))} now"
+        for key in dict.fromkeys([*recorded, *asked])
+        if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
+    ]
+    if changes:
+        more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
+        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+
+
+def _has_progress(path: Path) -> bool:
+    metrics = path / "metrics.jsonl"
+    if metrics.exists() and metrics.stat().st_size:
+        return True
+    return not all(_is_empty(path / name) for name in ("samples", "checkpoints"))
+
+
+def _is_empty(path: Path) -> bool:
+    if not path.exists():
+        return True
+    return path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

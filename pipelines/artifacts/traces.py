@@ -1,0 +1,190 @@
+"""Traces: a teacher's worked answers with their verdicts, as rows, JSON lines and Parquet, and back again.
+
+The columns are known here and nowhere else: `crucible distil` writes them, `crucible sft` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.artifacts.run_folder import replace_file
+from problems import json_text
+from problems.benchmark_formats import last_box
+from problems.plain_text import one_line
+from problems.problem import Problem, Verdict, encode_value
+from problems.rows import SourceError, read_rows
+from rollout.prompts import THINK_CLOSE, THINK_OPEN, Style, completion_text
+from rollout.teacher.request_cache import Reply
+from verify.extract import extract_code
+from verify.thinking import after_thinking
+
+TRACE_SCHEMA = pa.schema(
+    [
+        ("problem_type", pa.string()),  # the family
+        ("problem_id", pa.string()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("signature", pa.string()),
+        ("function_name", pa.string()),
+        ("tests", pa.string()),  # hidden tests: [[arguments, expected], ...] as tagged JSON
+        ("difficulty", pa.int32()),
+        ("thinking", pa.string()),
+        ("code", pa.string()),  # of a problem of kind `answer`: the final answer
+        ("raw_response", pa.string()),
+        ("teacher", pa.string()),
+        ("verified", pa.bool_()),
+        ("tests_passed", pa.int32()),
+        ("tests_total", pa.int32()),
+        ("timestamp", pa.string()),
+        ("status", pa.string()),  # of the verdict; `refused` where the teacher gave no answer at all
+        ("detail", pa.string()),
+        ("round", pa.int32()),  # 0 is the first answer, 1 the first correction
+        ("number", pa.int32()),  # of the question within its run
+        ("finish_reason", pa.string()),
+        ("request", pa.string()),  # key of the request: names the stored answer
+        ("input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("dollars", pa.float64()),
+        ("isolation", pa.int32()),
+        ("problem", pa.string()),  # the whole problem, by Problem.to_row
+    ]
+)
+REFUSED = "refused"
+_NEEDED = ("problem", "code", "thinking", "verified")
+
+
+class TracesError(ValueError):
+    """A file that cannot be used as traces; the message is one line that names file, row and cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What is learnt from a trace."""
+
+    problem: Problem
+    code: str
+    thinking: str
+
+    def completion(self, style: Style) -> str:
+        """The text to learn to write; style `direct` leaves the thinking out."""
+        thinking = self.thinking if style == "think" else ""
+        return completion_text(self.code, style, thinking, self.problem.kind)
+
+
+def read_answer(problem: Problem, text: str) -> tuple[str, str]:
+    """(thinking, code) of a teacher's answer; "" for what it does not hold. The code is what was judged."""
+    answer = after_thinking(text) or ""
+    thought = text[: text.rfind(answer)] if answer else text
+    opening, closing = thought.find(THINK_OPEN), thought.rfind(THINK_CLOSE)
+    thinking = thought[opening + len(THINK_OPEN) : closing].strip() if 0 <= opening < closing else ""
+    if problem.kind == "answer":
+        return thinking, last_box(answer) or ""
+    found = extract_code(text, problem.entry_point if problem.kind != "stdin" else "")
+    return thinking, (found.code or "").strip()
+
+
+def trace_row(
+    problem: Problem, number: int, round: int, reply: Reply | None, verdict: Verdict | None, error: str = ""
+) -> dict[str, Any]:
+    """The row of one answer, by `TRACE_SCHEMA`; without a reply, of a request that the teacher refused."""
+    thinking, code = read_answer(problem, reply.text) if reply else ("", "")
+    moment = time.gmtime(reply.created if reply else None)
+    row = {
+        "problem_type": problem.family,
+        "problem_id": problem.id,
+        "title": f"{problem.family}: {problem.mode}".replace("_", " ").removesuffix(": "),
+        "description": problem.statement,
+        "signature": problem.signature,
+        "function_name": problem.entry_point,
+        "tests": encode_value([[list(t.args), t.expected] for t in problem.hidden_tests]),
+        "difficulty": problem.difficulty,
+        "thinking": thinking,
+        "code": code,
+        "raw_response": reply.text if reply else "",
+        "teacher": reply.model if reply else "",
+        "verified": bool(verdict and verdict.passed),
+        "tests_passed": verdict.tests_passed if verdict else 0,
+        "tests_total": verdict.tests_total if verdict else len(problem.hidden_tests),
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", moment),
+        "status": str(verdict.status) if verdict else REFUSED,
+        "detail": verdict.detail if verdict else error,
+        "round": round,
+        "number": number,
+        "finish_reason": reply.finish_reason if reply else "",
+        "request": reply.key if reply else "",
+        "input_tokens": reply.usage.input + reply.usage.cache_write + reply.usage.cache_read if reply else 0,
+        "output_tokens": reply.usage.output if reply else 0,
+        "dollars": reply.dollars if reply else 0.0,
+        "isolation": verdict.isolation if verdict else -1,
+        "problem": json.dumps(problem.to_row()),
+    }
+    return {name: _storable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def write_traces(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes `<name>.jsonl` and `<name>.parquet`, each whole or not at all."""
+    replace_file(folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    columns = {field.name: [row.get(field.name) for row in rows] for field in TRACE_SCHEMA}
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=TRACE_SCHEMA), buffer, compression="zstd")
+    replace_file(folder / f"{name}.parquet", buffer.getvalue().to_pybytes())
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """The verified traces of a JSONL or Parquet file, or of a run folder that holds one.
+
+    Raises TracesError for a file that is missing, of another schema, holds one trace twice, or none that passed.
+    """
+    path = path / "traces.parquet" if path.is_dir() else path
+    rows = _rows(path)
+    if not rows:
+        raise TracesError(f"{path} holds no traces")
+    traces, seen = [], {}
+    for number, row in enumerate(rows, 1):
+        missing = [name for name in _NEEDED if name not in row]
+        if missing:
+            lacks = f"there is no column {', '.join(missing)}"
+            raise TracesError(f"{path}, row {number}: {lacks}; traces are written by `crucible distil`")
+        try:
+            problem = Problem.from_row(json_text.loads(row["problem"]))
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise TracesError(
+                f"{path}, row {number}: its problem cannot be read: {one_line(repr(error), 300)}"
+            ) from None
+        if not isinstance(row["code"], str) or not isinstance(row["thinking"], str):
+            raise TracesError(f"{path}, row {number}: its code or its thinking is no text")
+        same = (problem.content_hash, row["code"], row["thinking"])
+        if same in seen:
+            raise TracesError(f"{path}: rows {seen[same]} and {number} are the same trace of {problem.id}; remove one")
+        seen[same] = number
+        if row["verified"]:
+            traces.append(Trace(problem, row["code"], row["thinking"]))
+    if not traces:
+        raise TracesError(f"{path} holds {len(rows)} traces, and none of them passed its tests")
+    return traces
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise TracesError(f"there are no traces at {path}")
+    try:
+        rows = list(read_rows(path))
+    except SourceError as error:
+        raise TracesError(f"{path} is neither JSON lines nor Parquet: {error}") from None
+    for row in rows:
+        if row.error:
+            raise TracesError(f"{path}, row {row.number}: is neither JSON lines nor Parquet: {one_line(row.error)}")
+    return [dict(row.values) for row in rows]
+
+
+def _storable(text: str) -> str:
+    """Lone surrogates, which a model may write, have no UTF-8: they are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

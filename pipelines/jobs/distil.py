@@ -1,0 +1,368 @@
+"""`crucible distil`: a teacher's worked traces, each verified in the sandbox; what passes is kept, the rest kept apart.
+
+attempts.jsonl              every answer as it came, with its verdict: what a resumed run goes on from
+costs.jsonl, batches.jsonl  what the teacher cost (rollout.teacher.cost_ledger, rollout.teacher.message_batches)
+traces.jsonl, .parquet      the answers that passed every hidden test
+failures.jsonl, .parquet    all others, corrections included, with their verdicts
+report.html                 what was kept, how the rest failed, what the teacher wrote
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import NoRoom, check_labels
+from pipelines.artifacts.plain_files import read_rows
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError
+from pipelines.artifacts.traces import REFUSED, trace_row, write_traces
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.jobs.teacher_job_config import DistilConfig
+from pipelines.measure.statistics import wilson_interval
+from pipelines.session import default_name
+from problems import families
+from problems.plain_text import shown
+from problems.problem import Problem, Status
+from problems.stream import ProblemStream
+from rollout.prompts import PromptBuilder
+from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
+from rollout.teacher.config import REFERENCE, TeacherConfig
+from rollout.teacher.cost_ledger import CostLedger, append_rows
+from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
+
+ATTEMPTS_FILE = "attempts.jsonl"
+MAY_CHANGE = (
+    "address", "runs", "name", "teacher.budget", "teacher.concurrency", "teacher.patience", "teacher.backoff",
+    "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for."""
+OFFLINE_CHUNK = 32
+"""Requests that travel together to a teacher that answers at once; those of a server travel alone, and come back as
+they are answered."""
+
+SYSTEM = """\
+You teach a small model to solve programming problems by showing it worked solutions.
+
+First reason between <think> and </think>, in five steps:
+1. Understand: say in your own words what is asked, and which values of the statement the program must keep exactly.
+2. Edge cases: empty inputs, the smallest and largest, what cannot be done, what is easily off by one.
+3. Plan: the approach and why it is right; where a greedy or naive way fails, say on which input.
+4. Complexity: time and memory in terms of the inputs.
+5. Implement: how the plan becomes code, down to the loops and their bounds; check it against an example.
+
+After </think> reply with exactly one fenced Python block that defines the function of the given name and arguments, \
+and nothing else. Use the standard library only. Write no code fence inside the reasoning."""
+
+CORRECTION = """\
+That answer does not pass: {detail}
+
+Find out why between <think> and </think>, then reason through the problem again in the five steps and reply with the \
+corrected program as one fenced Python block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    asked: int
+    kept: int
+
+
+def lesson(config: DistilConfig) -> list[Problem]:
+    """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
+    found: dict[str, Problem] = {}
+    for family in config.problems.families:
+        for difficulty in dict.fromkeys(config.problems.difficulties):
+            one = config.problems.model_copy(update={"families": (family,), "difficulties": (difficulty,)})
+            stream, asked, repeats = ProblemStream(one, "train"), 0, 0
+            for index in itertools.count():
+                if asked == config.count:
+                    break
+                problem = stream.problem(index)
+                # One content may be drawn at several difficulties.
+                if problem.content_hash not in found:
+                    found[problem.content_hash] = problem
+                    asked, repeats = asked + 1, 0
+                    continue
+                repeats += 1
+                # Were one of n + 1 equally likely questions left, so many repeats in a row had a chance of e^-10.
+                if repeats > 10 * (len(found) + 1):
+                    raise ConfigError(
+                        f"family {family} has only {asked} more problems of difficulty {difficulty} that are "
+                        f"not asked already, and count is {config.count}; lower it"
+                    )
+    return list(found.values())
+
+
+def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
+    """The question as the teacher gets it."""
+    builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
+    return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
+
+
+def correction_request(request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
+    """The question, the answer that failed, and why: what the teacher gets in the next round."""
+    answer = ("assistant", row["raw_response"].strip() or "(no answer)")
+    told = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
+    return TeacherRequest(request.system, (*request.messages, answer, told), problem=request.problem)
+
+
+class JudgeTraces:
+    """A Ray Data stage: packed (number, request, Answered) in, with the verdict behind them out."""
+
+    def __init__(self, config: Any):
+        from verify.keys import drop_keys
+        from verify.pool import Judge
+
+        drop_keys()
+        self._judge = Judge(config)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One row in, one row out."""
+        from rollout.stream import pack, unpack
+
+        items = unpack(batch)
+        answers = [(r.problem, a.reply.text, a.reply.finish_reason) for _, r, a in items if a.reply is not None]
+        verdicts = iter(self._judge.judge_batch(answers))
+        return pack([(n, r, a, next(verdicts) if a.reply is not None else None) for n, r, a in items])
+
+
+def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome:
+    """Asks, verifies, corrects and writes the traces; or goes on where the run folder stands.
+
+    Raises ConfigError, RunFolderError, and TeacherStopped where the teacher cannot go on: everything that it answered
+    is then in the folder.
+    """
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("distil", config.teacher.model)})
+    path = config.runs / config.name
+    _check(config.teacher)
+    if not resume and (path / ATTEMPTS_FILE).is_file():
+        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(shown(f"run folder: {folder.path}"))
+        if config.teacher.model != REFERENCE:
+            check_start(config.teacher, folder.path)
+        problems = lesson(config)
+        rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
+        with ray_session(config.address or None):
+            check_labels("verify.labels", config.verify.labels, live_nodes())
+            for round in range(config.corrections + 1):
+                _ask_round(config, folder, problems, rows, round, console)
+        ordered = [rows[key] for key in sorted(rows)]
+        kept = [row for row in ordered if row["verified"]]
+        write_traces(folder.path, "traces", kept)
+        write_traces(folder.path, "failures", [row for row in ordered if not row["verified"]])
+        figures = figures_of(config, problems, ordered, folder.path)
+        if not any(row.get("kind") == "distil" for row in folder.metrics()):
+            folder.append_metrics(figures)
+        _report(figures, ordered, folder)
+        show(console, figures)
+    return Outcome(path, len(problems), len(kept))
+
+
+def _check(teacher: TeacherConfig) -> None:
+    """Finds out before anything is started that there is no key, or no price. Raises ConfigError, TeacherStopped."""
+    if teacher.model == REFERENCE:
+        return
+    find_key(teacher)
+    try:
+        _ = teacher.price
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _ask_round(
+    config: DistilConfig,
+    folder: RunFolder,
+    problems: Sequence[Problem],
+    rows: dict[tuple[int, int], dict[str, Any]],
+    round: int,
+    console: Console,
+) -> None:
+    """Asks what this round has still to ask and adds the rows, each on disk before it counts."""
+    todo = []
+    for number, problem in enumerate(problems):
+        request = first_request(problem, config)
+        for earlier in range(round):
+            row = rows.get((number, earlier))
+            if row is None or not wants_correction(row):
+                break
+            request = correction_request(request, row)
+        else:
+            if (number, round) not in rows:
+                todo.append((number, request))
+    if not todo:
+        return
+    stopped = ""
+    with _progress(console) as progress:
+        what = "asking the teacher" if round == 0 else f"correction {round}"
+        task = progress.add_task(what, total=len(todo), note="")
+        kept = 0
+        for items in answered(config, folder, todo):
+            fresh = []
+            for number, request, answer, verdict in items:
+                if answer.stopped or (verdict is not None and verdict.status is Status.INFRASTRUCTURE):
+                    stopped = stopped or answer.error or f"the sandbox failed: {verdict.detail}"
+                    continue
+                row = trace_row(request.problem, number, round, answer.reply, verdict, answer.error)
+                rows[number, round] = row
+                fresh.append(row)
+            append_rows(folder.path / ATTEMPTS_FILE, fresh)
+            folder.changed()
+            kept += sum(row["verified"] for row in fresh)
+            progress.update(task, advance=len(fresh), note=f"{kept} passed")
+    if stopped:
+        folder.log(stopped)
+        raise TeacherStopped(stopped)
+
+
+def wants_correction(row: dict[str, Any]) -> bool:
+    """Whether a trace failed in a way that another answer may mend."""
+    return not row["verified"] and row["status"] != REFUSED
+
+
+def answered(
+    config: DistilConfig, folder: RunFolder, todo: Sequence[tuple[int, TeacherRequest]]
+) -> Iterator[list[tuple[int, TeacherRequest, Answered, Any]]]:
+    """(number, request, answer, verdict) of every request, as they come: the teacher and the sandbox as one stream."""
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    from rollout.stream import configure_data, pack, unpack
+    from rollout.teacher.client import teacher_stream
+
+    configure_data()
+    teacher = config.teacher
+    size = OFFLINE_CHUNK if teacher.model == REFERENCE else teacher.batch_size if teacher.batch else 1
+    chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
+    source = ray.data.from_items(
+        [{"payload": pack(chunk)["payload"][0]} for chunk in chunks], override_num_blocks=len(chunks)
+    )
+    key = None if teacher.model == REFERENCE else find_key(teacher)
+    answers = teacher_stream(
+        source, teacher, folder.path.resolve(), key, str(folder.path.resolve()), folder.log, reference_solution
+    )
+    judged = answers.map_batches(
+        JudgeTraces,
+        fn_constructor_args=(config.verify,),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(size=config.verify.actors, max_tasks_in_flight_per_actor=2),
+        zero_copy_batch=True,
+        **config.verify.placement,
+    )
+    for batch in judged.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
+        yield unpack(batch)
+
+
+def reference_solution(problem: Problem) -> str:
+    """The shortest program that the problem's family knows for it."""
+    return families.get(problem.family).solutions(problem).correct[0]
+
+
+def figures_of(
+    config: DistilConfig, problems: Sequence[Problem], rows: Sequence[dict[str, Any]], folder: Path
+) -> dict[str, Any]:
+    """The run's row of `metrics.jsonl`."""
+    first = [row for row in rows if row["round"] == 0]
+    kept = [row for row in rows if row["verified"]]
+    low, high = wilson_interval(len(kept), len(problems))
+    cells: dict[str, dict[str, list[int]]] = {}
+    for row in first:
+        cells.setdefault(row["problem_type"], {}).setdefault(str(row["difficulty"]), [0, 0])[1] += 1
+    for row in kept:
+        cells[row["problem_type"]][str(row["difficulty"])][0] += 1
+    account = CostLedger(folder / LEDGER_FILE).account() if (folder / LEDGER_FILE).exists() else None
+    return {
+        "kind": "distil",
+        "teacher": config.teacher.model,
+        "asked": len(problems),
+        "kept": len(kept),
+        "kept_share": {"value": len(kept) / len(problems), "low": low, "high": high},
+        "kept_first": sum(row["verified"] for row in first),
+        "corrected": sum(row["round"] > 0 for row in kept),
+        "distinct_programs": len({row["code"] for row in kept}),
+        "without_thinking": sum(not row["thinking"] for row in kept),
+        "truncated": sum(row["finish_reason"] == "length" for row in rows),
+        "statuses": dict(sorted(Counter(row["status"] for row in rows).items())),
+        "families": cells,  # family -> difficulty -> [kept, asked]
+        "requests_paid": account.requests if account else 0,
+        "tokens": {kind: getattr(account.usage, kind) for kind in ("input", "output", "cache_write", "cache_read")}
+        if account
+        else {},
+        "dollars": account.dollars if account else 0.0,
+        "dollars_open": account.open_dollars if account else 0.0,
+    }
+
+
+def show(console: Console, figures: dict[str, Any]) -> None:
+    """Prints kept of asked by family and difficulty, how the others failed, and the cost."""
+    difficulties = sorted({d for cells in figures["families"].values() for d in cells}, key=int)
+    table = Table(title="Traces kept of those asked for", title_justify="left")
+    for heading in ("", *(f"difficulty {d}" for d in difficulties)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for family, cells in figures["families"].items():
+        table.add_row(shown(family), *("{} / {}".format(*cells[d]) if d in cells else "" for d in difficulties))
+    console.print(table)
+    share = figures["kept_share"]
+    console.print(
+        shown(
+            f"{figures['kept']} of {figures['asked']} kept ({100 * share['value']:.1f} %, 95 % interval "
+            f"[{100 * share['low']:.1f}, {100 * share['high']:.1f}]), {figures['corrected']} of them by correction; "
+            f"{figures['distinct_programs']} distinct programs; {figures['without_thinking']} without thinking"
+        )
+    )
+    failed = {status: count for status, count in figures["statuses"].items() if status != Status.PASSED}
+    if failed:
+        console.print(shown("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items())))
+    if figures["requests_paid"]:
+        console.print(shown(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}"))
+
+
+def _report(figures: dict[str, Any], rows: Sequence[dict[str, Any]], folder: RunFolder) -> None:
+    from pipelines.report.traces import render  # help, and a mistyped option, need not wait for the charts
+
+    folder.write_report(render(figures, rows, folder))
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible distil`."""
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = resumed_config(DistilConfig, Path(resumed)) if resumed is not None else None
+        config = parse(DistilConfig, argv, prog="crucible distil", default=default)
+        outcome = run(config, console, resume=resumed is not None)
+    except (ConfigError, RunFolderError, TeacherStopped, NoRoom) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130
+    console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))
+    if not outcome.kept:
+        return fail(f"no trace passed its tests; {outcome.folder}/failures.jsonl says why")
+    return 0

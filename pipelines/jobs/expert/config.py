@@ -1,0 +1,159 @@
+"""Configuration of `crucible expert-iteration`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cluster.hardware import HardwareConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    RunName,
+    default_runs,
+)
+from pipelines.jobs.expert.replay_mix import Rng
+from problems.questions import QuestionsConfig
+from rollout.config import EngineConfig, lora_rank_room
+from rollout.prompts import PromptConfig
+from train.dpo_config import DPOConfig
+from train.sft_config import SFTConfig
+from verify.config import VerifyConfig
+
+FOCUS = ("remove_duplicates", "fibonacci")
+GENERAL = ("max_subarray", "binary_search")
+DIFFICULTIES = (1, 2, 3, 4, 5)
+SEEDS_APART = 1000
+"""Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""
+
+
+class ExpertConfig(BaseModel):
+    """Teaches a model a few families from its own verified samples, and keeps what else it knows.
+
+    Each iteration samples new training problems, keeps the programs that pass every hidden test, each once, mixes them
+    with replay, fine-tunes one adapter, and measures focus and general validation. Where either falls beyond its paired
+    interval, the iteration is rolled back. The best iteration is measured on test problems that chose nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CANARY,
+        "focus.curriculum": "every iteration asks all difficulties",
+        "general.curriculum": "every iteration asks all difficulties",
+        "focus.seed": "set seed",
+        "general.seed": "set seed",
+        "sft.seed": "set seed",
+    }  # fmt: skip
+
+    model: str = STUDENT
+    """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
+    adapter: str = ""
+    """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
+    address: str = ""
+    """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
+    seed: int = 0
+    """Of the problems, the sampling, the mixture and the training."""
+
+    focus: QuestionsConfig = QuestionsConfig(families=FOCUS, difficulties=DIFFICULTIES)
+    """What is to be learnt: problem families (or data sets, from a configuration file)."""
+    general: QuestionsConfig = QuestionsConfig(families=GENERAL, difficulties=DIFFICULTIES)
+    """What must not be forgotten: other families that the model knows."""
+
+    iterations: int = Field(3, ge=1)
+    """Times, at most, that the model samples and learns."""
+    focus_problems: int = Field(64, ge=2)
+    """Focus problems that an iteration samples; each iteration has new ones for as long as there are any."""
+    general_problems: int = Field(64, ge=0)
+    """General problems that it samples beside them, for replay."""
+    samples: int = Field(8, ge=1)
+    """Completions of each problem."""
+    temperature: float = Field(1.0, gt=0)
+    """Of those completions."""
+    keep: int = Field(2, ge=1)
+    """Solutions kept of one problem, at most; those that differ in layout, comments, annotations or the names of
+    variables alone count once."""
+
+    replay: float = Field(0.5, ge=0, lt=1)
+    """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
+    learns the focus alone, and shows what that does to the rest."""
+    draw: Rng = "balanced"
+    """How replay is drawn: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
+    grow: Literal["adapter", "base"] = "adapter"
+    """What an iteration trains: the one adapter of the last good iteration goes on (a rollback then undoes one
+    iteration, and each costs but its own data), or, as in STaR, a fresh one from the start, on all solutions so far."""
+    rollback: bool = True
+    """Go back to the last good adapter where focus or general validation falls below the start beyond its interval."""
+    patience: int = Field(2, ge=1)
+    """Rollbacks in a row after which the run ends."""
+    negatives: Literal["none", "dpo"] = "none"
+    """dpo also learns to prefer verified samples to failed ones of the same prompt."""
+
+    val_problems: int = Field(96, ge=2)
+    """Validation problems of the focus, and as many general ones."""
+    test_problems: int = Field(128, ge=2)
+    """Test problems of the focus, and as many general ones; measured once, before and after."""
+    measured: int = Field(4, ge=1)
+    """Completions of each of them, at temperature 1."""
+
+    prompt: PromptConfig = PromptConfig()
+    """In which words the model is asked."""
+    max_tokens: int = Field(160, ge=1)
+    """Longest completion, in tokens."""
+    engine: EngineConfig = EngineConfig(max_model_len=512, max_sequences=128)
+    """The rollout engine."""
+    sft: SFTConfig = SFTConfig(
+        epochs=3, batch_size=8, grad_accumulation=1, learning_rate=1e-3, lora_dropout=0.0, val_share=0.15
+    )
+    """How the adapter learns; the rate suits the default student, 2e-5 a model of a billion parameters."""
+    dpo: DPOConfig = DPOConfig()
+    """How it learns from negatives."""
+    verify: VerifyConfig = VerifyConfig()
+    """How answers are checked."""
+    hardware: HardwareConfig = HardwareConfig()
+    """Where engine and learner are placed."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> ExpertConfig:
+        lora_rank_room(self.sft.lora_r)
+        shared = set(self.focus.families) & set(self.general.families)
+        if shared and not (self.focus.parts or self.general.parts):
+            raise ValueError(f"{', '.join(sorted(shared))} cannot be focus and general: name it once")
+        if self.replay and not self.general_problems:
+            raise ValueError("general_problems 0 leaves nothing general to replay: raise it, or set replay to 0")
+        if not self.replay and self.draw != "balanced":
+            raise ValueError("draw has no effect with replay 0: leave it out")
+        if not self.rollback and self.patience != type(self).model_fields["patience"].default:
+            raise ValueError("patience counts rollbacks, so it has no effect with rollback False: leave it out")
+        if self.negatives == "none" and self.dpo != DPOConfig():
+            raise ValueError("dpo has no effect without negatives: set negatives to dpo, or leave dpo out")
+        return self
+
+    def asking(self, questions: QuestionsConfig) -> JobConfig:
+        """What the engine and its evaluations need to know of this job where it asks `questions`."""
+        return JobConfig(
+            model=self.model,
+            name=self.name,
+            runs=self.runs,
+            address=self.address,
+            problems=questions,
+            prompt=self.prompt,
+            verify=self.verify,
+            hardware=self.hardware,
+            evaluation=EvaluationConfig(samples=self.measured, seed=self.seed, split="val"),
+        )
+
+    def drawing(self, iteration: int) -> EvaluationConfig:
+        """How an iteration samples training problems."""
+        seed = SEEDS_APART * self.seed + iteration
+        return EvaluationConfig(samples=self.samples, temperature=self.temperature, seed=seed, split="train")

@@ -1,0 +1,351 @@
+"""The iterations: sample, keep what passes, mix with replay, learn, measure, and go back where skill falls.
+
+samples/                       every sample with its verdict: evaluation-iteration-N-train, -val; start-val; test
+iterations/N/solutions.jsonl   what passed of iteration N's samples, each solution once (also .parquet)
+iterations/N/traces.jsonl      what it learnt: focus and replay (also .parquet)
+iterations/N/pairs.jsonl       with negatives: the right and the wrong sample of each pair
+iterations/N/sft/, dpo/        the learner's own run folders
+adapter/                       the best iteration's, as `grpo --adapter` and `evaluate --adapter` take it
+results.json, report.html      all figures
+
+There is no other state: every decision follows from what is recorded, so a resumed run walks the same way and finds
+each part done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write_adapter
+from pipelines.artifacts.traces import write_traces
+from pipelines.config import ConfigError, EvaluationConfig
+from pipelines.jobs.evaluate import Evaluation, compare, read_adapter
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.expert.replay_mix import Harvest, Pair, Solution, fresh_only, harvest, pairs, replayed
+from pipelines.jobs.expert.report import report
+from pipelines.jobs.expert.student import EngineStudent, Student
+from pipelines.measure.problem_set import questions_of, with_questions
+from pipelines.measure.statistics import Difference
+from pipelines.session import default_name, resolve_model, with_model_prompt
+from problems.plain_text import shown
+from problems.problem import Problem, Split
+from problems.questions import QuestionsConfig
+from rollout.policy import PolicyVersion
+
+START = "start"
+SIDES = ("focus", "general")
+RESULTS_FILE = "results.json"
+ITERATIONS = "iterations"
+MAY_CHANGE = ("address", "runs", "name", "hardware")
+"""Keys that a resumed run may have other values for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    results: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """What an iteration starts from: the policy of the last one that was not rolled back."""
+
+    name: str
+    policy: PolicyVersion
+
+
+def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome:
+    """Runs the iterations, or goes on where the run folder stands, and writes the report.
+
+    Raises ConfigError, RunFolderError, NoRoom, SFTFailed.
+    """
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model, console)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("expert", model)})
+    initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
+    path = config.runs / config.name
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
+        # Data sets are read, and few-shot examples drawn, once for all.
+        prompt = with_questions(config.asking(config.focus), console).prompt
+        config = config.model_copy(update={"prompt": prompt})
+        with EngineStudent(config, model, folder, console) as student:
+            results = iterate(config, folder, student, initial, console)
+    return Outcome(path, results)
+
+
+def iterate(
+    config: ExpertConfig, folder: RunFolder, student: Student, initial: PolicyVersion, console: Console
+) -> Mapping[str, Any]:
+    """All iterations, from the policy `initial`. Returns all figures, which are then in `folder` too."""
+    return _Job(config, folder, student, console).run(initial)
+
+
+def fallen(changes: Mapping[str, Difference]) -> tuple[str, ...]:
+    """The sides whose skill fell beyond chance: the whole paired interval of the change lies below 0."""
+    return tuple(side for side, change in changes.items() if change.worsened)
+
+
+def best_of(start: float, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the accepted iteration of the highest focus validation, the earliest of several; the start where
+    none is above it."""
+    best, value = START, start
+    for row in rows:
+        if row["accepted"] and row["val"]["focus"]["value"] > value:
+            best, value = row["name"], row["val"]["focus"]["value"]
+    return best
+
+
+class _Job:
+    """One run."""
+
+    def __init__(self, config: ExpertConfig, folder: RunFolder, student: Student, console: Console) -> None:
+        self._config = config
+        self._folder = folder
+        self._student = student
+        self._console = console
+        rounds = config.iterations
+        self._train = {
+            "focus": self._draw(config.focus, "train", config.focus_problems * rounds, 2),
+            "general": self._draw(config.general, "train", config.general_problems * rounds) if config.replay else [],
+        }
+        self._held = {
+            split: {
+                "focus": self._draw(config.focus, split, count),
+                "general": self._draw(config.general, split, count),
+            }
+            for split, count in (("val", config.val_problems), ("test", config.test_problems))
+        }
+        self._pool: list[Solution] = []
+        """All solutions of the iterations so far. One that was rolled back found its own with a good policy."""
+
+    def run(self, initial: PolicyVersion) -> Mapping[str, Any]:
+        """Iterates until all is done or too much was rolled back."""
+        config = self._config
+        good, policies = Good(START, initial), {START: initial}
+        before = self._measure(START, "val", initial)
+        start = {side: one.pass_at(1) for side, one in before.items()}
+        self._say(f"{START}: " + ", ".join(f"{side} validation {start[side]}" for side in SIDES))
+        rows: list[Mapping[str, Any]] = []
+        misses, stopped = 0, "all iterations are done"
+        for number in range(1, config.iterations + 1):
+            taught = self._teach(number, good, initial)
+            if taught is None:
+                stopped = f"no focus problem of iteration {number} was solved"
+                break
+            policy, row = taught
+            name = row["name"]
+            after = self._measure(name, "val", policy)
+            changes = {side: _difference(before[side], after[side]) for side in SIDES}
+            lost = fallen(changes)
+            accepted = not (lost and config.rollback)
+            row |= {
+                "from": good.name,
+                "val": {side: asdict(after[side].pass_at(1)) for side in SIDES},
+                "change": {side: asdict(change) for side, change in changes.items()},
+                "fallen": list(lost),
+                "accepted": accepted,
+            }
+            self._tell(row)
+            rows.append(row)
+            policies[name] = policy
+            misses = 0 if accepted else misses + 1
+            if accepted:
+                good = Good(name, policy)
+            elif misses == config.patience:
+                stopped = f"{misses} iterations in a row were rolled back"
+                break
+        best = best_of(start["focus"].value, rows)
+        return self._finish(rows, start, best, policies, stopped)
+
+    # --- one iteration
+
+    def _teach(self, number: int, good: Good, initial: PolicyVersion) -> tuple[PolicyVersion, dict[str, Any]] | None:
+        """Samples, keeps, mixes and learns; None where there is nothing to learn. Raises ConfigError where nothing was
+        there from the start."""
+        config, name = self._config, f"iteration-{number}"
+        asked = {side: self._turn(side, number) for side in SIDES}
+        problems = [problem for side in SIDES for problem in asked[side]]
+        drawn = self._student.ask(problems, good.policy, f"{name}-train", config.drawing(number))
+        by_id = {problem.id: problem for problem in problems}
+        found = harvest(drawn.groups, by_id, frozenset(p.id for p in asked["focus"]), number, config.keep)
+        new = fresh_only(found.solutions, self._pool)
+        where = self._folder.path / ITERATIONS / str(number)
+        where.mkdir(parents=True, exist_ok=True)
+        write_traces(where, "solutions", [solution.row for solution in new])
+        learnt, replay = self._mixture(number, new)
+        self._pool += new
+        if len({s.problem.question_hash for s in learnt}) < 2:
+            if number > 1:
+                return None
+            raise ConfigError(
+                f"of {len(asked['focus'])} focus problems the model solved {found_focus(found)} in {config.samples} "
+                "samples each, and at least two are needed; ask easier ones, raise samples, or teach it first "
+                "(crucible distil, crucible sft)"
+            )
+        self._say(
+            f"{name}: {found.passed} of {found.sampled} samples passed, {found.repeats} of them repeats; learning from "
+            f"{len(learnt)} focus solutions and {len(replay)} of replay"
+        )
+        row = {"name": name, "harvest": _counts(found), "learnt": _mixed(learnt, replay)}
+        start = good.policy if config.grow == "adapter" else initial
+        policy = start if start.weights else None
+        if config.negatives == "none" or config.dpo.stage == "after":
+            write_traces(where, "traces", [solution.row for solution in (*learnt, *replay)])
+            policy = self._student.learn(where, where / "traces.jsonl", policy, number)
+        if config.negatives == "dpo":
+            chosen = pairs(drawn.groups, by_id, config.dpo.pairs_per_problem)
+            row["pairs"] = len(chosen)
+            _write_pairs(where / "pairs.jsonl", chosen)
+            if chosen:
+                policy = self._student.prefer(where, chosen, policy, number)
+        if policy is None:
+            return None
+        return policy, row
+
+    def _mixture(self, number: int, new: Sequence[Solution]) -> tuple[list[Solution], list[Solution]]:
+        """(focus, replay) of an iteration. An adapter that goes on learns what is new; one that starts afresh has
+        learnt nothing yet, and gets all focus solutions."""
+        config = self._config
+        everything = [*self._pool, *new]
+        if config.grow == "base":
+            learnt = [s for s in everything if s.focus]
+            pool = [s for s in everything if not s.focus]
+        else:
+            learnt = [s for s in new if s.focus]
+            pool = [s for s in everything if not s.focus or s.iteration < number]
+        return learnt, replayed(pool, len(learnt), config.replay, config.draw, f"replay {config.seed} {number}")
+
+    def _turn(self, side: str, number: int) -> list[Problem]:
+        """The problems of an iteration: the next of all there are, from the first again where they end."""
+        config, held = self._config, self._train[side]
+        count = min(len(held), config.focus_problems if side == "focus" else config.general_problems)
+        return [held[((number - 1) * count + at) % len(held)] for at in range(count)]
+
+    # --- measuring
+
+    def _measure(self, name: str, split: Split, policy: PolicyVersion) -> dict[str, Evaluation]:
+        """Focus and general problems of a split, asked together."""
+        held = self._held[split]
+        drawn = EvaluationConfig(samples=self._config.measured, seed=self._config.seed, split=split)
+        whole = self._student.ask([*held["focus"], *held["general"]], policy, f"{name}-{split}", drawn)
+        ids = {side: {problem.id for problem in held[side]} for side in SIDES}
+        return {
+            side: Evaluation(f"{name}, {side}", tuple(g for g in whole.groups if g.problem.id in ids[side]))
+            for side in SIDES
+        }
+
+    def _draw(self, questions: QuestionsConfig, split: Split, count: int, least: int = 1) -> list[Problem]:
+        """Different questions of a split, up to `count`. Raises ConfigError where there are fewer than `least`."""
+        try:
+            found = questions_of(self._config.asking(questions)).distinct(split, count, self._config.seed)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if len(found) < least:
+            raise ConfigError(f"{', '.join(questions.families)} have {len(found)} {split} questions; name more")
+        if len(found) < count:
+            self._say(f"{split}: there are {len(found)} different questions of the {count} asked for")
+        return found
+
+    # --- records
+
+    def _say(self, line: str) -> None:
+        self._console.print(shown(line), soft_wrap=True)
+        self._folder.log(line)
+
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "expert"}
+        if row["name"] not in known:
+            self._folder.append_metrics({"kind": "expert", **row})
+        said = ", ".join(f"{side} validation {Difference(**row['change'][side])}" for side in SIDES)
+        fate = "" if row["accepted"] else f"; rolled back to {row['from']}: {' and '.join(row['fallen'])} fell"
+        self._say(f"{row['name']}: {said}, against the start{fate}")
+
+    def _finish(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        start: Mapping[str, Any],
+        best: str,
+        policies: Mapping[str, PolicyVersion],
+        stopped: str,
+    ) -> Mapping[str, Any]:
+        """Measures the test problems at the start and at the best iteration, and writes all down."""
+        if best != START and not (self._folder.path / "adapter").is_dir():
+            write_adapter(self._folder.path, policies[best])
+        tests = {name: self._measure(name, "test", policies[name]) for name in dict.fromkeys((START, best))}
+        results = {
+            "job": "expert",
+            "model": self._config.model,
+            "seed": self._config.seed,
+            "replay": self._config.replay,
+            "rollback": self._config.rollback,
+            "negatives": self._config.negatives,
+            "start": {side: asdict(estimate) for side, estimate in start.items()},
+            "iterations": list(rows),
+            "best": best,
+            "stopped": stopped,
+            "test": {name: {side: _figures(found[side]) for side in SIDES} for name, found in tests.items()},
+            "change": {side: asdict(_difference(tests[START][side], tests[best][side])) for side in SIDES}
+            if best != START
+            else {},
+        }
+        replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
+        report(results, self._folder, self._console)
+        return results
+
+
+def found_focus(found: Harvest) -> int:
+    """Focus problems with a solution."""
+    return len({s.problem.id for s in found.solutions if s.focus})
+
+
+def _difference(before: Evaluation, after: Evaluation) -> Difference:
+    return Difference(**compare(before, after)["pass_at_1"])
+
+
+def _counts(found: Harvest) -> dict[str, int]:
+    names = ("sampled", "failed", "passed", "repeats", "solved")
+    return {name: getattr(found, name) for name in names} | {"kept": len(found.solutions)}
+
+
+def _mixed(learnt: Sequence[Solution], replay: Sequence[Solution]) -> dict[str, Any]:
+    """What the training set is made of."""
+    return {
+        "focus": len(learnt),
+        "replay": len(replay),
+        "general": sum(not solution.focus for solution in replay),
+        "share": len(replay) / max(1, len(learnt) + len(replay)),
+        "families": dict(sorted(Counter(s.problem.family for s in (*learnt, *replay)).items())),
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    row = evaluation.row(0)
+    kept = {key: row[key] for key in ("families", "statuses", "truncated", "tests_passed", "unscored")}
+    return {"pass_at_1": asdict(evaluation.pass_at(1)), **kept}
+
+
+def _write_pairs(path: Path, chosen: Sequence[Pair]) -> None:
+    rows = [
+        {
+            "problem_id": pair.problem.id,
+            "family": pair.problem.family,
+            "problem": pair.problem.statement,
+            "right": pair.right.text,
+            "wrong": pair.wrong.text,
+            "status": str(pair.status),
+        }
+        for pair in chosen
+    ]
+    replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))

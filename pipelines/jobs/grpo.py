@@ -1,0 +1,408 @@
+"""`crucible grpo`: the main job. Engines, sandbox and learner run side by side; this module says who talks to whom."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cluster.hardware import NoRoom
+from pipelines.artifacts.location import recorded_config
+from pipelines.artifacts.metrics import step_row
+from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
+from pipelines.artifacts.samples import sample_rows
+from pipelines.config import ConfigError, GRPOConfig, fail, load_yaml, parse, take_option
+from pipelines.display import LiveDisplay
+from pipelines.jobs.evaluate import (
+    Evaluation,
+    compare,
+    evaluate,
+    held_out,
+    load_evaluation,
+    read_adapter,
+    show,
+    verdict_line,
+    write_evaluation,
+)
+from pipelines.measure.problem_set import outcomes_of, start_levels, train_problem, with_questions
+from pipelines.session import (
+    ClusterSession,
+    default_name,
+    interruption,
+    open_session,
+    resolve_model,
+    wait_for_engines,
+    with_model_prompt,
+)
+from problems import families
+from problems.plain_text import shown
+from problems.stream import ProblemStream
+from rollout.backends import EngineSpec
+from rollout.coordinator import Coordinator, Event
+from rollout.fleet import NoEngine, RolloutJob, first_answer, silent
+from rollout.policy import PolicyVersion
+from train import checkpoint
+from train.advantage import group_advantages
+
+MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
+"""Keys that a resumed run may have other values for."""
+
+OR_RESUME = "--or-resume"
+"""Goes on with the run where it is there already: for jobs that something starts again by the same command."""
+
+TRAIN_FAILURES = 3
+"""Times that a learner that died is started again from its last checkpoint."""
+
+SILENCE = 60.0
+"""Seconds without word from the run after which engines are asked whether they are there."""
+
+
+class RunFailed(RuntimeError):
+    """A run ended with an error that is not the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: str
+    """Its path or its URL."""
+    steps: int
+    finished: bool
+    """False where it was interrupted and can be resumed."""
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    difference: dict[str, Any] | None = None
+
+
+def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
+    """Evaluates, trains, evaluates again, and writes the report; or goes on where the run folder stands."""
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model, console)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("grpo", model)})
+    config = with_questions(config, console)
+    initial = read_adapter(config.adapter, config.name, model, config.train) if config.adapter else None
+    path = config.runs / config.name
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        spec = EngineSpec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
+        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
+        with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
+            with console.status("starting the rollout engines"):
+                wait_for_engines(session)
+            outcome = run_in(session, config, folder, console, initial)
+        if outcome.finished:
+            _report(folder)
+    return outcome
+
+
+def run_in(
+    session: ClusterSession,
+    config: GRPOConfig,
+    folder: RunFolder,
+    console: Console,
+    initial: PolicyVersion | None,
+    before: Evaluation | None = None,
+    on_step: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> Outcome:
+    """The run itself, in a session that is up: evaluates, trains, evaluates again.
+
+    `initial` is the adapter to go on from, which is `config.adapter`; `before` where the starting policy has been
+    evaluated elsewhere; `on_step` is told every step's row of metrics.
+    """
+    problems = held_out(config)
+    max_tokens = config.rollout.sampling.max_tokens
+    found = load_evaluation(folder, "before")
+    if found is None:
+        start = initial or PolicyVersion(config.name, 0)
+        found = before or evaluate(session, config, problems, start, "before", max_tokens, console)
+        write_evaluation(folder, found, 0)
+    steps = _Run(config, session, folder, initial, console, on_step).train()
+    if steps < config.steps:
+        return Outcome(str(folder), steps, finished=False, before=found)
+    trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
+    after = evaluate(session, config, problems, trained, "after", max_tokens, console)
+    write_evaluation(folder, after, steps)
+    comparison = compare(found, after)
+    folder.append_metrics(comparison)
+    return Outcome(str(folder), steps, True, found, after, comparison["pass_at_1"])
+
+
+class _Run:
+    """The training of one run, from the driver's side."""
+
+    def __init__(
+        self,
+        config: GRPOConfig,
+        session: ClusterSession,
+        folder: RunFolder,
+        initial: PolicyVersion | None,
+        console: Console,
+        on_step: Callable[[dict[str, Any]], None],
+    ):
+        self._config = config
+        self._session = session
+        self._folder = folder
+        self._initial = initial
+        self._console = console
+        self._on_step = on_step
+        self._coordinator_name = f"{session.run}-coordinator"
+        self._levels: Any = None
+        self._alarmed = False
+
+    def train(self) -> int:
+        """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
+
+        Raises RunFailed, with the cause, where the run cannot go on.
+        """
+        ray = self._session.ray
+        canary = self._canary()
+        coordinator = self._start_coordinator()
+        fit = _Fit(lambda: self._fit(coordinator, canary))
+        told, heard, warned, handled = False, time.monotonic(), False, ""
+        with LiveDisplay(self._config.steps, self._console) as display, interruption() as interrupted:
+            while True:
+                if interrupted() and not told:
+                    told = True
+                    display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
+                    coordinator.stop.remote()
+                try:
+                    events = ray.get(coordinator.events.remote(0.5, handled))
+                    self._book(events, display)
+                    handled = events[-1].id if events else handled
+                    if fit.done and not events:
+                        break
+                    if events:
+                        heard, warned = time.monotonic(), False
+                    elif not warned and time.monotonic() - heard > SILENCE:
+                        warned = True
+                        self._tell_silence(display)
+                except ray.exceptions.ActorUnavailableError:
+                    continue
+        ray.get(coordinator.stop.remote())
+        ray.kill(coordinator)
+        if self._levels is not None:
+            ray.kill(self._levels)
+        fit.result()
+        self._folder.pull_checkpoints()
+        last = checkpoint.latest(self._folder.checkpoints)
+        return checkpoint.read(last).step if last is not None else 0
+
+    def _canary(self) -> tuple[Any, Any]:
+        """Prompt and completion tokens of a worked answer to a held-out problem, encoded by an engine."""
+        config = self._config
+        problem = ProblemStream(config.problems, "val").problem(0)
+        answer = families.get(problem.family).solutions(problem).correct[0]
+        seconds = config.rollout.engine.patience_seconds
+        try:
+            return first_answer(
+                self._session.engines,
+                lambda engine: engine.canary_tokens.remote(problem, answer, config.prompt),
+                seconds,
+                "the canary's tokens",
+            )
+        except NoEngine as error:
+            raise RunFailed(str(error)) from error
+
+    def _start_coordinator(self) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from pipelines.stream import run_stream
+
+        config, session = self._config, self._session
+        rollout = config.rollout
+        job = RolloutJob(
+            run=config.name,
+            group_size=rollout.group_size,
+            sampling=rollout.sampling,
+            prompt=config.prompt,
+            seed=config.seed,
+            averaged=rollout.ema_samples,
+            coordinator=self._coordinator_name,
+            patience_seconds=rollout.engine.patience_seconds,
+        )
+        self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
+        problem = train_problem(config, self._levels)
+        # Room for every lease that may be out at once, so that admission alone decides.
+        rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
+        name, engines, verify = self._coordinator_name, session.engines, config.verify
+        shuffle = config.seed if config.control == "shuffled_rewards" else None
+
+        def make_stream(stream: str) -> Any:
+            return run_stream(name, stream, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
+
+        # Beside the driver: the loss of another node does not take what the run knows with it.
+        here = NodeAffinitySchedulingStrategy(session.ray.get_runtime_context().get_node_id(), soft=True)
+        actor = session.ray.remote(Coordinator).options(
+            name=name,
+            num_cpus=0,
+            max_concurrency=4096,
+            max_restarts=-1,
+            max_task_retries=0,
+            scheduling_strategy=here,
+        )
+        return actor.remote(rollout, engines, make_stream, config.steps, config.train.group_filter)
+
+    def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
+        from pipelines.training import train
+        from train.worker import Job, train_worker
+
+        config = self._config
+        job = Job(
+            run=config.name,
+            model=self._session.model,
+            config=config.train,
+            steps=config.steps,
+            checkpoints=str((self._folder.checkpoints).resolve()),
+            store=self._folder.checkpoint_store,
+            canary=(canary[0].tolist(), canary[1].tolist()),
+            initial=self._initial,
+            publish_average=config.rollout.ema_samples > 0,
+        )
+        return train(
+            train_worker,
+            {"job": job, "coordinator": coordinator},
+            self._session.learner,
+            config.train.workers,
+            name=f"{self._session.run}-train",
+            storage=self._folder.ray_storage,
+            failures=TRAIN_FAILURES,
+        )
+
+    def _book(self, events: Sequence[Event], display: LiveDisplay) -> None:
+        for event in events:
+            if event.kind == "begin":
+                self._folder.roll_back(event.step)
+                if self._levels is not None:
+                    self._levels.roll_back.remote(event.step)
+            elif event.kind == "note":
+                self._folder.log(event.text)
+                display.note(event.text)
+            elif event.kind == "fatal":
+                raise RunFailed(event.text)
+            elif event.kind == "step":
+                row = step_row(event)
+                if event.batch is not None:
+                    train, rows = self._config.train, []
+                    for group in event.batch.groups:
+                        advantages = group_advantages(group, train.group_filter, train.advantage)
+                        rows += sample_rows(group, step=event.step, advantages=advantages)
+                    self._folder.write_samples(step_name(event.step), rows)
+                    self._folder.write_ledger(event.batch.ledger.to_dict())
+                if self._levels is not None:
+                    groups = event.batch.groups if event.batch is not None else ()
+                    self._levels.observe.remote(event.step - 1, outcomes_of(groups))
+                self._folder.append_metrics(row)
+                self._tell_alarm(row, display)
+                display.update(row)
+                self._on_step(row)
+
+    def _tell_silence(self, display: LiveDisplay) -> None:
+        """Says which engines do not answer, after a while in which nothing happened."""
+        lost = silent(self._session.engines)
+        if lost:
+            text = (
+                f"{SILENCE:.0f} s without a step: of {len(self._session.engines)} engines number "
+                f"{', '.join(map(str, lost))} does not answer. Where its node is lost, Ray waits for another "
+                "that can take it: `ray status` says what it asks for; add such a node, or Ctrl-C and --resume with "
+                "what there is"
+            )
+            self._folder.log(text)
+            display.note(text)
+
+    def _tell_alarm(self, row: dict[str, Any], display: LiveDisplay) -> None:
+        """Notes that the entropy fell below its alarm: once for each time it does, not at every step there."""
+        if "entropy_alarm" not in row:
+            return
+        if row["entropy_alarm"] and not self._alarmed:
+            text = (
+                f"entropy {row['entropy']:.4f} at step {row['step']} is below train.entropy_alarm "
+                f"{self._config.train.entropy_alarm:g}: the policy is collapsing onto few answers"
+            )
+            self._folder.log(text)
+            display.note(text)
+        self._alarmed = bool(row["entropy_alarm"])
+
+
+class _Fit:
+    """Ray Train in a thread of its own, so that Ctrl-C reaches the loop that can end it at a step's boundary."""
+
+    def __init__(self, fit: Any):
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(fit,), name="ray-train", daemon=True)
+        self._thread.start()
+
+    def _run(self, fit: Any) -> None:
+        try:
+            fit()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether it has returned or failed."""
+        return not self._thread.is_alive()
+
+    def result(self) -> None:
+        """Raises RunFailed with the learner's own error where it failed."""
+        self._thread.join()
+        if self._error is not None:
+            errors = getattr(self._error, "worker_failures", None) or {}
+            cause = next(iter(errors.values()), self._error)
+            raise RunFailed(f"the learner failed: {_last_line(cause)}") from self._error
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _report(folder: RunFolder) -> None:
+    from pipelines.report import write_report
+
+    write_report(folder)
+
+
+def _recorded(path: str) -> GRPOConfig:
+    """The configuration of the run to resume. Raises ConfigError, RunFolderError."""
+    where = Path(path)
+    with recorded_config(path) as recorded:
+        if recorded is None:
+            raise ConfigError(f"{path} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
+        config = load_yaml(GRPOConfig, recorded)
+    return config.model_copy(update={"runs": where.parent, "name": where.name})
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible grpo`."""
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed, again, default = take_option(argv, "--resume"), OR_RESUME in argv, None
+        if resumed is not None:
+            default = _recorded(resumed)
+        config = parse(GRPOConfig, [a for a in argv if a != OR_RESUME], prog="crucible grpo", default=default)
+        if again and not config.name:
+            raise ConfigError(f"{OR_RESUME} needs --name: a name made of the time is never there already")
+        if again:
+            with recorded_config(config.runs / config.name) as found:
+                again = found is not None
+        outcome = run(config, console, resume=again or resumed is not None)
+    except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("ended at once; `--resume` goes on from the last checkpoint") and 130
+    if not outcome.finished:
+        console.print(shown(f"stopped after step {outcome.steps}; go on with: crucible grpo --resume {outcome.folder}"))
+        return 130
+    show(console, [outcome.before, outcome.after])
+    console.print(shown(verdict_line(outcome.difference)))
+    console.print(shown(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints"))
+    return 0

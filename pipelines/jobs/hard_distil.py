@@ -1,0 +1,230 @@
+"""`crucible hard-distil`: a teacher's traces, fine-tuning on them, GRPO; held-out skill before, between and after.
+
+Each stage is a run of its own in the folder (`distil`, `sft`, `grpo`), resumed where it stands; each one's output is
+the next one's input, and the adapter of the second goes on in the third. `metrics.json` holds what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.connect import ray_session
+from cluster.hardware import NoRoom
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config, replace_file
+from pipelines.artifacts.traces import TracesError
+from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.jobs import distil, grpo, sft
+from pipelines.jobs.evaluate import Evaluation, compare, load_evaluation, show, verdict_line, write_evaluation
+from pipelines.jobs.teacher_job_config import HardDistilConfig
+from pipelines.session import default_name, resolve_model
+from problems.plain_text import shown
+from rollout.teacher.request_cache import TeacherStopped
+
+MAY_CHANGE = (
+    "address", "runs", "name", "hardware", "skip_traces", "skip_sft", "skip_grpo", "traces", "steps",
+    *distil.MAY_CHANGE,
+)  # fmt: skip
+METRICS_FILE = "metrics.json"
+
+
+class Interrupted(RuntimeError):
+    """The user ended a stage; it can be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every success gate was passed."""
+        return all(gate["passed"] for gate in self.metrics["gates"])
+
+
+def run(config: HardDistilConfig, console: Console, resume: bool = False) -> Outcome:
+    """Runs the stages that are not skipped and not done, and writes what they came to.
+
+    Raises what the stages raise, and Interrupted.
+    """
+    resolve_model(config.model)  # the first stage does without it: it would be missed only after that
+    config = config.agreed()
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("hard-distil", config.model)})
+    path = config.runs / config.name
+    held = RunFolder.resume(path, config, MAY_CHANGE) if resume or _skips(config) else RunFolder.create(path, config)
+    seconds: dict[str, float] = {}
+    with held as folder, ray_session(config.address or None):
+        traces = _timed(seconds, "distil", lambda: _distil(config, path, console))
+        adapter = _timed(seconds, "sft", lambda: _sft(config, path, traces, console))
+        last = path / "sft"
+        if not config.skip_grpo:
+            _timed(seconds, "grpo", lambda: _grpo(config, path, adapter, console))
+            last = path / "grpo"
+        evaluations = _evaluations(path / "sft", last)
+        metrics = _metrics(config, path, evaluations, seconds)
+        replace_file(path / METRICS_FILE, json.dumps(metrics, indent=1))
+        _write_run(folder, evaluations)
+    return Outcome(path, metrics, evaluations)
+
+
+def _skips(config: HardDistilConfig) -> bool:
+    """Whether a stage's output must be there already: that of an earlier run of this name."""
+    return config.skip_sft or (config.skip_traces and config.traces is None)
+
+
+def _distil(config: HardDistilConfig, path: Path, console: Console) -> Path:
+    """The traces of the first stage."""
+    done = config.traces or path / "distil" / "traces.parquet"
+    if config.skip_traces:
+        if not done.exists():
+            raise ConfigError(f"skip_traces is set, and there are no traces at {done}; name some by --traces")
+        return done
+    if not done.is_file():
+        console.rule("1 of 3: traces")
+        stage = config.distil_stage(path)
+        if not distil.run(stage, console, resume=_begun(path / "distil")).kept:
+            raise TracesError(f"no trace passed its tests; {path}/distil/failures.jsonl says why")
+    return done
+
+
+def _sft(config: HardDistilConfig, path: Path, traces: Path, console: Console) -> Path:
+    """The folder with the adapter of the second stage."""
+    folder = path / "sft"
+    done = (folder / "adapter").is_dir() and _has(folder, "comparison")
+    if config.skip_sft and not done:
+        raise ConfigError(f"skip_sft is set, and {folder} holds no finished adapter; run that stage first")
+    if not done:
+        console.rule("2 of 3: fine-tuning")
+        sft.run(config.sft_stage(traces.resolve(), path), console, resume=_begun(folder))
+    return folder
+
+
+def _grpo(config: HardDistilConfig, path: Path, adapter: Path, console: Console) -> None:
+    folder = path / "grpo"
+    if _has(folder, "comparison") and not _more_steps(config, folder):
+        return
+    console.rule("3 of 3: GRPO")
+    stage = config.grpo_stage(str(adapter.resolve()), path)
+    if not grpo.run(stage, console, resume=_begun(folder)).finished:
+        raise Interrupted
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
+
+
+def _has(folder: Path, kind: str) -> bool:
+    return _begun(folder) and any(row.get("kind") == kind for row in RunFolder.open(folder).metrics())
+
+
+def _more_steps(config: HardDistilConfig, folder: Path) -> bool:
+    return RunFolder.open(folder).config["steps"] < config.steps
+
+
+def _timed(seconds: dict[str, float], name: str, stage: Any) -> Any:
+    began = time.monotonic()
+    result = stage()
+    seconds[name] = round(time.monotonic() - began, 1)
+    return result
+
+
+def _evaluations(sft_folder: Path, last: Path) -> tuple[Evaluation, ...]:
+    """Before, after fine-tuning, and after GRPO where there was any."""
+    places = [(sft_folder, "before", "before"), (sft_folder, "after", "sft")]
+    if last != sft_folder:
+        places.append((last, "after", "after"))
+    else:
+        places[-1] = (sft_folder, "after", "after")
+    found = []
+    for folder, name, called in places:
+        evaluation = load_evaluation(RunFolder.open(folder), name)
+        found.append(Evaluation(called, evaluation.groups, evaluation.lost))
+    return tuple(found)
+
+
+def _metrics(
+    config: HardDistilConfig, path: Path, evaluations: Sequence[Evaluation], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """The content of `metrics.json`."""
+    stages = {
+        name: [row for row in RunFolder.open(path / name).metrics() if row.get("kind") == kind][-1:]
+        for name, kind in (("distil", "distil"), ("sft", "sft"))
+        if _begun(path / name)
+    }
+    return {
+        "config": plain_config(config),
+        "stages": {name: rows[0] for name, rows in stages.items() if rows},
+        "evaluations": {evaluation.name: evaluation.row(0) for evaluation in evaluations},
+        "comparisons": [compare(a, b) for a, b in pairwise(evaluations)]
+        + ([compare(evaluations[0], evaluations[-1])] if len(evaluations) > 2 else []),
+        "gates": gates(evaluations[0], evaluations[-1], config.target, config.before_below),
+        "seconds": dict(seconds),
+    }
+
+
+def gates(before: Evaluation, after: Evaluation, target: float, below: float) -> list[dict[str, Any]]:
+    """The success gates: little skill before, and more than `target` after, over all and of each family."""
+    start, end = before.pass_at(1), after.pass_at(1)
+    found = [
+        {"gate": "before, all", "value": start.value, "wanted": f"< {below}", "passed": start.value < below},
+        {"gate": "after, all", "value": end.value, "wanted": f"> {target}", "passed": end.value > target},
+    ]
+    for family in sorted({group.problem.family for group in after.groups}):
+        value = after.pass_at(1, [family]).value
+        found.append({"gate": f"after, {family}", "value": value, "wanted": f"> {target}", "passed": value > target})
+    return found
+
+
+def _write_run(folder: RunFolder, evaluations: Sequence[Evaluation]) -> None:
+    """The whole run's evaluations, comparison and report, as those of any other job."""
+    from pipelines.report import write_report
+
+    folder.roll_back(-1)
+    for step, evaluation in enumerate(evaluations):
+        write_evaluation(folder, evaluation, step)
+    folder.append_metrics({**compare(evaluations[0], evaluations[-1]), "step": len(evaluations)})
+    write_report(folder)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible hard-distil`. Exits with 1 where a success gate is not passed."""
+    argv = list(argv)
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        resumed = take_option(argv, "--resume")
+        default = resumed_config(HardDistilConfig, Path(resumed)) if resumed is not None else None
+        config = parse(HardDistilConfig, argv, prog="crucible hard-distil", default=default)
+        outcome = run(config, console, resume=resumed is not None)
+    except (
+        ConfigError, RunFolderError, TeacherStopped, TracesError, NoRoom, sft.SFTFailed, grpo.RunFailed,
+    ) as error:  # fmt: skip
+        return fail(str(error))
+    except (KeyboardInterrupt, Interrupted):
+        return fail("interrupted; `--resume RUN_FOLDER` goes on where it stands") and 130
+    show(console, outcome.evaluations)
+    for comparison in outcome.metrics["comparisons"]:
+        console.print(shown(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"))
+    table = Table(title="Success gates", title_justify="left")
+    for heading in ("gate", "held-out pass@1", "wanted", ""):
+        table.add_column(heading)
+    for gate in outcome.metrics["gates"]:
+        mark = shown("passed") if gate["passed"] else shown("missed", "red")
+        table.add_row(shown(gate["gate"]), f"{100 * gate['value']:.1f} %", shown(gate["wanted"]), mark)
+    console.print(table)
+    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.metrics["seconds"].items())
+    console.print(shown(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}"))
+    return 0 if outcome.passed else 1

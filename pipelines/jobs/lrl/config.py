@@ -1,0 +1,124 @@
+"""Configuration of `crucible lrl`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cluster.hardware import HardwareConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_LEARNER,
+    NO_SHOTS,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    RunName,
+    default_runs,
+)
+from rollout.config import EngineConfig, lora_rank_room
+from rollout.prompts import PromptConfig
+from rollout.teacher.config import REFERENCE, TeacherConfig
+from train.transfer_config import TransferConfig
+from verify.config import VerifyConfig
+
+STAGES = (0, 1, 2, 3, 4)
+
+
+class LRLConfig(BaseModel):
+    """Linguistic reinforcement learning: a teacher puts a strategy into words, a small model takes it over by LoRA.
+
+    Stages: 0 student alone, 1 teacher alone, 2 the teacher solves in batches, keeps a journal and distils a strategy,
+    3 the teacher under that strategy, 4 the student after learning labelled examples under it. 0, 1, 3 and 4 are
+    measured on the same test problems.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        "prompt.system": "the strategy is the system message; set strategy",
+    }  # fmt: skip
+
+    model: str = STUDENT
+    """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
+    address: str = ""
+    """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
+    stages: tuple[int, ...] = STAGES
+    """Which stages run."""
+    train_problems: int = Field(100, ge=2)
+    """Problems that the strategy is learnt on (stage 2)."""
+    train_seed: int = 42
+    """Of their choice."""
+    test_problems: int = Field(150, ge=2)
+    """Problems that every measurement asks."""
+    test_seed: int = 123
+    """Of their choice."""
+    synthesis_problems: int = Field(100, ge=2)
+    """Labelled examples that the student learns from (stage 4); none of them is among the training problems."""
+    synthesis_seed: int = 999
+    """Of their choice."""
+    synthesis: Literal["gold", "teacher"] = "gold"
+    """What the examples answer: the true verdict alone, or the teacher's own answer where its verdict is true."""
+    batch: int = Field(10, ge=1)
+    """Training problems between two entries in the journal."""
+    distil_every: int = Field(5, ge=1)
+    """Batches between two distillations of the journal into a strategy."""
+    journal_chars: int = Field(5000, ge=200)
+    """The end of the journal that a distillation reads, in characters."""
+    strategy_chars: int = Field(1500, ge=100)
+    """Longest strategy that the teacher is asked for; a longer one is refused and the one before it kept."""
+    strategy: str = "Read every time with care, and check the answer before giving it."
+    """The first strategy; without stage 2 it is also the last."""
+    teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
+    """Who solves, keeps the journal and distils."""
+    prompt: PromptConfig = PromptConfig()
+    """In which words problems are put; system messages are the job's own."""
+    max_tokens: int = Field(16, ge=1)
+    """Longest completion of the student, in tokens."""
+    engine: EngineConfig = EngineConfig()
+    """The student's engine."""
+    transfer: TransferConfig = TransferConfig()
+    """How the student's adapter learns."""
+    verify: VerifyConfig = VerifyConfig()
+    """How answers are read."""
+    hardware: HardwareConfig = HardwareConfig()
+    """Where the engine is placed."""
+
+    @field_validator("stages")
+    @classmethod
+    def _known_stages(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
+        if not stages or set(stages) - set(STAGES):
+            raise ValueError(f"stages are {', '.join(map(str, STAGES))}; {stages} names others, or none")
+        return tuple(sorted(set(stages)))
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> LRLConfig:
+        lora_rank_room(self.transfer.lora_r)
+        if len(self.strategy) > self.strategy_chars:
+            raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
+        if self.synthesis == "teacher" and self.teacher.model == REFERENCE:
+            raise ValueError("synthesis teacher has no effect with the offline reference teacher: use gold")
+        return self
+
+    @property
+    def student(self) -> JobConfig:
+        """What the student's engine and its greedy evaluation need to know."""
+        return JobConfig(
+            model=self.model,
+            name=self.name,
+            runs=self.runs,
+            address=self.address,
+            prompt=self.prompt,
+            verify=self.verify,
+            hardware=self.hardware,
+            evaluation=EvaluationConfig(temperature=0, problems=self.test_problems, samples=1),
+        )

@@ -1,0 +1,386 @@
+"""The stages of linguistic reinforcement learning, each of which can be taken up again where it was left.
+
+state.json                figures of the stages that are done, the batch that is next, strategy and journal
+answers.jsonl             every answer of the teacher with its verdict, on disk before it counts
+journal.md                what the teacher wrote about its batches
+strategy.txt              the strategy that stages 3 and 4 use
+strategy_evolution.jsonl  a row a distillation: what became of it, and how well the strategy before it had done
+synthesis.jsonl           the labelled examples that the student learnt from
+costs.jsonl               what the teacher cost (rollout.teacher.cost_ledger)
+samples/, adapters/       the student's answers, and its adapter
+results.json, report.html all figures
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
+from pipelines.jobs.evaluate import Evaluation
+from pipelines.jobs.lrl import prompts, scores
+from pipelines.jobs.lrl.balanced_problems import balanced, gold
+from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.lrl.offline import OfflineTeacher
+from pipelines.jobs.lrl.report import report
+from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
+from pipelines.session import default_name, resolve_model, with_model_prompt
+from pipelines.student_runner import StudentRunner
+from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_desk
+from problems.plain_text import shown
+from problems.problem import Problem, Status
+from rollout.policy import PolicyVersion
+from rollout.prompts import PromptBuilder, PromptConfig, completion_text
+from rollout.teacher.client import Answered
+from rollout.teacher.config import REFERENCE
+from rollout.teacher.cost_ledger import append_rows
+from rollout.teacher.request_cache import TeacherRequest
+from verify.checkers.answers import read_yes_no
+from verify.pool import Judge
+
+STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
+MAY_CHANGE = (
+    "address", "runs", "name", "hardware", "teacher.budget", "teacher.concurrency", "teacher.patience",
+    "teacher.backoff", "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable",
+    "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for."""
+
+
+class Student(Protocol):
+    """See `pipelines.student_runner.StudentRunner`."""
+
+    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
+        """Greedy answers, judged."""
+
+    def learn(
+        self, pairs: Sequence[tuple[Problem, str]], prompt: PromptConfig, transfer: Any, name: str
+    ) -> PolicyVersion:
+        """An adapter."""
+
+
+class State(BaseModel):
+    """How far a run has come. What is in it is done, and is not done again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strategy: str
+    batch: int = 0
+    """The batch of stage 2 that is next."""
+    journal: list[str] = []
+    """An entry a batch."""
+    evolution: list[dict[str, Any]] = []
+    """A row a distillation."""
+    stages: dict[str, dict[str, Any]] = {}
+    """Name of a measurement -> its figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    results: Mapping[str, Any]
+
+
+def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
+    """Runs the stages that are asked for, or goes on where the run folder stands, and writes the report.
+
+    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
+    answered is then kept.
+    """
+    check_teacher(config.teacher)
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model, console)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("lrl", config.teacher.model)})
+    path = config.runs / config.name
+    if not resume and any((path / name).is_file() for name in (STATE_FILE, ANSWERS_FILE)):
+        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(shown(f"run folder: {folder.path}"))
+        rank, tokens = config.transfer.lora_r, config.max_tokens
+        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
+            results = learn(config, folder, pupil, console)
+    return Outcome(path, results)
+
+
+def learn(config: LRLConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+    """The stages in order. Returns all figures, which are then in `folder` too."""
+    if config.teacher.model == REFERENCE:
+        desk = SyncTeacher(OfflineTeacher(config.teacher))
+    else:
+        desk = open_desk(config.teacher, folder, gold)
+    try:
+        with Judge(config.verify) as judge:
+            job = _Job(config, folder, student, desk, judge, console)
+            for stage in config.stages:
+                (job.student_alone, job.teacher_alone, job.bootstrap, job.frozen, job.transfer)[stage]()
+        return job.finish()
+    finally:
+        desk.close()
+
+
+class _Job:
+    """One run."""
+
+    def __init__(
+        self, config: LRLConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._student = student
+        self._desk = desk
+        self._judge = judge
+        self._console = console
+        self._builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
+        self._test = balanced("test", config.test_problems, config.test_seed)
+        self._train = balanced("train", config.train_problems, config.train_seed)
+        self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}
+        path = self._path(STATE_FILE)
+        self._state = State(strategy=config.strategy)
+        if path.is_file():
+            self._state = State.model_validate_json(read_bytes(path, LARGEST_JSON))
+
+    # --- the stages
+
+    def student_alone(self) -> None:
+        """Stage 0: the student on the test problems, as it came."""
+        self._measure_student("student", self._config.prompt, PolicyVersion(self._config.name, 0))
+
+    def teacher_alone(self) -> None:
+        """Stage 1: the teacher on the test problems, without a strategy."""
+        self._measure_teacher("teacher", "")
+
+    def bootstrap(self) -> None:
+        """Stage 2: batch by batch solve, write the journal, and now and then distil it into a new strategy."""
+        config, state = self._config, self._state
+        batches = [self._train[start : start + config.batch] for start in range(0, len(self._train), config.batch)]
+        while state.batch < len(batches):
+            number, problems = state.batch + 1, batches[state.batch]
+            rows = self._solve(f"bootstrap-{number}", problems, state.strategy)
+            state.journal.append(self._entry(number, problems, rows))
+            if number % config.distil_every == 0 or number == len(batches):
+                self._distil(number)
+            state.batch = number
+            self._keep()
+        if "bootstrap" not in state.stages:
+            done = [
+                self._answer(problem, self._rows[f"bootstrap-{number}", problem.id])
+                for number, problems in enumerate(batches, 1)
+                for problem in problems
+            ]
+            self._record("bootstrap", done)
+
+    def frozen(self) -> None:
+        """Stage 3: the teacher on the test problems, under the strategy as it now is."""
+        self._measure_teacher("teacher_with_strategy", self._state.strategy)
+
+    def transfer(self) -> None:
+        """Stage 4: the student learns labelled examples under the strategy, and is asked under that very prompt.
+
+        It is also asked so before it has learnt: what a prompt alone does is no merit of the adapter.
+        """
+        config = self._config
+        prompt = config.prompt.model_copy(update={"system": prompts.solve_system(self._state.strategy)})
+        self._measure_student("student_with_strategy", prompt, PolicyVersion(config.name, 0))
+        if "student_trained" not in self._state.stages:
+            pairs = self._synthesise()
+            policy = self._student.learn(pairs, prompt, config.transfer, "student")
+            self._measure_student("student_trained", prompt, policy)
+
+    def finish(self) -> Mapping[str, Any]:
+        """Writes results and report."""
+        results = {
+            "job": "lrl",
+            "model": self._config.model,
+            "strategy": self._state.strategy,
+            "distillations": len(self._state.evolution),
+            "stages": self._state.stages,
+            "comparisons": self._comparisons(),
+            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+        }
+        replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
+        report(results, self._folder, self._console)
+        return results
+
+    # --- the teacher
+
+    def _solve(self, stage: str, problems: Sequence[Problem], strategy: str) -> list[dict[str, Any]]:
+        """The rows of all problems; those that `answers.jsonl` lacks are asked for. Raises TeacherStopped."""
+        todo = [problem for problem in problems if (stage, problem.id) not in self._rows]
+        system = prompts.solve_system(strategy)
+        requests = [TeacherRequest(system, (("user", self._builder.message(p)),), problem=p) for p in todo]
+
+        def keep(answered: Answered) -> None:
+            row = {"stage": stage, **self._judged(todo[answered.index], answered)}
+            append_rows(self._path(ANSWERS_FILE), [row])
+            self._folder.changed()
+            self._rows[stage, row["problem"]] = row
+
+        if todo:
+            with self._console.status(f"{stage}: the teacher judges {len(todo)} problems"):
+                self._desk.ask(requests, keep)
+        return [self._rows[stage, problem.id] for problem in problems]
+
+    def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
+        row = {"problem": problem.id, "level": problem.mode, "gold": gold(problem), "said": None}
+        if answered.reply is None:
+            return {**row, "status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
+        reply = answered.reply
+        verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
+        said, status = read_verdict(verdict.status, reply.text)
+        return {
+            **row,
+            "said": said,
+            "status": status,
+            "detail": verdict.detail,
+            "text": reply.text,
+            "request": reply.key,
+        }
+
+    def _entry(self, number: int, problems: Sequence[Problem], rows: Sequence[Mapping[str, Any]]) -> str:
+        question = prompts.journal_question(problems, rows, self._state.strategy)
+        text, status = self._write(prompts.JOURNAL_SYSTEM, question)
+        right = sum(row["said"] == row["gold"] for row in rows)
+        mark = "" if status == ANSWERED else f" ({status})"
+        return f"## Batch {number}: {right} of {len(rows)} right{mark}\n\n{text}"
+
+    def _distil(self, number: int) -> None:
+        """Replaces the strategy, unless what comes is empty, cut off or too long: then the one before stays."""
+        config, state = self._config, self._state
+        journal = "\n\n".join(state.journal)[-config.journal_chars :]
+        question = prompts.distil_question(journal, state.strategy, config.strategy_chars)
+        text, status = self._write(prompts.DISTIL_SYSTEM, question)
+        if status == ANSWERED and len(text) > config.strategy_chars:
+            status = "too_long"
+        since = state.evolution[-1]["batch"] if state.evolution else 0
+        under = [row for b in range(since + 1, number + 1) for row in self._batch_rows(b)]
+        answers = [Answer(r["problem"], r["level"], r["gold"], r["said"], r["status"]) for r in under]
+        if status == ANSWERED:
+            state.strategy = text
+        state.evolution.append(
+            {
+                "version": len(state.evolution) + 1,
+                "batch": number,
+                "status": status,
+                "strategy": text,
+                "accuracy_before": scores.figures(answers)["accuracy"],
+            }
+        )
+
+    def _batch_rows(self, number: int) -> list[dict[str, Any]]:
+        return [row for (stage, _), row in self._rows.items() if stage == f"bootstrap-{number}"]
+
+    def _write(self, system: str, question: str) -> tuple[str, str]:
+        """A text of the teacher's, and `answered` or why it cannot be used as it is."""
+        answered = self._desk.ask_one(TeacherRequest(system, (("user", question),)))
+        if answered.reply is None:
+            return answered.error, API_ERROR
+        text = answered.reply.text.strip()
+        if answered.reply.finish_reason == "length":
+            return text, str(Status.TRUNCATED)
+        return text, ANSWERED if text else str(Status.UNPARSED)
+
+    # --- the student
+
+    def _synthesise(self) -> list[tuple[Problem, str]]:
+        """Labelled examples, as many YES as NO; also written to `synthesis.jsonl`."""
+        config = self._config
+        known = {problem.question_hash for problem in self._train}
+        problems = balanced("train", config.synthesis_problems, config.synthesis_seed, known)
+        pairs = [(problem, completion_text(gold(problem), "direct", kind="answer")) for problem in problems]
+        if config.synthesis == "teacher":
+            rows = self._solve("synthesis", problems, self._state.strategy)
+            right = [(p, row["text"].strip()) for p, row in zip(problems, rows) if row["said"] == row["gold"]]
+            pairs = even(right)
+        lines = [{"problem": p.to_row(), "gold": gold(p), "completion": text} for p, text in pairs]
+        replace_file(self._path("synthesis.jsonl"), "".join(json.dumps(line) + "\n" for line in lines))
+        return pairs
+
+    def _measure_student(self, name: str, prompt: PromptConfig, policy: PolicyVersion) -> None:
+        if name in self._state.stages:
+            return
+        evaluation = self._student.answer(self._test, prompt, policy, name)
+        groups = {group.problem.id: group for group in evaluation.groups}
+        answers = []
+        for problem in self._test:
+            group = groups.get(problem.id)
+            said, status = None, str(Status.INFRASTRUCTURE)
+            if group is not None:
+                said, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
+            answers.append(Answer(problem.id, problem.mode, gold(problem), said, status))
+        self._record(name, answers)
+
+    # --- records
+
+    def _measure_teacher(self, name: str, strategy: str) -> None:
+        if name not in self._state.stages:
+            rows = self._solve(name, self._test, strategy)
+            self._record(name, [self._answer(problem, row) for problem, row in zip(self._test, rows)])
+
+    def _answer(self, problem: Problem, row: Mapping[str, Any]) -> Answer:
+        return Answer(problem.id, problem.mode, row["gold"], row["said"], row["status"])
+
+    def _record(self, name: str, answers: Sequence[Answer]) -> None:
+        """A measurement's figures, with its single answers for the comparisons."""
+        found = scores.figures(answers)
+        single = [[a.problem, a.level, a.gold, a.said, a.status] for a in answers]
+        self._state.stages[name] = {**found, "answers": single}
+        self._keep()
+        self._folder.append_metrics({"kind": "lrl", "name": name, **found})
+        said = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
+        self._console.print(shown(f"{name}: {said}"))
+
+    def _keep(self) -> None:
+        """Writes the state last: what it does not tell of is done again, from answers that are on disk."""
+        state = self._state
+        replace_file(self._path("journal.md"), "\n\n".join(state.journal) + "\n")
+        replace_file(self._path("strategy.txt"), state.strategy + "\n")
+        evolution = "".join(json.dumps(row) + "\n" for row in state.evolution)
+        replace_file(self._path("strategy_evolution.jsonl"), evolution)
+        replace_file(self._path(STATE_FILE), state.model_dump_json(indent=1))
+
+    def _comparisons(self) -> dict[str, Any]:
+        """Paired differences of accuracy between measurements of the same test problems."""
+        pairs = (
+            ("teacher", "teacher_with_strategy"),
+            ("student", "student_with_strategy"),
+            ("student_with_strategy", "student_trained"),
+            ("student", "student_trained"),
+        )
+        answers = {name: [Answer(*single) for single in stage["answers"]] for name, stage in self._state.stages.items()}
+        return {
+            f"{before} -> {after}": scores.compare(answers[before], answers[after])
+            for before, after in pairs
+            if before in answers and after in answers
+        }
+
+    def _path(self, name: str) -> Path:
+        return self._folder.path / name
+
+
+def read_verdict(status: Status, text: str) -> tuple[str | None, str]:
+    """What was said (YES, NO or None) and its status, by how the judging ended."""
+    if status in (Status.PASSED, Status.WRONG_ANSWER):
+        return (read_yes_no(text) or "").upper() or None, ANSWERED
+    return None, str(status)
+
+
+def even(pairs: Sequence[tuple[Problem, str]]) -> list[tuple[Problem, str]]:
+    """The first pairs of each label, as many as the rarer label has: a student must not learn which is more common."""
+    by_label: dict[str, list[tuple[Problem, str]]] = {"YES": [], "NO": []}
+    for problem, text in pairs:
+        by_label[gold(problem)].append((problem, text))
+    least = min(map(len, by_label.values()))
+    kept = {problem.id for found in by_label.values() for problem, _ in found[:least]}
+    return [(problem, text) for problem, text in pairs if problem.id in kept]

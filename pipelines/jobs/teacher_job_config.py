@@ -1,0 +1,197 @@
+"""Configuration of the jobs that learn from a teacher: distil, sft, hard-distil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_CURRICULUM,
+    NO_SHOTS,
+    GRPOConfig,
+    JobConfig,
+    RunName,
+    default_runs,
+)
+from problems.questions import QuestionsConfig
+from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
+from rollout.prompts import PromptConfig, Style
+from rollout.teacher.config import TeacherConfig
+from train.config import TrainConfig
+from train.sft_config import SFTConfig
+from verify.config import VerifyConfig
+
+HARD_FAMILIES = ("coin_change", "knapsack", "n_queens")
+HARD_DIFFICULTIES = (3, 5, 7)
+ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
+"""What two stages must agree on for one adapter to go through both."""
+
+
+class DistilConfig(BaseModel):
+    """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM,
+        "problems.parts": "the teacher is asked about the families alone",
+        "problems.weights": "each family and difficulty gets `count` traces",
+        "verify.reward": "a trace passes or fails, and earns nothing",
+        "prompt.few_shot": "the teacher is shown no examples",
+        "prompt.shots": "the teacher is shown no examples",
+        "prompt.system": "the system message is this command's own",
+        "prompt.chat": "the teacher's server has its own template",
+    }  # fmt: skip
+
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
+    address: str = ""
+    """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
+    count: int = Field(3, ge=1)
+    """Traces asked for each family and difficulty."""
+    corrections: int = Field(1, ge=0)
+    """Times that a failed trace is sent back with the test that it failed."""
+    problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
+    """What is asked; always of the train split."""
+    prompt: PromptConfig = PromptConfig(style="think")
+    """In which words the teacher is asked; the student's own words are `sft`'s."""
+    teacher: TeacherConfig = TeacherConfig()
+    """Who answers."""
+    verify: VerifyConfig = VerifyConfig()
+    """How answers are checked."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> DistilConfig:
+        if self.prompt.style != "think":
+            raise ValueError("prompt.style must be think: a trace is reasoning and code")
+        return self
+
+
+class SFTJobConfig(JobConfig):
+    """Fine-tunes a LoRA adapter on verified traces, and keeps the one of lowest validation loss."""
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        "problems.seed": "set evaluation.seed, or sft.seed",
+    }  # fmt: skip
+
+    traces: Path = Path()
+    """File of traces (JSONL or Parquet), or the run folder of `crucible distil`."""
+    adapter: str = ""
+    """Folder of a LoRA adapter to go on from; "" starts with a fresh one."""
+    style: Style | None = None
+    """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
+    evaluate: bool = False
+    """Also measure held-out problems before and after."""
+    max_tokens: int = Field(512, ge=1)
+    """Longest completion of those evaluations, in tokens."""
+    engine: EngineConfig = EngineConfig()
+    """The engine of those evaluations."""
+    sft: SFTConfig = SFTConfig()
+    """How the adapter learns."""
+
+    @model_validator(mode="after")
+    def _rooms_agree(self) -> SFTJobConfig:
+        lora_rank_room(self.sft.lora_r)
+        return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        of_evaluations = ("problems", "evaluation", "engine", "verify", "max_tokens", "hardware.engine")
+        return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
+
+
+class HardDistilConfig(JobConfig):
+    """Distils traces of hard families, fine-tunes an adapter on them, and lets that adapter go on by GRPO."""
+
+    unused: ClassVar[Mapping[str, str]] = {
+        **ANSWERS_TOGETHER, **NO_SHOTS,
+        "problems.parts": "the teacher is asked about the families alone",
+        "problems.weights": "each family and difficulty gets `count` traces",
+        "sft.seed": "set seed",
+        "train.seed": "set seed",
+    }  # fmt: skip
+
+    problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
+    """What is taught, and measured on held-out questions."""
+    seed: int = 42
+    """Of the split of traces, the stream of GRPO's problems and its sampling."""
+    skip_traces: bool = False
+    """Take the traces that `traces`, or an earlier run of this name, has."""
+    skip_sft: bool = False
+    """Take the adapter that an earlier run of this name fine-tuned."""
+    skip_grpo: bool = False
+    """End with the fine-tuned adapter."""
+    traces: Path | None = None
+    """File of traces to use with skip_traces; None: those of an earlier run of this name."""
+    count: int = Field(3, ge=1)
+    """Traces asked for each family and difficulty."""
+    corrections: int = Field(1, ge=0)
+    """Times that a failed trace is sent back with the test that it failed."""
+    teacher: TeacherConfig = TeacherConfig()
+    """Who writes the traces."""
+    style: Style | None = "think"
+    """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
+    sft: SFTConfig = SFTConfig()
+    """How the adapter learns from traces; its shape is GRPO's too."""
+    steps: int = Field(10, ge=1)
+    """Optimiser steps of GRPO."""
+    rollout: RolloutConfig = RolloutConfig()
+    """How GRPO's completions, and those of evaluations, are sampled."""
+    train: TrainConfig = TrainConfig()
+    """How the adapter learns by GRPO."""
+    target: float = Field(0.8, ge=0, le=1)
+    """Success gate: held-out pass@1 in the end, over all and of each family, must be above it."""
+    before_below: float = Field(0.2, ge=0, le=1)
+    """Success gate: held-out pass@1 of the untaught model must be below it, or little was there to teach."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> HardDistilConfig:
+        if self.traces is not None and not self.skip_traces:
+            raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
+        plain = TrainConfig()
+        for name in ADAPTER_SHAPE:
+            # Which keys were given is lost where options and files are read over one another; the values are not.
+            if getattr(self.train, name) not in (getattr(self.sft, name), getattr(plain, name)):
+                unlike = f"train.{name} {getattr(self.train, name)} is not sft.{name} {getattr(self.sft, name)}"
+                raise ValueError(f"{unlike}: one adapter goes through both stages, so leave train's out")
+        self.grpo_stage("", Path())
+        return self
+
+    def distil_stage(self, runs: Path) -> DistilConfig:
+        """The first stage's own configuration."""
+        return DistilConfig(
+            name="distil", runs=runs, address=self.address, count=self.count, corrections=self.corrections,
+            problems=self.problems, teacher=self.teacher, verify=self.verify,
+        )  # fmt: skip
+
+    def sft_stage(self, traces: Path, runs: Path) -> SFTJobConfig:
+        """The second stage's own configuration."""
+        return SFTJobConfig(
+            **self._shared("sft", runs), traces=traces, style=self.style, evaluate=True, engine=self.rollout.engine,
+            max_tokens=self.rollout.sampling.max_tokens, sft=self.sft.model_copy(update={"seed": self.seed}),
+        )  # fmt: skip
+
+    def grpo_stage(self, adapter: str, runs: Path) -> GRPOConfig:
+        """The third stage's own configuration: the fine-tuned adapter itself goes on."""
+        train = self.agreed().train.model_copy(update={"seed": self.seed})
+        return GRPOConfig(
+            **self._shared("grpo", runs), adapter=adapter, seed=self.seed, steps=self.steps, rollout=self.rollout,
+            train=train,
+        )  # fmt: skip
+
+    def agreed(self) -> HardDistilConfig:
+        """The same with the adapter's shape in `train` too, as both stages will have it."""
+        shape = {name: getattr(self.sft, name) for name in ADAPTER_SHAPE}
+        return self.model_copy(update={"train": self.train.model_copy(update=shape)})
+
+    def _shared(self, name: str, runs: Path) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in JobConfig.model_fields}
+        return {**own, "name": name, "runs": runs}

@@ -1,0 +1,409 @@
+"""The iterations: teacher solves, student learns, its errors go back to the teacher, until validation falls.
+
+attempts.jsonl                every answer of the teacher with its verdict, on disk before it counts
+grades.jsonl                  its grades of the student's reasoning, with scoring `rubric`
+dataset/iteration-N/          what iteration N taught, as JSON lines and Parquet
+adapters/iteration-N/         what the student then was
+samples/                      the student's answers
+costs.jsonl                   what the teacher cost (rollout.teacher.cost_ledger)
+results.json, report.html     all figures
+
+There is no other state: a resumed run walks the same way and finds each part done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from pipelines.artifacts.plain_files import read_rows
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
+from pipelines.config import ConfigError
+from pipelines.jobs.evaluate import Evaluation, compare
+from pipelines.jobs.undo import prompts
+from pipelines.jobs.undo.config import Hint, UndoConfig
+from pipelines.jobs.undo.hub import PushFailed, push
+from pipelines.jobs.undo.prompts import Mistake
+from pipelines.jobs.undo.report import report
+from pipelines.session import default_name, resolve_model, with_model_prompt
+from pipelines.student_runner import StudentRunner
+from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_desk
+from problems.plain_text import shown
+from problems.problem import Problem, Split, Status
+from problems.stream import ProblemStream
+from rollout.policy import PolicyVersion
+from rollout.prompts import PromptBuilder, PromptConfig
+from rollout.teacher.client import Answered
+from rollout.teacher.cost_ledger import append_rows
+from rollout.teacher.request_cache import TeacherRequest
+from verify.pool import Judge
+
+ATTEMPTS_FILE, GRADES_FILE, RESULTS_FILE = "attempts.jsonl", "grades.jsonl", "results.json"
+API_ERROR = "api_error"
+BASE = "base"
+MAY_CHANGE = (
+    "address", "runs", "name", "hardware", "hub_repo", "hub_private", "hub_endpoint", "teacher.budget",
+    "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.sdk_retries",
+    "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for."""
+DATASET_SCHEMA = pa.schema(
+    [
+        ("idx", pa.int32()),  # of the problem among the training problems
+        ("problem", pa.string()),
+        ("teacher_solution", pa.string()),
+        ("gt", pa.string()),  # the true final answer, or a right program
+        ("student_solution", pa.string()),  # what the student said before this iteration
+        ("iteration", pa.int32()),
+        ("written_in", pa.int32()),  # iteration that the teacher's answer is of
+        ("hint", pa.string()),  # none, answer or solution: what the teacher was told
+        ("signal", pa.float32()),  # of the student's answer; null where it has none
+        ("problem_id", pa.string()),
+        ("family", pa.string()),
+        ("difficulty", pa.int32()),
+    ]
+)
+
+
+class Student(Protocol):
+    """See `pipelines.student_runner.StudentRunner`."""
+
+    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
+        """Greedy answers, judged."""
+
+    def learn(
+        self,
+        pairs: Sequence[tuple[Problem, str]],
+        prompt: PromptConfig,
+        transfer: Any,
+        name: str,
+        number: int,
+        initial: PolicyVersion | None,
+    ) -> PolicyVersion:
+        """An adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A teacher's answer that was verified."""
+
+    text: str
+    hint: Hint
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A student's answer and its verdict."""
+
+    text: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    results: Mapping[str, Any]
+
+
+def run(config: UndoConfig, console: Console, resume: bool = False) -> Outcome:
+    """Runs the iterations, or goes on where the run folder stands, and writes the report.
+
+    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
+    answered is then kept.
+    """
+    check_teacher(config.teacher)
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model, console)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("undo", config.teacher.model)})
+    path = config.runs / config.name
+    if not resume and (path / ATTEMPTS_FILE).is_file():
+        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(shown(f"run folder: {folder.path}"))
+        rank, tokens = config.transfer.lora_r, config.max_tokens
+        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
+            results = teach(config, folder, pupil, console)
+    return Outcome(path, results)
+
+
+def teach(config: UndoConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+    """All iterations. Returns all figures, which are then in `folder` too."""
+    desk = open_desk(config.teacher, folder, prompts.gold)
+    try:
+        with Judge(config.verify) as judge:
+            return _Job(config, folder, student, desk, judge, console).run()
+    finally:
+        desk.close()
+
+
+def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
+    """`count` problems of different questions. Raises ConfigError where there are fewer."""
+    stream, chosen = ProblemStream(config.problems, split), {}
+    for index in range(50 * count):
+        problem = stream.problem(index)
+        chosen.setdefault(problem.question_hash, problem)
+        if len(chosen) == count:
+            return list(chosen.values())
+    raise ConfigError(f"there are only {len(chosen)} different {split} questions of these families; ask for fewer")
+
+
+class _Job:
+    """One run."""
+
+    def __init__(
+        self, config: UndoConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._student = student
+        self._desk = desk
+        self._judge = judge
+        self._console = console
+        # The teacher is asked in full words even where the student's own prompt says less.
+        self._builder = PromptBuilder(SimpleNamespace(chat_template=None), PromptConfig(style=config.prompt.style))
+        self._train = distinct(config, "train", config.train_problems)
+        self._val = distinct(config, "val", config.val_problems)
+        self._test = distinct(config, "test", config.test_problems)
+        rows = read_rows(folder.path / ATTEMPTS_FILE)
+        self._attempts = {(row["iteration"], row["problem"], row["hint"]): row for row in rows}
+        self._grades = {(row["iteration"], row["problem"]): row for row in read_rows(folder.path / GRADES_FILE)}
+        self._traces: dict[str, Trace] = {}
+        self._hub: dict[str, str] = {}
+
+    def run(self) -> Mapping[str, Any]:
+        """Teaches until validation falls, nothing is left to write anew, or the iterations are done."""
+        config = self._config
+        policy = PolicyVersion(config.name, 0)
+        policies, done = {BASE: policy}, []
+        best, best_val = BASE, self._ask_student(BASE, "val", policy).pass_at(1).value
+        before, stopped = BASE, "all iterations done"
+        for number in range(config.iterations + 1):
+            name = f"iteration-{number}"
+            asked = self._teach(number, self._ask_student(before, "train", policy))
+            if not asked:
+                stopped = "the student errs nowhere on the training problems"
+                break
+            if not self._traces:
+                raise ConfigError("the teacher solved none of the training problems; attempts.jsonl says why")
+            pairs = [(p, prompts.lesson(p, self._traces[p.id].text, config.prompt.style)) for p in self._taught()]
+            initial = policy if policy.weights else None
+            policy = self._student.learn(pairs, config.prompt, config.transfer, name, number + 1, initial)
+            policies[name] = policy
+            rates = {split: self._ask_student(name, split, policy).pass_at(1) for split in ("val", "train")}
+            done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
+            self._tell(done[-1])
+            reached = rates["val"].value
+            if reached < best_val:
+                stopped = f"validation fell in {name}"
+                break
+            if reached > best_val:
+                best, best_val = name, reached
+            before = name
+        return self._finish(done, policies, best, stopped)
+
+    # --- the teacher
+
+    def _teach(self, number: int, train: Evaluation) -> dict[str, Any]:
+        """Has the teacher write what is to be learnt next; {} where there is nothing."""
+        said = said_of(train)
+        signals = self._signals(number, said)
+        low = self._config.rework_below
+        todo = [p for p in self._train if p.id not in self._traces or signals.get(p.id, low) < low]
+        if number == 0:
+            todo = list(self._train)
+        if not todo:
+            return {}
+        questions = [(p, self._question(p, number, said)) for p in todo]
+        counts = self._cascade(number, questions)
+        self._write_dataset(number, said, signals)
+        return {"asked": len(todo), **counts}
+
+    def _question(self, problem: Problem, number: int, said: Mapping[str, Said]) -> str:
+        question, own = self._builder.message(problem), said.get(problem.id)
+        if number == 0 or own is None:
+            return question
+        before = self._traces.get(problem.id)
+        mistake = Mistake(problem, own.text, own.detail)
+        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, said))
+
+    def _mistakes(self, problem: Problem, said: Mapping[str, Said]) -> list[Mistake]:
+        """The student's first errors on other training problems. Never on validation problems: they choose the
+        iteration, and measure nothing once they have taught."""
+        wrong = [p for p in self._train if p.id != problem.id and p.id in said and not said[p.id].passed]
+        return [Mistake(p, said[p.id].text, "") for p in wrong[: self._config.train_errors]]
+
+    def _cascade(self, number: int, questions: Sequence[tuple[Problem, str]]) -> dict[str, Any]:
+        """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
+        left, by_hint, statuses = list(questions), {}, Counter()
+        for hint in self._config.hints:
+            open_now = [(p, q) for p, q in left if prompts.has_hint(p, hint)]
+            self._ask_all(number, hint, [(p, q) for p, q in open_now if (number, p.id, hint) not in self._attempts])
+            solved = set()
+            for problem, _ in open_now:
+                row = self._attempts[number, problem.id, hint]
+                statuses[row["status"]] += 1
+                if row["status"] == Status.PASSED:
+                    solved.add(problem.id)
+                    self._traces[problem.id] = Trace(row["text"], hint, number)
+            by_hint[hint] = len(solved)
+            left = [(p, q) for p, q in left if p.id not in solved]
+        dropped = [p.id for p, _ in left]
+        return {"solved_with": by_hint, "dropped": len(dropped), "statuses": dict(sorted(statuses.items()))}
+
+    def _ask_all(self, number: int, hint: Hint, todo: Sequence[tuple[Problem, str]]) -> None:
+        requests = [TeacherRequest(prompts.SYSTEM, (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
+
+        def keep(answered: Answered) -> None:
+            problem = todo[answered.index][0]
+            row = {"iteration": number, "problem": problem.id, "hint": hint, **self._judged(problem, answered)}
+            append_rows(self._folder.path / ATTEMPTS_FILE, [row])
+            self._folder.changed()
+            self._attempts[number, problem.id, hint] = row
+
+        if todo:
+            with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
+                self._desk.ask(requests, keep)
+
+    def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
+        if answered.reply is None:
+            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
+        reply = answered.reply
+        verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
+        return {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
+
+    def _signals(self, number: int, said: Mapping[str, Said]) -> dict[str, float]:
+        """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
+        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in said.items()}
+        if self._config.scoring == "answer" or number == 0:
+            return verdicts
+        todo = [p for p in self._train if p.id in said and (number, p.id) not in self._grades]
+        system = prompts.GRADE_SYSTEM
+        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, said[p.id].text)),)) for p in todo]
+
+        def keep(answered: Answered) -> None:
+            grade = prompts.read_grade(answered.reply.text) if answered.reply is not None else None
+            status = API_ERROR if answered.reply is None else "unparsed" if grade is None else "graded"
+            row = {"iteration": number, "problem": todo[answered.index].id, "grade": grade, "status": status}
+            append_rows(self._folder.path / GRADES_FILE, [row])
+            self._folder.changed()
+            self._grades[number, row["problem"]] = row
+
+        self._desk.ask(requests, keep)
+        grades = {key: self._grades[number, key]["grade"] for key in verdicts}
+        return {key: a if grades[key] is None else 0.6 * a + 0.4 * grades[key] for key, a in verdicts.items()}
+
+    # --- records
+
+    def _taught(self) -> list[Problem]:
+        return [problem for problem in self._train if problem.id in self._traces]
+
+    def _write_dataset(self, number: int, said: Mapping[str, Said], signals: Mapping[str, float]) -> None:
+        rows = []
+        for idx, problem in enumerate(self._train):
+            if (trace := self._traces.get(problem.id)) is None:
+                continue
+            rows.append(
+                {
+                    "idx": idx,
+                    "problem": problem.statement,
+                    "teacher_solution": trace.text,
+                    "gt": prompts.gold(problem),
+                    "student_solution": said[problem.id].text if problem.id in said else "",
+                    "iteration": number,
+                    "written_in": trace.iteration,
+                    "hint": trace.hint,
+                    "signal": signals.get(problem.id),
+                    "problem_id": problem.id,
+                    "family": problem.family,
+                    "difficulty": problem.difficulty,
+                }
+            )
+        folder = self._folder.path / "dataset" / f"iteration-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), folder / "train.parquet")
+        self._push(folder)
+
+    def _push(self, folder: Path) -> None:
+        """Pushes one iteration's data, once; a push that fails is told, and costs the run nothing."""
+        config, pushed = self._config, self._folder.path / "pushed.jsonl"
+        known = {row["name"]: row["url"] for row in read_rows(pushed) if row["repo"] == config.hub_repo}
+        if not config.hub_repo or folder.name in known:
+            self._hub |= known
+            return
+        try:
+            url = push(folder, config.hub_repo, folder.name, private=config.hub_private, endpoint=config.hub_endpoint)
+        except PushFailed as error:
+            self._hub[folder.name] = f"failed: {error}"
+            self._folder.log(f"push failed: {error}")
+            self._console.print(shown(f"not pushed: {error}; --resume tries again", "yellow"))
+            return
+        append_rows(pushed, [{"name": folder.name, "repo": config.hub_repo, "url": url}])
+        self._hub[folder.name] = url
+
+    def _ask_student(self, name: str, split: Split, policy: PolicyVersion) -> Evaluation:
+        problems = {"train": self._train, "val": self._val, "test": self._test}[split]
+        return self._student.answer(problems, self._config.prompt, policy, f"{name}-{split}")
+
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "undo"}
+        if row["name"] not in known:
+            self._folder.append_metrics({"kind": "undo", **row})
+        val, train = row["val"]["value"], row["train"]["value"]
+        self._console.print(shown(f"{row['name']}: {row['taught']} taught, validation {val:.1%}, training {train:.1%}"))
+
+    def _finish(
+        self, done: Sequence[Mapping[str, Any]], policies: Mapping[str, PolicyVersion], best: str, stopped: str
+    ) -> Mapping[str, Any]:
+        """Measures the test problems untaught, after plain distillation (iteration 0) and at the best iteration."""
+        names = [name for name in dict.fromkeys((BASE, "iteration-0", best)) if name in policies]
+        tests = {name: self._ask_student(name, "test", policies[name]) for name in names}
+        base = {split: self._ask_student(BASE, split, policies[BASE]).pass_at(1) for split in ("val", "train")}
+        results = {
+            "job": "undo",
+            "model": self._config.model,
+            "best": best,
+            "stopped": stopped,
+            "base": {split: asdict(found) for split, found in base.items()},
+            "iterations": list(done),
+            "test": {name: self._figures(evaluation) for name, evaluation in tests.items()},
+            "comparisons": [
+                {**compare(tests[one], tests[best]), "before": one, "after": best}
+                for one in (BASE, "iteration-0")
+                if one in tests and one != best
+            ],
+            "hub": self._hub,
+            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+        }
+        replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
+        report(results, self._folder, self._console)
+        return results
+
+    def _figures(self, evaluation: Evaluation) -> dict[str, Any]:
+        row = evaluation.row(0)
+        kept = {key: row[key] for key in ("families", "statuses", "truncated", "tests_passed")}
+        return {"pass_at_1": asdict(evaluation.pass_at(1)), **kept}
+
+
+def said_of(evaluation: Evaluation) -> dict[str, Said]:
+    """Problem id -> the student's answer; without those that the machinery failed to judge."""
+    return {
+        group.problem.id: Said(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
+        for group in evaluation.groups
+        if group.verdicts[0].status is not Status.INFRASTRUCTURE
+    }

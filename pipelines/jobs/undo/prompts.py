@@ -1,0 +1,101 @@
+"""What the teacher is told and asked, and what of its answers the student learns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.jobs.undo.config import Hint
+from problems import families
+from problems.problem import Problem
+from rollout.prompts import THINK_CLOSE, Style, completion_text, example_text
+from verify.checkers.answers import last_box
+from verify.extract import extract_code
+
+SYSTEM = """\
+You teach a small model by worked answers that it learns to write itself. Keep to the few lines that matter, write \
+every step so that it follows from the one before, and end exactly as the question asks. Where you are shown what the \
+model made of an earlier answer, find out what misled it, and write so that it cannot happen again; never speak of \
+the model, of earlier answers or of hints."""
+
+GRADE_SYSTEM = """\
+You grade the reasoning of a student's answer, whatever its result: 1 none or nonsense, 2 mostly wrong, 3 half right, \
+4 right with gaps, 5 right throughout. End with the grade as \\boxed{grade}."""
+
+_GRADE = re.compile(r"[1-5]")
+HINTED_TESTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A problem with what the student said to it, wrongly."""
+
+    problem: Problem
+    said: str
+    detail: str
+    """Why it is wrong, in one line."""
+
+
+def ask(question: str, problem: Problem, hint: Hint) -> str:
+    """The question, with as much help as `hint` says."""
+    told = hint_text(problem, hint)
+    return f"{question}\n\n{told}" if told else question
+
+
+def rework(question: str, before: str, mistake: Mistake, elsewhere: Sequence[Mistake]) -> str:
+    """The question with the teacher's earlier answer, the student's, and the student's errors on other problems."""
+    parts = [
+        question,
+        f"Your earlier answer:\n{before or '(none was right)'}",
+        f"What the model now answers:\n{mistake.said.strip() or '(nothing)'}",
+    ]
+    if mistake.detail:
+        parts.append(f"What is wrong with that: {mistake.detail}")
+    for other in elsewhere:
+        said = other.said.strip() or "(nothing)"
+        parts.append(f"It also errs here, and this is not to be solved:\n{other.problem.statement}\nIt says:\n{said}")
+    return "\n\n".join([*parts, "Answer the first question anew."])
+
+
+def hint_text(problem: Problem, hint: Hint) -> str:
+    """What a hint tells: nothing; the final answer, or what a program gives; a whole solution."""
+    if hint == "none":
+        return ""
+    if problem.kind == "answer":
+        return f"(The final answer is {problem.hidden_tests[0].expected}. Show how it comes about.)"
+    if hint == "answer":
+        shown = "\n".join(example_text(problem, test) for test in problem.hidden_tests[:HINTED_TESTS])
+        return f"(A right program gives, among others:\n{shown}\nDo not write these values into it.)"
+    return f"(A right program, to be explained in your own way:\n{gold(problem)})"
+
+
+def has_hint(problem: Problem, hint: Hint) -> bool:
+    """Whether a hint tells more than the one before: a final answer has no program to show."""
+    return not (problem.kind == "answer" and hint == "solution")
+
+
+def gold(problem: Problem) -> str:
+    """The true final answer, or a right program."""
+    return families.get(problem.family).solutions(problem).correct[0]
+
+
+def grade_question(problem: Problem, said: str) -> str:
+    """Asks for a grade."""
+    return f"The question:\n{problem.statement}\n\nThe student's answer:\n{said.strip() or '(nothing)'}"
+
+
+def read_grade(text: str) -> float | None:
+    """-1, -.5, 0, .5 or 1; None where there is no grade."""
+    boxed = last_box(text)
+    return (int(boxed) - 3) / 2 if boxed is not None and _GRADE.fullmatch(boxed) else None
+
+
+def lesson(problem: Problem, text: str, style: Style) -> str:
+    """The completion to learn from a verified answer: the program alone in style direct, and no thinking in it."""
+    if style == "think":
+        return text.strip()
+    if problem.kind == "answer":
+        return text.rpartition(THINK_CLOSE)[2].strip()
+    entry_point = problem.entry_point if problem.kind != "stdin" else ""
+    return completion_text(extract_code(text, entry_point).code or "")

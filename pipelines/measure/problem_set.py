@@ -1,0 +1,264 @@
+"""The problems of a job: read, proven in the sandbox, and asked at the level of the curriculum."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from rich.console import Console
+
+from cluster.connect import ray_session
+from cluster.hardware import NoRoom
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.config import ConfigError, GRPOConfig, JobConfig, fail
+from problems import cli
+from problems.curriculum import CurriculumConfig, Levels, Outcome
+from problems.plain_text import shown
+from problems.problem import Group, Problem
+from problems.questions import Questions, numbered, worked_answer
+from problems.sources import NothingScoredError
+from rollout.prompts import completion_text, shot
+from verify.config import VerifyConfig
+from verify.sandbox.probe import IsolationTooLow
+
+FOLLOW_OUTCOMES = ("adaptive", "self_paced", "staged")
+"""Schedules that must be told how groups ended."""
+PATIENCE = 30.0
+"""Seconds that a number waits for the outcomes of the steps before it. They always come, save where many problems were
+given up, which pushes the stream ahead of its steps."""
+SHOT_SEED = -1
+"""Of the stream that few-shot examples are drawn from: no run has it."""
+
+Job = TypeVar("Job", bound=JobConfig)
+
+
+_opened: dict[str, Questions] = {}
+"""What this process has read, by configuration: trials of a sweep ask the same."""
+
+
+def with_questions(config: Job, console: Console) -> Job:
+    """Reads what the job asks, and draws its few-shot examples into the configuration that is returned.
+
+    Says what became of the rows of data sets. Raises ConfigError where something cannot be read, or where nothing is
+    there to train or to be evaluated on.
+    """
+    with console.status("reading problems"):
+        questions = questions_of(config)
+    report = questions.report
+    try:
+        questions.part(config.evaluation.split, config.evaluation.seed)
+        if isinstance(config, GRPOConfig):
+            questions.part("train", config.seed)
+        config = _with_shots(config, questions)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    for note in report.notes:
+        console.print(shown(note))
+    for reason in report.reasons:
+        console.print(shown("excluded", "yellow"), shown(reason))
+    if report.kept:
+        leaked = (
+            f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
+        )
+        console.print(shown(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}"))
+    return config
+
+
+def questions_of(config: JobConfig) -> Questions:
+    """What the job asks; data sets are read and proven once a process. Raises ConfigError."""
+    key = config.problems.model_dump_json() + config.verify.model_dump_json()
+    if key not in _opened:
+        try:
+            with SandboxProof(config.verify) as prove:
+                _opened[key] = Questions(config.problems, prove)
+        except (ValueError, IsolationTooLow) as error:
+            raise ConfigError(f"problems: {error}") from None
+    return _opened[key]
+
+
+class SandboxProof:
+    """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
+
+    The sandbox starts with the first problem, in whatever process it is asked.
+    """
+
+    def __init__(self, config: VerifyConfig | None = None) -> None:
+        self._config = config
+        self._judge: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SandboxProof, (self._config,)
+
+    def __call__(self, problem: Problem, gold: str) -> str:
+        """Why a gold answer or reference program fails its own checker; "" where it passes, or where there is none.
+
+        Raises NothingScoredError where a program passes that answers nothing.
+        """
+        from verify.null_programs import passing_null_program
+        from verify.pool import Judge
+
+        if not gold and problem.kind == "answer":
+            return ""
+        if self._judge is None:
+            self._judge = Judge(self._config)
+        if gold:
+            verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
+            if not verdict.passed:
+                return f"{verdict.status}, {verdict.detail}".rstrip(", ")
+        if null := passing_null_program(problem, self._judge):
+            raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
+        return ""
+
+    def __enter__(self) -> SandboxProof:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._judge is not None:
+            self._judge.close()
+            self._judge = None
+
+
+def _with_shots(config: Job, questions: Questions) -> Job:
+    """`config` with its few-shot examples drawn: worked problems of the train split, of different families first."""
+    prompt, shots = config.prompt, []
+    if not prompt.few_shot:
+        return config
+    part = questions.part("train", SHOT_SEED)
+    drawn = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
+    first = {p.family: p for p in reversed(drawn.values())}
+    for problem in {p.id: p for p in (*reversed(first.values()), *drawn.values())}.values():
+        if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
+            shots.append(shot(problem, answer, prompt))
+    if len(shots) < prompt.few_shot:
+        raise ConfigError(f"prompt.few_shot {prompt.few_shot}: answers are known of {len(shots)} training problems")
+    prompt = prompt.model_copy(update={"shots": (*prompt.shots, *shots), "few_shot": 0})
+    return config.model_copy(update={"prompt": prompt})
+
+
+class LevelsActor:
+    """Ray actor that knows the level of every number of a run's stream; started again, it reads the run folder."""
+
+    def __init__(self, config: CurriculumConfig, numbers_per_step: int, max_staleness: int, folder: str) -> None:
+        self._levels = Levels(config, numbers_per_step, max_staleness)
+        self._changed = asyncio.Condition()
+        self._rolled_back = 0
+        table = RunFolder.open(folder).samples(columns=["step", *_COLUMNS])
+        for step, outcomes in enumerate(outcomes_of_table(table)):
+            self._levels.observe(step, outcomes)
+
+    async def difficulties(self, number: int, family: str) -> tuple[int, ...]:
+        """What this number is asked at, once the outcomes that decide it are known.
+
+        A roll-back ends the waiting: the lease of whoever waits is void then.
+        """
+        deadline, rolled_back = time.monotonic() + PATIENCE, self._rolled_back
+        while self._levels.steps < self._levels.steps_before(number) and rolled_back == self._rolled_back:
+            if (left := deadline - time.monotonic()) <= 0:
+                break
+            async with self._changed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), left)
+        return self._levels.difficulties(number, family)
+
+    async def observe(self, step: int, outcomes: Sequence[Outcome]) -> None:
+        """Notes the groups of a step; see `Levels.observe`."""
+        self._levels.observe(step, outcomes)
+        await self._notify()
+
+    async def roll_back(self, steps: int) -> None:
+        """Forgets all but the first `steps` steps, which are done again."""
+        self._levels.roll_back(steps)
+        self._rolled_back += 1
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class AskLevels:
+    """Asks the actor: a picklable function for Ray's workers."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __call__(self, number: int, family: str) -> tuple[int, ...]:
+        """The difficulties of a number of the stream."""
+        import ray
+
+        return ray.get(self._actor.difficulties.remote(number, family))
+
+
+def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
+    """The run's `LevelsActor`, on this node, where the run folder is; None where no outcome moves the curriculum."""
+    if config.problems.curriculum.schedule not in FOLLOW_OUTCOMES:
+        return None
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(LevelsActor).options(
+        name=name, num_cpus=0, max_concurrency=1024, max_restarts=-1, max_task_retries=-1,
+        scheduling_strategy=here,
+    )  # fmt: skip
+    return actor.remote(
+        config.problems.curriculum, numbers_per_step(config), config.rollout.max_staleness, str(folder.resolve())
+    )
+
+
+def train_problem(config: GRPOConfig, levels: Any) -> Callable[[int], Problem]:
+    """The problem of each number of the run's stream, at the level that `levels` (see `start_levels`) gives it."""
+    part = questions_of(config).part("train", config.problems.seed + config.seed)
+    asked = AskLevels(levels) if levels is not None else None
+    return numbered(part, config.problems.curriculum, numbers_per_step(config), asked)
+
+
+def numbers_per_step(config: GRPOConfig) -> int:
+    """The most numbers of the stream that a step consumes."""
+    return config.rollout.groups_per_step * (1 + config.rollout.refill)
+
+
+_COLUMNS = ("sequence", "family", "difficulty", "passed", "reward")
+
+
+def outcomes_of(groups: Iterable[Group]) -> list[Outcome]:
+    """How a step's groups ended, in the order of the stream."""
+    found = []
+    for group in sorted(groups, key=lambda g: g.sequence):
+        passed = [v.passed for v, r in zip(group.verdicts, group.rewards, strict=True) if r is not None]
+        if passed:
+            found.append((group.problem.family, group.problem.difficulty, sum(passed) / len(passed)))
+    return found
+
+
+def outcomes_of_table(table: pa.Table) -> list[list[Outcome]]:
+    """The same of every step of a table of samples, the first step first."""
+    rows = [row for row in table.to_pylist() if row["reward"] is not None]
+    rows.sort(key=lambda row: (row["step"], row["sequence"]))
+    steps: list[list[Outcome]] = [[] for _ in range(max(table["step"].to_pylist(), default=0))]
+    for (step, _), samples in itertools.groupby(rows, key=lambda row: (row["step"], row["sequence"])):
+        group = list(samples)
+        rate = sum(row["passed"] for row in group) / len(group)
+        steps[step - 1].append((group[0]["family"], group[0]["difficulty"], rate))
+    return steps
+
+
+def main(argv: Sequence[str]) -> int:
+    """`crucible problems`, whose `load` runs gold answers in the sandbox."""
+    with contextlib.ExitStack() as stack:
+        if any(word in ("--ray", "--ray=True") for word in argv):  # Ray Data would start one that every network reaches
+            try:
+                stack.enter_context(ray_session())
+            except NoRoom as error:
+                return fail(str(error))
+        return cli.main(argv, stack.enter_context(SandboxProof()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

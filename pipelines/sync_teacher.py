@@ -1,0 +1,88 @@
+"""A teacher for jobs that need its answers before they know the next question: plain calls, one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.config import ConfigError
+from problems.problem import Problem
+from rollout.teacher.client import Answered, Teacher, answer_all, find_key, open_teacher
+from rollout.teacher.config import REFERENCE, TeacherConfig
+from rollout.teacher.cost_ledger import Account
+from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
+
+
+class SyncTeacher:
+    """Where a teacher is asked. Every answer of a server is on disk before it is handed out, so a job that asks the
+    same again, resumed or not, pays nothing."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+        self._runner = asyncio.Runner()
+
+    def ask(self, requests: Sequence[TeacherRequest], on_answer: Callable[[Answered], None]) -> None:
+        """Tells every answer and every refusal as it comes. Raises TeacherStopped when all that could still be
+        answered has been."""
+        self._runner.run(self._ask(requests, on_answer))
+
+    def ask_one(self, request: TeacherRequest) -> Answered:
+        """One answer, or why there is none. Raises TeacherStopped."""
+        found: list[Answered] = []
+        self.ask([request], found.append)
+        return found[0]
+
+    def account(self) -> Account:
+        """What all answers of the run have cost, over all its sessions."""
+        return self._teacher.account()
+
+    def close(self) -> None:
+        """Lets connections go."""
+        self._runner.run(self._teacher.close())
+        self._runner.close()
+
+    async def _ask(self, requests: Sequence[TeacherRequest], on_answer: Callable[[Answered], None]) -> None:
+        stopped = ""
+        async with aclosing(answer_all(self._teacher, requests)) as answers:
+            async for answered in answers:
+                if answered.stopped:
+                    stopped = stopped or answered.error
+                else:
+                    on_answer(answered)
+        if stopped:
+            raise TeacherStopped(stopped)
+
+
+def open_desk(config: TeacherConfig, folder: RunFolder, solve: Callable[[Problem], str]) -> SyncTeacher:
+    """The desk of a run. Raises TeacherStopped without a key, ConfigError without a price."""
+    where = folder.path.resolve()
+    try:
+        return SyncTeacher(open_teacher(config, where, run=str(where), note=folder.log, solve=solve))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_teacher(config: TeacherConfig) -> None:
+    """Finds out before anything is started that there is no key, or no price. Raises ConfigError, TeacherStopped."""
+    if config.model == REFERENCE:
+        return
+    find_key(config)
+    try:
+        _ = config.price
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def cost_row(account: Account, model: str) -> dict[str, Any]:
+    """The ledger's totals as plain data."""
+    kinds = ("input", "output", "cache_write", "cache_read")
+    return {
+        "teacher": model,
+        "requests_paid": account.requests,
+        "tokens": {kind: getattr(account.usage, kind) for kind in kinds},
+        "dollars": account.dollars,
+        "dollars_open": account.open_dollars,
+    }

@@ -1,0 +1,398 @@
+"""A teacher: questions in, worked answers out, nothing paid twice and nothing paid beyond the budget.
+
+`ApiTeacher` asks any server of the Messages API through the `anthropic` SDK; `rollout.teacher.reference` writes answers
+offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import anthropic
+import tenacity
+from pydantic import SecretStr
+
+from rollout.teacher.answer import Incoming, Message
+from rollout.teacher.config import API_URL, REFERENCE, TeacherConfig
+from rollout.teacher.connection import Bound, bounded, connect, proxy_of
+from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, LedgerDamaged, Usage, most, most_usage
+from rollout.teacher.errors import (
+    FAULTS,
+    LONGEST_WAIT,
+    SHORTEST_SECRET,
+    TORN,
+    AnswerTooLarge,
+    BrokenAnswer,
+    cause,
+    meaning,
+    passes,
+    plain,
+    refusal,
+    retry_after,
+    without_secret,
+)
+from rollout.teacher.keys import NO_KEY, find_key, permitted_key
+from rollout.teacher.request_cache import (
+    AnswerCache,
+    Reply,
+    RequestRefused,
+    TeacherDown,
+    TeacherRequest,
+    TeacherStopped,
+    answers_folder,
+)
+
+REST_SECONDS = 1.0
+"""For the end of a stream whose message is whole."""
+LEDGER_FILE = "costs.jsonl"
+"""In a run folder: what its teacher has cost."""
+
+Note = Callable[[str], None]
+
+
+class Teacher(Protocol):
+    """Who answers."""
+
+    async def answer(self, request: TeacherRequest) -> Reply:
+        """Raises TeacherStopped, and RequestRefused."""
+
+    def account(self) -> Account:
+        """What all answers of the run have cost."""
+
+    async def close(self) -> None:
+        """Lets connections go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of one request of several."""
+
+    index: int
+    reply: Reply | None
+    error: str = ""
+    stopped: bool = False
+    """Whether the error is the teacher's end, so that this request is still to be asked."""
+
+
+async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> AsyncIterator[Answered]:
+    """The answers as they come. Once the teacher has stopped, what is in flight is still waited for."""
+
+    async def one(index: int) -> Answered:
+        try:
+            return Answered(index, await teacher.answer(requests[index]))
+        except RequestRefused as error:
+            return Answered(index, None, str(error))
+        except TeacherStopped as error:
+            return Answered(index, None, str(error), stopped=True)
+
+    tasks = [asyncio.ensure_future(one(index)) for index in range(len(requests))]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield await done
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+class ApiTeacher:
+    """Asks a server of the Messages API. One event loop drives it."""
+
+    def __init__(self, config: TeacherConfig, folder: Path, key: SecretStr, run: str = "", note: Note = print) -> None:
+        """`folder` gets the ledger; `run` is who pays; `note` is told of every wait, in one line."""
+        self.config = config
+        self.purse = CostLedger(folder / LEDGER_FILE, config.budget)
+        self._price = config.price
+        self._cache = AnswerCache(answers_folder(config))
+        self._run = run or str(folder.resolve())
+        self._note = note
+        key = permitted_key(config, key)
+        self._secret = "" if key == NO_KEY else key.get_secret_value()
+        self._client = connect(config, key)
+        if not config.base_url and os.environ.get("ANTHROPIC_BASE_URL", API_URL).rstrip("/") != API_URL:
+            note(f"ANTHROPIC_BASE_URL is not read: {API_URL} is asked; teacher.base_url names another server")
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._asked: dict[str, asyncio.Lock] = {}
+        self._first = asyncio.Lock()
+        self._warm = False
+        self._stopped: TeacherStopped | None = None
+        self._batches: Any = None
+        if config.batch:
+            from rollout.teacher.message_batches import Batches
+
+            api = self._client.messages.batches
+            self._batches = Batches(
+                api, config, folder, self.purse, self._keep, self._call, self._refusal, self._redacted
+            )
+
+    async def answer(self, request: TeacherRequest) -> Reply:
+        """The answer, from the disk where it was ever paid for.
+
+        Raises TeacherStopped (a refused key, a spent budget, a teacher that stays down), and then again for every
+        further request; RequestRefused where this request is the fault.
+        """
+        key = request.key(self.config)
+        async with self._asked.setdefault(key, asyncio.Lock()):
+            if (known := self.known(request)) is not None:
+                return known
+            try:
+                if self._batches is not None:
+                    return await self._batches.answer(request, key, self._most(request))
+                return await self._ask(request, key)
+            except BudgetSpent as error:
+                raise self._stop(TeacherStopped(str(error))) from None
+
+    def known(self, request: TeacherRequest) -> Reply | None:
+        """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
+        reply = self._cache.get(request.key(self.config), request.body(self.config))
+        if reply is not None and reply.run == self._run:
+            self.purse.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
+        return reply
+
+    def account(self) -> Account:
+        """See `Teacher`."""
+        return self.purse.account()
+
+    async def close(self) -> None:
+        """See `Teacher`."""
+        await self._client.close()
+
+    async def _ask(self, request: TeacherRequest, key: str) -> Reply:
+        await self._warm_up(request, key)
+        if (known := self.known(request)) is not None:  # it was the one that warmed up
+            return replace(known, cached=False)
+        async with self._slots:
+            return await self._pay(request, key)
+
+    async def _warm_up(self, request: TeacherRequest, key: str) -> None:
+        """Lets the first request go alone: those behind it find the shared beginning in the server's cache."""
+        if self._warm:
+            return
+        async with self._first:
+            if not self._warm:
+                await self._pay(request, key)
+                self._warm = True
+
+    async def _pay(self, request: TeacherRequest, key: str) -> Reply:
+        if self._stopped is not None:
+            raise self._stopped
+        began = time.time()
+        reserved = False
+
+        async def send() -> Any:
+            nonlocal reserved
+            if not reserved:
+                await self.purse.reserve(key, self._most(request))
+                reserved = True
+            incoming = Incoming(self._bound(request))
+            try:
+                return await self._stream(request, incoming)
+            except Exception as error:
+                too_large = isinstance(cause(error), AnswerTooLarge)
+                usage = self._bound(request) if too_large else incoming.paid()
+                if usage is not None:  # half an answer is paid for too, and the next try is another request
+                    reserved = False
+                    await self.purse.lose(key, usage, self._dollars(request, usage), model=self.config.model)
+                raise
+
+        try:
+            message = await self._call(send)
+        except BaseException as error:
+            if not reserved:
+                pass
+            elif isinstance(error, RequestRefused | TeacherStopped) and not isinstance(error, TeacherDown):
+                await self.purse.release(key, str(error))
+            else:
+                await self.purse.abandon()
+            raise
+        return await self._keep(request, key, message, began)
+
+    async def _stream(self, request: TeacherRequest, incoming: Incoming) -> Message:
+        """The whole message. Raises BrokenAnswer where the stream ends before it has said that it does."""
+        body = request.body(self.config)
+        # By a way of its own: not every version of the SDK, nor every model, knows a temperature.
+        extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
+        with bounded(Bound.of_message(self.config.max_tokens)):
+            async with await self._client.messages.create(**body, stream=True, extra_body=extra) as stream:
+                try:
+                    events = aiter(stream)
+                    while not incoming.ended and (event := await anext(events, None)) is not None:
+                        incoming.take(event)
+                    await _read_to_end(events)
+                    return incoming.message()
+                except TORN as error:
+                    raise BrokenAnswer(f"the answer broke off ({type(error).__name__}: {error})") from None
+
+    async def _keep(
+        self, request: TeacherRequest, key: str, message: Message, began: float, batch: bool = False
+    ) -> Reply:
+        """Stores an answer, then books it: a run that dies between the two books it when it finds it stored."""
+        now = time.time()
+        reply = Reply(
+            key=key,
+            text=self._redacted(message.text) if len(self._secret) >= SHORTEST_SECRET else message.text,
+            stop_reason=message.stop_reason,
+            model=self._redacted(message.model) or self.config.model,
+            usage=message.usage,
+            dollars=self._dollars(request, message.usage),
+            batch=batch,
+            created=round(now, 3),
+            seconds=round(now - began, 3),
+            run=self._run,
+        )
+        self._cache.put(reply, request, self.config)
+        await self.purse.settle(key, reply.usage, reply.dollars, model=reply.model, batch=batch)
+        return reply
+
+    def _bound(self, request: TeacherRequest) -> Usage:
+        return most_usage(request.texts, self.config.max_tokens)
+
+    def _dollars(self, request: TeacherRequest, usage: Usage) -> float:
+        return min(usage.cost(self._price, batch=self.config.batch), self._most(request))
+
+    def _most(self, request: TeacherRequest) -> float:
+        return most(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
+
+    async def _call(self, send: Callable[[], Awaitable[Any]]) -> Any:
+        """Sends, and again while the teacher is overloaded or down. Raises TeacherStopped and RequestRefused."""
+        config = self.config
+        backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            return max(backoff(state), retry_after(state.outcome.exception()))
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = self._plain(state.outcome.exception())
+            self._note(f"the teacher fails ({error}); asking again in {state.next_action.sleep:.0f} s")
+
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(passes),
+            wait=wait,
+            stop=tenacity.stop_after_delay(config.patience),
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            async for attempt in tries:
+                with attempt:
+                    return await send()
+        except FAULTS as error:
+            raise self._verdict(error) from None
+
+    def _verdict(self, error: Exception) -> Exception:
+        return self._meaning(meaning(self.config, cause(error), self._plain(error)))
+
+    def _refusal(self, text: str) -> Exception:
+        return self._meaning(refusal(self.config, text))
+
+    def _meaning(self, found: RequestRefused | TeacherStopped) -> Exception:
+        return self._stop(found) if isinstance(found, TeacherStopped) else found
+
+    def _stop(self, found: TeacherStopped) -> TeacherStopped:
+        self._stopped = self._stopped or found
+        return self._stopped
+
+    def _plain(self, error: BaseException) -> str:
+        return plain(cause(error), self._secret)
+
+    def _redacted(self, text: str) -> str:
+        return without_secret(text, self._secret)
+
+
+async def _read_to_end(events: AsyncIterator[Any]) -> None:
+    """Reads what follows the end of a message, which is nothing: only a connection that was read out is used again."""
+    with contextlib.suppress(TimeoutError, anthropic.AnthropicError, AnswerTooLarge, *TORN):
+        async with asyncio.timeout(REST_SECONDS):
+            while await anext(events, None) is not None:
+                pass
+
+
+def open_teacher(
+    config: TeacherConfig,
+    folder: Path,
+    key: SecretStr | None = None,
+    run: str = "",
+    note: Note = print,
+    solve: Callable[[Any], str] | None = None,
+) -> Teacher:
+    """The teacher that a configuration names. Raises TeacherStopped (no key, a damaged ledger) and ValueError (no
+    price).
+
+    `solve` gives the reference solution of a problem; the offline teacher needs it.
+    """
+    if config.model == REFERENCE:
+        from rollout.teacher.reference import ReferenceTeacher
+
+        if solve is None:
+            raise ValueError("the reference teacher needs the problems' reference solutions: give `solve`")
+        return ReferenceTeacher(config, solve)
+    try:
+        return ApiTeacher(config, folder, key or find_key(config), run, note)
+    except LedgerDamaged as error:
+        raise TeacherStopped(str(error)) from None
+
+
+def check_start(config: TeacherConfig, folder: Path) -> None:
+    """Finds out, before anything is started, what a server's teacher could not begin with: its key, a proxy, or what an
+    earlier session has left in `folder`. Raises TeacherStopped."""
+    from rollout.teacher.message_batches import BATCHES_FILE, open_batches
+
+    find_key(config)
+    proxy_of(config)
+    try:
+        if (folder / LEDGER_FILE).exists():
+            CostLedger(folder / LEDGER_FILE)
+        open_batches(folder / BATCHES_FILE)
+    except LedgerDamaged as error:
+        raise TeacherStopped(str(error)) from None
+
+
+class TeacherStage:
+    """A Ray Data stage of one actor: packed (number, request) in, packed (number, request, Answered) out.
+
+    One actor, because a budget and a ledger have one keeper; its concurrency is the teacher's own.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        """`arguments` as for `open_teacher`."""
+        self._arguments = arguments
+        self._teacher: Teacher | None = None
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """One row in, one row out when all of its requests are answered; errors are answers too."""
+        from rollout.stream import pack, unpack
+
+        if self._teacher is None:  # here and not at construction: the teacher belongs to this event loop
+            self._teacher = open_teacher(*self._arguments)
+        items = unpack(batch)
+        found = [answered async for answered in answer_all(self._teacher, [request for _, request in items])]
+        yield pack([(*items[answered.index], answered) for answered in found])
+
+
+def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
+    """`source` rows of packed (number, request) pairs, answered. The ledger's files are this node's, so the actor is
+    too."""
+    import ray
+    from ray.data import ActorPoolStrategy
+
+    from rollout.stream import LIGHT
+
+    in_flight = max(2, config.concurrency)
+    return source.map_batches(
+        TeacherStage,
+        fn_constructor_args=(config, *arguments),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(
+            size=1, max_tasks_in_flight_per_actor=in_flight, max_concurrent_calls_per_actor=in_flight
+        ),
+        zero_copy_batch=True,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+        **LIGHT,
+    )
