@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from problems.family import Family, Params, Solutions, WrongProgram
+from problems.family import Family, Mutant, Params, Solutions
 from problems.problem import Kind, Problem, Split, Test
 from problems.rng import Rng
 
@@ -22,22 +22,22 @@ class AnswerFamily(Family):
     functions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def story(self, rng: Rng, mode: str, p: Params) -> Mapping[str, Any]:
+    def story(self, rng: Rng, variant: str, p: Params) -> Mapping[str, Any]:
         """What fills the places of a wording; names and things drawn here do not change the question."""
 
     @abstractmethod
-    def near_misses(self, mode: str, p: Params) -> list[tuple[str, str, str]]:
+    def near_misses(self, variant: str, p: Params) -> list[tuple[str, str, str]]:
         """Name, answer and reason of plausible wrong answers."""
 
-    def other_answers(self, mode: str, p: Params) -> list[str]:
+    def other_answers(self, variant: str, p: Params) -> list[str]:
         """Right answers written otherwise than `answer` writes them."""
         return []
 
-    def traps(self, rng, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         """None: a question is its own input."""
         return ()
 
-    def sample(self, rng, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         """None: a question is its own input."""
         return ()
 
@@ -45,21 +45,21 @@ class AnswerFamily(Family):
         self, rng: Rng, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
     ) -> Problem:
         """Draws a problem with one hidden test; `hidden_tests` and `public_examples` do not apply."""
-        mode, p = self.question(rng, difficulty, split)
+        variant, p = self.question(rng, difficulty, split)
         return Problem(
             id=id,
             family=self.name,
             family_version=self.version,
             difficulty=difficulty,
             split=split,
-            statement=rng.pick(mode.statements).format(**self.story(rng, mode.name, p)),
+            statement=rng.pick(variant.statements).format(**self.story(rng, variant.name, p)),
             entry_point="",
             signature="",
             public_examples=(),
-            hidden_tests=(Test((), self.answer(mode.name, p)),),
-            checker=mode.checker or self.checker,
+            hidden_tests=(Test((), self.answer(variant.name, p)),),
+            checker=variant.checker or self.checker,
             kind=self.kind,
-            mode=mode.name,
+            variant=variant.name,
             params=p,
         )
 
@@ -67,10 +67,10 @@ class AnswerFamily(Family):
         """Right and wrong answers to exactly this problem. Raises ValueError for another family's problem."""
         self.check_own(problem)
         p = dict(problem.params)
-        gold = self.answer(problem.mode, p)
-        wrong = [WrongProgram(*miss) for miss in self.near_misses(problem.mode, p) if miss[1] != gold]
-        return Solutions((gold, *self.other_answers(problem.mode, p)), tuple(wrong))
+        gold = self.answer(problem.variant, p)
+        mutants = [Mutant(*miss) for miss in self.near_misses(problem.variant, p) if miss[1] != gold]
+        return Solutions((gold, *self.other_answers(problem.variant, p)), tuple(mutants))
 
-    def cheats(self, problem: Problem) -> tuple[WrongProgram, ...]:
+    def exploits(self, problem: Problem) -> tuple[Mutant, ...]:
         """No answer. A constant one is sometimes right; validation says how often the best of them is."""
-        return (WrongProgram("empty", "", "answers nothing"),)
+        return (Mutant("empty", "", "answers nothing"),)

@@ -214,7 +214,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         "difficulty": _difficulty(mapping, row),
         "split": split,
         "checker": mapping.checker,
-        "mode": mapping.kind,
+        "variant": mapping.kind,
         "params": {"question": fingerprint(statement)},
     }
     if mapping.tests:

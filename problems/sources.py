@@ -21,7 +21,7 @@ from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
 from problems.mapping import LONGEST_STATEMENT, Mapping
 from problems.plain_text import one_line
-from problems.problem import Kind, Problem, Split
+from problems.problem import Kind, Problem, Split, column_of
 from problems.python_code import CodeError, parse
 from problems.rows import MissingColumnError, NoRowsError, Row, SourceError, column, read_rows
 from problems.splits import split_of
@@ -253,7 +253,7 @@ _OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, Arithme
 
 def _own(row: Row) -> tuple[Problem, str]:
     for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
-        column(row, name)
+        column(row, column_of(name))
     try:
         problem = Problem.from_row(row.values)
     except _OF_STRANGE_CELLS as error:

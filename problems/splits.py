@@ -1,6 +1,6 @@
 """Which split a question belongs to.
 
-A split is a property of the question (family, version, mode, parameters), not of a seed: a question of the
+A split is a property of the question (family, version, variant, parameters), not of a seed: a question of the
 test split occurs in no training stream of any seed, even under another wording or with other tests.
 """
 
@@ -27,9 +27,9 @@ def split_of(question_hash: str) -> Split:
     return "val" if bucket < TRAIN_BUCKETS + VAL_BUCKETS else "test"
 
 
-def question_hash(family: str, version: int, mode: str, params: Mapping[str, Any], kind: str) -> str:
+def question_hash(family: str, version: int, variant: str, params: Mapping[str, Any], kind: str) -> str:
     """`Problem.question_hash` of a problem that is still to be made; equal to it by test."""
-    key = f"{family}\x1f{version}\x1f{mode}\x1f{encode_value(dict(params))}\x1f{kind}"
+    key = f"{family}\x1f{version}\x1f{variant}\x1f{encode_value(dict(params))}\x1f{kind}"
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

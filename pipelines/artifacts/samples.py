@@ -58,7 +58,7 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
     problem = group.problem
     asked = {
         "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": group.prompt,
-        "question_hash": problem.question_hash, "family": problem.family, "mode": problem.mode,
+        "question_hash": problem.question_hash, "family": problem.family, "mode": problem.variant,
         "difficulty": problem.difficulty, "split": problem.split,
     }  # fmt: skip
     rows = []
@@ -98,7 +98,7 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
     problem = Problem(
         id=first["problem_id"], family=first["family"], family_version=0, difficulty=first["difficulty"],
         split=first["split"], statement="", entry_point="", signature="", public_examples=(), hidden_tests=(),
-        mode=first["mode"],
+        variant=first["mode"],
     )  # fmt: skip
     samples = tuple(
         Sample(

@@ -100,7 +100,7 @@ def trace_row(
     row = {
         "problem_type": problem.family,
         "problem_id": problem.id,
-        "title": f"{problem.family}: {problem.mode}".replace("_", " ").removesuffix(": "),
+        "title": f"{problem.family}: {problem.variant}".replace("_", " ").removesuffix(": "),
         "description": problem.statement,
         "signature": problem.signature,
         "function_name": problem.entry_point,
