@@ -38,7 +38,7 @@ class JudgeStage:
             return pack(answers)
         # Straight to the coordinator: through the end of the pipeline each group would wait for one more poll of it.
         ray.get(self._coordinator.deliver.remote(answers))
-        return pack([lease.sequence for lease, _, _ in answers])
+        return pack([lease.index for lease, _, _ in answers])
 
     def _answers(self, items: Sequence[tuple[Lease, Problem, Any]]) -> list[tuple[Lease, Group | None, str]]:
         samples = [
@@ -56,7 +56,7 @@ class JudgeStage:
             judged = tuple(next(verdicts) for _ in group.samples)
             rewards = tuple(self._reward_of(v, s) for v, s in zip(judged, group.samples, strict=True))
             if self._shuffle_seed is not None:
-                rewards = shuffled(rewards, self._shuffle_seed, lease.sequence)
+                rewards = shuffled(rewards, self._shuffle_seed, lease.index)
             answers.append((lease, replace(group, verdicts=judged, rewards=rewards), ""))
         return answers
 
@@ -66,10 +66,10 @@ class JudgeStage:
         return reward(verdict, self._reward, completion_tokens=len(sample.completion_ids))
 
 
-def shuffled(rewards: Sequence[float | None], seed: int, sequence: int) -> tuple[float | None, ...]:
+def shuffled(rewards: Sequence[float | None], seed: int, index: int) -> tuple[float | None, ...]:
     """A group's rewards dealt out at random among its samples: same numbers, no meaning."""
     dealt = list(rewards)
-    random.Random(f"shuffle {seed} {sequence}").shuffle(dealt)
+    random.Random(f"shuffle {seed} {index}").shuffle(dealt)
     return tuple(dealt)
 
 
@@ -114,4 +114,4 @@ def answer_all(
     answered = judge_stream(rollout_stream(source, job, engines, in_flight=min(len(rows), 64)), verify)
     for batch in answered.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         for lease, group, error in unpack(batch):
-            yield problems[lease.sequence], group, error
+            yield problems[lease.index], group, error

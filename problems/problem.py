@@ -180,7 +180,7 @@ class Verdict:
 class Group:
     """The G samples of one problem with their verdicts and rewards: the unit that the learner consumes."""
 
-    sequence: int
+    index: int
     """Position in the run's problem stream; with `attempt` the key of its lease."""
     attempt: int
     problem: Problem
@@ -202,7 +202,7 @@ def informative(group: Group, group_filter: GroupFilter) -> bool:
     """
     if len(group.rewards) != len(group.samples):
         raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.rewards)} rewards for "
+            f"group {group.index} of problem {group.problem.id} has {len(group.rewards)} rewards for "
             f"{len(group.samples)} samples: reward it before training on it"
         )
     scored = [i for i, reward in enumerate(group.rewards) if reward is not None]
@@ -212,7 +212,7 @@ def informative(group: Group, group_filter: GroupFilter) -> bool:
         return len({group.rewards[i] for i in scored}) > 1
     if len(group.verdicts) != len(group.samples):
         raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
+            f"group {group.index} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
             f"{len(group.samples)} samples: verify it, or use group_filter=reward"
         )
     return len({group.verdicts[i].passed for i in scored}) > 1

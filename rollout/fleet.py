@@ -77,9 +77,9 @@ def short_of_room(groups: Iterable[Group], max_tokens: int, max_model_len: int) 
     return sum(answer_room(len(sample.prompt_ids), max_model_len) < max_tokens for sample in samples)
 
 
-def sample_seeds(seed: int, sequence: int, group_size: int) -> tuple[int, ...]:
-    """One seed a sample, a pure function of the run's seed and the problem's number in the stream."""
-    return tuple(int(s) for s in np.random.SeedSequence([seed, sequence]).generate_state(group_size, np.uint32))
+def sample_seeds(seed: int, index: int, group_size: int) -> tuple[int, ...]:
+    """One seed a sample, a pure function of the run's seed and the problem's index in the stream."""
+    return tuple(int(s) for s in np.random.SeedSequence([seed, index]).generate_state(group_size, np.uint32))
 
 
 class EngineActor:
@@ -139,9 +139,9 @@ class EngineActor:
         request = GroupRequest(
             run=job.run,
             problem_id=problem.id,
-            group_id=f"{lease.sequence}.{lease.attempt}",
+            group_id=f"{lease.index}.{lease.attempt}",
             prompt_ids=np.asarray(prompt.ids, np.int32),
-            seeds=sample_seeds(job.seed, lease.sequence, job.group_size),
+            seeds=sample_seeds(job.seed, lease.index, job.group_size),
             sampling=sampling,
             min_version=lease.min_version,
             averaged=job.averaged,
@@ -151,7 +151,7 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
-        return Group(lease.sequence, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""

@@ -46,8 +46,8 @@ class LeaseSource(Datasource):
     """Rows of (lease, problem), asked for one lease call at a time, until the run is over."""
 
     def __init__(self, coordinator: str, stream: str, problem: Callable[[int], Problem], lease_size: int):
-        """`stream` is the coordinator's token for the pipeline that this starts; `problem` gives the problem of a
-        number of the stream: a pure, picklable function."""
+        """`stream` is the coordinator's token for the pipeline that this starts; `problem` gives the problem of an
+        index of the stream: a pure, picklable function."""
         super().__init__()
         self._coordinator = coordinator
         self._stream = stream
@@ -74,7 +74,7 @@ def _pull(name: str, stream: str, problem: Callable[[int], Problem], size: int) 
 
     coordinator = ray.get_actor(name)
     while (leases := ray.get(coordinator.lease.remote(stream, size))) is not None:
-        items = [(lease, problem(lease.sequence)) for lease in leases]
+        items = [(lease, problem(lease.index)) for lease in leases]
         yield pa.table({"payload": [pickle.dumps(items, protocol=5)]})
 
 

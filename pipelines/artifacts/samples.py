@@ -54,10 +54,10 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
     reward."""
     if not len(group.samples) == len(group.verdicts) == len(group.rewards):
         counts = f"{len(group.samples)} samples, {len(group.verdicts)} verdicts, {len(group.rewards)} rewards"
-        raise ValueError(f"group {group.sequence} is not judged: {counts}")
+        raise ValueError(f"group {group.index} is not judged: {counts}")
     problem = group.problem
     asked = {
-        "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": group.prompt,
+        "step": step, "sequence": group.index, "attempt": group.attempt, "prompt": group.prompt,
         "question_hash": problem.question_hash, "family": problem.family, "mode": problem.variant,
         "difficulty": problem.difficulty, "split": problem.split,
     }  # fmt: skip
