@@ -13,10 +13,7 @@ class CoinChange(Family):
     name = "coin_change"
     summary = "fewest coins, number of ways, orders, possibility, each coin once, limited coins"
     functions = ("coin_change", "change", "pay", "solve")
-    arguments = (
-        Argument("coins", "list[int]", ("units", "parts")),
-        Argument("amount", "int", ("total", "goal")),
-    )
+    arguments = (Argument("coins", "list[int]", ("units", "parts")), Argument("amount", "int", ("total", "goal")))
     variants = (
         Variant(
             "fewest",
@@ -204,11 +201,7 @@ class CoinChange(Family):
                 _table("best = [1] + [0] * amount", "best[x] += best[x - c]", f"best[amount] or {v}"),
                 "counts the ways",
             ),
-            (
-                "no_missing",
-                fewest(test="best[amount] <= amount + 1"),
-                "returns a number where it is impossible",
-            ),
+            ("no_missing", fewest(test="best[amount] <= amount + 1"), "returns a number where it is impossible"),
         ]
         return correct, mutants
 
@@ -217,10 +210,7 @@ class CoinChange(Family):
 
         def can(order="coins", yes=yes, no=no):
             return _table(
-                "ok = [True] + [False] * amount",
-                "ok[x] = ok[x] or ok[x - c]",
-                f"{yes} if ok[amount] else {no}",
-                order,
+                "ok = [True] + [False] * amount", "ok[x] = ok[x] or ok[x - c]", f"{yes} if ok[amount] else {no}", order
             )
 
         correct = [
@@ -239,11 +229,7 @@ class CoinChange(Family):
             ("greedy", _GREEDY.format(hit=yes, more="", miss=no), "takes the largest coin first"),
             ("once", can("once"), "uses each coin once"),
             ("negated", can(yes=no, no=yes), "answers the opposite"),
-            (
-                "one_kind",
-                f"return {yes} if any(amount % c == 0 for c in coins) else {no}",
-                "uses one kind of coin",
-            ),
+            ("one_kind", f"return {yes} if any(amount % c == 0 for c in coins) else {no}", "uses one kind of coin"),
         ]
         return correct, mutants
 
@@ -285,11 +271,7 @@ class CoinChange(Family):
             ("other_order", ways(other), "counts the other thing"),
             ("no_modulus", ways(end="ways[amount]"), "does not take the remainder"),
             ("other_modulus", ways(end=f"ways[amount] % {m + 1}"), "has another modulus"),
-            (
-                "once",
-                _table("ways = [1] + [0] * amount", update, f"ways[amount] % {m}", "once"),
-                "uses each coin once",
-            ),
+            ("once", _table("ways = [1] + [0] * amount", update, f"ways[amount] % {m}", "once"), "uses each coin once"),
             ("no_start", ways(start="ways = [0] * (amount + 1)"), "has no way to pay nothing"),
         ]
         return correct, mutants
@@ -343,11 +325,7 @@ class CoinChange(Family):
             ("unlimited", fewest(), "has no limit"),
             ("one_less", fewest(test=f"best[amount] < min(amount + 1, {k})"), "has a stricter limit"),
             ("one_more", fewest(test=f"best[amount] <= min(amount, {k + 1})"), "has a weaker limit"),
-            (
-                "greedy",
-                _GREEDY.format(hit="n", more=f" and n <= {k}", miss=v),
-                "takes the largest coin first",
-            ),
+            ("greedy", _GREEDY.format(hit="n", more=f" and n <= {k}", miss=v), "takes the largest coin first"),
             (
                 "other_missing",
                 _fewest(v - 1, test=f"best[amount] <= min(amount, {k})"),
@@ -363,10 +341,7 @@ class CoinChange(Family):
 
         def most(order="coins", v=v, pick="max", test="best[amount] >= 0"):
             return _table(
-                start,
-                f"best[x] = {pick}(best[x], best[x - c] + 1)",
-                f"best[amount] if {test} else {v}",
-                order,
+                start, f"best[x] = {pick}(best[x], best[x - c] + 1)", f"best[amount] if {test} else {v}", order
             )
 
         correct = [

@@ -12,10 +12,7 @@ class EditDistance(Family):
     name = "edit_distance"
     summary = "cheapest edits with drawn costs, letters that are alike, no substitution, limits"
     functions = ("edit_distance", "distance", "min_cost", "solve")
-    arguments = (
-        Argument("word1", "str", ("source", "first")),
-        Argument("word2", "str", ("target", "second")),
-    )
+    arguments = (Argument("word1", "str", ("source", "first")), Argument("word2", "str", ("target", "second")))
     variants = (
         Variant(
             "positions",
@@ -137,20 +134,8 @@ class EditDistance(Family):
                 (x * k + a, y * k + b),
             )
             return
-        yield from (
-            ("", ""),
-            ("", a + b),
-            (a + b + c, ""),
-            (a + b, a + b),
-            (a + b + c, a + c),
-            (a + c, a + b + c),
-        )
-        yield from (
-            (a + b + c + d, b + c + d + a),
-            (a, b),
-            (a + b + c, a + b + d),
-            (a + b + c + d + a, d + b + a),
-        )
+        yield from (("", ""), ("", a + b), (a + b + c, ""), (a + b, a + b), (a + b + c, a + c), (a + c, a + b + c))
+        yield from ((a + b + c + d, b + c + d + a), (a, b), (a + b + c, a + b + d), (a + b + c + d + a, d + b + a))
         if x:
             yield from (
                 (x + a, y + a),
@@ -208,11 +193,7 @@ class EditDistance(Family):
         ]
         mutants = [
             ("equal", side(op="=="), "counts equal positions"),
-            (
-                "no_rest",
-                f"return {s} * sum(a != b for a, b in zip(word1, word2))",
-                "forgets the longer word's rest",
-            ),
+            ("no_rest", f"return {s} * sum(a != b for a, b in zip(word1, word2))", "forgets the longer word's rest"),
             ("signed", side(longer="(len(word1) - len(word2))"), "subtracts where the second is longer"),
             ("other_cost", side(s=s + 1), "has another cost"),
         ]
@@ -240,11 +221,7 @@ class EditDistance(Family):
                 f"n = len(word2) - len(word1)\nreturn n * {insert} if n > 0 else -n * {delete}",
                 "looks at the lengths only",
             ),
-            (
-                "rewrite",
-                f"return len(word1) * {delete} + len(word2) * {insert}",
-                "writes everything anew",
-            ),
+            ("rewrite", f"return len(word1) * {delete} + len(word2) * {insert}", "writes everything anew"),
             ("other_cost", rows(insert=insert + 1), "has another cost"),
         ]
         if insert != delete:
@@ -287,11 +264,7 @@ class EditDistance(Family):
         correct = [_rows(first=same, end=end), _grid(1, same, last), _recursion(1, first=same, call=call)]
         mutants = [
             ("told_apart", _rows(end=end), "tells the two letters apart"),
-            (
-                "one_word",
-                _rows(first=f"word1 = word1.replace({x}, {y})\n", end=end),
-                "changes one word only",
-            ),
+            ("one_word", _rows(first=f"word1 = word1.replace({x}, {y})\n", end=end), "changes one word only"),
             ("dropped", _rows(first=same.replace(y, "''"), end=end), "drops one of the letters"),
         ]
         if variant == "within":

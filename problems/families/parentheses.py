@@ -152,14 +152,7 @@ class Parentheses(Family):
             yield (o + o + c + o + o + c * 3,)
         elif variant == "kinds":
             x, y = p["x"], p["y"]
-            yield from (
-                (o + c + x + y,),
-                (o + x + y + c,),
-                (o + x + c + y,),
-                (x + o + y + c,),
-                (o + y,),
-                (x + c,),
-            )
+            yield from ((o + c + x + y,), (o + x + y + c,), (o + x + c + y,), (x + o + y + c,), (o + y,), (x + c,))
             yield from (
                 (c + o,),
                 (y,),
@@ -170,23 +163,8 @@ class Parentheses(Family):
                 (x + y + y,),
             )
         else:
-            yield from (
-                (o + c,),
-                (c + o,),
-                (o,),
-                (c,),
-                (c + c + o + o,),
-                (o + c + c + o,),
-                (o + o + c,),
-                (o + c + c,),
-            )
-            yield from (
-                (o * n + c * n,),
-                (o + c + o + c,),
-                (c * n + o * n,),
-                (o * n + c * (n + 1) + o,),
-                (c + o + c,),
-            )
+            yield from ((o + c,), (c + o,), (o,), (c,), (c + c + o + o,), (o + c + c + o,), (o + o + c,), (o + c + c,))
+            yield from ((o * n + c * n,), (o + c + o + c,), (c * n + o * n,), (o * n + c * (n + 1) + o,), (c + o + c,))
             k = p.get("k", 0)
             if k:
                 yield from ((o * k + c * k,), (o * (k + 1) + c * (k + 1),), ((o + c) * (k + 1),))
@@ -227,11 +205,7 @@ class Parentheses(Family):
         ]
         mutants = [
             ("counts", f"return s.count({o}) == s.count({c})", "compares the counts only"),
-            (
-                "left_open",
-                walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "True"),
-                "forgets what is left open",
-            ),
+            ("left_open", walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "True"), "forgets what is left open"),
             ("swapped", walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "d == 0", o=c, c=o), "mixes the two up"),
             ("no_order", walk("d = 0", "d += 1", "d -= 1", "d == 0"), "lets a closing one come first"),
             (
@@ -258,11 +232,7 @@ class Parentheses(Family):
                 walk("d = m = 0", "d += 1\nm = max(m, d)", "d = 0", "m"),
                 "starts anew after every closing one",
             ),
-            (
-                "swapped",
-                walk("d = m = 0", "d += 1\nm = max(m, d)", "d -= 1", "m", o=c, c=o),
-                "mixes the two up",
-            ),
+            ("swapped", walk("d = m = 0", "d += 1\nm = max(m, d)", "d -= 1", "m", o=c, c=o), "mixes the two up"),
         ]
         return correct, mutants
 
@@ -277,11 +247,7 @@ class Parentheses(Family):
         ]
         mutants = [
             ("difference", f"return abs(s.count({o}) - s.count({c}))", "compares the counts only"),
-            (
-                "left_open",
-                walk("d = 0", "d += 1", "if d:\n    d -= 1", "d"),
-                "forgets closing ones without partner",
-            ),
+            ("left_open", walk("d = 0", "d += 1", "if d:\n    d -= 1", "d"), "forgets closing ones without partner"),
             (
                 "closing_only",
                 walk("d = n = 0", "d += 1", "if d:\n    d -= 1\nelse:\n    n += 1", "n"),
@@ -309,11 +275,7 @@ class Parentheses(Family):
             ),
         ]
         mutants = [
-            (
-                "first_closing",
-                f"return s.index({c}) if {c} in s else {v}",
-                "returns the first closing one",
-            ),
+            ("first_closing", f"return s.index({c}) if {c} in s else {v}", "returns the first closing one"),
             (
                 "other_missing",
                 walk("d = 0", "d += 1", "d -= 1\nif d < 0:\n    return i", v - 1, head=indexed),
