@@ -31,6 +31,11 @@ def plain_text(text: object) -> str:
     return _CONTROL.sub(REPLACEMENT, _LINE_END.sub("\n", _COLOUR.sub("", str(text))))
 
 
+def storable(text: str) -> str:
+    """The text with lone surrogates escaped: models and the programs they write produce them, and UTF-8 has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def one_line(text: object, longest: int = LONGEST_LINE) -> str:
     """The same in one line, runs of white space as one space; what is longer than `longest` characters is cut."""
     # Of what is far longer than a line only the beginning is worth the work.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from problems.plain_text import storable
 from problems.problem import Group, Problem, Sample, Verdict
 
 SAMPLE_SCHEMA = pa.schema(
@@ -72,14 +73,8 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
             "advantage": advantages[number] if len(advantages) else None,
         }  # fmt: skip
         row = {**asked, **answered, **verdict.to_row(), "passed": verdict.passed}
-        rows.append({key: _storable(value) if isinstance(value, str) else value for key, value in row.items()})
+        rows.append({key: storable(value) if isinstance(value, str) else value for key, value in row.items()})
     return rows
-
-
-def _storable(text: str) -> str:
-    """Lone surrogates, which models and the programs they write do produce, have no UTF-8: they are
-    escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def groups_of(table: pa.Table) -> list[Group]:
