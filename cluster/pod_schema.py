@@ -1,4 +1,4 @@
-"""Kubernetes' pods and network policies, as far as crucible's manifests have use for their keys; others are errors."""
+"""Kubernetes' pods and network policies, with the keys that crucible's manifests use; other keys are errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Resources(Strict):
         if self.requests.get(GPU) != self.limits.get(GPU):
             raise ValueError(f"requests and limits of {GPU} must be the same; Kubernetes refuses other pods")
         if "memory" not in self.limits:
-            raise ValueError("a limit of memory is missing; Ray takes its share of the node from it")
+            raise ValueError("a limit of memory is missing; Ray derives its share of the node from it")
         return self
 
 
@@ -90,7 +90,7 @@ class Capabilities(Strict):
 
 
 class Security(Strict):
-    """What pods and containers have in common; a container's own wins."""
+    """Settings that pods and containers share; a container's own has precedence."""
 
     run_as_non_root: bool | None = None
     run_as_user: int | None = Field(None, ge=0)
@@ -205,7 +205,7 @@ class Preferred(Strict):
 
 
 class NodeAffinity(Strict):
-    """Which nodes a pod goes to."""
+    """Which nodes a pod may run on."""
 
     required: Terms | None = Field(None, alias="requiredDuringSchedulingIgnoredDuringExecution")
     preferred: list[Preferred] = Field([], alias="preferredDuringSchedulingIgnoredDuringExecution")
@@ -223,7 +223,7 @@ class Toleration(Strict):
 
 
 class Pod(Strict):
-    """What every pod has."""
+    """The keys of every pod."""
 
     containers: list[Container] = Field(min_length=1)
     volumes: list[Volume] = []
@@ -238,7 +238,7 @@ class Pod(Strict):
 
 
 class SubmitterPod(Pod):
-    """Of the container that asks the cluster for the job."""
+    """The pod that submits the job to the cluster."""
 
     restart_policy: Literal["Never", "OnFailure"]
 

@@ -12,7 +12,7 @@ from packaging.version import Version
 from test_health import WHOLE
 
 from cluster import health
-from cluster.health import Grade, advisories, findings, holes
+from cluster.health import Grade, advisories, findings, vulnerable
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,7 +34,7 @@ def floor(requirement):
 
 
 @pytest.mark.parametrize("line", WANTED)
-def test_floors_are_above_the_known_holes(line):
+def test_floors_are_above_the_known_vulnerabilities(line):
     requirement = Requirement(line)
     fixed = advisories().get(requirement.name.lower(), {}).get("fixed", "0")
     assert floor(requirement) >= Version(fixed)
@@ -55,21 +55,21 @@ def test_the_gpu_build_is_constrained_too():
 
 
 def test_nothing_installed_here_has_a_known_hole():
-    assert holes() == []
+    assert vulnerable() == []
 
 
 def test_an_old_package_is_named_by_the_doctor(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.1.5" if name == "jinja2" else "99999")
-    assert holes() == ["jinja2 3.1.5 is below 3.1.6: a template leaves the sandbox (CVE-2025-27516)"]
-    (bad,) = [f for f in findings([replace(WHOLE, holes=tuple(holes()))]) if f.grade is not Grade.GOOD]
-    assert bad.grade is Grade.UNSAFE and "jinja2 3.1.5" in bad.found and "make install" in bad.mend
+    assert vulnerable() == ["jinja2 3.1.5 is below 3.1.6: a template leaves the sandbox (CVE-2025-27516)"]
+    (bad,) = [f for f in findings([replace(WHOLE, vulnerable=tuple(vulnerable()))]) if f.grade is not Grade.GOOD]
+    assert bad.grade is Grade.UNSAFE and "jinja2 3.1.5" in bad.found and "make install" in bad.fix
 
 
 @pytest.mark.parametrize(
     ("python", "said"), [("3.11.7", "3.11.13"), ("3.12.11", ""), ("3.13.3", "3.13.4"), ("3.14.0", "")]
 )
 def test_pythons_own_patch_level_is_said(python, said):
-    assert health._patch(python) == (f" ({said} closes known holes)" if said else "")
+    assert health._patch(python) == (f" ({said} fixes known vulnerabilities)" if said else "")
     assert said in findings([replace(WHOLE, python=python)])[0].found
 
 
