@@ -29,7 +29,7 @@ def needed_folder(name: str) -> Path:
     """`shared/NAME`; without it the test is skipped, with a warning in pytest's summary."""
     folder = shared_folder(name)
     if folder is None:
-        warnings.warn(MISSING.format(name), stacklevel=2)
+        warnings.warn(MISSING.format(name), RuntimeWarning, stacklevel=2)
         pytest.skip(MISSING.format(name))
     return folder
 
@@ -43,7 +43,7 @@ def cases(name: str, wanted=lambda case: True) -> list:
     folder = shared_folder("cases")
     if folder is None:
         reason = MISSING.format("cases")
-        warnings.warn(f"the cases {name} are not tested: {reason}", stacklevel=2)
+        warnings.warn(f"the cases {name} are not tested: {reason}", RuntimeWarning, stacklevel=2)
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id=f"{name}-missing")]
     lines = (folder / f"{name}.jsonl").read_text().splitlines()
     return [pytest.param(case, id=case["id"]) for case in map(json.loads, lines) if wanted(case)]
