@@ -138,7 +138,7 @@ def test_tests_are_run_once(judge):
 )
 def test_a_test_that_makes_no_call_is_never_a_pass(tests, judge):
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return x + 1")
-    assert verdict.status is Status.INFRASTRUCTURE and "no call" in verdict.detail
+    assert verdict.status is Status.INFRASTRUCTURE and "never calls" in verdict.detail
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Gullible:
         right = all(a == t.expected for a, t in zip(answers, problem.hidden_tests))
         return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
-    def whereabouts(self) -> ProcessInfo:
+    def process_info(self) -> ProcessInfo:
         return ProcessInfo(set(), os.getuid(), False, self.starts, self.taken)
 
 

@@ -120,7 +120,7 @@ def test_not_a_number_is_expected(judge):
 def test_problems_of_other_kinds_that_make_no_sense(judge):
     for kind, tests in (("stdin", [((5,), "x")]), ("assert", [((), None)]), ("stdin", [((), "x")])):
         verdict = judge.judge(problem(kind, tests), fenced("print(1)"))
-        assert verdict.status is Status.INFRASTRUCTURE and "no text" in verdict.detail
+        assert verdict.status is Status.INFRASTRUCTURE and "not a string" in verdict.detail
 
 
 def test_test_code_that_is_broken_is_not_the_candidates_fault(judge):
