@@ -94,13 +94,12 @@ def judge_batch(items: Sequence[Item], sandbox: Sandbox) -> list[Verdict]:
 
 def judge_readings(readings: Sequence[Reading], sandbox: Sandbox) -> list[Verdict]:
     """Judges extracted texts; all programs of kind `function` go through the sandbox in one pass."""
-    verdicts = [reading.verdict for reading in readings]
-    calls = [i for i, r in enumerate(readings) if r.verdict is None and r.prepared.problem.kind == "function"]
-    judged = function.judge_all([(readings[i].prepared, readings[i].text) for i in calls], sandbox)
-    for i, verdict in zip(calls, judged):
-        verdicts[i] = verdict
-    for i, reading in enumerate(readings):
-        if verdicts[i] is None:
-            judge_one = partial(_ONE_BY_ONE[reading.prepared.problem.kind], reading.prepared, reading.text, sandbox)
-            verdicts[i] = guarded(judge_one, reading.prepared.total, sandbox.level)
-    return verdicts
+    verdicts = {i: reading.verdict for i, reading in enumerate(readings) if reading.verdict is not None}
+    todo = {i: (r.prepared, r.text) for i, r in enumerate(readings) if r.verdict is None and r.prepared is not None}
+    calls = {i: work for i, work in todo.items() if work[0].problem.kind == "function"}
+    verdicts.update(zip(calls, function.judge_all(list(calls.values()), sandbox)))
+    for i, (prepared, text) in todo.items():
+        if i not in verdicts:
+            judge_one = partial(_ONE_BY_ONE[prepared.problem.kind], prepared, text, sandbox)
+            verdicts[i] = guarded(judge_one, prepared.total, sandbox.level)
+    return [verdicts[i] for i in range(len(readings))]

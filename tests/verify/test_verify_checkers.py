@@ -183,8 +183,8 @@ def test_any_valid_by_a_trusted_function(monkeypatch, judge):
     for broken in (None, 5, "ab", [9, 9], {"a": 1}, [[0], [2]]):
         assert not right(spec, [0, 2], broken, args)
     assert not right("any_valid:problems.families.pairs:loose", 1, 1), "only True itself is yes"
-    asked = function_problem("f", [(args, [0, 2])], checker=spec)
-    assert judge.judge_code(asked, "def f(x): return [1, 2]").passed
+    exercise = function_problem("f", [(args, [0, 2])], checker=spec)
+    assert judge.judge_code(exercise, "def f(x): return [1, 2]").passed
 
 
 @pytest.mark.parametrize(

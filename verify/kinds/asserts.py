@@ -5,7 +5,7 @@ The candidate never sees an assertion, and an assertion sees only plain data and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from problems.problem import Status, Verdict
 from verify.kinds.common import (
@@ -49,22 +49,29 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     return builder.verdict(sandbox.level)
 
 
-def _jobs(prepared: Prepared, tests: str, code: str, limits: Mapping[str, float]) -> tuple[Job, Job]:
+def _jobs(prepared: Prepared, tests: str, code: str, limits: tuple[float, float]) -> tuple[Job, Job]:
     """The sandbox's two jobs: the test driver and the candidate."""
     preamble = preamble_of(prepared.problem)
     library = library_of(tests + preamble)
-    shared = {"requests": (), "preamble": preamble, "arrays": bool(library), **limits}
     driver = Job(
-        protocol.TEST_DRIVER, tests, prepared.problem.entry_point, output_bytes=_TESTS_OUTPUT, library=library, **shared
+        protocol.TEST_DRIVER,
+        tests,
+        prepared.problem.entry_point,
+        (),
+        *limits,
+        _TESTS_OUTPUT,
+        library=library,
+        preamble=preamble,
+        arrays=bool(library),
     )
-    candidate = Job(
-        protocol.SERVE,
-        code,
-        "",
+    candidate = replace(
+        driver,
+        mode=protocol.SERVE,
+        code=code,
+        entry="",
         output_bytes=prepared.output_bytes,
         library=library or library_of(code),
         calls=_CALLS,
-        **shared,
     )
     return driver, candidate
 

@@ -184,10 +184,10 @@ class VerdictBuilder:
         return self.budget - self.spent < 0.001 or self.first is Status.TIMEOUT
 
     @property
-    def limits(self) -> dict[str, float]:
-        """`cpu_seconds` and `wall_seconds` of the next child."""
+    def limits(self) -> tuple[float, float]:
+        """CPU and wall time, in seconds, of the next child."""
         seconds = min(self.config.cpu_seconds, self.budget - self.spent)
-        return {"cpu_seconds": seconds, "wall_seconds": seconds * self.config.wall_factor}
+        return seconds, seconds * self.config.wall_factor
 
     def spend(self, outcome: Outcome) -> None:
         """Adds a child's time and memory."""

@@ -26,15 +26,17 @@ def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     """
     builder = VerdictBuilder(prepared, sandbox.config)
     for test, expected in zip(prepared.problem.hidden_tests, prepared.expected):
+        cpu_seconds, wall_seconds = builder.limits
         job = Job(
             mode=protocol.SCRIPT,
             code=code,
             entry="",
             requests=(),
+            cpu_seconds=cpu_seconds,
+            wall_seconds=wall_seconds,
             output_bytes=prepared.output_bytes,
             stdin=test.args[0].encode("utf-8", "surrogateescape"),
             library=library_of(code),
-            **builder.limits,
         )
         outcome = run_retrying([job], sandbox)[0]
         if outcome.stop is Stop.INFRASTRUCTURE:
@@ -52,7 +54,7 @@ def _result(prepared: Prepared, test: Test, expected: str, outcome: Outcome) -> 
     report = outcome.answers[0] if outcome.answers else protocol.DONE
     if report != protocol.DONE:
         return status_of(report), describe(report)
-    if outcome.ended.status != 0:
+    if outcome.ended is None or outcome.ended.status != 0:
         return Status.EXCEPTION, f"it ended with {how_it_ended(outcome)}"
     if prepared.checker.compare(test, expected, outcome.stdout.decode("utf-8", "replace")):
         return Status.PASSED, ""
