@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from problems import cells, json_text
+from problems.boxes import Box, boxes, outermost
 from problems.pickled_text import pickled_text
 from problems.problem import Test
 from problems.python_code import CodeError, parse
@@ -25,9 +26,6 @@ BIGGEST_CASES = 256 * 2**20
 """Bytes that packed test cases may unpack to."""
 
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
-_UNBRACED = re.compile(r"\\(?:boxed|fbox)\s*([^\s{}$]+)")
 _BETWEEN = re.compile(
     r"(?:[\s$,;:&~]|\\[\\,;:!()\[\] ]|\\(?:quad|qquad)\b|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*(?:=|\\in\b))*",
@@ -40,27 +38,6 @@ _FAR = 80
 _NOT = re.compile(r"\bnot\s*\$?\s*$", re.IGNORECASE)
 
 
-def boxes(text: str) -> list[tuple[int, int, str]]:
-    """Start, end and content of each balanced `\\boxed{...}` that is in no other box, in linear time."""
-    found: list[tuple[int, int, int, int]] = []
-    stack: list[re.Match[str]] = []
-    for match in _BRACES.finditer(text):
-        if match[0] == "}":
-            if stack and _BOX.fullmatch((opened := stack.pop())[0]):
-                while found and found[-1][0] > opened.start():
-                    found.pop()
-                found.append((opened.start(), match.end(), opened.end(), match.start()))
-        elif match[0].endswith("{") and match[0] != "\\{":
-            stack.append(match)
-    return [(start, end, text[inner:outer]) for start, end, inner, outer in found]
-
-
-def last_box(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{...}`, None where there is none."""
-    found = boxes(text)
-    return found[-1][2] if found else None
-
-
 def boxed_answer(text: str) -> str:
     """The whole boxed answer of a worked solution.
 
@@ -68,16 +45,17 @@ def boxed_answer(text: str) -> str:
     that holds what the boxes before it hold. Raises ValueError where there is no box, or where it cannot be said which
     of several is the answer.
     """
-    found = [box for box in boxes(text) if not _NOT.search(text[max(0, box[0] - 20) : box[0]])]
+    every = outermost(boxes(text))
+    found = [b for b in every if b.braced(text) and not _NOT.search(text[max(0, b.start - 20) : b.start])]
     if not found:
-        unbraced = _UNBRACED.findall(text)
+        unbraced = [box.content(text) for box in every if not box.braced(text)]
         if len(set(unbraced)) == 1:
-            return unbraced[0].rstrip(".,;")
+            return unbraced[0]
         raise ValueError("has no \\boxed answer" if not unbraced else "has several \\boxed answers without braces")
     size = 1
-    while size < len(found) and _joins(text[found[-size - 1][1] : found[-size][0]]):
+    while size < len(found) and _joins(text[found[-size - 1].end : found[-size].start]):
         size += 1
-    contents = [" ".join(content.split()) for _, _, content in found]
+    contents = [" ".join(box.content(text).split()) for box in found]
     members = list(dict.fromkeys(contents[-size:]))
     answer = ", ".join(members)
     known = {*members, *(part.strip() for part in answer.split(","))}
@@ -89,17 +67,17 @@ def boxed_answer(text: str) -> str:
             f"has several \\boxed answers that are not one list, {stray[-1][:40]!r} and {members[-1][:40]!r}: which is "
             "the answer, or how they belong together, is not said"
         )
-    return answer if len(members) > 1 else found[-1][2]
+    return answer if len(members) > 1 else found[-1].content(text)
 
 
 def _joins(between: str) -> bool:
     return len(between) <= _FAR and _BETWEEN.fullmatch(between) is not None
 
 
-def _is_one_list(text: str, group: list[tuple[int, int, str]]) -> bool:
+def _is_one_list(text: str, group: list[Box]) -> bool:
     """Whether boxes in a row are the members of one list: of one name at most (indices aside), and of no pair whose
     order counts."""
-    before = [text[max(0, start - _FAR) : start] for start, _, _ in group]
+    before = [text[max(0, box.start - _FAR) : box.start] for box in group]
     names = {match[1] for part in before if (match := _NAMED.search(part))}
     return len(names) <= 1 and not re.search(r"(?<!\\)[(\[]\s*$", before[0])
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.artifacts.run_folder import replace_file
 from problems import json_text
-from problems.benchmark_formats import last_box
+from problems.boxes import last_box
 from problems.plain_text import one_line, storable
 from problems.problem import Problem, Verdict, encode_value
 from problems.rows import SourceError, read_rows

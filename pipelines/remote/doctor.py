@@ -56,7 +56,7 @@ def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | No
 def sandbox_finding(node: str) -> Finding:
     """The isolation that verify's sandbox reaches here."""
     from verify.sandbox.executor import Sandbox
-    from verify.sandbox.probe import MENDS, is_missing, probe
+    from verify.sandbox.probe import FIXES, is_missing, probe
     from verify.sandbox.worker import ZygoteDied
 
     config = VerifyConfig(cache=False)
@@ -69,7 +69,7 @@ def sandbox_finding(node: str) -> Finding:
     text = f"isolation level {found.level}, at least {config.min_isolation} is wanted"
     if found.level >= config.min_isolation:
         return Finding(node, "sandbox", text)
-    mends = [MENDS[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
+    mends = [FIXES[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
     breaches = f"; the canary could {', '.join(found.breaches)}" if found.breaches else ""
     return Finding(node, "sandbox", text + breaches, Grade.BREAKS, "; ".join(mends) or "see: crucible verify probe")
 

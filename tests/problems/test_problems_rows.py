@@ -8,7 +8,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from problems import mapping
-from problems.benchmark_formats import last_box
 from problems.mapping import fill
 from problems.rows import Row, SourceError, column, read_rows
 from problems.sources import Report, SourceConfig, read
@@ -54,14 +53,6 @@ def test_a_row_with_anything_in_its_cells_is_kept_or_named(folder, name, values)
     assert report.kept + report.excluded + report.passed_over == 1 and report.kept == len(problems)
     for reason in report.reasons:
         assert "cells.jsonl:1: " in reason
-
-
-@given(st.text(alphabet="ab{}\\boxed ", max_size=30))
-def test_a_box_is_balanced_and_the_last(text):
-    found = last_box(text + r"\boxed{1{2}3} and " + text.replace("{", "").replace("}", ""))
-    assert found == "1{2}3"
-    inner = last_box(text)
-    assert inner is None or (inner.count("{") == inner.count("}") and inner in text)
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=8), min_size=3))

@@ -138,7 +138,7 @@ def test_tests_are_run_once(judge):
 )
 def test_a_test_that_makes_no_call_is_never_a_pass(tests, judge):
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return x + 1")
-    assert verdict.status is Status.INFRASTRUCTURE and "no call" in verdict.detail
+    assert verdict.status is Status.INFRASTRUCTURE and "never calls" in verdict.detail
 
 
 @pytest.mark.parametrize(
@@ -180,18 +180,18 @@ def test_helpers_of_the_prompt_are_the_problems(judge):
     assert verdict_of(judge, "decode", tests, right, preamble=PREAMBLE).passed
     late = "from __future__ import annotations\n" + right
     assert verdict_of(judge, "decode", tests, late, preamble=PREAMBLE).passed
-    for cheat in (
+    for exploit in (
         "def encode(s):\n    return s\nBASE = 7\ndef decode(s):\n    return s",
         "def decode(s):\n    return s",
     ):
-        assert verdict_of(judge, "decode", tests, cheat, preamble=PREAMBLE).status is Status.WRONG_ANSWER
+        assert verdict_of(judge, "decode", tests, exploit, preamble=PREAMBLE).status is Status.WRONG_ANSWER
 
 
 def test_helpers_of_the_tests_are_not_the_candidates(judge):
     tests = "def same(a, b):\n    return abs(a - b) < 1e-6\nassert same(f(2), 4)"
     assert verdict_of(judge, "f", tests, "def f(x):\n    return x * 2").passed
-    cheat = "def same(a, b):\n    return True\ndef f(x):\n    return 0"
-    assert verdict_of(judge, "f", tests, cheat).status is Status.WRONG_ANSWER
+    exploit = "def same(a, b):\n    return True\ndef f(x):\n    return 0"
+    assert verdict_of(judge, "f", tests, exploit).status is Status.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_null_programs_of_other_kinds(judge):
 
 
 def test_one_solution_is_read_with_the_problems_preamble(judge):
-    asked = asserted("decode", "assert decode(encode('ab')) == 'ab'", preamble=PREAMBLE)
+    exercise = asserted("decode", "assert decode(encode('ab')) == 'ab'", preamble=PREAMBLE)
     completion = fenced("def decode(s):\n    return encode(s)")
-    assert judge.judge(asked, completion).passed
-    assert asked.content_hash != asserted("decode", *[t.args[0] for t in asked.hidden_tests]).content_hash
-    assert asked.hidden_tests == (Test(asked.hidden_tests[0].args, None),)
+    assert judge.judge(exercise, completion).passed
+    assert exercise.content_hash != asserted("decode", *[t.args[0] for t in exercise.hidden_tests]).content_hash
+    assert exercise.hidden_tests == (Test(exercise.hidden_tests[0].args, None),)

@@ -5,6 +5,7 @@ from conftest import function_problem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from problems.boxes import last_box
 from problems.problem import Test
 from verify.checkers import answers, checker_for, values
 from verify.sandbox import codec
@@ -182,8 +183,8 @@ def test_any_valid_by_a_trusted_function(monkeypatch, judge):
     for broken in (None, 5, "ab", [9, 9], {"a": 1}, [[0], [2]]):
         assert not right(spec, [0, 2], broken, args)
     assert not right("any_valid:problems.families.pairs:loose", 1, 1), "only True itself is yes"
-    asked = function_problem("f", [(args, [0, 2])], checker=spec)
-    assert judge.judge_code(asked, "def f(x): return [1, 2]").passed
+    exercise = function_problem("f", [(args, [0, 2])], checker=spec)
+    assert judge.judge_code(exercise, "def f(x): return [1, 2]").passed
 
 
 @pytest.mark.parametrize(
@@ -377,17 +378,9 @@ def test_numbers(text, number):
     assert answers.read_number(text) == number
 
 
-def test_the_last_box_counts():
-    assert answers.last_box(r"\boxed{1} and \boxed{\frac{2}{3}} end") == r"\frac{2}{3}"
-    assert answers.last_box(r"\boxed{1} and \boxed{2") == "1"
-    assert answers.last_box(r"\fbox{x}") == "x"
-    assert answers.last_box("none") is None
-    assert answers.last_box(r"\boxed") is None
-
-
 @given(st.text(max_size=300))
 def test_reading_answers_never_raises(text):
-    for read in (answers.read_choice, answers.read_yes_no, answers.read_number, answers.final_text, answers.last_box):
+    for read in (answers.read_choice, answers.read_yes_no, answers.read_number, answers.final_text, last_box):
         read(text + r"\boxed{" + text)
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from problems.boxes import boxes, last_box
 from problems.problem import Test
 from verify.checkers import answers, checker_for, maths, values
-from verify.checkers.final_answer import boxes, final_mark
+from verify.checkers.final_answer import final_mark
 from verify.checkers.maths import cleaning, lists, numbers, reals
 from verify.sandbox import codec
 from verify.thinking import after_thinking
@@ -37,7 +38,7 @@ EXPECTED = (
 )
 CHECKERS = ("exact", "float:1e-6", "float:0", "unordered", "unordered:deep")
 READERS = (
-    *(answers.read_number, answers.read_choice, answers.read_yes_no, answers.given_text, answers.last_box),
+    *(answers.read_number, answers.read_choice, answers.read_yes_no, answers.given_text, last_box),
     *(after_thinking, answers.final_text, boxes, final_mark),
 )
 PIECES = st.sampled_from(

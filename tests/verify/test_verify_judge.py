@@ -1,7 +1,7 @@
 """Verdicts of whole completions, through a real sandbox."""
 
 import pytest
-from conftest import HONEST, fenced, function_problem, problem, shared_attacks
+from conftest import HONEST, attack_folder, fenced, function_problem, problem
 
 from problems.problem import Status
 from verify.config import VerifyConfig
@@ -161,13 +161,13 @@ def test_same_verdict_from_cache(coins):
     assert judge.counts == {"judged": 1, "cached": 3, "infrastructure": 0, "not_compared": 0}
 
 
-@pytest.mark.parametrize("prefix", ["d"])
-def test_given_attacks_take_nothing_down(prefix, coins):
-    """No program whose name begins with `d` wins, and honest work goes on after each."""
-    folder = shared_attacks()
-    config = VerifyConfig(cpu_seconds=0.5, wall_factor=3.0, cache=False)
-    with Judge(config) as judge:
-        for path in sorted(folder.glob(f"{prefix}*.py")):
+@pytest.mark.parametrize(("folder", "prefix"), [("own", "t"), ("own", "m"), ("attacks", "d")])
+def test_attacks_do_not_affect_the_next_program(folder, prefix, coins):
+    """Programs that use up time, memory or processes do not win, and an honest program passes after each."""
+    paths = sorted(attack_folder(folder).glob(f"{prefix}*.py"))
+    assert paths
+    with Judge(VerifyConfig(cpu_seconds=0.5, wall_factor=3.0, cache=False)) as judge:
+        for path in paths:
             verdict, honest = judge.judge_batch(
                 [(coins, fenced(path.read_text()), "stop"), (coins, fenced(HONEST), "stop")]
             )

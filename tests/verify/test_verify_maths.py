@@ -10,7 +10,7 @@ from problems.problem import Status
 OWN = [
     line for line in (Path(__file__).parent / "boxed_answers.txt").read_text().splitlines() if line[:1] not in ("#", "")
 ]
-"""Pairs of our own beside those that another system was seen to decide wrongly, which stand below."""
+"""Our own pairs. Those that another system was found to judge wrongly are below."""
 
 EQUAL = [
     ("5", "5.0"),
@@ -75,8 +75,8 @@ UNEQUAL = [
 
 
 def judged(judge, gold: str, answer: str):
-    asked = problem("answer", [((), gold)], checker="math")
-    return judge.judge(asked, f"So the answer is \\boxed{{{answer}}}.")
+    exercise = problem("answer", [((), gold)], checker="math")
+    return judge.judge(exercise, f"So the answer is \\boxed{{{answer}}}.")
 
 
 @pytest.mark.parametrize("gold, answer", EQUAL)
@@ -112,7 +112,7 @@ def test_no_code_in_an_answer_is_run_outside(judge, tmp_path):
 
 
 def test_unparsed_and_truncated(judge):
-    asked = problem("answer", [((), "5")], checker="math")
-    assert judge.judge(asked, "").status is Status.UNPARSED
-    assert judge.judge(asked, "Let me think about the", "length").status is Status.TRUNCATED
-    assert judge.judge(asked, r"\boxed{5} and further", "length").passed
+    exercise = problem("answer", [((), "5")], checker="math")
+    assert judge.judge(exercise, "").status is Status.UNPARSED
+    assert judge.judge(exercise, "Let me think about the", "length").status is Status.TRUNCATED
+    assert judge.judge(exercise, r"\boxed{5} and further", "length").passed

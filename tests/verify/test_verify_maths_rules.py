@@ -1,4 +1,4 @@
-"""The rules of mathematical equality themselves, without a sandbox: near misses beside what they are near to."""
+"""The rules of mathematical equality, without a sandbox: matches and near misses."""
 
 import ast
 import logging

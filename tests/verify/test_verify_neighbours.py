@@ -79,10 +79,10 @@ def test_what_makes_the_judge_raise_is_a_wrong_answer_and_counted(judge, monkeyp
 
 
 def test_a_problem_that_cannot_be_prepared_is_no_fault_of_the_answer(judge, monkeypatch):
-    def preparing(asked, config):
-        if asked.id == "bad":
+    def preparing(exercise, config):
+        if exercise.id == "bad":
             raise AttributeError("no such thing")
-        return real(asked, config)
+        return real(exercise, config)
 
     real = verdict.prepare
     monkeypatch.setattr(verdict, "prepare", preparing)
@@ -242,7 +242,7 @@ def test_a_half_shut_channel_costs_the_trusted_side_nothing(end, mode):
     code = f"import socket, time\ndef f():\n    socket.socket(fileno=3).shutdown({HALF_SHUT[end]}); time.sleep(30)"
     assert trusted_cpu(call(code, mode, calls=2)) < 0.2
     if mode == STREAM:
-        # The answer comes, and what is asked next has nobody to go to.
+        # The answer arrives, but the next request has no recipient.
         code = (
             f"import os, socket, time\ntimes = []\ndef f():\n    times.append(1)\n"
             f"    if len(times) == 1:\n        os.write(3, b'=1\\n'); socket.socket(fileno=3).shutdown({HALF_SHUT[end]})\n"

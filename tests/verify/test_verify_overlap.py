@@ -1,4 +1,4 @@
-"""A slow program runs beside the next ones: none waits for it, and none suffers from it."""
+"""A slow program runs in parallel with the next ones: none waits for it, and none is affected by it."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Rewards are pure functions of verdicts, and the machinery's failures are never paid or punished."""
+"""Rewards are pure functions of verdicts, and a failure of the infrastructure is neither rewarded nor punished."""
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def impatient():
         yield judge
 
 
-def test_the_machinerys_failure_is_none_everywhere():
+def test_a_failure_of_the_infrastructure_has_no_reward():
     config = RewardConfig(format_weight=1.0, length_weight=1.0)
     assert outcome(BROKEN) is None and reward(BROKEN, config, 5000) is None
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pipelines.jobs.undo.config import Hint
 from problems import families
+from problems.boxes import last_box
 from problems.problem import Problem
 from rollout.prompts import THINK_CLOSE, Style, completion_text, example_text
-from verify.checkers.answers import last_box
 from verify.extract import extract_code
 
 SYSTEM = """\
