@@ -38,7 +38,7 @@ JOBS: dict[str, type[BaseModel]] = {
     "lrl": LRLConfig,
     "undo": UndoConfig,
 }
-OF_EVERY_JOB = {"config", "resume", "or_resume", "help"}
+OF_EVERY_JOB = {"config", "resume", "or_resume", "help", "help_all"}
 """Options that are no keys of a configuration."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
