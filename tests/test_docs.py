@@ -105,6 +105,15 @@ def test_the_readme_lists_every_command():
     assert sorted(listed) == sorted(VERBS)
 
 
+def test_the_readme_names_the_checks_that_are_run_for_each_change():
+    made = re.compile(r"^make ([a-z-]+)", re.MULTILINE)
+    tests = (ROOT / "README.md").read_text().partition("## Tests")[2].partition("\n## ")[0]
+    checks = made.findall((ROOT / ".ci" / "run").read_text())
+    assert made.findall(tests) == checks and checks
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {target for path in GUIDE for code in codes(path) for target in made.findall(code)} <= set(targets)
+
+
 @pytest.mark.parametrize("path", NAMED)
 def test_every_option_of_a_command_exists(path):
     for verb, arguments in commands(path):
