@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("cluster/*/*.md")]
 )
-GUIDE = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
-"""Documents that describe what is there now; a changelog also names what was."""
+GUIDE = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "options.md")]
+"""Documents that people write about what is there now: a changelog also names what was, options are printed."""
 FOLDERS = ("problems", "rollout", "verify", "train", "cluster", "pipelines", "benchmarks", "docs", "tests")
 JOBS: dict[str, type[BaseModel]] = {
     "grpo": GRPOConfig,
