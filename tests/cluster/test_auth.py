@@ -187,8 +187,8 @@ def test_nothing_is_submitted_to_an_open_cluster(dashboard, monkeypatch, capsys)
     assert {path for path, _ in Dashboard.asked} <= {"/api/version", "/api/jobs/"}
 
 
-def test_the_readme_asks_for_the_token_before_it_starts_ray():
-    text = (ROOT / "README.md").read_text()
+def test_the_documentation_asks_for_the_token_before_it_starts_ray():
+    text = (ROOT / "docs" / "cluster.md").read_text()
     made, exported, started = (
         text.index(what) for what in ("crucible token", "export RAY_AUTH_MODE=token", "ray start --head")
     )
