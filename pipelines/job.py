@@ -135,7 +135,12 @@ class Job(Generic[Config, Result]):
         with recorded_config(path) as file:
             if file is None:
                 raise ConfigError(f"{where} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-            return load_yaml(self.config, file).model_copy(update={"runs": path.parent, "name": path.name})
+            try:
+                config = load_yaml(self.config, file)
+            except ConfigError as error:
+                hint = "is it a run of another command, or of another version?"
+                raise ConfigError(f"{where} cannot be resumed by crucible {self.command}: {error}; {hint}") from None
+        return config.model_copy(update={"runs": path.parent, "name": path.name})
 
     def _is_there(self, config: Config) -> bool:
         from pipelines.artifacts.location import recorded_config
