@@ -36,7 +36,7 @@ ADVANCED = (
     "hardware.learner.cpus", "hardware.learner.labels", "hardware.learner.accelerator", "hardware.learner.fallbacks",
     "hardware.profiles",
     "engine.backend", "engine.kv_cache_gib", "engine.enforce_eager", "engine.canary_bound", "engine.patience_seconds",
-    "rollout.ema_samples", "rollout.ema_samples", "rollout.lease_size", "rollout.lease_seconds",
+    "rollout.*_samples", "rollout.lease_size", "rollout.lease_seconds",
     "sampling.top_p",
     "train.length_norm", "train.delta", "train.old_logprobs", "train.importance_*", "train.covariance*",
     "train.entropy_*", "train.lora_dropout", "train.target_modules", "train.total_steps", "train.adam_betas",

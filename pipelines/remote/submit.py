@@ -142,9 +142,9 @@ def requirements(config: SubmitConfig, folder: Path) -> list[str]:
 
 
 def _check_command(command: Sequence[str]) -> None:
-    from pipelines.cli import VERBS
+    from pipelines.cli import ALIASES, VERBS
 
-    known = [verb for verb in VERBS if verb not in NOT_SUBMITTED]
+    known = [verb for verb in (*VERBS, *ALIASES) if verb not in NOT_SUBMITTED]
     if not command:
         raise ConfigError(USAGE)
     if command[0] not in known:
