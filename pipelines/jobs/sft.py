@@ -8,24 +8,23 @@ adapter/        the adapter of lowest validation loss, as `grpo --adapter` and `
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cluster.connect import live_nodes, ray_session
-from cluster.hardware import Demand, NoRoom, plan
+from cluster.hardware import Demand
 from pipelines.artifacts.plain_files import read_object
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file, write_adapter
-from pipelines.artifacts.traces import Trace, TracesError, read_traces
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
+from pipelines.artifacts.traces import Trace, read_traces
+from pipelines.errors import JobFailed
+from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import (
     Evaluation,
     compare,
@@ -38,14 +37,7 @@ from pipelines.jobs.evaluate import (
     write_evaluation,
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
-from pipelines.session import (
-    ClusterSession,
-    default_name,
-    open_session,
-    resolve_model,
-    wait_for_engines,
-    with_model_prompt,
-)
+from pipelines.session import ClusterSession
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from rollout.model_files import load_config, load_tokenizer
@@ -59,15 +51,16 @@ CRASHES = 3
 """Times that a learner that died is started again from its last checkpoint."""
 
 
-class SFTFailed(RuntimeError):
+class SFTFailed(JobFailed):
     """Training ended with an error; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     figures: Mapping[str, Any]
     before: Evaluation | None = None
     after: Evaluation | None = None
@@ -75,7 +68,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SFTTask:
     """What a learner worker needs to know."""
 
     run: str
@@ -87,53 +80,40 @@ class Job:
     initial: PolicyVersion | None = field(repr=False, default=None)
 
 
-def run(
-    config: SFTJobConfig,
-    console: Console,
-    resume: bool = False,
-    session: ClusterSession | None = None,
-    initial: PolicyVersion | None = None,
-) -> Outcome:
-    """Reads traces, trains, keeps the best adapter, and measures held-out problems where asked to.
+def run(context: Context[SFTJobConfig], initial: PolicyVersion | None = None) -> Outcome:
+    """Reads traces, trains, keeps the best adapter, and measures held-out problems where `evaluate` is set.
 
-    A job of which this is a part gives its own `session`, whose engines stay up, and the adapter at hand as `initial`;
-    it measures by itself. Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
+    `initial` is an adapter to go on from that lies nowhere yet. Raises JobError, NoRoom, SFTFailed.
     """
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
+    config, model, console = context.config, context.model, context.console
     if config.style is not None:
-        config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"style": config.style})})
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("sft", model)})
+        prompt = config.prompt.model_copy(update={"style": config.style})
+        config = context.config = config.model_copy(update={"prompt": prompt})
     traces = read_traces(config.traces)
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        # What cannot be learnt from is said before anything is started.
-        rows = None if learnt(folder.path) else _prepare(config, model, folder, traces, console)
-        if session is not None:
-            return Outcome(path, _learn(session.learner, config, model, folder, rows, initial, console))
-        console.print(shown(f"run folder: {folder.path}"))
-        if not config.evaluate:
-            with ray_session(config.address or None):
-                _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
-                figures = _learn(learner, config, model, folder, rows, initial, console)
-            _report(folder)
-            return Outcome(path, figures)
-        spec = EngineSpec(model, config.engine, config.sft.lora_r)
-        with open_session(config, spec, 1, config.sft.workers) as session:
-            with console.status("starting the rollout engine"):
-                wait_for_engines(session)
-            before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
-            figures = _learn(session.learner, config, model, folder, rows, initial, console)
-            policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
-            after = _measure(session, config, folder, policy, "after", step, console)
-        comparison = compare(before, after)
-        folder.append_metrics(comparison)
-        _report(folder)
-    return Outcome(path, figures, before, after, comparison["pass_at_1"])
+    folder = context.folder
+    # What cannot be learnt from is refused before anything is started.
+    rows = None if learnt(folder.path) else _prepare(config, model, folder, traces, console)
+    if not config.evaluate:
+        learner = context.learner(config.sft.workers)
+        return Outcome(str(folder), _learn(learner, config, model, folder, rows, initial, console))
+    session = context.session(EngineSpec(model, config.engine, config.sft.lora_r), 1, config.sft.workers)
+    before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
+    figures = _learn(session.learner, config, model, folder, rows, initial, console)
+    policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
+    after = _measure(session, config, folder, policy, "after", step, console)
+    comparison = compare(before, after)
+    folder.append_metrics(comparison)
+    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"])
+
+
+def run_stage(
+    config: SFTJobConfig, console: Console, resume: bool, session: ClusterSession, initial: PolicyVersion | None
+) -> Outcome:
+    """The training as a part of a job that has a `session`, measures by itself and writes its own report."""
+    stage = replace(JOB, run=lambda context: run(context, initial), report=None)
+    return stage.execute(config, console, resume, session)
 
 
 def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
@@ -169,7 +149,7 @@ def _learn(
     train, val = rows
     outcome = folder.path / OUTCOME_FILE
     outcome.unlink(missing_ok=True)
-    job = Job(
+    job = SFTTask(
         run=config.name,
         model=model,
         folder=str(folder.path.resolve()),
@@ -193,7 +173,7 @@ def _learn(
 
 
 def skipped_note(count: int) -> str:
-    """What is said of updates that were skipped; "" where there were none."""
+    """A note on updates that were skipped; "" where there were none."""
     return f"; {count} updates skipped, whose gradient was not finite" if count else ""
 
 
@@ -239,7 +219,7 @@ def _prepare(
         )
     except (SFTError, ValueError) as error:
         raise SFTFailed(str(error)) from None
-    said = {
+    counts = {
         "kind": "traces",
         "read": len(traces),
         "without_thinking": unthinking,
@@ -252,7 +232,7 @@ def _prepare(
         "max_length": settings.max_length,
     }
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
-        folder.append_metrics(said)
+        folder.append_metrics(counts)
     console.print(
         shown(
             f"{len(traces)} traces: {len(train)} to learn from, {len(val)} of other questions to validate, "
@@ -277,7 +257,7 @@ def fit_workers(demand: Demand, workers: int, job: Any, folder: str, work: Calla
 
 
 def sft_worker(loop_config: Mapping[str, Any]) -> None:
-    """The train function of Ray Train's workers. What cannot be mended by trying again is written, not raised."""
+    """The train function of Ray Train's workers. What a retry cannot fix is written, not raised."""
     import ray.train
     import ray.train.torch
     import torch
@@ -286,7 +266,7 @@ def sft_worker(loop_config: Mapping[str, Any]) -> None:
     from train.pretrain import prepare_cpu
     from train.sft import checkpoint_step, fit
 
-    job: Job = loop_config["job"]
+    job: SFTTask = loop_config["job"]
     first = ray.train.get_context().get_world_rank() == 0
     folder = RunFolder.open(job.folder)
     if not torch.cuda.is_available():
@@ -365,27 +345,13 @@ def _progress(folder: RunFolder, console: Console) -> Iterator[None]:
             watcher.join()
 
 
-def _report(folder: RunFolder) -> None:
-    from pipelines.report import write_report
-
-    write_report(folder)
-
-
-def main(argv: Sequence[str]) -> int:
-    """`crucible sft`."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(SFTJobConfig, Path(resumed)) if resumed is not None else None
-        config = parse(SFTJobConfig, argv, prog="crucible sft", default=default)
-        outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; `--resume RUN_FOLDER` goes on from the last checkpoint") and 130
-    if outcome.before is not None:
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """Prints skill before and after, where it was measured, and where the adapter is."""
+    if outcome.before is not None and outcome.after is not None and outcome.difference is not None:
         show(console, [outcome.before, outcome.after])
         console.print(shown(verdict_line(outcome.difference)))
     console.print(shown(f"adapter: {outcome.folder}/adapter"))
-    return 0
+
+
+JOB = Job("sft", SFTJobConfig, run, show_outcome, may_change=MAY_CHANGE)
+main = JOB.main

@@ -19,7 +19,9 @@ from rich.console import Console
 from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.secret_files import secret_in
 from cluster.upload import UploadError, select
-from pipelines.config import RUNS_VARIABLE, ConfigError, fail, take_option
+from pipelines.config import RUNS_VARIABLE
+from pipelines.errors import ConfigError, fail
+from pipelines.options import take_option
 from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"
@@ -140,9 +142,9 @@ def requirements(config: SubmitConfig, folder: Path) -> list[str]:
 
 
 def _check_command(command: Sequence[str]) -> None:
-    from pipelines.cli import VERBS
+    from pipelines.cli import ALIASES, VERBS
 
-    known = [verb for verb in VERBS if verb not in NOT_SUBMITTED]
+    known = [verb for verb in (*VERBS, *ALIASES) if verb not in NOT_SUBMITTED]
     if not command:
         raise ConfigError(USAGE)
     if command[0] not in known:

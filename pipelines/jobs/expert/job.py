@@ -23,17 +23,17 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write_adapter
+from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.artifacts.traces import write_traces
-from pipelines.config import ConfigError, EvaluationConfig
+from pipelines.config import EvaluationConfig
+from pipelines.errors import ConfigError
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare, read_adapter
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.expert.replay_mix import Harvest, Pair, Solution, fresh_only, harvest, pairs, replayed
-from pipelines.jobs.expert.report import report
 from pipelines.jobs.expert.student import EngineStudent, Student
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from problems.plain_text import shown
 from problems.problem import Problem, Split
 from problems.questions import QuestionsConfig
@@ -43,15 +43,14 @@ START = "start"
 SIDES = ("focus", "general")
 RESULTS_FILE = "results.json"
 ITERATIONS = "iterations"
-MAY_CHANGE = ("address", "runs", "name", "hardware")
-"""Keys that a resumed run may have other values for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
@@ -63,26 +62,17 @@ class Good:
     policy: PolicyVersion
 
 
-def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the iterations, or goes on where the run folder stands, and writes the report.
-
-    Raises ConfigError, RunFolderError, NoRoom, SFTFailed.
-    """
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("expert", model)})
+def run(context: Context[ExpertConfig]) -> Outcome:
+    """Runs the iterations, or goes on where the run folder is. Raises JobError, NoRoom, SFTFailed."""
+    config, console, model = context.config, context.console, context.model
     initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
-        # Data sets are read, and few-shot examples drawn, once for all.
-        prompt = with_questions(config.asking(config.focus), console).prompt
-        config = config.model_copy(update={"prompt": prompt})
-        with EngineStudent(config, model, folder, console) as student:
-            results = iterate(config, folder, student, initial, console)
-    return Outcome(path, results)
+    folder = context.folder
+    # Data sets are read, and few-shot examples drawn, once for all.
+    prompt = with_questions(config.asking(config.focus), console).prompt
+    config = config.model_copy(update={"prompt": prompt})
+    with EngineStudent(config, model, folder, console) as student:
+        results = iterate(config, folder, student, initial, console)
+    return Outcome(str(folder), results)
 
 
 def iterate(
@@ -301,7 +291,6 @@ class _Job:
             else {},
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
 

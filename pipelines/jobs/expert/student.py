@@ -84,7 +84,7 @@ class EngineStudent:
                 sft=self._config.sft.model_copy(update={"seed": self._config.seed}),
             )
             begun = (folder / "config.yaml").is_file()
-            sft.run(config, self._console, begun, self._pupil.session(), initial)
+            sft.run_stage(config, self._console, begun, self._pupil.session(), initial)
         return self._read(folder, number)
 
     def prefer(self, where: Path, pairs: Sequence[Pair], initial: PolicyVersion | None, number: int) -> PolicyVersion:
