@@ -385,8 +385,7 @@ class StudentCommand(BaseModel):
 
 def main(argv: Sequence[str]) -> int:
     """`crucible student`."""
-    from pipelines.errors import ConfigError, fail
-    from pipelines.options import parse
+    from pipelines.config import ConfigError, fail, parse
 
     try:
         command = parse(StudentCommand, argv, prog="crucible student")

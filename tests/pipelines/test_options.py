@@ -14,14 +14,12 @@ from pydantic import BaseModel
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config
 from pipelines.cli import VERBS
-from pipelines.config import RUNS_VARIABLE, EvaluateConfig, GRPOConfig
-from pipelines.errors import ConfigError
+from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
 from pipelines.jobs.undo.config import UndoConfig
-from pipelines.options import load_yaml, option_keys, parse
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
 from rollout.config import EngineConfig

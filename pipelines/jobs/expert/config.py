@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
-from pipelines.jobs.expert.replay_mix import Rng
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    RunName,
+    default_runs,
+)
+from pipelines.jobs.expert.replay_mix import ReplayOrder
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -24,13 +33,15 @@ SEEDS_APART = 1000
 """Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""
 
 
-class ExpertConfig(RunConfig):
+class ExpertConfig(BaseModel):
     """Teaches a model a few families from its own verified samples, and keeps what else it knows.
 
     Each iteration samples new training problems, keeps the programs that pass every hidden test, each once, mixes them
     with replay, fine-tunes one adapter, and measures focus and general validation. Where either falls beyond its paired
     interval, the iteration is rolled back. The best iteration is measured on test problems that chose nothing.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY,
@@ -45,10 +56,14 @@ class ExpertConfig(RunConfig):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     adapter: str = ""
     """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     seed: int = 0
-    """Of the problems, the sampling, the mixture and the training."""
+    """Of the problems, the sampling, the replay mix and the training."""
 
     focus: QuestionsConfig = QuestionsConfig(families=FOCUS, difficulties=DIFFICULTIES)
     """What is to be learnt: problem families (or data sets, from a configuration file)."""
@@ -72,7 +87,7 @@ class ExpertConfig(RunConfig):
     replay: float = Field(0.5, ge=0, lt=1)
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
-    draw: Rng = "balanced"
+    draw: ReplayOrder = "balanced"
     """How replay is drawn: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
     grow: Literal["adapter", "base"] = "adapter"
     """What an iteration trains: the one adapter of the last good iteration goes on (a rollback then undoes one

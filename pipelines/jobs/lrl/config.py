@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunConfig,
+    RunName,
+    default_runs,
 )
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 STAGES = (0, 1, 2, 3, 4)
 
 
-class LRLConfig(RunConfig):
+class LRLConfig(BaseModel):
     """Linguistic reinforcement learning: a teacher puts a strategy into words, a small model takes it over by LoRA.
 
     Stages: 0 student alone, 1 teacher alone, 2 the teacher solves in batches, keeps a journal and distils a strategy,
@@ -35,13 +36,20 @@ class LRLConfig(RunConfig):
     measured on the same test problems.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
         "prompt.system": "the strategy is the system message; set strategy",
+        "sft.no_thinking": "every example is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES
@@ -78,12 +86,15 @@ class LRLConfig(RunConfig):
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig()
-    """How the student's adapter learns."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=8, lora_alpha=16.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the student's adapter learns; all examples are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are read."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
 
     @field_validator("stages")
     @classmethod
@@ -94,7 +105,7 @@ class LRLConfig(RunConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:

@@ -18,22 +18,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
-from pipelines.artifacts.run_folder import RunFolder, replace_file
-from pipelines.job import Context
-from pipelines.jobs.evaluate import Evaluation
+from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
 from pipelines.jobs.lrl import prompts, scores
 from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
+from pipelines.jobs.lrl.report import report
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
+from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, cost_row, open_desk
+from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -46,18 +46,12 @@ from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
-
-
-class Student(Protocol):
-    """See `pipelines.student_runner.StudentRunner`."""
-
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """Greedy answers, judged."""
-
-    def learn(
-        self, pairs: Sequence[tuple[Problem, str]], prompt: PromptConfig, transfer: Any, name: str
-    ) -> PolicyVersion:
-        """An adapter."""
+MAY_CHANGE = (
+    "address", "runs", "name", "hardware", "teacher.budget", "teacher.concurrency", "teacher.patience",
+    "teacher.backoff", "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable",
+    "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for."""
 
 
 class State(BaseModel):
@@ -78,51 +72,67 @@ class State(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """How a run ended."""
 
-    folder: str
-    """Its path or its URL."""
+    folder: Path
     results: Mapping[str, Any]
 
 
-def run(context: Context[LRLConfig]) -> Outcome:
-    """Runs the stages that `stages` names, or goes on where the run folder is.
+def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
+    """Runs the stages that are asked for, or goes on where the run folder stands, and writes the report.
 
-    Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
+    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
+    answered is then kept.
     """
-    config, console, model, folder = context.config, context.console, context.model, context.folder
-    rank, tokens = config.transfer.lora_r, config.max_tokens
-    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
-        results = learn(config, folder, pupil, console)
-    return Outcome(str(folder), results)
+    check_teacher(config.teacher)
+    model = resolve_model(config.model)
+    config = with_model_prompt(config, model, console)
+    if not config.name:
+        config = config.model_copy(update={"name": default_name("lrl", config.teacher.model)})
+    path = config.runs / config.name
+    if not resume and any((path / name).is_file() for name in (STATE_FILE, ANSWERS_FILE)):
+        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
+    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
+    with opened as folder:
+        console.print(shown(f"run folder: {folder.path}"))
+        rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+            results = learn(config, folder, student, console)
+    return Outcome(path, results)
 
 
-def learn(config: LRLConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+def learn(config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
     """The stages in order. Returns all figures, which are then in `folder` too."""
     if config.teacher.model == REFERENCE:
-        desk = SyncTeacher(OfflineTeacher(config.teacher))
+        teacher = SyncTeacher(OfflineTeacher(config.teacher))
     else:
-        desk = open_desk(config.teacher, folder, gold)
+        teacher = open_sync_teacher(config.teacher, folder, gold)
     try:
         with Judge(config.verify) as judge:
-            job = _Job(config, folder, student, desk, judge, console)
+            job = _Job(config, folder, student, teacher, judge, console)
             for stage in config.stages:
                 (job.student_alone, job.teacher_alone, job.bootstrap, job.frozen, job.transfer)[stage]()
         return job.finish()
     finally:
-        desk.close()
+        teacher.close()
 
 
 class _Job:
     """One run."""
 
     def __init__(
-        self, config: LRLConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+        self,
+        config: LRLConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        teacher: SyncTeacher,
+        judge: Judge,
+        console: Console,
     ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
-        self._desk = desk
+        self._teacher = teacher
         self._judge = judge
         self._console = console
         self._builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
@@ -178,7 +188,7 @@ class _Job:
         self._measure_student("student_with_strategy", prompt, PolicyVersion(config.name, 0))
         if "student_trained" not in self._state.stages:
             pairs = self._synthesise()
-            policy = self._student.learn(pairs, prompt, config.transfer, "student")
+            policy = self._student.learn(pairs, prompt, config.sft, "student")
             self._measure_student("student_trained", prompt, policy)
 
     def finish(self) -> Mapping[str, Any]:
@@ -190,9 +200,10 @@ class _Job:
             "distillations": len(self._state.evolution),
             "stages": self._state.stages,
             "comparisons": self._comparisons(),
-            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
+        report(results, self._folder, self._console)
         return results
 
     # --- the teacher
@@ -211,7 +222,7 @@ class _Job:
 
         if todo:
             with self._console.status(f"{stage}: the teacher judges {len(todo)} problems"):
-                self._desk.ask(requests, keep)
+                self._teacher.ask(requests, keep)
         return [self._rows[stage, problem.id] for problem in problems]
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
@@ -265,7 +276,7 @@ class _Job:
 
     def _write(self, system: str, question: str) -> tuple[str, str]:
         """A text of the teacher's, and `answered` or why it cannot be used as it is."""
-        answered = self._desk.ask_one(TeacherRequest(system, (("user", question),)))
+        answered = self._teacher.ask_one(TeacherRequest(system, (("user", question),)))
         if answered.reply is None:
             return answered.error, API_ERROR
         text = answered.reply.text.strip()

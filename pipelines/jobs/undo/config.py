@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunConfig,
+    RunName,
+    default_runs,
 )
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 Hint = Literal["none", "answer", "solution"]
 FAMILIES = ("word_problems", "reverse_string", "max_subarray")
 
 
-class UndoConfig(RunConfig):
+class UndoConfig(BaseModel):
     """Teaches a student from its own errors: the teacher sees what it said and what the student made of it.
 
     Iteration 0 teaches every training problem. Each further one has the teacher write anew what the student still gets
@@ -38,13 +39,20 @@ class UndoConfig(RunConfig):
     test problems that nobody has seen.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
         "problems.parts": "the teacher's answers are compared with what the families know",
+        "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
+    name: RunName = ""
+    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
+    runs: Path = Field(default_factory=default_runs)
+    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
@@ -74,12 +82,16 @@ class UndoConfig(RunConfig):
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig(lora_r=16, lora_alpha=32.0, learning_rate=1e-3)
-    """How the adapter learns; each iteration goes on from the adapter of the one before."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=16, lora_alpha=32.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        learning_rate=1e-3, schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
+    and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
     hub_repo: str = ""
     """Dataset on the Hugging Face hub (OWNER/NAME) that each iteration's data is pushed to; "" pushes nothing."""
     hub_private: bool = True
@@ -89,7 +101,7 @@ class UndoConfig(RunConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> UndoConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if not self.hints or len(set(self.hints)) < len(self.hints):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if self.teacher.model == REFERENCE and self.scoring == "rubric":

@@ -20,14 +20,10 @@ from rollout.teacher.config import REFERENCE
 LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
 
 
-def show(console: Console, results: Mapping[str, Any]) -> None:
-    """Prints the figures."""
+def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
+    """Prints the figures and writes them into the run folder."""
     for part in parts(results):
         console.print(part)
-
-
-def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
-    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 
