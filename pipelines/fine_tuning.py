@@ -32,6 +32,7 @@ from cluster.private import temporary_folder
 from cluster.storage import CheckpointStore
 from pipelines.artifacts.plain_files import read_object
 from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
+from pipelines.errors import JobFailed
 from problems.plain_text import shown
 from rollout.model_files import load_config, load_tokenizer
 from rollout.policy import PolicyVersion
@@ -43,7 +44,7 @@ MAX_FAILURES = 3
 """Times that a worker that died is started again from its last checkpoint."""
 
 
-class SFTFailed(RuntimeError):
+class SFTFailed(JobFailed):
     """Training ended with an error; the message is one line."""
 
 

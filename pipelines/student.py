@@ -385,7 +385,8 @@ class StudentCommand(BaseModel):
 
 def main(argv: Sequence[str]) -> int:
     """`crucible student`."""
-    from pipelines.config import ConfigError, fail, parse
+    from pipelines.errors import ConfigError, fail
+    from pipelines.options import parse
 
     try:
         command = parse(StudentCommand, argv, prog="crucible student")

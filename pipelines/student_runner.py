@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from cluster.storage import CheckpointStore
+from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.traces import read_traces
-from pipelines.config import ConfigError, EvaluationConfig, JobConfig
+from pipelines.config import EvaluationConfig, JobConfig
+from pipelines.errors import ConfigError
 from pipelines.fine_tuning import (
     DPOTask,
     Examples,
@@ -30,7 +32,7 @@ from pipelines.fine_tuning import (
     say_outcome,
     select_examples,
 )
-from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, read_adapter, write_evaluation
+from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, write_evaluation
 from pipelines.jobs.sft import select_traces
 from pipelines.session import ClusterSession, open_session, wait_for_engines
 from problems.problem import Problem

@@ -13,10 +13,11 @@ from pathlib import Path
 from cluster.names import BadName, check_run_name
 from cluster.private import LockHeld, NotPrivate, private_folder, take_lock, temporary_folder
 from cluster.storage import Mirror, Storage, StorageError, url_of
+from pipelines.errors import JobError
 
 
-class RunFolderError(RuntimeError):
-    """A run folder that cannot be used as asked; the message says why and what to do."""
+class RunFolderError(JobError, RuntimeError):
+    """A run folder that cannot be used in this way; the message says why and what to do."""
 
 
 class RunLocation:

@@ -7,7 +7,7 @@
     ledger.json           which problems were consumed
     evaluation.json       all figures of `crucible evaluate`
     report.html, log.txt
-    what a job writes besides is described where the job is (pipelines.jobs)
+    what a job writes besides is listed where the job is (pipelines.jobs.distil, pipelines.jobs.sft, pipelines.jobs.hard_distil)
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
@@ -53,6 +53,8 @@ _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
 _INTERRUPTED = ".partial"
 """Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
 removed."""
+_FROM_THE_START = (".lock", "config.yaml", "log.txt", "ray", "costs.jsonl", "batches.jsonl")
+"""What a run may leave that failed on its way up: its own records, and those of what a teacher is to be paid."""
 
 
 class RunFolder:
@@ -76,10 +78,10 @@ class RunFolder:
         with RunLocation.find(path) as place:
             if (place.path / "config.yaml").is_file():
                 refuse_links(place.path)
-                _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
+                _refuse_other_config(place, wanted, may_change=(), fix="choose another name for the run")
                 if _has_progress(place.path):
-                    mend = "go on with it by --resume, or choose another name"
-                    raise RunFolderError(f"{place} already holds this run; {mend}")
+                    fix = "go on with it by --resume, or choose another name"
+                    raise RunFolderError(f"{place} already holds this run; {fix}")
             elif not _is_empty(place.path):
                 raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
             return cls._begin(place, wanted)
@@ -98,7 +100,7 @@ class RunFolder:
             if not (place.path / "config.yaml").is_file():
                 raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
             refuse_links(place.path)
-            _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
+            _refuse_other_config(place, wanted, may_change, fix="resume with those values, or start another run")
             run = cls._begin(place, wanted)
         for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -353,24 +355,27 @@ def _recorded(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
-    recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
+def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_change: Collection[str], fix: str) -> None:
+    recorded, given = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
     missing, brief = "(none)", functools.partial(one_line, longest=100)
     changes = [
-        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(asked.get(key, missing))} now"
-        for key in dict.fromkeys([*recorded, *asked])
-        if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
+        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(given.get(key, missing))} now"
+        for key in dict.fromkeys([*recorded, *given])
+        if recorded.get(key, missing) != given.get(key, missing) and key not in may_change
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
-        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {fix}")
 
 
 def _has_progress(path: Path) -> bool:
-    metrics = path / "metrics.jsonl"
-    if metrics.exists() and metrics.stat().st_size:
-        return True
-    return not all(_is_empty(path / name) for name in ("samples", "checkpoints"))
+    """Whether a job has done something here: what is neither empty nor there from the start was written by one."""
+    for entry in path.iterdir():
+        if entry.name not in _FROM_THE_START and not entry.name.endswith(_INTERRUPTED):
+            is_empty = _is_empty(entry) if entry.is_dir() else not entry.stat().st_size
+            if not is_empty:
+                return True
+    return False
 
 
 def _is_empty(path: Path) -> bool:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.artifacts.run_folder import replace_file
+from pipelines.errors import JobError
 from problems import json_text
 from problems.benchmark_formats import last_box
 from problems.plain_text import one_line
@@ -61,7 +62,7 @@ REFUSED = "refused"
 _NEEDED = ("problem", "code", "thinking", "verified")
 
 
-class TracesError(ValueError):
+class TracesError(JobError, ValueError):
     """A file that cannot be used as traces; the message is one line that names file, row and cause."""
 
 

@@ -7,19 +7,16 @@ adapter/        the adapter of lowest validation loss, as `grpo --adapter` and `
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from cluster.connect import live_nodes, ray_session
-from cluster.hardware import Demand, NoRoom, plan
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError
-from pipelines.artifacts.traces import Trace, TracesError, read_traces
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from cluster.hardware import Demand
+from pipelines.adapters import read_adapter
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.artifacts.traces import Trace, read_traces
 from pipelines.fine_tuning import (
     Examples,
     SFTFailed,
@@ -30,19 +27,18 @@ from pipelines.fine_tuning import (
     say_outcome,
     select_examples,
 )
+from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import (
     Evaluation,
     compare,
     evaluate,
     held_out,
     load_evaluation,
-    read_adapter,
     show,
     verdict_line,
     write_evaluation,
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
-from pipelines.session import default_name, open_session, resolve_model, wait_for_engines, with_model_prompt
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from rollout.model_files import load_tokenizer
@@ -55,56 +51,45 @@ MAY_CHANGE = ("address", "runs", "name", "hardware", "traces")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     figures: Mapping[str, Any]
     before: Evaluation | None = None
     after: Evaluation | None = None
     difference: Mapping[str, Any] | None = None
 
 
-def run(config: SFTJobConfig, console: Console, resume: bool = False) -> Outcome:
-    """Reads traces, trains, keeps the best adapter, and measures held-out problems where asked to.
+def run(context: Context[SFTJobConfig]) -> Outcome:
+    """Reads traces, trains, keeps the best adapter, and measures held-out problems where `evaluate` is set.
 
-    Raises ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed.
+    Raises JobError, NoRoom, SFTFailed.
     """
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
+    config, model, console = context.config, context.model, context.console
     if config.style is not None:
-        config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"style": config.style})})
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("sft", model)})
+        prompt = config.prompt.model_copy(update={"style": config.style})
+        config = context.config = config.model_copy(update={"prompt": prompt})
     traces = read_traces(config.traces)
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        # What cannot be learnt from is refused before anything is started.
-        examples = None
-        if finished(folder.path) is None:
-            examples = select_traces(traces, config.prompt, config.sft, model, folder, console)
-        console.print(shown(f"run folder: {folder.path}"))
-        if not config.evaluate:
-            with ray_session(config.address or None):
-                _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
-                figures = _learn(learner, config, model, folder, examples, initial, console)
-            _report(folder)
-            return Outcome(path, figures)
-        spec = EngineSpec(model, config.engine, config.sft.lora_r)
-        with open_session(config, spec, 1, config.sft.workers) as session:
-            with console.status("starting the rollout engine"):
-                wait_for_engines(session)
-            before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
-            figures = _learn(session.learner, config, model, folder, examples, initial, console)
-            policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
-            after = _measure(session, config, folder, policy, "after", step, console)
-        comparison = compare(before, after)
-        folder.append_metrics(comparison)
-        _report(folder)
-    return Outcome(path, figures, before, after, comparison["pass_at_1"])
+    folder = context.folder
+    # What cannot be learnt from is refused before anything is started.
+    examples = None
+    if finished(folder.path) is None:
+        examples = select_traces(traces, config.prompt, config.sft, model, folder, console)
+    if not config.evaluate:
+        learner = context.learner(config.sft.workers)
+        return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
+    session = context.session(EngineSpec(model, config.engine, config.sft.lora_r), 1, config.sft.workers)
+    before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
+    figures = _learn(session.learner, config, model, folder, examples, initial, console)
+    policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
+    after = _measure(session, config, folder, policy, "after", step, console)
+    comparison = compare(before, after)
+    folder.append_metrics(comparison)
+    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"])
 
 
 def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
@@ -188,27 +173,13 @@ def _measure(
     return found
 
 
-def _report(folder: RunFolder) -> None:
-    from pipelines.report import write_report
-
-    write_report(folder)
-
-
-def main(argv: Sequence[str]) -> int:
-    """`crucible sft`."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(SFTJobConfig, Path(resumed)) if resumed is not None else None
-        config = parse(SFTJobConfig, argv, prog="crucible sft", default=default)
-        outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, TracesError, NoRoom, SFTFailed) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; `--resume RUN_FOLDER` goes on from the last checkpoint") and 130
-    if outcome.before is not None:
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """Prints skill before and after, where it was measured, and where the adapter is."""
+    if outcome.before is not None and outcome.after is not None and outcome.difference is not None:
         show(console, [outcome.before, outcome.after])
         console.print(shown(verdict_line(outcome.difference)))
     console.print(shown(f"adapter: {outcome.folder}/adapter"))
-    return 0
+
+
+JOB = Job("sft", SFTJobConfig, run, show_outcome, may_change=MAY_CHANGE)
+main = JOB.main

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.config import (
     ANSWERS_TOGETHER,
@@ -15,8 +15,7 @@ from pipelines.config import (
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
@@ -28,14 +27,17 @@ from verify.config import VerifyConfig
 
 HARD_FAMILIES = ("coin_change", "knapsack", "n_queens")
 HARD_DIFFICULTIES = (3, 5, 7)
+TEACHER_MAY_CHANGE = (
+    "teacher.budget", "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout",
+    "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for: none changes what the teacher is asked."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
 
 
-class DistilConfig(BaseModel):
+class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM,
@@ -48,10 +50,6 @@ class DistilConfig(BaseModel):
         "prompt.chat": "the teacher's server has its own template",
     }  # fmt: skip
 
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     count: int = Field(3, ge=1)

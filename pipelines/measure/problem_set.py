@@ -17,7 +17,8 @@ from rich.console import Console
 from cluster.connect import ray_session
 from cluster.hardware import NoRoom
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.config import ConfigError, GRPOConfig, JobConfig, fail
+from pipelines.config import GRPOConfig, JobConfig
+from pipelines.errors import ConfigError, fail
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.plain_text import shown

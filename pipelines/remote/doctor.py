@@ -21,7 +21,8 @@ from cluster.health import Finding, Grade, Machine, findings, look
 from cluster.manifest import ManifestError, read_manifests
 from cluster.manifest_security import manifest_findings
 from cluster.storage import StorageError, try_storage, url_of
-from pipelines.config import RUNS_VARIABLE, fail
+from pipelines.config import RUNS_VARIABLE
+from pipelines.errors import fail
 from problems.plain_text import shown
 from verify.config import VerifyConfig
 

@@ -18,7 +18,7 @@ from cluster.jobs import Cluster, Job, JobError
 from cluster.names import BadName, check_name, check_run_name, quoted
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.artifacts.run_folder import RUN_FOLDER_LINE
-from pipelines.config import fail
+from pipelines.errors import fail
 from pipelines.remote.submit import ended, show_log
 from problems.plain_text import one_line, plain_text, shown
 

@@ -19,7 +19,9 @@ from rich.console import Console
 from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.secret_files import secret_in
 from cluster.upload import UploadError, select
-from pipelines.config import RUNS_VARIABLE, ConfigError, fail, take_option
+from pipelines.config import RUNS_VARIABLE
+from pipelines.errors import ConfigError, fail
+from pipelines.options import take_option
 from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"

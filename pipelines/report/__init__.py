@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from pipelines.artifacts.plain_files import read_object, read_rows, read_tail, reading
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError
-from pipelines.config import fail
 from pipelines.display import TREND
+from pipelines.errors import fail
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.page_layout import as_script, environment

@@ -18,6 +18,7 @@ from pipelines.artifacts.run_folder import RunFolder
 from pipelines.jobs.evaluate import Evaluation, load_evaluation, write_evaluation
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.expert.job import iterate
+from pipelines.jobs.expert.report import write_report
 from problems import families
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
@@ -107,7 +108,9 @@ def start(settings, resume=False, kill_at=None):
     path = settings.runs / "run"
     with RunFolder.resume(path, settings) if resume else RunFolder.create(path, settings) as folder:
         student = ScriptedStudent(folder, kill_at)
-        return iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True)), student
+        results = iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True))
+        write_report(results, folder)
+        return results, student
 
 
 if __name__ == "__main__":

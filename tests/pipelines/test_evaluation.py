@@ -16,11 +16,14 @@ from safetensors.numpy import save
 
 import problems
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.config import ConfigError, EvaluateConfig, parse
+from pipelines.config import EvaluateConfig
+from pipelines.errors import ConfigError
 from pipelines.jobs import evaluate
 from pipelines.jobs.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
 from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.statistics import _bootstrap_mean, cell_rate, wilson_interval
+from pipelines.options import parse
+from pipelines.report import write_report
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 
@@ -271,7 +274,9 @@ def test_what_an_evaluation_leaves(tmp_path, samples):
     one, two = drawn("against", 0.1, samples=samples), drawn("model", 0.5, samples=samples, seed=1)
     said = io.StringIO()
     with RunFolder.create(tmp_path / "e", config) as folder:
-        evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one, Console(file=said, width=160))
+        outcome = evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one)
+        write_report(folder)
+    evaluate.show_outcome(Console(file=said, width=160), outcome)
     figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     assert set(figures["evaluations"]) == {"against", "model"} and figures["greedy"] == (samples == 1)
     assert figures["comparison"] == compare(one, two)

@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config
 from pipelines.cli import VERBS
-from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
+from pipelines.config import RUNS_VARIABLE, EvaluateConfig, GRPOConfig
+from pipelines.errors import ConfigError
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
 from pipelines.jobs.undo.config import UndoConfig
+from pipelines.options import load_yaml, option_keys, parse
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
 from rollout.config import EngineConfig
@@ -42,6 +44,7 @@ OTHER_VALUES = {
     "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
     "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
+    "no_thinking": "fail",
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 

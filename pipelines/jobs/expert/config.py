@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import (
-    ANSWERS_TOGETHER,
-    NO_CANARY,
-    STUDENT,
-    EvaluationConfig,
-    JobConfig,
-    RunName,
-    default_runs,
-)
+from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
 from pipelines.jobs.expert.replay_mix import ReplayOrder
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -33,15 +24,13 @@ SEEDS_APART = 1000
 """Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""
 
 
-class ExpertConfig(BaseModel):
+class ExpertConfig(RunConfig):
     """Teaches a model a few families from its own verified samples, and keeps what else it knows.
 
     Each iteration samples new training problems, keeps the programs that pass every hidden test, each once, mixes them
     with replay, fine-tunes one adapter, and measures focus and general validation. Where either falls beyond its paired
     interval, the iteration is rolled back. The best iteration is measured on test problems that chose nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY,
@@ -56,10 +45,6 @@ class ExpertConfig(BaseModel):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     adapter: str = ""
     """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     seed: int = 0

@@ -23,10 +23,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write_adapter
+from pipelines.adapters import read_adapter
+from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.artifacts.traces import write_traces
-from pipelines.config import ConfigError, EvaluationConfig
-from pipelines.jobs.evaluate import Evaluation, compare, read_adapter
+from pipelines.config import EvaluationConfig
+from pipelines.errors import ConfigError
+from pipelines.job import Context
+from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.expert.replay_mix import (
     FilteredSamples,
@@ -37,10 +40,8 @@ from pipelines.jobs.expert.replay_mix import (
     pairs,
     replay_mix,
 )
-from pipelines.jobs.expert.report import report
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
 from problems.plain_text import shown
 from problems.problem import Problem, Split
@@ -53,15 +54,14 @@ RESULTS_FILE = "results.json"
 ITERATIONS = "iterations"
 SFT_RUN, DPO_RUN = "sft", "dpo"
 """In an iteration's folder: the run folders of its two ways to learn."""
-MAY_CHANGE = ("address", "runs", "name", "hardware")
-"""Keys that a resumed run may have other values for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
@@ -73,27 +73,18 @@ class Good:
     policy: PolicyVersion
 
 
-def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the iterations, or goes on where the run folder stands, and writes the report.
-
-    Raises ConfigError, RunFolderError, NoRoom, SFTFailed.
-    """
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("expert", model)})
+def run(context: Context[ExpertConfig]) -> Outcome:
+    """Runs the iterations, or goes on where the run folder is. Raises JobError, NoRoom, SFTFailed."""
+    config, console, model = context.config, context.console, context.model
     initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
-        # Data sets are read, and few-shot examples drawn, once for all.
-        prompt = with_questions(config.asking(config.focus), console).prompt
-        config = config.model_copy(update={"prompt": prompt})
-        asking, rank, workers = config.asking(config.focus), config.sft.lora_r, config.sft.workers
-        with StudentRunner(asking, model, config.engine, rank, config.max_tokens, folder, console, workers) as student:
-            results = iterate(config, folder, student, initial, console)
-    return Outcome(path, results)
+    folder = context.folder
+    # Data sets are read, and few-shot examples sampled, once for all.
+    prompt = with_questions(config.asking(config.focus), console).prompt
+    config = config.model_copy(update={"prompt": prompt})
+    asking, rank, workers = config.asking(config.focus), config.sft.lora_r, config.sft.workers
+    with StudentRunner(asking, model, config.engine, rank, config.max_tokens, folder, console, workers) as student:
+        results = iterate(config, folder, student, initial, console)
+    return Outcome(str(folder), results)
 
 
 def iterate(
@@ -326,7 +317,6 @@ class _Job:
             else {},
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
 

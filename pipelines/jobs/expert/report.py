@@ -20,12 +20,16 @@ SIDES = ("focus", "general")
 COLOURS = {"focus": BLUE, "general": TEAL}
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     console.print(_iterations(results))
     console.print(_test(results))
     for line in sentences(results):
         console.print(shown(line), soft_wrap=True)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 

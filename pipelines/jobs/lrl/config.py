@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
@@ -16,8 +15,7 @@ from pipelines.config import (
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -28,15 +26,13 @@ from verify.config import VerifyConfig
 STAGES = (0, 1, 2, 3, 4)
 
 
-class LRLConfig(BaseModel):
+class LRLConfig(RunConfig):
     """Linguistic reinforcement learning: a teacher puts a strategy into words, a small model takes it over by LoRA.
 
     Stages: 0 student alone, 1 teacher alone, 2 the teacher solves in batches, keeps a journal and distils a strategy,
     3 the teacher under that strategy, 4 the student after learning labelled examples under it. 0, 1, 3 and 4 are
     measured on the same test problems.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
@@ -46,10 +42,6 @@ class LRLConfig(BaseModel):
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES

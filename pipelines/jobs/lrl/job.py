@@ -24,16 +24,15 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
+from pipelines.artifacts.run_folder import RunFolder, replace_file
+from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
 from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
-from pipelines.jobs.lrl.report import report
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_sync_teacher
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -46,12 +45,6 @@ from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
-MAY_CHANGE = (
-    "address", "runs", "name", "hardware", "teacher.budget", "teacher.concurrency", "teacher.patience",
-    "teacher.backoff", "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable",
-    "teacher.env_file",
-)  # fmt: skip
-"""Keys that a resumed run may have other values for."""
 
 
 class State(BaseModel):
@@ -72,33 +65,23 @@ class State(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
-def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the stages that are asked for, or goes on where the run folder stands, and writes the report.
+def run(context: Context[LRLConfig]) -> Outcome:
+    """Runs the stages that `stages` names, or goes on where the run folder is.
 
-    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
-    answered is then kept.
+    Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    check_teacher(config.teacher)
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("lrl", config.teacher.model)})
-    path = config.runs / config.name
-    if not resume and any((path / name).is_file() for name in (STATE_FILE, ANSWERS_FILE)):
-        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"run folder: {folder.path}"))
-        rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
-        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
-            results = learn(config, folder, student, console)
-    return Outcome(path, results)
+    config, console, model, folder = context.config, context.console, context.model, context.folder
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = learn(config, folder, student, console)
+    return Outcome(str(folder), results)
 
 
 def learn(config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
@@ -203,7 +186,6 @@ class _Job:
             "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
     # --- the teacher

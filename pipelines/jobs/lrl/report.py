@@ -29,10 +29,14 @@ NAMES = {
 }
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     for part in parts(results):
         console.print(part)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 

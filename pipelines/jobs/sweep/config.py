@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from pipelines.config import GRPOConfig, RunName, default_runs
+from pipelines.config import GRPOConfig, RunConfig
 
 
-class SweepConfig(BaseModel):
+class SweepConfig(RunConfig):
     """Many GRPO runs on one fleet of engines: which settings learn best, by held-out skill."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **{f"grpo.{key}": reason for key, reason in GRPOConfig.unused.items()},
@@ -23,10 +20,6 @@ class SweepConfig(BaseModel):
         "grpo.seed": "every trial has one of seeds",
     }
 
-    name: RunName = ""
-    """Name of the sweep: its folder under `runs`. "" makes one of model and time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where sweep folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     space: tuple[str, ...] = ("beta=0,0.05", "num_generations=4,8", "lora_r=4,16")
     """What is varied: KEY=VALUE,VALUE,... or KEY=uniform(a,b), loguniform(a,b), randint(a,b). Keys are the dotted ones
     of `grpo`; beta, num_generations, lora_r and lr are short for what they say."""

@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.config import ConfigError, GRPOConfig, explain, option_keys
+from pipelines.config import GRPOConfig
+from pipelines.errors import ConfigError
+from pipelines.options import explain, option_keys
 
 ALIASES = {
     "beta": "train.beta",

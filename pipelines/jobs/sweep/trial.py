@@ -75,9 +75,7 @@ def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet
         report = Reporter(config, grpo, run_folder, tune.report)
         console = Console(file=text, width=160, highlight=False)
         before = load_evaluation(RunFolder.open(folder), "before")
-        outcome = _run(grpo, fleet, trial, run_folder, console, before, report)
-        if outcome.finished:
-            report.end(outcome)
+        report.end(_run(grpo, fleet, trial, run_folder, console, before, report))
 
 
 def _run(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
@@ -17,8 +16,7 @@ from pipelines.config import (
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -31,15 +29,13 @@ Hint = Literal["none", "answer", "solution"]
 FAMILIES = ("word_problems", "reverse_string", "max_subarray")
 
 
-class UndoConfig(BaseModel):
+class UndoConfig(RunConfig):
     """Teaches a student from its own errors: the teacher sees what it said and what the student made of it.
 
     Iteration 0 teaches every training problem. Each further one has the teacher write anew what the student still gets
     wrong, and teaches on. It ends when validation falls; the iteration of the best validation is kept, and measured on
     test problems that nobody has seen.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
@@ -49,10 +45,6 @@ class UndoConfig(BaseModel):
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))

@@ -24,18 +24,17 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import read_rows
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
-from pipelines.config import ConfigError
+from pipelines.artifacts.run_folder import RunFolder, replace_file
+from pipelines.errors import ConfigError
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
-from pipelines.jobs.undo.report import report
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_sync_teacher
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
 from problems.stream import ProblemStream
@@ -49,12 +48,6 @@ from verify.pool import Judge
 ATTEMPTS_FILE, GRADES_FILE, RESULTS_FILE = "attempts.jsonl", "grades.jsonl", "results.json"
 API_ERROR = "api_error"
 BASE = "base"
-MAY_CHANGE = (
-    "address", "runs", "name", "hardware", "hub_repo", "hub_private", "hub_endpoint", "teacher.budget",
-    "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.sdk_retries",
-    "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
-)  # fmt: skip
-"""Keys that a resumed run may have other values for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +61,23 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """What came of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
-def run(config: UndoConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the iterations, or goes on where the run folder stands, and writes the report.
+def run(context: Context[UndoConfig]) -> Outcome:
+    """Runs the iterations, or goes on where the run folder is.
 
-    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
-    answered is then kept.
+    Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    check_teacher(config.teacher)
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("undo", config.teacher.model)})
-    path = config.runs / config.name
-    if not resume and (path / ATTEMPTS_FILE).is_file():
-        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"run folder: {folder.path}"))
-        rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
-        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
-            results = teach(config, folder, student, console)
-    return Outcome(path, results)
+    config, console, model, folder = context.config, context.console, context.model, context.folder
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = teach(config, folder, student, console)
+    return Outcome(str(folder), results)
 
 
 def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
@@ -339,7 +322,6 @@ class _Job:
             "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
     def _figures(self, evaluation: Evaluation) -> dict[str, Any]:

@@ -20,10 +20,14 @@ from rollout.teacher.config import REFERENCE
 LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     for part in parts(results):
         console.print(part)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 
