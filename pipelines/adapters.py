@@ -73,7 +73,7 @@ def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from train.learner import load_base
+    from train.base_model import load_base
     from train.lora import fingerprint
 
     disable_progress_bar()

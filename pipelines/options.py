@@ -24,6 +24,7 @@ from pipelines.errors import ConfigError
 
 RENAMED = {
     "rollout.ema_samples": "rollout.ema_samples",
+    "transfer": "sft",
 }
 """Old name of a key or of a section -> the new one. Old names are refused with the new one named."""
 

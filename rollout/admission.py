@@ -195,13 +195,13 @@ class LeaseBook:
         """The next step's groups, or None while too few are ready; those too old for it are dropped and reissued."""
         self._drop_stale()
         chosen: list[int] = []
-        dull = 0
+        uninformative = 0
         for index in sorted(self._ready):
-            if len(chosen) >= self._size + min(dull, self._refill):
+            if len(chosen) >= self._size + min(uninformative, self._refill):
                 break
             chosen.append(index)
-            dull += not self._informative(self._ready[index])
-        if len(chosen) < self._size + min(dull, self._refill) and not self._exhausted(len(chosen)):
+            uninformative += not self._informative(self._ready[index])
+        if len(chosen) < self._size + min(uninformative, self._refill) and not self._exhausted(len(chosen)):
             return None
         if self._staleness == 0 and chosen and self._outstanding and min(self._outstanding) < chosen[-1]:
             return None
@@ -226,8 +226,8 @@ class LeaseBook:
         steps = self.version - self._start_version + 1 + self._staleness
         if self._steps is not None:
             steps = min(steps, self._steps - self._start_version)
-        dull = sum(not self._informative(g) for g in self._ready.values())
-        return steps * self._size + self._extra + min(dull, self._refill)
+        uninformative = sum(not self._informative(g) for g in self._ready.values())
+        return steps * self._size + self._extra + min(uninformative, self._refill)
 
     def _exhausted(self, chosen: int) -> bool:
         """Whether the stream has ended and all that remains of it is in hand."""

@@ -1,6 +1,6 @@
 """A model's folder or Hub id is a stranger's: its own code is never run, nor asked about; what it brings is shown.
 
-Everybody who loads a tokenizer or a configuration does it here; `train.learner.load_base` loads the weights alike.
+Everybody who loads a tokenizer or a configuration does it here; `train.base_model.load_base` loads the weights alike.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class DPOConfig(BaseModel):
     beta: float = Field(0.1, gt=0)
     """How strongly the policy is held to where it started: the weight of the implied KL."""
     sft_weight: float = Field(1.0, ge=0)
-    """Weight of the right completions' own likelihood beside the preference, which alone may lower both."""
+    """Weight of the right completions' own likelihood; the preference alone may lower that of both."""
     epochs: float = Field(1.0, gt=0)
     """Times that each pair is seen."""
     batch_size: int = Field(4, ge=1)

@@ -1,4 +1,4 @@
-"""What supervised fine-tuning does with traces: every choice that changes a weight or the cost of a step."""
+"""What supervised fine-tuning does with worked answers: every choice that changes a weight or the cost of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from train.config import TrainConfig
 
 
 class SFTConfig(BaseModel):
-    """How an adapter learns from traces by TRL's SFTTrainer."""
+    """How an adapter learns from worked answers by TRL's SFTTrainer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -24,11 +24,11 @@ class SFTConfig(BaseModel):
     """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
 
     epochs: float = Field(3.0, gt=0)
-    """Times that every trace is seen."""
+    """Times that every example is seen."""
     batch_size: int = Field(1, ge=1)
-    """Traces in one forward pass of a worker."""
+    """Examples in one forward pass of a worker."""
     grad_accumulation: int = Field(8, ge=1)
-    """Forward passes before an update: it sees batch_size x grad_accumulation x workers traces."""
+    """Forward passes before an update: it sees batch_size x grad_accumulation x workers examples."""
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon (Jordan et al. 2024) orthogonalises each update and learns a tiny model several times faster."""
     learning_rate: float = Field(2e-4, gt=0)
@@ -45,16 +45,17 @@ class SFTConfig(BaseModel):
     max_length: int = Field(2048, ge=16)
     """Longest prompt plus completion, in tokens. Nothing is ever cut to it."""
     too_long: Literal["fail", "drop", "keep"] = "fail"
-    """Traces beyond max_length: end the run, leave them out, or train on them whole; each is reported."""
+    """Examples beyond max_length: end the run, leave them out, or train on them whole; each is reported."""
     no_thinking: Literal["fail", "drop"] = "drop"
     """Traces without reasoning, where the prompt's style is think: training on them would teach to skip it."""
 
-    val_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the questions held out of the traces to choose the best checkpoint by; no question is on both sides."""
+    val_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the questions held out to choose the best checkpoint by; no question is on both sides. 0 learns from all
+    of them and keeps the last adapter."""
     evaluations_per_epoch: int = Field(1, ge=1)
-    """Looks at the validation loss, each with a checkpoint."""
+    """Checkpoints, each with the validation loss where anything is held out."""
     patience: int = Field(2, ge=0)
-    """Looks without improvement after which training stops early; 0 never stops early."""
+    """Validation losses without improvement after which training stops early; 0 never stops early."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
@@ -63,12 +64,14 @@ class SFTConfig(BaseModel):
     workers: int = Field(1, ge=1)
     """Learner processes of Ray Train that share each batch."""
     seed: int = 42
-    """Of the adapter's first weights, the split and the order of traces."""
+    """Of the adapter's first weights, the split and the order of examples."""
 
     @model_validator(mode="after")
-    def _something_to_train(self) -> SFTConfig:
+    def _every_option_has_an_effect(self) -> SFTConfig:
         if isinstance(self.target_modules, tuple) and not self.target_modules:
             raise ValueError("target_modules is empty, so nothing would be trained: name layers or use all-linear")
+        if not self.val_share and self.patience != type(self).model_fields["patience"].default:
+            raise ValueError("patience counts validation losses, so it has no effect with val_share 0: leave it out")
         return self
 
     @property

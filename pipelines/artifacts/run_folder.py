@@ -7,7 +7,7 @@
     ledger.json           which problems were consumed
     evaluation.json       all figures of `crucible evaluate`
     report.html, log.txt
-    what a job writes besides is listed where the job is (pipelines.jobs.distil, pipelines.jobs.sft, pipelines.jobs.hard_distil)
+    what a job writes besides is listed where the job is (pipelines.jobs)
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
@@ -351,7 +351,7 @@ def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_chan
 def _has_progress(path: Path) -> bool:
     """Whether a job has done something here: what is neither empty nor there from the start was written by one."""
     for entry in path.iterdir():
-        if entry.name not in _FROM_THE_START and not entry.name.endswith(_INTERRUPTED):
+        if entry.name not in _FROM_THE_START and not entry.name.endswith(PARTIAL):
             is_empty = _is_empty(entry) if entry.is_dir() else not entry.stat().st_size
             if not is_empty:
                 return True

@@ -63,7 +63,7 @@ class ScriptedStudent:
             groups.append(Group(number, 0, problem, (sample,), (Verdict(status),), (0.0,)))
         return Evaluation(name, tuple(groups[1:]), lost=("the engine died",))
 
-    def learn(self, pairs, prompt, transfer, name):
+    def learn(self, pairs, prompt, settings, name):
         self.pairs, self.trained_prompt = list(pairs), prompt
         return PolicyVersion("run", 1, b"weights", {})
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.artifacts.samples import groups_of, sample_rows
 from pipelines.artifacts.traces import read_answer
-from pipelines.jobs.expert.replay_mix import harvest
+from pipelines.jobs.expert.replay_mix import filter_correct
 from pipelines.stream import JudgeStage
 from problems.problem import Group, Problem, Sample, Status, Test
 from rollout.admission import Lease
@@ -55,7 +55,7 @@ def test_what_was_thought_is_kept_with_the_solution_also_after_a_detour_through_
     ((_, judged, _),) = unpack(batch)
     (read,) = groups_of(pa.Table.from_pylist(sample_rows(judged)))
     for one in (judged, read):
-        (solution,) = harvest([one], {"f": PROBLEM}, frozenset(), 0, 4).solutions
+        (solution,) = filter_correct([one], {"f": PROBLEM}, frozenset(), 0, 4).solutions
         assert solution.row["thinking"] == "Draft." and "return x + 1" in solution.row["code"]
 
 

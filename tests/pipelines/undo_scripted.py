@@ -76,7 +76,7 @@ class ScriptedStudent:
             groups.append(Group(number, 0, problem, (sample,), (Verdict(status, tests_total=1, detail="it is wrong"),)))
         return Evaluation(name, tuple(groups))
 
-    def learn(self, pairs, prompt, transfer, name, number, initial):
+    def learn(self, pairs, prompt, settings, name, number, initial):
         self.learnt.append((name, list(pairs), initial))
         return PolicyVersion("run", number, str(number - 1).encode(), {})
 

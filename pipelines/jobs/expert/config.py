@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
-from pipelines.jobs.expert.replay_mix import Rng
+from pipelines.jobs.expert.replay_mix import ReplayOrder
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -48,7 +48,7 @@ class ExpertConfig(RunConfig):
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     seed: int = 0
-    """Of the problems, the sampling, the mixture and the training."""
+    """Of the problems, the sampling, the replay mix and the training."""
 
     focus: QuestionsConfig = QuestionsConfig(families=FOCUS, difficulties=DIFFICULTIES)
     """What is to be learnt: problem families (or data sets, from a configuration file)."""
@@ -72,7 +72,7 @@ class ExpertConfig(RunConfig):
     replay: float = Field(0.5, ge=0, lt=1)
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
-    draw: Rng = "balanced"
+    draw: ReplayOrder = "balanced"
     """How replay is drawn: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
     grow: Literal["adapter", "base"] = "adapter"
     """What an iteration trains: the one adapter of the last good iteration goes on (a rollback then undoes one

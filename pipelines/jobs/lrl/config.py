@@ -11,7 +11,6 @@ from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -21,7 +20,7 @@ from pipelines.config import (
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 STAGES = (0, 1, 2, 3, 4)
@@ -36,8 +35,9 @@ class LRLConfig(RunConfig):
     """
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
         "prompt.system": "the strategy is the system message; set strategy",
+        "sft.no_thinking": "every example is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
@@ -78,12 +78,15 @@ class LRLConfig(RunConfig):
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig()
-    """How the student's adapter learns."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=8, lora_alpha=16.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the student's adapter learns; all examples are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are read."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
 
     @field_validator("stages")
     @classmethod
@@ -94,7 +97,7 @@ class LRLConfig(RunConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
@@ -26,14 +26,13 @@ from rich.console import Console
 from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.job import Context
-from pipelines.jobs.evaluate import Evaluation
 from pipelines.jobs.lrl import prompts, scores
 from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, cost_row, open_desk
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -46,18 +45,6 @@ from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
-
-
-class Student(Protocol):
-    """See `pipelines.student_runner.StudentRunner`."""
-
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """Greedy answers, judged."""
-
-    def learn(
-        self, pairs: Sequence[tuple[Problem, str]], prompt: PromptConfig, transfer: Any, name: str
-    ) -> PolicyVersion:
-        """An adapter."""
 
 
 class State(BaseModel):
@@ -91,38 +78,44 @@ def run(context: Context[LRLConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, console, model, folder = context.config, context.console, context.model, context.folder
-    rank, tokens = config.transfer.lora_r, config.max_tokens
-    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
-        results = learn(config, folder, pupil, console)
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = learn(config, folder, student, console)
     return Outcome(str(folder), results)
 
 
-def learn(config: LRLConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+def learn(config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
     """The stages in order. Returns all figures, which are then in `folder` too."""
     if config.teacher.model == REFERENCE:
-        desk = SyncTeacher(OfflineTeacher(config.teacher))
+        teacher = SyncTeacher(OfflineTeacher(config.teacher))
     else:
-        desk = open_desk(config.teacher, folder, gold)
+        teacher = open_sync_teacher(config.teacher, folder, gold)
     try:
         with Judge(config.verify) as judge:
-            job = _Job(config, folder, student, desk, judge, console)
+            job = _Job(config, folder, student, teacher, judge, console)
             for stage in config.stages:
                 (job.student_alone, job.teacher_alone, job.bootstrap, job.frozen, job.transfer)[stage]()
         return job.finish()
     finally:
-        desk.close()
+        teacher.close()
 
 
 class _Job:
     """One run."""
 
     def __init__(
-        self, config: LRLConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+        self,
+        config: LRLConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        teacher: SyncTeacher,
+        judge: Judge,
+        console: Console,
     ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
-        self._desk = desk
+        self._teacher = teacher
         self._judge = judge
         self._console = console
         self._builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
@@ -178,7 +171,7 @@ class _Job:
         self._measure_student("student_with_strategy", prompt, PolicyVersion(config.name, 0))
         if "student_trained" not in self._state.stages:
             pairs = self._synthesise()
-            policy = self._student.learn(pairs, prompt, config.transfer, "student")
+            policy = self._student.learn(pairs, prompt, config.sft, "student")
             self._measure_student("student_trained", prompt, policy)
 
     def finish(self) -> Mapping[str, Any]:
@@ -190,7 +183,7 @@ class _Job:
             "distillations": len(self._state.evolution),
             "stages": self._state.stages,
             "comparisons": self._comparisons(),
-            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
         return results
@@ -211,7 +204,7 @@ class _Job:
 
         if todo:
             with self._console.status(f"{stage}: the teacher judges {len(todo)} problems"):
-                self._desk.ask(requests, keep)
+                self._teacher.ask(requests, keep)
         return [self._rows[stage, problem.id] for problem in problems]
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
@@ -265,7 +258,7 @@ class _Job:
 
     def _write(self, system: str, question: str) -> tuple[str, str]:
         """A text of the teacher's, and `answered` or why it cannot be used as it is."""
-        answered = self._desk.ask_one(TeacherRequest(system, (("user", question),)))
+        answered = self._teacher.ask_one(TeacherRequest(system, (("user", question),)))
         if answered.reply is None:
             return answered.error, API_ERROR
         text = answered.reply.text.strip()

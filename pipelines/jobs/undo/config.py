@@ -12,7 +12,6 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -23,7 +22,7 @@ from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 Hint = Literal["none", "answer", "solution"]
@@ -39,8 +38,9 @@ class UndoConfig(RunConfig):
     """
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
         "problems.parts": "the teacher's answers are compared with what the families know",
+        "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
@@ -74,12 +74,16 @@ class UndoConfig(RunConfig):
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig(lora_r=16, lora_alpha=32.0, learning_rate=1e-3)
-    """How the adapter learns; each iteration goes on from the adapter of the one before."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=16, lora_alpha=32.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        learning_rate=1e-3, schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
+    and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
     hub_repo: str = ""
     """Dataset on the Hugging Face hub (OWNER/NAME) that each iteration's data is pushed to; "" pushes nothing."""
     hub_private: bool = True
@@ -89,7 +93,7 @@ class UndoConfig(RunConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> UndoConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if not self.hints or len(set(self.hints)) < len(self.hints):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if self.teacher.model == REFERENCE and self.scoring == "rubric":

@@ -19,10 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import read_rows
@@ -32,10 +30,11 @@ from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint, UndoConfig
+from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, cost_row, open_desk
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
 from problems.stream import ProblemStream
@@ -49,49 +48,6 @@ from verify.pool import Judge
 ATTEMPTS_FILE, GRADES_FILE, RESULTS_FILE = "attempts.jsonl", "grades.jsonl", "results.json"
 API_ERROR = "api_error"
 BASE = "base"
-DATASET_SCHEMA = pa.schema(
-    [
-        ("idx", pa.int32()),  # of the problem among the training problems
-        ("problem", pa.string()),
-        ("teacher_solution", pa.string()),
-        ("gt", pa.string()),  # the true final answer, or a right program
-        ("student_solution", pa.string()),  # what the student said before this iteration
-        ("iteration", pa.int32()),
-        ("written_in", pa.int32()),  # iteration that the teacher's answer is of
-        ("hint", pa.string()),  # none, answer or solution: what the teacher was told
-        ("signal", pa.float32()),  # of the student's answer; null where it has none
-        ("problem_id", pa.string()),
-        ("family", pa.string()),
-        ("difficulty", pa.int32()),
-    ]
-)
-
-
-class Student(Protocol):
-    """See `pipelines.student_runner.StudentRunner`."""
-
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """Greedy answers, judged."""
-
-    def learn(
-        self,
-        pairs: Sequence[tuple[Problem, str]],
-        prompt: PromptConfig,
-        transfer: Any,
-        name: str,
-        number: int,
-        initial: PolicyVersion | None,
-    ) -> PolicyVersion:
-        """An adapter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A teacher's answer that was verified."""
-
-    text: str
-    hint: Hint
-    iteration: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +74,20 @@ def run(context: Context[UndoConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, console, model, folder = context.config, context.console, context.model, context.folder
-    rank, tokens = config.transfer.lora_r, config.max_tokens
-    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
-        results = teach(config, folder, pupil, console)
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = teach(config, folder, student, console)
     return Outcome(str(folder), results)
 
 
-def teach(config: UndoConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
     """All iterations. Returns all figures, which are then in `folder` too."""
-    desk = open_desk(config.teacher, folder, prompts.gold)
+    teacher = open_sync_teacher(config.teacher, folder, prompts.gold)
     try:
         with Judge(config.verify) as judge:
-            return _Job(config, folder, student, desk, judge, console).run()
+            return _Job(config, folder, student, teacher, judge, console).run()
     finally:
-        desk.close()
+        teacher.close()
 
 
 def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
@@ -149,12 +105,18 @@ class _Job:
     """One run."""
 
     def __init__(
-        self, config: UndoConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+        self,
+        config: UndoConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        teacher: SyncTeacher,
+        judge: Judge,
+        console: Console,
     ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
-        self._desk = desk
+        self._teacher = teacher
         self._judge = judge
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
@@ -183,9 +145,12 @@ class _Job:
                 break
             if not self._traces:
                 raise ConfigError("the teacher solved none of the training problems; attempts.jsonl says why")
-            pairs = [(p, prompts.lesson(p, self._traces[p.id].text, config.prompt.style)) for p in self._taught()]
+            pairs = [
+                (p, prompts.training_completion(p, self._traces[p.id].text, config.prompt.style))
+                for p in self._taught()
+            ]
             initial = policy if policy.weights else None
-            policy = self._student.learn(pairs, config.prompt, config.transfer, name, number + 1, initial)
+            policy = self._student.learn(pairs, config.prompt, config.sft, name, number + 1, initial)
             policies[name] = policy
             rates = {split: self._ask_student(name, split, policy).pass_at(1) for split in ("val", "train")}
             done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
@@ -260,7 +225,7 @@ class _Job:
 
         if todo:
             with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
-                self._desk.ask(requests, keep)
+                self._teacher.ask(requests, keep)
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
         if answered.reply is None:
@@ -286,7 +251,7 @@ class _Job:
             self._folder.changed()
             self._grades[number, row["problem"]] = row
 
-        self._desk.ask(requests, keep)
+        self._teacher.ask(requests, keep)
         grades = {key: self._grades[number, key]["grade"] for key in verdicts}
         return {key: a if grades[key] is None else 0.6 * a + 0.4 * grades[key] for key, a in verdicts.items()}
 
@@ -296,30 +261,13 @@ class _Job:
         return [problem for problem in self._train if problem.id in self._traces]
 
     def _write_dataset(self, number: int, said: Mapping[str, Said], signals: Mapping[str, float]) -> None:
-        rows = []
+        examples = []
         for idx, problem in enumerate(self._train):
-            if (trace := self._traces.get(problem.id)) is None:
-                continue
-            rows.append(
-                {
-                    "idx": idx,
-                    "problem": problem.statement,
-                    "teacher_solution": trace.text,
-                    "gt": prompts.gold(problem),
-                    "student_solution": said[problem.id].text if problem.id in said else "",
-                    "iteration": number,
-                    "written_in": trace.iteration,
-                    "hint": trace.hint,
-                    "signal": signals.get(problem.id),
-                    "problem_id": problem.id,
-                    "family": problem.family,
-                    "difficulty": problem.difficulty,
-                }
-            )
+            if (trace := self._traces.get(problem.id)) is not None:
+                answer = said[problem.id].text if problem.id in said else ""
+                examples.append(Example(idx, problem, trace, answer, signals.get(problem.id)))
         folder = self._folder.path / "dataset" / f"iteration-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), folder / "train.parquet")
+        write_dataset(folder, number, examples)
         self._push(folder)
 
     def _push(self, folder: Path) -> None:
@@ -371,7 +319,7 @@ class _Job:
                 if one in tests and one != best
             ],
             "hub": self._hub,
-            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results

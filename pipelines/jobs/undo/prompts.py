@@ -91,7 +91,7 @@ def read_grade(text: str) -> float | None:
     return (int(boxed) - 3) / 2 if boxed is not None and _GRADE.fullmatch(boxed) else None
 
 
-def lesson(problem: Problem, text: str, style: Style) -> str:
+def training_completion(problem: Problem, text: str, style: Style) -> str:
     """The completion to learn from a verified answer: the program alone in style direct, and no thinking in it."""
     if style == "think":
         return text.strip()
