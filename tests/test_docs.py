@@ -12,12 +12,13 @@ import yaml
 from pydantic import BaseModel
 
 from pipelines.cli import VERBS
-from pipelines.config import EvaluateConfig, GRPOConfig, option_keys
+from pipelines.config import EvaluateConfig, GRPOConfig
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
 from pipelines.jobs.undo.config import UndoConfig
+from pipelines.options import option_keys
 from problems.mapping import Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
