@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from pipelines.cli import VERBS
+from pipelines.cli import ALIASES, VERBS
 from pipelines.config import EvaluateConfig, GRPOConfig
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.lrl.config import LRLConfig
@@ -98,7 +98,7 @@ def test_every_page_of_the_documentation_is_in_its_index():
 
 @pytest.mark.parametrize("path", NAMED)
 def test_every_command_exists(path):
-    assert {verb for verb, _ in commands(path)} <= {*VERBS, "COMMAND"}
+    assert {verb for verb, _ in commands(path)} <= {*VERBS, *ALIASES, "COMMAND"}
 
 
 def test_the_readme_lists_every_command():
