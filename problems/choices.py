@@ -55,9 +55,9 @@ class OptionsMapping(BaseModel):
 
 
 def options_of(rule: OptionsMapping, row: Row, seed: tuple[str, ...], gold: str) -> tuple[list[str], str]:
-    """The options as they are shown, and the letter of the right one.
+    """The options in the order shown, and the letter of the correct one.
 
-    `gold` is what the row's `answer` holds. Raises SourceError where there are no 2 to 26 options, or none is named.
+    `gold` is the row's `answer`. Raises SourceError if there are not 2 to 26 options, or none of them is correct.
     """
     if rule.right:
         texts = [gold, *(_text(row, name, column(row, name)) for name in rule.wrong)]
