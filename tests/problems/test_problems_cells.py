@@ -63,7 +63,7 @@ def test_boxes_of_which_it_is_not_said_are_left_out(solution, load):
 @pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{1}", r"\boxed{1}, ", "{", "}", r"\boxed 1 ", "a_", "x = "])
 def test_boxes_are_read_in_linear_time(piece):
     began = time.process_time()
-    for text in (piece * 40_000, piece * 40_000 + r"\boxed{3}"):
+    for text in (piece * 20_000, piece * 20_000 + r"\boxed{3}"):
         with contextlib.suppress(ValueError):
             boxed_answer(text)
     assert time.process_time() - began < 2
