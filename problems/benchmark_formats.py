@@ -87,7 +87,7 @@ def boxed_answer(text: str) -> str:
     if stray:
         raise ValueError(
             f"has several \\boxed answers that are not one list, {stray[-1][:40]!r} and {members[-1][:40]!r}: which is "
-            "the answer, or how they belong together, is not said"
+            "the answer, or how they belong together, is unclear"
         )
     return answer if len(members) > 1 else found[-1][2]
 

@@ -58,7 +58,7 @@ def plain(value: Any) -> str:
     raise CellError(f"holds {type(value).__name__}, which is no text")
 
 
-def asked(value: Any) -> str:
+def question_text(value: Any) -> str:
     """The text of a question: a plain value, "" for an empty cell, or the system and user messages of a chat.
 
     Raises CellError for other lists and objects, and for a chat that continues after an answer.

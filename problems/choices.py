@@ -50,7 +50,7 @@ class OptionsMapping(BaseModel):
         if bool(self.labels) != (self.answer_is == "label"):
             raise ValueError("`labels` and `answer_is: label` go together; give both or neither")
         if self.right and self.answer_is != "letter":
-            raise ValueError("`answer_is` does nothing beside `right`; leave it out")
+            raise ValueError("`answer_is` has no effect beside `right`; leave it out")
         return self
 
 

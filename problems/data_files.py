@@ -49,7 +49,7 @@ def of_subset(files: Sequence[Path], root: Path, subset: str) -> list[Path]:
 def of_split(files: Sequence[Path], root: Path, split: str) -> list[Path]:
     """The files of a split (our name, or by_hash for all of them) where names tell splits apart; otherwise all.
 
-    Raises SourceError where names tell splits apart and none is the one that is wanted.
+    Raises SourceError if file names have splits, but not this one.
     """
     named = {file: split_named(file.relative_to(root)) for file in files}
     if split == "by_hash" or len(set(filter(None, named.values()))) < 2:

@@ -171,7 +171,7 @@ def load(name_or_path: str) -> Mapping:
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def wanted(mapping: Mapping, row: Row) -> bool:
+def selects(mapping: Mapping, row: Row) -> bool:
     """Whether the mapping's `where` selects this row. Raises SourceError for a missing column."""
     for name, values in mapping.where.items():
         found = _cell(row, name, _word)
@@ -200,7 +200,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
     Raises SourceError for a missing column, a missing answer, and tests that cannot be read.
     """
     statement = fill(mapping.statement, row).strip()
-    if not any(_cell(row, name, cells.asked).strip() for name in _places(mapping.statement)):
+    if not any(_cell(row, name, cells.question_text).strip() for name in _places(mapping.statement)):
         raise SourceError(f"{row.place}: the statement is empty")
     if len(statement) > LONGEST_STATEMENT:
         raise SourceError(
@@ -249,7 +249,7 @@ def fill(template: str, row: Row) -> str:
     for text, name, _, _ in string.Formatter().parse(template):
         parts.append(text)
         if name is not None:
-            parts.append(_cell(row, name, cells.asked))
+            parts.append(_cell(row, name, cells.question_text))
     return "".join(parts)
 
 

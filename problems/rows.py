@@ -1,4 +1,4 @@
-"""Rows of data files, with the place that each came from.
+"""Rows of data files, with their places.
 
 JSONL, JSON, CSV, TSV, Parquet and Arrow files, also packed where they are text, are read a row at a time, in constant
 memory (JSON, which is one value, excepted).

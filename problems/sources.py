@@ -221,7 +221,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
     try:
         if mapping is None:
             problem, gold = _own(row)
-        elif not mappings.wanted(mapping, row):
+        elif not mappings.selects(mapping, row):
             return Converted(row.place)
         else:
             problem, gold = mappings.to_problem(mapping, row, "test")

@@ -145,7 +145,7 @@ def test_binary_and_dated_cells_are_refused(load, tmp_path):
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "What is 2+3?"}
-TOLD = {"role": "assistant", "content": "5"}
+ANSWERED = {"role": "assistant", "content": "5"}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ TOLD = {"role": "assistant", "content": "5"}
     [
         ([USER], "What is 2+3?"),
         ([SYSTEM, USER], "Be brief.\n\nWhat is 2+3?"),
-        ([USER, TOLD], "What is 2+3?"),
+        ([USER, ANSWERED], "What is 2+3?"),
         (USER, "What is 2+3?"),
         ([{"from": "human", "value": "What is 2+3?"}, {"from": "gpt", "value": "5"}], "What is 2+3?"),
         ([{"role": "user", "content": [{"type": "text", "text": "What is 2+3?"}]}], "What is 2+3?"),
@@ -167,8 +167,8 @@ def test_a_chat_is_asked_as_its_messages_say(cell, statement, load):
 @pytest.mark.parametrize(
     ("cell", "says"),
     [
-        ([USER, TOLD, USER], "answer in its middle; name one message, for example q.0.content"),
-        ([TOLD], "nobody asks"),
+        ([USER, ANSWERED, USER], "answer in its middle; name one message, for example q.0.content"),
+        ([ANSWERED], "nobody asks"),
         ([{"role": "tool", "content": "x"}], "role 'tool'"),
         ([{"role": "user", "content": [{"type": "image", "url": "x"}]}], "not all text"),
         ([{"role": "user", "content": None}], "is empty"),
