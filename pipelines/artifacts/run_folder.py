@@ -51,6 +51,9 @@ RUN_FOLDER_LINE = "run folder: "
 LARGEST_STEP = 1 << 53
 """Of a training step: larger ones no file of JSON carries whole."""
 _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
+_INTERRUPTED = PARTIAL
+"""Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
+removed."""
 
 
 class RunFolder:
@@ -98,7 +101,7 @@ class RunFolder:
             refuse_links(place.path)
             _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
             run = cls._begin(place, wanted)
-        for leftover in run.path.rglob(f"*{PARTIAL}"):
+        for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for leftover in run.checkpoints.glob(".*"):
             shutil.rmtree(leftover)
