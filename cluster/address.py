@@ -170,10 +170,10 @@ def _ask_ray(host: str, port: int, client: bool) -> subprocess.CompletedProcess[
     script = Path(__file__).with_name("ask_ray.py")
     # Safe path: the script's folder holds modules of ours, which must not shadow others of the same name.
     command = [sys.executable, "-P", str(script), target, str(ANSWER), "client" if client else "gcs"]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
-    if asked.returncode == SILENT:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
+    if done.returncode == SILENT:
         raise TimeoutError
-    return asked
+    return done
 
 
 def _check_url(address: str, source: str) -> None:

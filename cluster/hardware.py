@@ -87,7 +87,7 @@ class HardwareConfig(BaseModel):
         if len(set(names)) < len(names):
             raise ValueError(f"profiles need different names; these are {', '.join(names)}")
         if self.profiles and self.engine != Placement():
-            raise ValueError("hardware.engine has no effect with hardware.profiles: set it in each profile")
+            raise ValueError("hardware.engine has no effect beside hardware.profiles: set it in each profile")
         return self
 
 

@@ -141,11 +141,11 @@ def unmet() -> list[str]:
     """Requirements of our pyproject.toml (of our metadata, if installed) that this Python does not meet."""
     project = ROOT / "pyproject.toml"
     if project.is_file():
-        asked = tomllib.loads(project.read_text())["project"]["dependencies"]
+        required = tomllib.loads(project.read_text())["project"]["dependencies"]
     else:
-        asked = [line for line in importlib.metadata.requires("crucible") or () if "extra ==" not in line]
+        required = [line for line in importlib.metadata.requires("crucible") or () if "extra ==" not in line]
     missing = []
-    for requirement in map(Requirement, asked):
+    for requirement in map(Requirement, required):
         try:
             version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
@@ -189,12 +189,12 @@ def find_gpus() -> tuple[list[Gpu], str]:
         return [], "there are NVIDIA devices, but nvidia-smi is not on the PATH" if devices else ""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:
         return [], "nvidia-smi does not answer within 30 s"
-    if asked.returncode:
-        return [], f"nvidia-smi: {(asked.stdout + asked.stderr).strip()[:120]}"
-    return [Gpu(*map(str.strip, line.split(","))) for line in asked.stdout.splitlines() if line.count(",") == 2], ""
+    if done.returncode:
+        return [], f"nvidia-smi: {(done.stdout + done.stderr).strip()[:120]}"
+    return [Gpu(*map(str.strip, line.split(","))) for line in done.stdout.splitlines() if line.count(",") == 2], ""
 
 
 def findings(machines: Sequence[Machine]) -> list[Finding]:

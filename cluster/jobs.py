@@ -283,15 +283,15 @@ class Cluster:
             )
 
     def _download(self, node: str, packed: Packed, target: Path) -> None:
-        if packed.bytes > (room := shutil.disk_usage(target.parent).free // 2):  # it is unpacked beside itself
+        if packed.bytes > (room := shutil.disk_usage(target.parent).free // 2):  # it is unpacked next to the archive
             raise JobError(
                 f"the folder packs to {packed.bytes >> 20} MiB, and {target.parent} has room for {room >> 20}"
             )
-        asked = {"node_id": node, "filename": packed.file, "lines": -1, "timeout": 600, "filter_ansi_code": False}
+        query = {"node_id": node, "filename": packed.file, "lines": -1, "timeout": 600, "filter_ansi_code": False}
         digest, received = hashlib.sha256(), 0
         with self._as_job_error(), open(target, "xb") as file:
             # The client has no public call for a binary file of a node; this one carries its token and certificates.
-            answer = self._client._do_request("GET", "/api/v0/logs/file", params=asked, stream=True)
+            answer = self._client._do_request("GET", "/api/v0/logs/file", params=query, stream=True)
             for block in answer.iter_content(BLOCK):
                 received += len(block)
                 if received > packed.bytes:

@@ -29,7 +29,9 @@ def main(folder: str, runs: str = "") -> int:
     """Packs `folder`, prints the result, and waits to be stopped."""
     source = Path(folder).expanduser()
     if runs and not is_run_in(source, runs):
-        error = f"{source} is no run folder in {runs} of that node, where the job's runs were to lie; give --folder"
+        error = (
+            f"{source} is no run folder in {runs} of that node, which is the folder of the job's runs; give --folder"
+        )
         print(json.dumps({"error": error}), flush=True)
         return 1
     # Ray unpacks a job's directory under its session's folder.

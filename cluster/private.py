@@ -147,5 +147,5 @@ def _lock_file(path: Path) -> int:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
-        raise NotPrivate(f"{path} cannot be a lock (it is no file, or one with another name besides); remove it")
+        raise NotPrivate(f"{path} cannot be a lock (it is not a file, or has another name too); remove it")
     return descriptor

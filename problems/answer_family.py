@@ -1,4 +1,4 @@
-"""Families whose problems have one final answer instead of a program: the question holds all its numbers."""
+"""Families whose problems have a final answer instead of a program: the question contains all its numbers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from problems.rng import Rng
 
 
 class AnswerFamily(Family):
-    """A family of kind `answer`. Subclasses draw the numbers, tell the story and know the gold answer.
+    """A family of kind `answer`. Subclasses sample the numbers, tell the story and compute the gold answer.
 
     There is one hidden test, without arguments, whose expected value is the gold answer as text, and no public
-    example. `solutions` are answers, as they stand in the box.
+    example. `solutions` are answers as written in the box.
     """
 
     kind: ClassVar[Kind] = "answer"
@@ -23,14 +23,14 @@ class AnswerFamily(Family):
 
     @abstractmethod
     def story(self, rng: Rng, variant: str, p: Params) -> Mapping[str, Any]:
-        """What fills the places of a wording; names and things drawn here do not change the question."""
+        """Values of the `{placeholders}` of a wording; names and things sampled here do not change the question."""
 
     @abstractmethod
     def near_misses(self, variant: str, p: Params) -> list[tuple[str, str, str]]:
         """Name, answer and reason of plausible wrong answers."""
 
     def other_answers(self, variant: str, p: Params) -> list[str]:
-        """Right answers written otherwise than `answer` writes them."""
+        """Correct answers in other notations than `answer`'s."""
         return []
 
     def edge_cases(self, rng, variant, p, difficulty):
@@ -44,7 +44,7 @@ class AnswerFamily(Family):
     def problem(
         self, rng: Rng, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
     ) -> Problem:
-        """Draws a problem with one hidden test; `hidden_tests` and `public_examples` do not apply."""
+        """Samples a problem with one hidden test; `hidden_tests` and `public_examples` do not apply."""
         variant, p = self.question(rng, difficulty, split)
         return Problem(
             id=id,
@@ -64,7 +64,7 @@ class AnswerFamily(Family):
         )
 
     def solutions(self, problem: Problem) -> Solutions:
-        """Right and wrong answers to exactly this problem. Raises ValueError for another family's problem."""
+        """Correct and wrong answers to exactly this problem. Raises ValueError for another family's problem."""
         self.check_own(problem)
         p = dict(problem.params)
         gold = self.answer(problem.variant, p)
@@ -72,5 +72,5 @@ class AnswerFamily(Family):
         return Solutions((gold, *self.other_answers(problem.variant, p)), tuple(mutants))
 
     def exploits(self, problem: Problem) -> tuple[Mutant, ...]:
-        """No answer. A constant one is sometimes right; validation says how often the best of them is."""
+        """The empty answer. A constant one is sometimes correct; validation reports how often the best of them is."""
         return (Mutant("empty", "", "answers nothing"),)

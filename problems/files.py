@@ -1,6 +1,6 @@
 """Files of our own, read and written in one way: JSON lines, and files that are replaced whole or not at all.
 
-Such files are copied and fetched, so that somebody else may have written what is read here: lines are bounded in bytes
+Such files are copied and fetched, so others may have written what is read here: lines are bounded in bytes
 and depth, and only regular files are opened.
 """
 

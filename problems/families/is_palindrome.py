@@ -301,7 +301,7 @@ class IsPalindrome(Family):
 
 
 def _clean(variant, p):
-    """Two ways to take from s what the mode does not look at."""
+    """Two ways to take from s what the variant ignores."""
     x, y = repr(p.get("x")), repr(p.get("y"))
     return {
         "without": (f"t = s.replace({x}, '').replace({y}, '')", f"t = ''.join(c for c in s if c != {x} and c != {y})"),
@@ -327,7 +327,7 @@ def _verdict(p, t="t", turned=False):
 
 
 def _whole(variant, p):
-    """Programs for the modes that ask whether the whole is a palindrome."""
+    """Programs for the variants that ask whether the whole is a palindrome."""
     clean, slow = _clean(variant, p)
     yes, no = _labels(p)
     correct = [

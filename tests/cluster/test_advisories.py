@@ -1,4 +1,4 @@
-"""No floor, pin or installed package lies below a known hole; without a network, by the list in the repository."""
+"""No floor, pin or installed package has a known vulnerability; by the list in the repository, without a network."""
 
 import importlib.metadata
 import re
@@ -21,6 +21,7 @@ WANTED = [
     *(line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines),
     *PROJECT["build-system"]["requires"],
 ]
+ADVISORIES = advisories()
 PINS = dict(
     line.split("==")
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -36,15 +37,15 @@ def floor(requirement):
 @pytest.mark.parametrize("line", WANTED)
 def test_floors_are_above_the_known_vulnerabilities(line):
     requirement = Requirement(line)
-    fixed = advisories().get(requirement.name.lower(), {}).get("fixed", "0")
+    fixed = ADVISORIES.get(requirement.name.lower(), {}).get("fixed", "0")
     assert floor(requirement) >= Version(fixed)
 
 
-def test_what_has_a_hole_is_pinned_or_floored():
+def test_what_has_an_advisory_is_pinned_or_floored():
     floored = {Requirement(line).name.lower() for line in WANTED}
-    assert not [name for name in advisories() if name not in floored and name not in PINS]
+    assert not [name for name in ADVISORIES if name not in floored and name not in PINS]
     assert not [
-        name for name, pin in PINS.items() if Version(pin) < Version(advisories().get(name, {}).get("fixed", "0"))
+        name for name, pin in PINS.items() if Version(pin) < Version(ADVISORIES.get(name, {}).get("fixed", "0"))
     ]
 
 
@@ -54,7 +55,7 @@ def test_the_gpu_build_is_constrained_too():
     assert re.search(r"--constraint \S*constraints.txt \S*\[gpu\]", dockerfile)
 
 
-def test_nothing_installed_here_has_a_known_hole():
+def test_nothing_installed_here_has_a_known_vulnerability():
     assert vulnerable() == []
 
 
@@ -66,15 +67,15 @@ def test_an_old_package_is_named_by_the_doctor(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("python", "said"), [("3.11.7", "3.11.13"), ("3.12.11", ""), ("3.13.3", "3.13.4"), ("3.14.0", "")]
+    ("python", "wanted"), [("3.11.7", "3.11.13"), ("3.12.11", ""), ("3.13.3", "3.13.4"), ("3.14.0", "")]
 )
-def test_pythons_own_patch_level_is_said(python, said):
-    assert health._patch(python) == (f" ({said} fixes known vulnerabilities)" if said else "")
-    assert said in findings([replace(WHOLE, python=python)])[0].found
+def test_pythons_own_patch_level_is_reported(python, wanted):
+    assert health._patch(python) == (f" ({wanted} fixes known vulnerabilities)" if wanted else "")
+    assert wanted in findings([replace(WHOLE, python=python)])[0].found
 
 
-@pytest.mark.parametrize("name", sorted(advisories()))
+@pytest.mark.parametrize("name", sorted(ADVISORIES))
 def test_each_advisory_is_whole(name):
-    entry = advisories()[name]
+    entry = ADVISORIES[name]
     assert set(entry) == {"fixed", "known_as", "hole"} and Version(entry["fixed"]) and name == name.lower()
     assert all(re.fullmatch(r"CVE-\d{4}-\d{4,6}", one) for one in entry["known_as"])

@@ -63,7 +63,7 @@ def test_boxes_of_which_it_is_not_said_are_left_out(solution, load):
 @pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{1}", r"\boxed{1}, ", "{", "}", r"\boxed 1 ", "a_", "x = "])
 def test_boxes_are_read_in_linear_time(piece):
     began = time.process_time()
-    for text in (piece * 40_000, piece * 40_000 + r"\boxed{3}"):
+    for text in (piece * 20_000, piece * 20_000 + r"\boxed{3}"):
         with contextlib.suppress(ValueError):
             boxed_answer(text)
     assert time.process_time() - began < 2
@@ -145,7 +145,7 @@ def test_binary_and_dated_cells_are_refused(load, tmp_path):
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "What is 2+3?"}
-TOLD = {"role": "assistant", "content": "5"}
+ANSWERED = {"role": "assistant", "content": "5"}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ TOLD = {"role": "assistant", "content": "5"}
     [
         ([USER], "What is 2+3?"),
         ([SYSTEM, USER], "Be brief.\n\nWhat is 2+3?"),
-        ([USER, TOLD], "What is 2+3?"),
+        ([USER, ANSWERED], "What is 2+3?"),
         (USER, "What is 2+3?"),
         ([{"from": "human", "value": "What is 2+3?"}, {"from": "gpt", "value": "5"}], "What is 2+3?"),
         ([{"role": "user", "content": [{"type": "text", "text": "What is 2+3?"}]}], "What is 2+3?"),
@@ -167,8 +167,8 @@ def test_a_chat_is_asked_as_its_messages_say(cell, statement, load):
 @pytest.mark.parametrize(
     ("cell", "says"),
     [
-        ([USER, TOLD, USER], "answer in its middle; name one message, for example q.0.content"),
-        ([TOLD], "nobody asks"),
+        ([USER, ANSWERED, USER], "answer in its middle; name one message, for example q.0.content"),
+        ([ANSWERED], "nobody asks"),
         ([{"role": "tool", "content": "x"}], "role 'tool'"),
         ([{"role": "user", "content": [{"type": "image", "url": "x"}]}], "not all text"),
         ([{"role": "user", "content": None}], "is empty"),

@@ -50,6 +50,7 @@ def test_every_problem_is_well_formed(name):
             problem = sample_problem(name, difficulty, seed)
             assert split_of(problem.question_hash) == problem.split
             assert Problem.from_row(problem.to_row()) == problem
+            assert problem.to_row()["mode"] == problem.variant  # the column of files that people have
             assert family.variant(problem.variant).level <= difficulty
             assert "{" not in problem.statement.replace("'{'", "")
             if problem.kind != "function":

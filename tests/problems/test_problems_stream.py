@@ -112,17 +112,17 @@ def test_bad_split_and_index_are_named():
         ProblemStream(ProblemsConfig(), "val").problem(-1)
 
 
-def test_draws_stay_in_their_bounds():
+def test_random_numbers_stay_in_their_bounds():
     rng = Rng("bounds", 1)
     assert {rng.int(3, 5) for _ in range(200)} == {3, 4, 5}
     assert set(rng.ints(200, -1, 1)) == {-1, 0, 1}
     assert sorted(rng.shuffled("abcd")) == list("abcd")
     assert len(set(rng.sample(range(10), 10))) == 10
-    with pytest.raises(ValueError, match="cannot draw 3 different items out of 2"):
+    with pytest.raises(ValueError, match="cannot sample 3 different items out of 2"):
         rng.sample("ab", 3)
 
 
-def test_draws_are_these_on_every_machine():
+def test_random_numbers_are_the_same_on_every_machine():
     rng = Rng("golden", 7, "train")
     assert [rng.int(0, 999) for _ in range(6)] == GOLDEN_DRAWS
 
