@@ -9,7 +9,7 @@ from problems.problem import Status, Test
 from verify.config import VerifyConfig
 from verify.null_programs import null_programs, passing_null_program
 
-LIMITS = VerifyConfig(cpu_seconds=1.0, wall_factor=3.0, idle_seconds=0.5, cache=False)
+LIMITS = VerifyConfig(cpu_seconds=0.5, wall_factor=6.0, idle_seconds=0.3, cache=False)
 SCORED = set(Status) - {Status.PASSED, Status.INFRASTRUCTURE}
 
 
@@ -167,6 +167,7 @@ def test_a_candidate_whose_value_breaks_the_test_fails(tests, statuses, judge):
     ],
 )
 def test_a_test_that_breaks_by_itself_is_the_problems_fault(tests, judge):
+    judge.sandbox.config = LIMITS.model_copy(update={"retries": 0})
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return x")
     assert verdict.status is Status.INFRASTRUCTURE and "the test code itself" in verdict.detail, verdict
 

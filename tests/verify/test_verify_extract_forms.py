@@ -277,9 +277,9 @@ PIECES = [
     "\x0c", "é", "𝔁", "\ud800", "x y ", "f(x) ", "`def f(x", "`python def f(", "lambda: ", "x if ", "a[", "a]", "*a, ",
     "rb", "```\ndef g(x): pass\n", "a = 1\n```\n", "    x = 1\n", "\"'", "'\"", "x'", "(?:", "a  b", "print(", "a = b\n",
 ]  # fmt: skip
-CHARACTERS = 100_000
-BOUND = 2.0
-"""CPU seconds for the longest text, on a busy machine; a quadratic algorithm takes minutes."""
+CHARACTERS = 40_000
+BOUND = 1.0
+"""CPU seconds for the longest text, on a busy machine; a quadratic algorithm takes many times that."""
 
 
 def cpu_of(text: str, name: str, bound: float = BOUND) -> float:
@@ -299,10 +299,10 @@ def test_any_length_is_read_in_linear_time(piece):
     assert cpu_of(f"<think>\n{text[: CHARACTERS // 2]}\n</think>\n```python\n{text}\n```", "f") < BOUND
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.sampled_from(["f", ""]))
 def test_any_mixture_of_any_length_is_read_in_linear_time(unit, name):
-    assert cpu_of(unit * (60_000 // len(unit)), name) < BOUND
+    assert cpu_of(unit * (CHARACTERS // len(unit)), name) < BOUND
 
 
 def text_of(case: dict) -> str:
@@ -328,5 +328,5 @@ def test_lengths(case):
 )  # fmt: skip
 def test_many_names_are_read_in_linear_time(line):
     for name in ("f", ""):
-        text = "".join(line.replace("{i}", str(i)) for i in range(6000))
+        text = "".join(line.replace("{i}", str(i)) for i in range(2500))
         assert cpu_of(text, name) < BOUND
