@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from verify.fences import Block, fenced, without_end_tokens
+from verify.end_tokens import without_end_tokens
+from verify.fences import Block, fenced
 from verify.source import Source, bare_code, looks_like_code, outline
 from verify.thinking import after_thinking
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from verify.end_tokens import END_TOKEN, without_end_tokens
 from verify.source import bare_code, looks_like_code
 
-_END_TOKEN = r"(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\])"
-"""A model's end token that was left in the text."""
-_BEGINS_WITH_END = re.compile(rf"[ \t]*+{_END_TOKEN}")
-_ENDS_WITH_END = re.compile(rf"{_END_TOKEN}\Z")
-_LONGEST_TOKEN = 44
+_BEGINS_WITH_END = re.compile(rf"[ \t]*+{END_TOKEN}")
 _FENCE = re.compile(r"([ \t>]*+)(`{3,}+|~{3,}+)[ \t]*+(.*)", re.DOTALL)
 _LABEL = re.compile(r"\{?[ \t]*+\.?([\w+#.-]*+)\}?[ \t]*+(.*)", re.DOTALL)
 _LABEL_BEHIND = re.compile(r"(?:python|py)[\d.]*\Z", re.IGNORECASE)
@@ -47,17 +44,6 @@ class Block:
     def python(self) -> bool:
         """Whether the label allows that it is Python."""
         return self.label in _PYTHON or _LABEL_BEHIND.fullmatch(self.label) is not None
-
-
-def without_end_tokens(text: str) -> str:
-    """The text without trailing whitespace and end tokens (a few at most)."""
-    for _ in range(4):
-        text = text.rstrip()
-        found = _ENDS_WITH_END.search(text, max(0, len(text) - _LONGEST_TOKEN))
-        if not found:
-            break
-        text = text[: found.start()]
-    return text
 
 
 def fenced(text: str, depth: int = _DEPTH) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Cases from practice: answers that must pass, counterfeits that must not, texts that must be read in time."""
+"""Cases from practice: answers that must pass, counterfeits that must not, texts that must be read quickly."""
 
 import time
 

@@ -128,7 +128,7 @@ def test_the_runner_detects_every_trace(tmp_path):
     assert not results["honest"].fails and results["wrong"].refused
 
 
-def test_a_setup_runs_just_before_the_next(tmp_path):
+def test_a_setup_program_runs_just_before_the_next_program(tmp_path):
     rows = {
         "leave": ("import builtins\nbuiltins.left = 1\ndef coin_change(c, a): return 0", "setup", []),
         "find": (
@@ -159,7 +159,7 @@ def test_a_setup_runs_just_before_the_next(tmp_path):
         ('[{"name": "../a", "kind": "attack", "win": []}]', "has no ../a.py"),
     ],
 )
-def test_bad_folders_are_one_clear_line(manifest, complaint, tmp_path, capsys):
+def test_a_bad_folder_is_reported_in_one_line(manifest, complaint, tmp_path, capsys):
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(BadFolder, match=r"."):
@@ -198,7 +198,7 @@ def test_one_arena_waits_for_another(monkeypatch):
         second.__exit__()
 
 
-def test_the_problem_of_the_attacks_is_right():
+def test_the_honest_solution_of_the_attacks_is_right():
     space: dict = {}
     exec(HONEST, space)
     for test in coin_change_problem().hidden_tests:

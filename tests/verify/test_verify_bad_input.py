@@ -1,4 +1,4 @@
-"""Input that no one should send: a typed verdict or one clear line, nothing hangs, nothing is scored unjudged."""
+"""Malformed input: the result is a typed verdict or a one-line error; nothing hangs, and nothing unjudged is scored."""
 
 import math
 
@@ -64,7 +64,7 @@ def test_a_million_tests():
     assert "huge has 1000000 tests; max_tests is 10000" in verdict.detail
 
 
-def test_as_many_tests_as_are_allowed():
+def test_the_maximum_number_of_tests():
     exercise = function_problem("f", [((n,), n + 1) for n in range(10_000)])
     with Judge(VerifyConfig(cpu_seconds=10.0)) as judge:
         verdict = judge.judge(exercise, fenced("def f(x): return x + 1"))
@@ -105,7 +105,7 @@ def test_deep_arguments():
         protocol.request((deep,))
 
 
-def test_not_a_number_is_expected(judge):
+def test_nan_can_be_the_expected_value(judge):
     nan, inf = float("nan"), float("inf")
     exercise = function_problem("f", [((0,), nan), ((1,), [inf, -inf, nan]), ((2,), {1: nan})])
     right = "def f(x):\n    n = float('nan')\n    return [n, [float('inf'), -float('inf'), n], {1: n}][x]"
@@ -117,7 +117,7 @@ def test_not_a_number_is_expected(judge):
     assert not judge.judge(close, fenced("def f(x): return 0.0")).passed
 
 
-def test_problems_of_other_kinds_that_make_no_sense(judge):
+def test_malformed_problems_of_other_kinds(judge):
     for kind, tests in (("stdin", [((5,), "x")]), ("assert", [((), None)]), ("stdin", [((), "x")])):
         verdict = judge.judge(problem(kind, tests), fenced("print(1)"))
         assert verdict.status is Status.INFRASTRUCTURE and "not a string" in verdict.detail

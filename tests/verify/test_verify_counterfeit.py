@@ -1,4 +1,4 @@
-"""No program that does not compute the answers is passed, in any mode, by any trick known to us."""
+"""A program that does not compute the answers never passes, in any mode, by any known trick."""
 
 import pytest
 from conftest import CASES, HONEST, coin_problem, fenced, function_problem, problem
@@ -93,14 +93,14 @@ def test_asserted_functions(trick, judge):
         "import os\nos.write(3, b'.\\n')\ndef f(x): return 0",
     ],
 )
-def test_assertions_are_judged_elsewhere(code, judge):
+def test_a_candidate_cannot_reach_its_assertions(code, judge):
     tests = "assert f(1) == 1 and f(2) is not True\nfor i in range(5):\n    assert abs(f(i) - i) < 1e-9"
     exercise = problem("assert", [((tests,), None)], entry_point="f")
     assert judge.judge_code(exercise, code).status not in (Status.PASSED, Status.INFRASTRUCTURE)
     assert judge.judge_code(exercise, "def f(x): return x").passed
 
 
-def test_nothing_is_left_by_an_earlier_job(judge, coins):
+def test_an_earlier_job_leaves_nothing(judge, coins):
     leave = (
         HONEST
         + "\nimport sys, builtins, random\nbuiltins.left = sys.left = 1\nrandom.seed(5)\nsys.path.append('left')\n"
@@ -113,7 +113,7 @@ def test_nothing_is_left_by_an_earlier_job(judge, coins):
 
 
 def test_a_streamed_program_never_sees_later_inputs(judge):
-    """It may look everywhere it can: what was not sent is nowhere."""
+    """It may search wherever it can: inputs that were not sent are nowhere."""
     secret = [f"input-{n:04d}-" + "z" * 40 for n in range(6)]
     peek = """
 import gc, os, sys
@@ -145,5 +145,5 @@ def test_random_programs_get_the_same_verdict_each_time():
     assert found[0] == found[1] == found[2]
 
 
-def test_right_is_right():
+def test_the_right_programs_of_these_tests_pass():
     assert coin_problem().hidden_tests[0].expected == 3

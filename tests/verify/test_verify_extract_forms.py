@@ -1,4 +1,4 @@
-"""Forms in which models really answer: fences out of place, end tokens, thinking, programs in several blocks."""
+"""Irregular forms that models write: misplaced fences, end tokens, thinking, programs in several blocks."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ OPENED = "<|im_start|>assistant\n<think>\n"
 
 
 def run(text: str, name: str = "f"):
-    """Executes what was extracted, on trusted text."""
+    """Executes an extracted program; for trusted text only."""
     found = extract_code(text, name)
     assert found.code is not None, found.reason
     namespace: dict = {"__name__": "solution"}
@@ -163,7 +163,7 @@ INSIDE = {
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
 @pytest.mark.parametrize("form", INSIDE)
-def test_a_draft_in_the_thinking_is_no_answer(form, reason, judge):
+def test_a_draft_in_the_thinking_is_not_an_answer(form, reason, judge):
     prompt, completion = INSIDE[form]
     case = {"id": form, "problem": {"kind": "function", "entry_point": "f", "checker": "exact", "signature": "",
                                     "tests": [{"args": [2], "expected": 3}]}}  # fmt: skip
@@ -175,11 +175,11 @@ def test_a_draft_in_the_thinking_is_no_answer(form, reason, judge):
 
 
 @pytest.mark.parametrize("prompt", ["", "Say <think> first.\nassistant\n", "<think>\n\n</think>\n\n", "x</think>"])
-def test_prompts_that_leave_no_thinking_open(prompt):
+def test_prompts_that_do_not_open_thinking(prompt):
     assert left_open(prompt) == "" and continued(prompt, F) == F
 
 
-def test_rows_are_judged_behind_their_prompts():
+def test_rows_are_judged_with_their_prompts():
     problem = problem_of({"id": "rows", "problem": {"kind": "function", "entry_point": "f", "checker": "exact",
                           "signature": "", "tests": [{"args": [2], "expected": 3}]}}).to_row()  # fmt: skip
     stage = JudgeRows(VerifyConfig())
@@ -207,11 +207,11 @@ STRUCTURE = {
 
 
 @pytest.mark.parametrize("form", STRUCTURE)
-def test_definitions_in_blocks_of_the_module(form):
+def test_definitions_in_module_level_blocks(form):
     assert run(f"```python\n{STRUCTURE[form]}\n```")(2) == 3
 
 
-def test_what_only_a_function_or_a_script_binds_is_not_of_the_module():
+def test_names_of_functions_and_scripts_are_not_module_level():
     code = (
         "class A:\n    def f(self): pass\ndef g():\n    def h(): pass\nif __name__ == '__main__':\n    def k(): pass\n"
     )
@@ -277,13 +277,13 @@ PIECES = [
     "\x0c", "é", "𝔁", "\ud800", "x y ", "f(x) ", "`def f(x", "`python def f(", "lambda: ", "x if ", "a[", "a]", "*a, ",
     "rb", "```\ndef g(x): pass\n", "a = 1\n```\n", "    x = 1\n", "\"'", "'\"", "x'", "(?:", "a  b", "print(", "a = b\n",
 ]  # fmt: skip
-CHARACTERS = 100_000
-BOUND = 2.0
-"""CPU seconds for so many characters, on a busy machine; what is quadratic takes minutes."""
+CHARACTERS = 40_000
+BOUND = 1.0
+"""CPU seconds for the longest text, on a busy machine; a quadratic algorithm takes many times that."""
 
 
 def cpu_of(text: str, name: str, bound: float = BOUND) -> float:
-    # The least of three: the load of a machine makes it slower at times.
+    # The minimum of three, because the load of the machine varies.
     taken = []
     while len(taken) < 3 and min(taken, default=bound) >= bound:
         begun = time.process_time()
@@ -299,10 +299,10 @@ def test_any_length_is_read_in_linear_time(piece):
     assert cpu_of(f"<think>\n{text[: CHARACTERS // 2]}\n</think>\n```python\n{text}\n```", "f") < BOUND
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.sampled_from(["f", ""]))
 def test_any_mixture_of_any_length_is_read_in_linear_time(unit, name):
-    assert cpu_of(unit * (60_000 // len(unit)), name) < BOUND
+    assert cpu_of(unit * (CHARACTERS // len(unit)), name) < BOUND
 
 
 def text_of(case: dict) -> str:
@@ -328,5 +328,5 @@ def test_lengths(case):
 )  # fmt: skip
 def test_many_names_are_read_in_linear_time(line):
     for name in ("f", ""):
-        text = "".join(line.replace("{i}", str(i)) for i in range(6000))
+        text = "".join(line.replace("{i}", str(i)) for i in range(2500))
         assert cpu_of(text, name) < BOUND

@@ -1,4 +1,4 @@
-"""Levels of isolation are what was seen to hold, and below the configured minimum nothing is run."""
+"""Isolation levels are observed, and nothing runs below the configured minimum."""
 
 import subprocess
 from dataclasses import replace
@@ -24,7 +24,7 @@ def level_with(plan: Plan) -> int:
         return found.level
 
 
-def test_levels_by_what_the_kernel_gives():
+def test_levels_follow_from_the_kernels_features():
     assert level_with(NOTHING_SPECIAL) == 2
     assert level_with(replace(NOTHING_SPECIAL, landlock=False)) == 1
     assert level_with(replace(NOTHING_SPECIAL, seccomp=False)) == 0
@@ -46,7 +46,7 @@ def test_too_low_a_level_is_one_line(missing, fix):
     assert "\n" not in str(caught.value)
 
 
-def test_level_2_judges_and_defends_too():
+def test_level_2_judges_and_defends():
     with Judge(VerifyConfig(cpu_seconds=1.0, wall_factor=3.0), NOTHING_SPECIAL) as judge:
         assert judge.judge(coin_problem(), fenced(HONEST)).passed
         hostile = judge.judge(coin_problem(), fenced("import os\ndef coin_change(c, a): return os.listdir('/')"))
@@ -55,14 +55,14 @@ def test_level_2_judges_and_defends_too():
         assert forks.status is Status.FORBIDDEN
 
 
-def test_level_1_judges_what_needs_no_file():
+def test_level_1_judges_programs_that_open_no_file():
     with Judge(VerifyConfig(min_isolation=1), replace(NOTHING_SPECIAL, landlock=False)) as judge:
         assert judge.judge(coin_problem(), fenced("import heapq, math\n" + HONEST)).passed
         assert judge.judge(coin_problem(), fenced("import sqlite3\n" + HONEST)).status is not Status.PASSED
 
 
-def test_threads_are_bounded_without_a_user_of_its_own():
-    """The kernel counts threads by user; where that is everybody's user, the trusted side counts them."""
+def test_threads_are_limited_without_a_separate_user():
+    """The kernel counts threads by user; if others share the user, the trusted side counts them."""
     code = """
 import threading, time
 def coin_change(coins, amount):
@@ -79,7 +79,7 @@ def coin_change(coins, amount):
     assert verdict.status is Status.FORBIDDEN and "threads" in verdict.detail
 
 
-def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
+def test_a_zygote_that_cannot_start_reports_why(tmp_path, monkeypatch):
     script = tmp_path / "zygote.py"
     script.write_text("raise RuntimeError('no such luck')")
     monkeypatch.setattr(worker, "_SCRIPT", script)

@@ -43,7 +43,7 @@ def test_status(name, feed, judge, coins):
     assert verdict.passed == (verdict.tests_passed == verdict.tests_total)
 
 
-def test_counts_partly_right(judge, coins):
+def test_passed_tests_are_counted(judge, coins):
     verdict = judge.judge(coins, fenced("def coin_change(c, a):\n    if a == 14: return 2\n    return [][0]"))
     assert (verdict.status, verdict.tests_passed, verdict.tests_run) == (Status.EXCEPTION, 1, 8)
 
@@ -93,7 +93,7 @@ def test_values_survive_both_ways(judge):
     assert verdict.status is Status.PASSED, verdict
 
 
-def test_inputs_are_fresh_for_each_test(judge):
+def test_each_test_gets_fresh_arguments(judge):
     tests = [(([1, 2, 3],), 6)] * 3
     assert judge.judge(function_problem("f", tests), fenced("def f(x):\n    s = sum(x); x.clear(); return s")).passed
 

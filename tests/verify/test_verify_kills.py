@@ -64,7 +64,7 @@ def test_a_stopped_zygote_is_replaced():
 
 
 def test_a_judge_that_is_killed_leaves_nothing(tmp_path):
-    """The judge in a process of its own, killed while an endless program runs."""
+    """The judge runs in a separate process, which is killed while an endless program runs."""
     script = tmp_path / "judge.py"
     script.write_text(
         "import sys\nfrom verify.pool import Judge\nfrom verify.config import VerifyConfig\n"

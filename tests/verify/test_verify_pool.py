@@ -42,7 +42,7 @@ def test_recycling():
         assert judge.sandbox.started >= 4 and judge.sandbox.zygote().pid != first
 
 
-def test_cache_keeps_problems_and_programs_apart():
+def test_the_cache_distinguishes_problems_and_programs():
     one = function_problem("f", [((1,), 1)])
     two = function_problem("f", [((1,), 2)])
     tests = {"f": 1}
@@ -59,7 +59,7 @@ def test_cache_keeps_problems_and_programs_apart():
     assert tests == {"f": 1}
 
 
-def test_no_cache_where_it_is_off():
+def test_the_cache_can_be_switched_off():
     with Judge(VerifyConfig(cache=False)) as judge:
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])

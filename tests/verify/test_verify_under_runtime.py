@@ -31,7 +31,7 @@ def without():
         pytest.skip("needs root, and a machine on which the sandbox reaches level 2")
 
 
-def test_it_is_level_2_behind_the_default_profile(without):
+def test_level_2_under_the_default_profile(without):
     status, line, shown = probe()
     assert status == 0 and line.startswith("isolation level 2 (at least 2"), shown
 
@@ -41,8 +41,8 @@ def test_a_profile_without_landlock_is_too_low(without):
     assert status == 1 and line.startswith("isolation level 1 ") and "container that allows it" in shown, shown
 
 
-def test_it_is_level_2_for_an_ordinary_user(without, tmp_path):
-    # The interpreter of this environment may lie in a folder of root's.
+def test_level_2_for_an_ordinary_user(without, tmp_path):
+    # The interpreter of this environment may be in a folder that only root can read.
     interpreter = "/usr/bin/python3"
     site = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
     environment = {"PYTHONPATH": site, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from problems.boxes import boxes
+from verify.end_tokens import content_length
 from verify.thinking import after_thinking
 
 _LONGEST = 100_000
@@ -21,16 +22,6 @@ _SENTENCES = 20_000
 """Most characters of a text, counted from its end, in which sentences are searched."""
 _TAIL = 2000
 """Most characters after "the answer is" that may belong to the answer."""
-_END_TOKENS = (
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "<eos>",
-    "</s>",
-    "<|end|>",
-)
 _TAG = re.compile(r"<(/?)(?:answer|final_answer|solution_answer)>", re.IGNORECASE)
 _HASHES = re.compile(r"#{4,}[ \t]*")
 _HEADING = re.compile(
@@ -80,13 +71,7 @@ def answer_part(completion: str) -> str | None:
     text = after_thinking(completion)
     if text is None:
         return None
-    end = len(text)
-    while True:
-        end = len(text[max(0, end - _LONGEST) : end].rstrip()) + max(0, end - _LONGEST)
-        token = next((t for t in _END_TOKENS if text.endswith(t, 0, end)), None)
-        if token is None:
-            break
-        end -= len(token)
+    end = content_length(text)
     return text[max(0, end - _LONGEST) : end]
 
 
