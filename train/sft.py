@@ -219,6 +219,7 @@ def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int
         eval_strategy="steps" if validates else "no",
         save_strategy="steps",
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,  # or patience would start again at each interruption
         logging_strategy="steps",
         logging_steps=1,
         load_best_model_at_end=validates,

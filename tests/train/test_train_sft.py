@@ -214,9 +214,13 @@ def test_training_goes_on_from_an_adapter(learn):
 
 
 def test_training_stops_when_validation_no_longer_improves(learn):
-    result, _ = learn(QUICK.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2}))
-    assert result.stopped_early and result.steps < 120
-    assert result.best_step < result.steps
+    config = QUICK.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2})
+    result, _ = learn(config)
+    assert result.stopped_early and result.steps == result.best_step + 12 < 120, "two looks, six updates apart"
+    with pytest.raises(Stop):
+        learn(config, "cut", stop_after=result.best_step + 7)
+    again, _ = learn(config, "cut")
+    assert (again.steps, again.best_step) == (result.steps, result.best_step), "the first of the two still counts"
 
 
 def test_what_teaches_nothing_or_does_not_end_is_refused():

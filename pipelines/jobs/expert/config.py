@@ -73,7 +73,7 @@ class ExpertConfig(RunConfig):
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
     draw: ReplayOrder = "balanced"
-    """How replay is drawn: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
+    """How replay is sampled: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
     grow: Literal["adapter", "base"] = "adapter"
     """What an iteration trains: the one adapter of the last good iteration goes on (a rollback then undoes one
     iteration, and each costs but its own data), or, as in STaR, a fresh one from the start, on all solutions so far."""

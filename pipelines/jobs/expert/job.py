@@ -58,7 +58,7 @@ SFT_RUN, DPO_RUN = "sft", "dpo"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The result of a run."""
 
     folder: str
     """Its path or its URL."""
@@ -284,9 +284,9 @@ class _Job:
         known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "expert"}
         if row["name"] not in known:
             self._folder.append_metrics({"kind": "expert", **row})
-        said = ", ".join(f"{side} validation {Difference(**row['change'][side])}" for side in SIDES)
+        changes = ", ".join(f"{side} validation {Difference(**row['change'][side])}" for side in SIDES)
         fate = "" if row["accepted"] else f"; rolled back to {row['from']}: {' and '.join(row['fallen'])} fell"
-        self._say(f"{row['name']}: {said}, against the start{fate}")
+        self._say(f"{row['name']}: {changes}, against the start{fate}")
 
     def _finish(
         self,

@@ -118,7 +118,7 @@ def replay_mix(pool: Sequence[Solution], new: int, share: float, draw: ReplayOrd
         dealt = by_family[family]
         random_source.shuffle(dealt)
         turns.append(_unlike_first(dealt) if draw == "diverse" else dealt)
-    # Whose turn comes first is drawn too, or the first families would always get one more.
+    # Whose turn comes first is random too, or the first families would always get one more.
     random_source.shuffle(turns)
     longest = max(map(len, turns), default=0)
     in_turn = [dealt[at] for at in range(longest) for dealt in turns if at < len(dealt)]

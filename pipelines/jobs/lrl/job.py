@@ -130,7 +130,7 @@ class _Job:
     # --- the stages
 
     def student_alone(self) -> None:
-        """Stage 0: the student on the test problems, as it came."""
+        """Stage 0: the untaught student on the test problems."""
         self._measure_student("student", self._config.prompt, PolicyVersion(self._config.name, 0))
 
     def teacher_alone(self) -> None:
@@ -213,10 +213,10 @@ class _Job:
             return {**row, "status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
         reply = answered.reply
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        said, status = read_verdict(verdict.status, reply.text)
+        given, status = read_verdict(verdict.status, reply.text)
         return {
             **row,
-            "said": said,
+            "said": given,
             "status": status,
             "detail": verdict.detail,
             "text": reply.text,
@@ -290,10 +290,10 @@ class _Job:
         answers = []
         for problem in self._test:
             group = groups.get(problem.id)
-            said, status = None, str(Status.INFRASTRUCTURE)
+            given, status = None, str(Status.INFRASTRUCTURE)
             if group is not None:
-                said, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
-            answers.append(Answer(problem.id, problem.variant, gold(problem), said, status))
+                given, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
+            answers.append(Answer(problem.id, problem.variant, gold(problem), given, status))
         self._record(name, answers)
 
     # --- records
@@ -313,8 +313,8 @@ class _Job:
         self._state.stages[name] = {**found, "answers": single}
         self._keep()
         self._folder.append_metrics({"kind": "lrl", "name": name, **found})
-        said = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
-        self._console.print(shown(f"{name}: {said}"))
+        rates = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
+        self._console.print(shown(f"{name}: {rates}"))
 
     def _keep(self) -> None:
         """Writes the state last: what it does not tell of is done again, from answers that are on disk."""
@@ -345,7 +345,7 @@ class _Job:
 
 
 def read_verdict(status: Status, text: str) -> tuple[str | None, str]:
-    """What was said (YES, NO or None) and its status, by how the judging ended."""
+    """The verdict given (YES, NO or None) and its status, by how the judging ended."""
     if status in (Status.PASSED, Status.WRONG_ANSWER):
         return (read_yes_no(text) or "").upper() or None, ANSWERED
     return None, str(status)

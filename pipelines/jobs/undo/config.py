@@ -30,9 +30,9 @@ FAMILIES = ("word_problems", "reverse_string", "max_subarray")
 
 
 class UndoConfig(RunConfig):
-    """Teaches a student from its own errors: the teacher sees what it said and what the student made of it.
+    """Teaches a student from its own errors: the teacher sees its own answer and the student's output.
 
-    Iteration 0 teaches every training problem. Each further one has the teacher write anew what the student still gets
+    Iteration 0 teaches every training problem. Each further one has the teacher rewrite what the student still gets
     wrong, and teaches on. It ends when validation falls; the iteration of the best validation is kept, and measured on
     test problems that nobody has seen.
     """
@@ -56,16 +56,16 @@ class UndoConfig(RunConfig):
     test_problems: int = Field(128, ge=1)
     """Problems that the figures are about."""
     iterations: int = Field(3, ge=0)
-    """Times, at most, that the student is taught anew after the first."""
+    """Times, at most, that the student is taught again after the first."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
-    """What the teacher is told, step by step, until its answer is right; after the last the problem is dropped."""
+    """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"
     """The signal of a student's answer: its verdict A (1 or -1), or .6 A + .4 R with R the teacher's grade of its
     reasoning (-1 to 1, in five steps)."""
     rework_below: float = Field(0.5, gt=-1, le=1)
-    """Problems whose signal is below this are written anew."""
+    """Problems whose signal is below this are rewritten."""
     train_errors: int = Field(2, ge=0)
-    """Errors on other training problems that the teacher is shown with each problem that it writes anew."""
+    """Errors on other training problems that the teacher is shown with each problem that it rewrites."""
     teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
     """Who solves and grades."""
     prompt: PromptConfig = PromptConfig()

@@ -51,7 +51,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StudentOutput:
     """A student's answer and its verdict."""
 
     text: str
@@ -131,7 +131,7 @@ class _Job:
         self._hub: dict[str, str] = {}
 
     def run(self) -> Mapping[str, Any]:
-        """Teaches until validation falls, nothing is left to write anew, or the iterations are done."""
+        """Teaches until validation falls, nothing is left to rewrite, or the iterations are done."""
         config = self._config
         policy = PolicyVersion(config.name, 0)
         policies, done = {BASE: policy}, []
@@ -168,32 +168,32 @@ class _Job:
 
     def _teach(self, number: int, train: Evaluation) -> dict[str, Any]:
         """Has the teacher write what is to be learnt next; {} where there is nothing."""
-        said = said_of(train)
-        signals = self._signals(number, said)
+        outputs = outputs_of(train)
+        signals = self._signals(number, outputs)
         low = self._config.rework_below
         todo = [p for p in self._train if p.id not in self._traces or signals.get(p.id, low) < low]
         if number == 0:
             todo = list(self._train)
         if not todo:
             return {}
-        questions = [(p, self._question(p, number, said)) for p in todo]
+        questions = [(p, self._question(p, number, outputs)) for p in todo]
         counts = self._cascade(number, questions)
-        self._write_dataset(number, said, signals)
+        self._write_dataset(number, outputs, signals)
         return {"asked": len(todo), **counts}
 
-    def _question(self, problem: Problem, number: int, said: Mapping[str, Said]) -> str:
-        question, own = self._builder.message(problem), said.get(problem.id)
+    def _question(self, problem: Problem, number: int, outputs: Mapping[str, StudentOutput]) -> str:
+        question, own = self._builder.message(problem), outputs.get(problem.id)
         if number == 0 or own is None:
             return question
         before = self._traces.get(problem.id)
         mistake = Mistake(problem, own.text, own.detail)
-        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, said))
+        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, outputs))
 
-    def _mistakes(self, problem: Problem, said: Mapping[str, Said]) -> list[Mistake]:
+    def _mistakes(self, problem: Problem, outputs: Mapping[str, StudentOutput]) -> list[Mistake]:
         """The student's first errors on other training problems. Never on validation problems: they choose the
         iteration, and measure nothing once they have taught."""
-        wrong = [p for p in self._train if p.id != problem.id and p.id in said and not said[p.id].passed]
-        return [Mistake(p, said[p.id].text, "") for p in wrong[: self._config.train_errors]]
+        wrong = [p for p in self._train if p.id != problem.id and p.id in outputs and not outputs[p.id].passed]
+        return [Mistake(p, outputs[p.id].text, "") for p in wrong[: self._config.train_errors]]
 
     def _cascade(self, number: int, questions: Sequence[tuple[Problem, str]]) -> dict[str, Any]:
         """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
@@ -234,14 +234,14 @@ class _Job:
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
         return {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
 
-    def _signals(self, number: int, said: Mapping[str, Said]) -> dict[str, float]:
+    def _signals(self, number: int, outputs: Mapping[str, StudentOutput]) -> dict[str, float]:
         """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
-        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in said.items()}
+        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in outputs.items()}
         if self._config.scoring == "answer" or number == 0:
             return verdicts
-        todo = [p for p in self._train if p.id in said and (number, p.id) not in self._grades]
+        todo = [p for p in self._train if p.id in outputs and (number, p.id) not in self._grades]
         system = prompts.GRADE_SYSTEM
-        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, said[p.id].text)),)) for p in todo]
+        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, outputs[p.id].text)),)) for p in todo]
 
         def keep(answered: Answered) -> None:
             grade = prompts.read_grade(answered.reply.text) if answered.reply is not None else None
@@ -260,18 +260,18 @@ class _Job:
     def _taught(self) -> list[Problem]:
         return [problem for problem in self._train if problem.id in self._traces]
 
-    def _write_dataset(self, number: int, said: Mapping[str, Said], signals: Mapping[str, float]) -> None:
+    def _write_dataset(self, number: int, outputs: Mapping[str, StudentOutput], signals: Mapping[str, float]) -> None:
         examples = []
         for idx, problem in enumerate(self._train):
             if (trace := self._traces.get(problem.id)) is not None:
-                answer = said[problem.id].text if problem.id in said else ""
+                answer = outputs[problem.id].text if problem.id in outputs else ""
                 examples.append(Example(idx, problem, trace, answer, signals.get(problem.id)))
         folder = self._folder.path / "dataset" / f"iteration-{number}"
         write_dataset(folder, number, examples)
         self._push(folder)
 
     def _push(self, folder: Path) -> None:
-        """Pushes one iteration's data, once; a push that fails is told, and costs the run nothing."""
+        """Pushes one iteration's data, once; a push that fails is reported, and the run goes on."""
         config, pushed = self._config, self._folder.path / "pushed.jsonl"
         known = {row["name"]: row["url"] for row in read_rows(pushed) if row["repo"] == config.hub_repo}
         if not config.hub_repo or folder.name in known:
@@ -330,10 +330,10 @@ class _Job:
         return {"pass_at_1": asdict(evaluation.pass_at(1)), **kept}
 
 
-def said_of(evaluation: Evaluation) -> dict[str, Said]:
-    """Problem id -> the student's answer; without those that the machinery failed to judge."""
+def outputs_of(evaluation: Evaluation) -> dict[str, StudentOutput]:
+    """Problem id -> the student's answer; without those that could not be judged."""
     return {
-        group.problem.id: Said(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
+        group.problem.id: StudentOutput(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
         for group in evaluation.groups
         if group.verdicts[0].status is not Status.INFRASTRUCTURE
     }

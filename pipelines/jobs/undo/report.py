@@ -116,7 +116,7 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
 
 def _iterations(results: Mapping[str, Any]) -> Table:
     table = Table(title="pass@1, greedy, with 95 % intervals", title_justify="left")
-    heads = ("", "asked anew", "solved, by hint", "dropped", "taught", "training", "validation")
+    heads = ("", "rewritten", "solved, by hint", "dropped", "taught", "training", "validation")
     for name in heads:
         table.add_column(name, justify="left" if not name else "right")
     base = results["base"]
