@@ -23,7 +23,7 @@ from pipelines.artifacts.plain_files import Unreadable, read_yaml
 from pipelines.errors import ConfigError
 
 RENAMED = {
-    "rollout.ema_samples": "rollout.ema_samples",
+    "rollout.averaged_samples": "rollout.ema_samples",
 }
 """Old name of a key or of a section -> the new one. Old names are refused with the new one named."""
 
