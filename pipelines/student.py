@@ -87,7 +87,7 @@ class StudentRecipe(BaseModel):
     value_weight: float = Field(3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
-    """How it is asked."""
+    """Its prompt."""
     vocabulary: int = Field(1536, ge=300)
     """Tokens of its byte-level BPE, trained on the same text."""
     architecture: ArchitectureConfig = ArchitectureConfig()

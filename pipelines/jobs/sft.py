@@ -57,7 +57,7 @@ class SFTFailed(JobFailed):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""
@@ -127,7 +127,7 @@ def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
 
 
 def learnt(folder: Path) -> Mapping[str, Any] | None:
-    """The figures of a training that has ended well, else None. Its adapter was whole before it said so."""
+    """The figures of a training that has ended well, else None. Its adapter was complete before these were written."""
     outcome = folder / OUTCOME_FILE
     figures = read_object(outcome) if outcome.is_file() else {"error": "not begun"}
     return None if figures.get("error") else figures

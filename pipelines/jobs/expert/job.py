@@ -47,7 +47,7 @@ ITERATIONS = "iterations"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""

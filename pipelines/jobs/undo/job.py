@@ -105,7 +105,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""
