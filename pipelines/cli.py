@@ -1,4 +1,4 @@
-"""The `crucible` command: one verb a job. Each verb's module is imported when it is asked for."""
+"""The `crucible` command: one verb a job. Each verb's module is imported when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command can be told: its `--help`, and `crucible options`, which writes `docs/options.md`.
+"""A command's `--help`. `crucible options` (`pipelines.option_pages`) lists all options of all commands.
 
 `--help` shows the options that many runs set, `--help-all` all of them, `--help rollout.engine` those of a section.
 """

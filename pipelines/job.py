@@ -1,4 +1,4 @@
-"""The frame of all jobs: what they have in common is done here, and what a job is stands in its own file.
+"""The frame of all jobs: what they have in common is here, and each job is a declaration in its own file.
 
     def run(context: Context[DemoConfig]) -> Outcome: ...
     def show(console: Console, outcome: Outcome) -> int | None: ...
@@ -76,7 +76,7 @@ class Job(Generic[Config, Result]):
     run: Callable[[Context[Config]], Result]
     """Does the work. Raises JobError for a mistake of the user's, JobFailed for another failure, Interrupted."""
     show: Callable[[Console, Result], int | None] = _show_nothing
-    """Prints what came of it, and returns the exit status where that is not 0."""
+    """Prints the outcome, and returns the exit status where that is not 0."""
     report: Callable[[Context[Config], Result], None] | None = _write_report
     """Writes the run folder's report; None where `run` has written it."""
     check: Callable[[Config], None] = _check_nothing

@@ -1,7 +1,7 @@
 """A command's options: the dotted keys of its configuration, on the command line and in YAML files alike.
 
 `parse` reads them over one another: defaults, `--config FILE.yaml`, the command line. Values are checked by the
-configuration's own model, wherever they were given, so every mistake is told in the same words and in one line.
+configuration's own model, wherever they were given, so every mistake is reported in the same words and in one line.
 """
 
 from __future__ import annotations
