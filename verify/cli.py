@@ -193,7 +193,7 @@ class RayTarget:
 
     def process_info(self) -> ProcessInfo:
         """The actor's processes."""
-        return self._ray.get(self._actor.whereabouts.remote())
+        return self._ray.get(self._actor.process_info.remote())
 
     def __enter__(self) -> RayTarget:
         return self

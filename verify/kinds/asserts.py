@@ -24,6 +24,8 @@ from verify.sandbox.protocol import Job, Outcome, Stop
 
 _CALLS = 1_000_000
 """Most calls that test code may make; CPU time is the limit in practice."""
+_ENDED_EARLY = (protocol.UNLOADED, protocol.NOT_PLAIN, protocol.RAISED, protocol.MEMORY)
+"""Kinds of a test driver's last line if it ended without an answer of the candidate."""
 _TESTS_OUT_OF_MEMORY = "the tests ran out of memory with its answers"
 _TESTS_OUTPUT = 1 << 26
 """Most bytes that a test driver may send: the arguments of all of its calls."""
@@ -85,9 +87,14 @@ def _result(driver: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status
     used = any(protocol.kind(answer) != protocol.UNLOADED for answer in answered.answers)
     final = driver.answers[-1] if driver.answers else b""
     idle = not used and protocol.kind(final) != protocol.CALL
-    if answered.stop is Stop.INFRASTRUCTURE and driver.stop is Stop.NONE and protocol.kind(final) == protocol.UNLOADED:
+    if (
+        answered.stop is Stop.INFRASTRUCTURE
+        and driver.stop is Stop.NONE
+        and idle
+        and protocol.kind(final) in _ENDED_EARLY
+    ):
         # The tests ended before the candidate was up, which was therefore killed.
-        return Status.INFRASTRUCTURE, protocol.text(final)
+        return _finding(final, answered, used)
     if Stop.INFRASTRUCTURE in (driver.stop, answered.stop):
         if used and driver.stop is Stop.INFRASTRUCTURE and driver.memory_mib > memory_mib / 2:
             return Status.OUT_OF_MEMORY, _TESTS_OUT_OF_MEMORY
