@@ -49,6 +49,7 @@ def _unpack_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
     path = target / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
     source = tar.extractfile(member)
+    assert source is not None, "a regular file"
     # Exclusive: fails for a duplicate name, also in two spellings that are one name to the file system.
     with open(path, "xb") as file:
         shutil.copyfileobj(source, file, BLOCK)

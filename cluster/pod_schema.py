@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -330,5 +329,5 @@ class NetworkPolicy(Strict):
 
 def amount(quantity: str) -> float:
     """A Kubernetes quantity as a number, in cores or bytes."""
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()
-    return float(number) * UNITS[unit]
+    unit = quantity.lstrip("0123456789.")
+    return float(quantity.removesuffix(unit)) * UNITS[unit]

@@ -277,9 +277,10 @@ def _solution(mapping: Mapping, row: Row) -> str:
 
 
 def _gold(mapping: Mapping, row: Row) -> str:
-    rule = mapping.answer
     if mapping.options and mapping.options.right:
         return _cell(row, mapping.options.right, cells.plain).strip()
+    rule = mapping.answer
+    assert rule is not None, "a mapping has `answer` or `options.right`"
     if mapping.checker == "yes_no" and isinstance(column(row, rule.column), bool):
         return "yes" if column(row, rule.column) else "no"
     parts = [_taken(rule, row, text) for text in _cell(row, rule.column, cells.answers)]

@@ -193,7 +193,7 @@ def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
 
 def _rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping | None, Row]]:
     mapping = _mapping(config)
-    if not config.path:
+    if mapping is not None and not config.path:
         for row in hub_rows(mapping, config.hub_split or mapping.hub_split):
             yield mapping, row
     for file in files:
