@@ -14,11 +14,13 @@ import yaml
 
 from pipelines.artifacts.run_folder import RunFolder, plain_config
 from pipelines.config import EvaluationConfig, GRPOConfig
+from pipelines.options import RENAMED
 from tests.object_store import free_ports
 from tests.pipelines.tenth_job import JOB, LengthsConfig, main
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ["--evaluation.problems", "3"]
+OLD, NEW = next(iter(RENAMED.items()))
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_help_shows_what_many_set_and_says_how_to_see_the_rest(command):
         (["--sample", "perhaps"], "sample 'perhaps': Input should be a valid boolean"),
         (["--pause", "-1"], "pause '-1': Input should be greater than or equal to 0"),
         (["--hardware.learner.gpus", "1"], "hardware.learner.gpus has no effect here: no learner is placed"),
-        (["--rollout.ema-samples", "1"], "--rollout.ema-samples is now --rollout.ema-samples"),
+        ([f"--{OLD}", "1"], f"--{OLD} is now --{NEW.replace('_', '-')}"),
         (["--name", "../mine"], "name"),
         (["--config", "no.yaml"], "there is no configuration file no.yaml"),
         (["--resume"], "--resume needs a value"),
@@ -129,7 +131,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, tmp_path, arguments, 
         ("evaluation: {sample: 3}", "unknown configuration key evaluation.sample; did you mean evaluation.samples?"),
         ("evaluation: {samples: many}", "evaluation.samples 'many': Input should be a valid integer"),
         ("hardware: {learner: {gpus: 1}}", "hardware.learner has no effect here: no learner is placed"),
-        ("rollout: {ema_samples: 1}", "unknown configuration key rollout"),
+        ("rollout: {group_size: 1}", "unknown configuration key rollout"),
         ("- pause", "must hold keys and values, and holds a list"),
     ],
 )
