@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.storage import Storage
 from pipelines.artifacts.run_folder import RunFolder, plain_config
 from pipelines.config import EvaluationConfig, GRPOConfig
 from pipelines.options import RENAMED
-from tests.object_store import free_ports
+from tests.object_store import free_ports, s3_server
 from tests.pipelines.tenth_job import JOB, LengthsConfig, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,6 +226,30 @@ def test_a_store_that_cannot_be_reached_is_told_at_once(command, monkeypatch):
         assert "s3://bucket/runs/mine" in refusal(output)
     assert "s3://bucket/runs/mine" in refusal(command("--resume", "s3://bucket/runs/mine", status=2))
     assert time.monotonic() - began < 60
+
+
+def test_a_run_on_an_object_store_goes_on_from_there(command, model, tmp_path, monkeypatch):
+    run = "s3://bucket/runs/mine"
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        process = start("--model", model, "--runs", "s3://bucket/runs", "--name", "mine", *FEW, "--pause", "1")
+        deadline = time.monotonic() + 60
+        while not Storage(run).read("metrics.jsonl"):
+            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130 and f"go on with: crucible lengths --resume {run}" in output
+        assert "already holds this run" in command(
+            "--runs", "s3://bucket/runs", "--name", "mine", "--pause=1", status=2
+        )
+
+        assert f"run folder: {run}" in command("--resume", run)
+        rows = [json.loads(line) for line in (Storage(run).read("metrics.jsonl") or b"").splitlines()]
+        assert [row["step"] for row in rows] == [1, 2, 3] and "report.html" in Storage(run).names()
+    assert not list(tmp_path.glob("runs*"))
 
 
 def test_runs_lie_where_the_environment_says(model, tmp_path, monkeypatch, capsys):
