@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -161,7 +161,7 @@ def _is_collection(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, tuple | list | Mapping)
 
 
-def _is_model(kind: Any) -> bool:
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
@@ -282,7 +282,7 @@ def _default_of(config: BaseModel, key: str) -> Any:
 
 def _check_address(config: BaseModel) -> None:
     """Finds out before anything is made that the cluster to join does not answer. Raises ConfigError."""
-    parts = (config, *(getattr(config, name) for name in type(config).model_fields))
+    parts: tuple[Any, ...] = (config, *(getattr(config, name) for name in type(config).model_fields))
     address = next((part.address for part in parts if isinstance(getattr(part, "address", None), str)), None)
     if address is not None:
         try:
@@ -303,7 +303,7 @@ def leaves(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         if _is_model(field.annotation):
-            yield from _leaves(field.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+            yield from _leaves(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 
