@@ -1,4 +1,4 @@
-"""What the driver does for a training on given answers, without Ray: metrics over interruptions, and what is refused."""
+"""What the driver records of a training on given answers, over interruptions. Without Ray."""
 
 import pytest
 
