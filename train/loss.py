@@ -68,7 +68,8 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
     leaves no policy gradient and kl_cov (same source) adds `covariance_beta` * |log ratio|; the authors'
     kl_cov has no clip, here the loss keeps its own. The entropy bonus is minus
     entropy_weight times each token's entropy, weighted as its loss. Raises ValueError where beta > 0 and no
-    reference log-probabilities are given, where entropy_weight > 0 and no entropies are, and where covariance is not off and no tokens are chosen.
+    reference log-probabilities are given, where entropy_weight > 0 and no entropies are, and where covariance is not
+    off and no tokens are chosen.
     """
     mask = inputs.mask
     log_ratio = inputs.logprobs - inputs.old_logprobs
