@@ -63,12 +63,12 @@ def _check_rank(adapter: str, config: Mapping[str, Any], learner: TrainConfig) -
         )
 
 
-def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
+def _check_base(adapter: str, base: Mapping[str, str], model: str) -> None:
     """Compares fingerprints where the adapter has one and was trained on a model of another name. Raises ConfigError.
 
     Of equal shape, an adapter of another model would load, and make nonsense of every answer.
     """
-    if not told.get("fingerprint") or told.get("model") == model:
+    if not base.get("fingerprint") or base.get("model") == model:
         return
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -81,10 +81,10 @@ def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
         found = fingerprint(load_base(model, TrainConfig(), torch.device("cpu")))
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if found != told["fingerprint"]:
+    if found != base["fingerprint"]:
         raise ConfigError(
-            f"adapter {adapter} was trained on base model {one_line(told.get('model'), 100)} "
-            f"({one_line(told['fingerprint'], 40)}), and {model} is another one ({found}); give the model that it was "
+            f"adapter {adapter} was trained on base model {one_line(base.get('model'), 100)} "
+            f"({one_line(base['fingerprint'], 40)}), and {model} is another one ({found}); give the model that it was "
             "trained on, or another adapter"
         )
 

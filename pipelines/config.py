@@ -52,7 +52,7 @@ class EvaluationConfig(BaseModel):
     samples: int = Field(8, ge=1)
     """Completions sampled for each; pass@k is given for k up to this."""
     temperature: float = Field(1.0, ge=0)
-    """0 is greedy: one completion a problem, whatever `samples` says."""
+    """0 is greedy: one completion a problem, and `samples` is ignored."""
     split: Split = "test"
     """Which split's problems; train is for curiosity, never for a result."""
     seed: int = 0
@@ -79,9 +79,9 @@ class JobConfig(RunConfig):
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig()
-    """What is asked."""
+    """The problems."""
     prompt: PromptConfig = PromptConfig()
-    """In which words."""
+    """How problems are put into prompts."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked and rewarded."""
     hardware: HardwareConfig = HardwareConfig()
@@ -119,7 +119,7 @@ class GRPOConfig(JobConfig):
         if self.rollout.ema_samples:
             if self.train.ema_decay is None:
                 raise ValueError(
-                    f"rollout.ema_samples {self.rollout.ema_samples} has no average to draw from: set "
+                    f"rollout.ema_samples {self.rollout.ema_samples} has no average to sample from: set "
                     f"train.ema_decay, 0.99 say, or leave it out"
                 )
             if not self.train.knows_sampler:
@@ -143,12 +143,12 @@ class EvaluateConfig(JobConfig):
     against: str = ""
     """What to compare with on the same problems: `base` (the model alone), an adapter, or a run folder."""
     seeds: tuple[int, ...] = ()
-    """Problems are drawn once by each of these, and none is asked twice; () is evaluation.seed alone."""
+    """Problems are sampled once with each of these, and none is used twice; () is evaluation.seed alone."""
     suites: tuple[str, ...] = ()
     """Data sets to measure on, whole, in place of `problems`: NAME=PATH, or NAME to take it from the Hugging Face hub;
     `crucible problems sources` lists the names. Each is a row of the tables."""
     suite_limit: int = Field(0, ge=0)
-    """At most so many problems of each suite, its first; 0 asks all."""
+    """At most so many problems of each suite, its first; 0 uses all."""
     engines: int = Field(1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
@@ -159,7 +159,7 @@ class EvaluateConfig(JobConfig):
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> EvaluateConfig:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)} name one twice, which would ask nothing new: name each once")
+            raise ValueError(f"seeds {list(self.seeds)} name one twice, which would add nothing: name each once")
         if self.against == "base" and not self.adapter:
             raise ValueError("against base compares the model with itself: give --adapter, or leave --against out")
         if self.suite_limit and not self.suites:
@@ -173,11 +173,11 @@ class EvaluateConfig(JobConfig):
                 "evaluation.seed": self.evaluation.seed != plain.seed,
             }
             if given := [name for name, is_given in idle.items() if is_given]:
-                raise ValueError(f"{', '.join(given)} would do nothing beside suites, which are asked whole")
+                raise ValueError(f"{', '.join(given)} has no effect beside suites, which are used whole")
         return self
 
     @property
-    def asked(self) -> QuestionsConfig:
+    def questions(self) -> QuestionsConfig:
         """`problems`, or the suites in their place."""
         if not self.suites:
             return self.problems
@@ -188,5 +188,5 @@ class EvaluateConfig(JobConfig):
 
     @property
     def sampling(self) -> Sampling:
-        """How completions are drawn."""
+        """How completions are sampled."""
         return Sampling(temperature=self.evaluation.temperature, max_tokens=self.max_tokens)

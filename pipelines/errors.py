@@ -24,7 +24,7 @@ class Interrupted(Exception):
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Errors that are told in one line. Those of rooms that do not know this one are among them.
+    """Errors that are reported in one line, those of rooms that cannot import this one among them.
 
     For an `except` clause, which evaluates it once something was raised: a command's help waits for none of these.
     """

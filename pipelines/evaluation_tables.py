@@ -33,12 +33,12 @@ def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
 
 def _show_missing(console: Console, evaluation: Evaluation) -> None:
     """Says what an evaluation is without, and what had less room than the others."""
-    if lost := evaluation.without_verdict:
-        of = len(lost) + len(evaluation.outcomes)
+    if missing := evaluation.without_verdict:
+        of = len(missing) + len(evaluation.outcomes)
         console.print(
             shown(
-                f"{len(lost)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
-                f"as wrong: {reasons(lost)}",
+                f"{len(missing)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
+                f"as wrong: {reasons(missing)}",
                 "yellow",
             )
         )

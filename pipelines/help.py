@@ -1,4 +1,4 @@
-"""What a command can be told: its `--help`, and `crucible options`, which writes `docs/options.md`.
+"""A command's `--help`. `crucible options` (`pipelines.option_pages`) lists all options of all commands.
 
 `--help` shows the options that many runs set, `--help-all` all of them, `--help rollout.engine` those of a section.
 """
@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import tyro
 import yaml
@@ -36,7 +36,7 @@ ADVANCED = (
     "hardware.learner.cpus", "hardware.learner.labels", "hardware.learner.accelerator", "hardware.learner.fallbacks",
     "hardware.profiles",
     "engine.backend", "engine.kv_cache_gib", "engine.enforce_eager", "engine.canary_bound", "engine.patience_seconds",
-    "rollout.ema_samples", "rollout.ema_samples", "rollout.lease_size", "rollout.lease_seconds",
+    "rollout.*_samples", "rollout.lease_size", "rollout.lease_seconds",
     "sampling.top_p",
     "train.length_norm", "train.delta", "train.old_logprobs", "train.importance_*", "train.covariance*",
     "train.entropy_*", "train.lora_dropout", "train.target_modules", "train.total_steps", "train.adam_betas",
@@ -98,7 +98,7 @@ class _Section:
 
 def _section(config: BaseModel, prefix: str) -> type[_Section]:
     named = {"prefix": prefix, "config": config, "__doc__": type(config).__doc__}
-    return type(type(config).__name__, (_Section,), named)
+    return cast(type[_Section], type(type(config).__name__, (_Section,), named))
 
 
 def _show(config: BaseModel, prog: str, text: str, shown: set[str], own: Sequence[OwnOption]) -> None:
@@ -125,15 +125,15 @@ def _show(config: BaseModel, prog: str, text: str, shown: set[str], own: Sequenc
 
 
 def _own_field(option: OwnOption) -> StructFieldSpec:
-    shown = tyro.conf.arg(metavar=option.metavar, help=option.text, help_behavior_hint="")
-    return StructFieldSpec(option.name, Annotated[str, shown], "")  # type: ignore[arg-type]
+    kind: Any = Annotated[str, tyro.conf.arg(metavar=option.metavar, help=option.text, help_behavior_hint="")]
+    return StructFieldSpec(option.name, kind, "")
 
 
 def _field(name: str, field: FieldInfo, default: Any, text: str) -> StructFieldSpec:
-    if is_structured(field.annotation):
-        kind: Any = Annotated[str, tyro.conf.arg(metavar="YAML")]
-        return StructFieldSpec(name, kind, yaml_text(default), text)
-    return StructFieldSpec(name, field.annotation, default, text)  # type: ignore[arg-type]
+    kind: Any = field.annotation
+    if is_structured(kind):
+        kind, default = Annotated[str, tyro.conf.arg(metavar="YAML")], yaml_text(default)
+    return StructFieldSpec(name, kind, default, text)
 
 
 def yaml_text(value: Any) -> str:
@@ -153,7 +153,8 @@ def _texts(kind: type) -> Mapping[str, str]:
     """The texts below the fields of a class. Read from its source: pydantic would do so for every process."""
     if not issubclass(kind, BaseModel) or kind is BaseModel:
         return {}
-    (body,) = (node.body for node in ast.parse(textwrap.dedent(inspect.getsource(kind))).body[:1])  # type: ignore
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
     return {
         field.target.id: " ".join(text.value.value.split())
         for field, text in pairwise(body)

@@ -1,4 +1,4 @@
-"""The frame of all jobs: what they have in common is done here, and what a job is stands in its own file.
+"""The frame of all jobs: what they have in common is here, and each job is a declaration in its own file.
 
     def run(context: Context[DemoConfig]) -> Outcome: ...
     def show(console: Console, outcome: Outcome) -> int | None: ...
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 RESUME, OR_RESUME = "--resume", "--or-resume"
 RESUME_OPTIONS = (
     OwnOption("resume", "RUN_FOLDER", "Goes on with that run from where it was interrupted, with its configuration."),
-    OwnOption("or-resume", "", "Goes on with the run of this name where there is one, and starts it elsewhere."),
+    OwnOption("or-resume", "", "Goes on with the run of this name if there is one, and starts it otherwise."),
 )
 MAY_CHANGE = ("address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for, unless a job names others."""
@@ -76,7 +76,7 @@ class Job(Generic[Config, Result]):
     run: Callable[[Context[Config]], Result]
     """Does the work. Raises JobError for a mistake of the user's, JobFailed for another failure, Interrupted."""
     show: Callable[[Console, Result], int | None] = _show_nothing
-    """Prints what came of it, and returns the exit status where that is not 0."""
+    """Prints the outcome, and returns the exit status where that is not 0."""
     report: Callable[[Context[Config], Result], None] | None = _write_report
     """Writes the run folder's report; None where `run` has written it."""
     check: Callable[[Config], None] = _check_nothing
@@ -160,11 +160,11 @@ class Job(Generic[Config, Result]):
         return result
 
     def _interrupted(self, how: str, context: Context[Config] | None) -> str:
-        if context is None or context.place is None:
+        if context is None or context.location is None:
             return f"{how} before the run had a folder"
         if not self.resumable:
-            return f"{how}; what there is lies in {context.place}"
-        return f"{how}; go on with: crucible {self.command} {RESUME} {shlex.quote(context.place)}"
+            return f"{how}; what was done is in {context.location}"
+        return f"{how}; go on with: crucible {self.command} {RESUME} {shlex.quote(context.location)}"
 
 
 class Context(Generic[Config]):
@@ -180,7 +180,7 @@ class Context(Generic[Config]):
         """Whether `folder` is that of an earlier run."""
         self.model = ""
         """The folder or Hugging Face id to load; "" for a job without a model."""
-        self.place: str | None = None
+        self.location: str | None = None
         """The run folder's path or URL, from when it is open."""
         self.lent = session is not None
         """Whether `session` is another job's."""
@@ -206,7 +206,7 @@ class Context(Generic[Config]):
                 else RunFolder.create(self.path, self.config)
             )
             self._folder = self._stack.enter_context(opened)
-            self.place = str(self._folder)
+            self.location = str(self._folder)
             self.console.print(shown(f"{RUN_FOLDER_LINE}{self._folder.location}"), soft_wrap=True)
         return self._folder
 

@@ -1,7 +1,7 @@
 """A command's options: the dotted keys of its configuration, on the command line and in YAML files alike.
 
 `parse` reads them over one another: defaults, `--config FILE.yaml`, the command line. Values are checked by the
-configuration's own model, wherever they were given, so every mistake is told in the same words and in one line.
+configuration's own model, wherever they were given, so every mistake is reported in the same words and in one line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -161,7 +161,7 @@ def _is_collection(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, tuple | list | Mapping)
 
 
-def _is_model(kind: Any) -> bool:
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
@@ -282,7 +282,7 @@ def _default_of(config: BaseModel, key: str) -> Any:
 
 def _check_address(config: BaseModel) -> None:
     """Finds out before anything is made that the cluster to join does not answer. Raises ConfigError."""
-    parts = (config, *(getattr(config, name) for name in type(config).model_fields))
+    parts: tuple[Any, ...] = (config, *(getattr(config, name) for name in type(config).model_fields))
     address = next((part.address for part in parts if isinstance(getattr(part, "address", None), str)), None)
     if address is not None:
         try:
@@ -303,7 +303,7 @@ def leaves(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         if _is_model(field.annotation):
-            yield from _leaves(field.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+            yield from _leaves(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +24,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.private import NotPrivate, cache_root, locked
+from pipelines.student_rows import Pair, program_row, recall_rows, reworded_rows
 from problems import families
 from problems.config import ProblemsConfig
-from problems.problem import Problem, Split
+from problems.problem import Split
 from problems.splits import split_of
 from problems.stream import ProblemStream
 from rollout.model_files import load_tokenizer
-from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig, completion_text
-from train.pretrain import ArchitectureConfig, PretrainConfig, Row, Step, build_model, prepare_cpu, pretrain
+from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig
+from train.pretrain import ArchitectureConfig, PretrainConfig, Step, build_model, prepare_cpu, pretrain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,10 +63,6 @@ STUDENT_FAMILIES = (
 """The families with the shortest programs: a million parameters learn these in minutes, all twelve only badly."""
 STUDENT_TEMPLATE = "{{ problem.statement }}\n{{ problem.signature }}"
 """The student knows but one kind of answer, so that its prompts need not ask for it."""
-RECALL_TEMPLATE = "{{ problem.statement }}\nvalues"
-VALUES = re.compile(r"-?\d+|'[^']*'")
-QUOTED = re.compile(r"(?<![A-Za-z])'([^' ]+)'")
-"""A value in quotes; an apostrophe opens none."""
 
 
 class StudentRecipe(BaseModel):
@@ -84,15 +79,15 @@ class StudentRecipe(BaseModel):
     other: float = Field(0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
     recall: float = Field(0.6, ge=0)
-    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what
-    it is told far sooner from them than from programs, where few tokens depend on it."""
+    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to find what it
+    is given far sooner from them than from programs, where few tokens depend on it."""
     reworded: float = Field(0.0, ge=0, exclude_if=lambda share: share == 0)
     """Extra rows, as a share of `count`, whose quoted values are other words, in statement and program alike. Programs
     that answer in words hold few different ones, which a tiny model learns by heart rather than to take them over."""
     value_weight: float = Field(3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
-    """How it is asked."""
+    """Its prompt."""
     vocabulary: int = Field(1536, ge=300)
     """Tokens of its byte-level BPE, trained on the same text."""
     architecture: ArchitectureConfig = ArchitectureConfig()
@@ -109,26 +104,6 @@ class StudentRecipe(BaseModel):
         versions = {name: families.get(name).version for name in self.problems.families}
         parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A problem and the program that the pretraining text answers it with."""
-
-    problem: Problem
-    completion: str
-
-    @classmethod
-    def draw(cls, recipe: StudentRecipe, problem: Problem) -> Pair:
-        """The same pair for the same recipe and problem."""
-        draw = random.Random(f"{recipe.pretrain.seed} {problem.id}")
-        solutions = families.get(problem.family).solutions(problem)
-        if draw.random() < recipe.right or not solutions.wrong:
-            others = solutions.correct[1:]
-            code = draw.choice(others) if others and draw.random() < recipe.other else solutions.correct[0]
-        else:
-            code = draw.choice(solutions.wrong).code
-        return cls(problem, completion_text(code, kind=problem.kind))
 
 
 def build_student(
@@ -216,7 +191,7 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         texts = (text for pair in pairs for text in (plain.message(pair.problem), pair.completion))
         tokenizer = train_tokenizer(texts, recipe.vocabulary)
         builder = PromptBuilder(tokenizer, recipe.prompt)
-        rows = [_row(builder, pair, recipe.value_weight) for pair in pairs]
+        rows = [program_row(builder, pair, recipe.value_weight) for pair in pairs]
         rows += recall_rows(builder, pairs, recipe)
         rows += reworded_rows(builder, pairs, recipe)
         model = build_model(
@@ -237,65 +212,6 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
     tokenizer.save_pretrained(folder)
     check_reload(folder, tokenizer, [pair.completion for pair in pairs[:50]])
     _write_records(recipe, pairs, curve, folder)
-
-
-def _row(builder: PromptBuilder, pair: Pair, value_weight: float) -> Row:
-    """A program row. Tokens of numbers and quoted characters weigh more: they are few, and right only if looked up."""
-    ids = builder.encode_completion(pair.completion)
-    tokens = builder.tokenizer.convert_ids_to_tokens(ids)
-    weights = [value_weight if re.search(r"\d|'", token) else 1.0 for token in tokens]
-    return Row(builder.build(pair.problem).ids, ids, weights)
-
-
-def recall_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
-    """Rows that answer a statement with the numbers and quoted characters in it, in order."""
-    asker = PromptBuilder(builder.tokenizer, recipe.prompt.model_copy(update={"template": RECALL_TEMPLATE}))
-    rows = []
-    for pair in pairs[: round(recipe.recall * len(pairs))]:
-        values = VALUES.findall(pair.problem.statement)
-        if values:
-            rows.append(Row(asker.build(pair.problem).ids, builder.encode_completion(" ".join(values))))
-    return rows
-
-
-def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
-    """Program rows of statements with quoted values, each of these replaced by a word of the vocabulary.
-
-    Words weigh `value_weight`, whole: of a program they are what has to be looked up.
-    """
-    draw = random.Random(f"{recipe.pretrain.seed} reworded")
-    words = sorted(word for word in builder.tokenizer.get_vocab() if word.isascii() and word.isalpha())
-    quoting = [pair for pair in pairs if _quoted(pair)]
-    rows = []
-    for number in range(round(recipe.reworded * len(pairs)) if quoting else 0):
-        pair = quoting[number % len(quoting)]
-        values = _quoted(pair)
-        other = dict(zip(values, draw.sample(words, len(values)), strict=True))
-        completion = _reworded(pair.completion, other)
-        ids = builder.encode_completion(completion)
-        weights = [1.0] * len(ids)
-        spans = [found.span(1) for found in QUOTED.finditer(completion) if found[1] in other.values()]
-        place = 0
-        for index, token in enumerate(builder.tokenizer.convert_ids_to_tokens(ids[:-1])):
-            end = place + len(token)  # a character of a byte-level token is a byte, and programs are ASCII
-            if any(place < last and first < end for first, last in spans):
-                weights[index] = recipe.value_weight
-            place = end
-        asked = replace(pair.problem, statement=_reworded(pair.problem.statement, other))
-        rows.append(Row(builder.build(asked).ids, ids, weights))
-    return rows
-
-
-def _reworded(text: str, other: Mapping[str, str]) -> str:
-    """`text` with each quoted value that `other` has a word for replaced by that word."""
-    return QUOTED.sub(lambda found: f"'{other.get(found[1], found[1])}'", text)
-
-
-def _quoted(pair: Pair) -> list[str]:
-    """What stands in quotes in statement and program both."""
-    told = dict.fromkeys(QUOTED.findall(pair.problem.statement))
-    used = set(QUOTED.findall(pair.completion))
-    return [value for value in told if value in used]
 
 
 def _write_records(recipe: StudentRecipe, pairs: list[Pair], curve: list[Step], folder: Path) -> None:

@@ -58,7 +58,7 @@ class RunLocation:
             raise
 
     def _bring(self) -> None:
-        """Makes the copy what the store has, whatever an earlier run left there."""
+        """Makes the copy equal to what the store has, and removes what an earlier run left there."""
         for leftover in self.path.iterdir():
             if leftover.name != ".lock":
                 is_folder = leftover.is_dir() and not leftover.is_symlink()

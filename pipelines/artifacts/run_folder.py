@@ -238,7 +238,7 @@ class RunFolder:
 
     @property
     def checkpoint_store(self) -> CheckpointStore | None:
-        """Where a learner, on whatever node, puts checkpoints and takes them from; None: in `checkpoints` alone."""
+        """Where a learner on any node puts checkpoints and takes them from; None: in `checkpoints` alone."""
         return CheckpointStore(f"{self._place.url}/checkpoints", HEAD) if self._place.url else None
 
     def pull_checkpoints(self) -> None:

@@ -43,7 +43,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("memory_mib", pa.float32()),
         ("isolation", pa.int32()),
         ("detail", pa.string()),
-        ("reward", pa.float32()),  # null where the machinery failed and the sample was not scored
+        ("reward", pa.float32()),  # null where the infrastructure failed and the sample was not scored
         ("advantage", pa.float32()),  # null where none was computed
     ]
 )
@@ -56,7 +56,7 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
         counts = f"{len(group.samples)} samples, {len(group.verdicts)} verdicts, {len(group.rewards)} rewards"
         raise ValueError(f"group {group.sequence} is not judged: {counts}")
     problem = group.problem
-    asked = {
+    question = {
         "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": group.prompt,
         "question_hash": problem.question_hash, "family": problem.family, "mode": problem.mode,
         "difficulty": problem.difficulty, "split": problem.split,
@@ -71,7 +71,7 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
             "finish_reason": sample.finish_reason, "engine": sample.engine, "reward": reward,
             "advantage": advantages[number] if len(advantages) else None,
         }  # fmt: skip
-        row = {**asked, **answered, **verdict.to_row(), "passed": verdict.passed}
+        row = {**question, **answered, **verdict.to_row(), "passed": verdict.passed}
         rows.append({key: _storable(value) if isinstance(value, str) else value for key, value in row.items()})
     return rows
 

@@ -69,7 +69,7 @@ corrected program as one fenced Python block."""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""
@@ -89,7 +89,7 @@ def select_problems(config: DistilConfig) -> list[Problem]:
                 if selected == config.count:
                     break
                 problem = stream.problem(index)
-                # One content may be drawn at several difficulties.
+                # One content may come up at several difficulties.
                 if problem.content_hash not in found:
                     found[problem.content_hash] = problem
                     selected, repeats = selected + 1, 0
@@ -295,7 +295,7 @@ def show(console: Console, outcome: Outcome) -> int:
     """Prints kept of requested by family and difficulty, how the others failed, and the cost."""
     figures = outcome.figures
     difficulties = sorted({d for cells in figures["families"].values() for d in cells}, key=int)
-    table = Table(title="Traces kept of those asked for", title_justify="left")
+    table = Table(title="Traces kept of those requested", title_justify="left")
     for heading in ("", *(f"difficulty {d}" for d in difficulties)):
         table.add_column(heading, justify="right" if heading else "left")
     for family, cells in figures["families"].items():

@@ -35,7 +35,7 @@ FORMAT = 1
 
 
 def held_out(config: JobConfig) -> list[Problem]:
-    """The problems that an evaluation asks: distinct questions of the chosen split, the same for the same seed.
+    """The problems of an evaluation: distinct questions of the chosen split, the same for the same seed.
 
     Raises ConfigError where there are none.
     """
@@ -47,24 +47,24 @@ def held_out(config: JobConfig) -> list[Problem]:
 
 
 def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Problem]]:
-    """What each seed brings in: its held-out problems but those whose question an earlier seed asks already.
+    """What each seed brings in: its held-out problems but those that an earlier seed has brought in.
 
     Raises ConfigError for a seed that brings in nothing, as all but the first do on a whole data set.
     """
     if isinstance(config, EvaluateConfig) and config.suites:
         return {config.evaluation.seed: questions_of(config).whole(config.evaluation.split)}
-    asked: set[str] = set()
+    seen: set[str] = set()
     found = {}
     for seed in seeds:
         evaluation = config.evaluation.model_copy(update={"seed": seed})
-        drawn = held_out(config.model_copy(update={"evaluation": evaluation}))
-        found[seed] = [problem for problem in drawn if problem.question_hash not in asked]
+        sampled = held_out(config.model_copy(update={"evaluation": evaluation}))
+        found[seed] = [problem for problem in sampled if problem.question_hash not in seen]
         if not found[seed]:
             raise ConfigError(
-                f"seed {seed} draws no problem that the seeds before it did not: leave it out, and raise "
+                f"seed {seed} brings in no problem that the seeds before it did not: leave it out, and raise "
                 "evaluation.samples for more samples of the same problems"
             )
-        asked |= {problem.question_hash for problem in drawn}
+        seen |= {problem.question_hash for problem in sampled}
     return found
 
 
@@ -165,7 +165,7 @@ def write_evaluation(folder: RunFolder, evaluation: Evaluation, step: int) -> No
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of `crucible evaluate`."""
+    """The outcome of `crucible evaluate`."""
 
     evaluation: Evaluation
     other: Evaluation | None
@@ -181,12 +181,12 @@ def run(context: Context[EvaluateConfig]) -> Outcome:
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
     # The suites are recorded by their names alone, so that the file can be given to `--config` again.
-    asking = with_questions(config.model_copy(update={"problems": config.asked}), console)
-    context.config = asking.model_copy(update={"problems": config.problems})
+    resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    context.config = resolved.model_copy(update={"problems": config.problems})
     folder = context.folder
-    by_seed = held_out_by(asking, config.seeds or (config.evaluation.seed,))
+    by_seed = held_out_by(resolved, config.seeds or (config.evaluation.seed,))
     problems = [problem for brought in by_seed.values() for problem in brought]
-    other = recorded_evaluation(opponent, asking, problems) if isinstance(opponent, RunFolder) else None
+    other = recorded_evaluation(opponent, resolved, problems) if isinstance(opponent, RunFolder) else None
     policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
     for key, value in policies.items():
         if base := other_base(value, model):
@@ -194,11 +194,11 @@ def run(context: Context[EvaluateConfig]) -> Outcome:
     spec = EngineSpec(model, config.engine, max(largest_rank(value.lora_config) for value in policies.values()))
     session = context.session(spec, config.engines)
     found = {
-        key: evaluate(session, asking, problems, value, key, config.max_tokens, console)
+        key: evaluate(session, resolved, problems, value, key, config.max_tokens, console)
         for key, value in policies.items()
     }
     seeds = {seed: [p.id for p in brought] for seed, brought in by_seed.items()} if len(by_seed) > 1 else {}
-    return conclude(folder, asking, policy, replace(found["model"], seeds=seeds), found.get("against", other))
+    return conclude(folder, resolved, policy, replace(found["model"], seeds=seeds), found.get("against", other))
 
 
 def conclude(
@@ -257,7 +257,7 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
 def other_base(policy: PolicyVersion, model: str) -> str:
     """The base model that an adapter names, where it goes by another name than `model`; else "".
 
-    Folders and ids are told apart by their last part alone, for models are moved about and downloaded.
+    Only the last part of a folder or id is compared, because models are moved and downloaded.
     """
     base = str(policy.lora_config.get("base_model_name_or_path") or "")
     return base if base and Path(base).name != Path(model).name else ""
@@ -266,7 +266,7 @@ def other_base(policy: PolicyVersion, model: str) -> str:
 def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunFolder | None:
     """Whom to compare with: a policy to be sampled, or a run folder whose recorded samples are to be used.
 
-    A run folder with a checkpoint stands for the newest of its adapters. Raises ConfigError where it is none of these.
+    Of a run folder with checkpoints the newest adapter is taken. Raises ConfigError where it is none of these.
     """
     if not config.against:
         return None
@@ -287,7 +287,7 @@ def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunF
 def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
     """What an earlier `crucible evaluate` recorded of its model on these problems.
 
-    Raises ConfigError where it was sampled in another way, or asked other problems: then nothing can be paired; and
+    Raises ConfigError where it was sampled in another way, or on other problems: then nothing can be paired; and
     RunFolderError where its files are damaged.
     """
     with reading(str(folder), ConfigError):
@@ -304,12 +304,12 @@ def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Se
         if then[key] != value:
             raise ConfigError(f"against {folder.path}: {key} was {then[key]} there and is {value} here; use the same")
     rows = folder.samples("evaluation-model", ["problem_id", "question_hash"]).to_pylist()
-    asked = {row["problem_id"]: row["question_hash"] for row in rows}
-    missing = [p.id for p in problems if asked.get(p.id) != p.question_hash]
+    measured = {row["problem_id"]: row["question_hash"] for row in rows}
+    missing = [p.id for p in problems if measured.get(p.id) != p.question_hash]
     if missing:
         raise ConfigError(
             f"against {folder.path}: {len(missing)} of these {len(problems)} problems (such as {missing[0]}) were not "
-            "asked there; use the same problems, split and seeds"
+            "measured there; use the same problems, split and seeds"
         )
     recorded = load_evaluation(folder, "model")
     wanted = {p.id for p in problems}

@@ -1,7 +1,7 @@
 """`crucible hard-distil`: a teacher's traces, fine-tuning on them, GRPO; held-out skill before, between and after.
 
-Each stage is a run of its own in the folder (`distil`, `sft`, `grpo`), resumed where it was interrupted; each one's
-output is the next one's input, and the adapter of the second goes on in the third. `metrics.json` holds the results.
+Each stage is a run of its own in the folder (`distil`, `sft`, `grpo`) and can be resumed; each one's output is
+the next one's input, and the adapter of the second goes on in the third. `metrics.json` holds all figures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ METRICS_FILE = "metrics.json"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def run(context: Context[HardDistilConfig]) -> Outcome:
-    """Runs the stages that are not skipped and not done, and writes the results. Raises what the stages raise."""
+    """Runs the stages that are not skipped and not done, and writes all figures. Raises what the stages raise."""
     config, console = context.config.agreed(), context.console
     context.config, context.resuming = config, context.resuming or _skips(config)
     folder, seconds = context.folder, {}

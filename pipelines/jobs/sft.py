@@ -51,7 +51,7 @@ MAY_CHANGE = ("address", "runs", "name", "hardware", "traces")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""

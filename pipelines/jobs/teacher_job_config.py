@@ -31,7 +31,7 @@ TEACHER_MAY_CHANGE = (
     "teacher.budget", "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout",
     "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
 )  # fmt: skip
-"""Keys that a resumed run may have other values for: none changes what the teacher is asked."""
+"""Keys that a resumed run may have other values for: none changes the requests to the teacher."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
 
@@ -41,7 +41,7 @@ class DistilConfig(RunConfig):
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM,
-        "problems.parts": "the teacher is asked about the families alone",
+        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "verify.reward": "a trace passes or fails, and earns nothing",
         "prompt.few_shot": "the teacher is shown no examples",
@@ -53,13 +53,13 @@ class DistilConfig(RunConfig):
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     count: int = Field(3, ge=1)
-    """Traces asked for each family and difficulty."""
+    """Traces requested for each family and difficulty."""
     corrections: int = Field(1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
-    """What is asked; always of the train split."""
+    """The problems; always of the train split."""
     prompt: PromptConfig = PromptConfig(style="think")
-    """In which words the teacher is asked; the student's own words are `sft`'s."""
+    """The teacher's prompt; the student's own is `sft`'s."""
     teacher: TeacherConfig = TeacherConfig()
     """Who answers."""
     verify: VerifyConfig = VerifyConfig()
@@ -111,7 +111,7 @@ class HardDistilConfig(JobConfig):
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_SHOTS,
-        "problems.parts": "the teacher is asked about the families alone",
+        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
@@ -130,7 +130,7 @@ class HardDistilConfig(JobConfig):
     traces: Path | None = None
     """File of traces to use with skip_traces; None: those of an earlier run of this name."""
     count: int = Field(3, ge=1)
-    """Traces asked for each family and difficulty."""
+    """Traces requested for each family and difficulty."""
     corrections: int = Field(1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
@@ -156,7 +156,7 @@ class HardDistilConfig(JobConfig):
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
-            # Which keys were given is lost where options and files are read over one another; the values are not.
+            # Which keys were given is not known once options and files are merged; the values are.
             if getattr(self.train, name) not in (getattr(self.sft, name), getattr(plain, name)):
                 unlike = f"train.{name} {getattr(self.train, name)} is not sft.{name} {getattr(self.sft, name)}"
                 raise ValueError(f"{unlike}: one adapter goes through both stages, so leave train's out")

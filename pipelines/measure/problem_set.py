@@ -1,4 +1,4 @@
-"""The problems of a job: read, proven in the sandbox, and asked at the level of the curriculum."""
+"""The problems of a job: read, checked in the sandbox, and given at the level of the curriculum."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
 
 FOLLOW_OUTCOMES = ("adaptive", "self_paced", "staged")
-"""Schedules that must be told how groups ended."""
+"""Schedules that depend on how groups ended."""
 PATIENCE = 30.0
 """Seconds that a number waits for the outcomes of the steps before it. They always come, save where many problems were
 given up, which pushes the stream ahead of its steps."""
 SHOT_SEED = -1
-"""Of the stream that few-shot examples are drawn from: no run has it."""
+"""Of the stream that few-shot examples are taken from: no run has it."""
 
 Job = TypeVar("Job", bound=JobConfig)
 
@@ -87,7 +87,7 @@ def questions_of(config: JobConfig) -> Questions:
 class SandboxProof:
     """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
 
-    The sandbox starts with the first problem, in whatever process it is asked.
+    The sandbox starts with the first problem, in the process that judges it.
     """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
@@ -127,14 +127,14 @@ class SandboxProof:
 
 
 def _with_shots(config: Job, questions: Questions) -> Job:
-    """`config` with its few-shot examples drawn: worked problems of the train split, of different families first."""
+    """`config` with its few-shot examples chosen: worked problems of the train split, of different families first."""
     prompt, shots = config.prompt, []
     if not prompt.few_shot:
         return config
     part = questions.part("train", SHOT_SEED)
-    drawn = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
-    first = {p.family: p for p in reversed(drawn.values())}
-    for problem in {p.id: p for p in (*reversed(first.values()), *drawn.values())}.values():
+    found = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
+    first = {p.family: p for p in reversed(found.values())}
+    for problem in {p.id: p for p in (*reversed(first.values()), *found.values())}.values():
         if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
             shots.append(shot(problem, answer, prompt))
     if len(shots) < prompt.few_shot:
@@ -155,7 +155,7 @@ class LevelsActor:
             self._levels.observe(step, outcomes)
 
     async def difficulties(self, number: int, family: str) -> tuple[int, ...]:
-        """What this number is asked at, once the outcomes that decide it are known.
+        """The difficulties of this number, once the outcomes that decide it are known.
 
         A roll-back ends the waiting: the lease of whoever waits is void then.
         """
@@ -216,8 +216,8 @@ def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
 def train_problem(config: GRPOConfig, levels: Any) -> Callable[[int], Problem]:
     """The problem of each number of the run's stream, at the level that `levels` (see `start_levels`) gives it."""
     part = questions_of(config).part("train", config.problems.seed + config.seed)
-    asked = AskLevels(levels) if levels is not None else None
-    return numbered(part, config.problems.curriculum, numbers_per_step(config), asked)
+    difficulties = AskLevels(levels) if levels is not None else None
+    return numbered(part, config.problems.curriculum, numbers_per_step(config), difficulties)
 
 
 def numbers_per_step(config: GRPOConfig) -> int:

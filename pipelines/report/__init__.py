@@ -1,4 +1,4 @@
-"""`report.html`: what a run came to, how it went, and what the model wrote, in one file that needs no network."""
+"""`report.html`: the results of a run, its course, and what the model wrote, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def render(folder: RunFolder) -> str:
 def main(argv: Sequence[str]) -> int:
     """`crucible report RUN_FOLDER`: writes the report again, also of a run that is going on."""
     if len(argv) != 1 or argv[0] in ("-h", "--help"):
-        asked = bool(argv) and argv[0] in ("-h", "--help")
+        is_help = bool(argv) and argv[0] in ("-h", "--help")
         usage = "usage: crucible report RUN_FOLDER\n\nWrites RUN_FOLDER/report.html from what the run has done so far."
-        print(usage, file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
+        print(usage, file=sys.stdout if is_help else sys.stderr)
+        return 0 if is_help else 2
     try:
         with RunFolder.open(argv[0]) as folder:
             write_report(folder)

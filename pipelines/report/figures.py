@@ -1,4 +1,4 @@
-"""The charts of the report, as plotly figures. A chart whose numbers are nowhere in the run is not drawn."""
+"""The charts of the report, as plotly figures. A chart whose numbers are nowhere in the run is left out."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run as its folder tells it."""
+    """A run as its folder records it."""
 
     name: str
     config: Mapping[str, Any]

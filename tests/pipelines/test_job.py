@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.storage import Storage
 from pipelines.artifacts.run_folder import RunFolder, plain_config
 from pipelines.config import EvaluationConfig, GRPOConfig
-from tests.object_store import free_ports
+from pipelines.options import RENAMED
+from tests.object_store import free_ports, s3_server
 from tests.pipelines.tenth_job import JOB, LengthsConfig, main
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ["--evaluation.problems", "3"]
+OLD, NEW = next(iter(RENAMED.items()))
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def test_help_shows_what_many_set_and_says_how_to_see_the_rest(command):
         (["--sample", "perhaps"], "sample 'perhaps': Input should be a valid boolean"),
         (["--pause", "-1"], "pause '-1': Input should be greater than or equal to 0"),
         (["--hardware.learner.gpus", "1"], "hardware.learner.gpus has no effect here: no learner is placed"),
-        (["--rollout.ema-samples", "1"], "--rollout.ema-samples is now --rollout.ema-samples"),
+        ([f"--{OLD}", "1"], f"--{OLD} is now --{NEW.replace('_', '-')}"),
         (["--name", "../mine"], "name"),
         (["--config", "no.yaml"], "there is no configuration file no.yaml"),
         (["--resume"], "--resume needs a value"),
@@ -129,7 +132,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, tmp_path, arguments, 
         ("evaluation: {sample: 3}", "unknown configuration key evaluation.sample; did you mean evaluation.samples?"),
         ("evaluation: {samples: many}", "evaluation.samples 'many': Input should be a valid integer"),
         ("hardware: {learner: {gpus: 1}}", "hardware.learner has no effect here: no learner is placed"),
-        ("rollout: {ema_samples: 1}", "unknown configuration key rollout"),
+        ("rollout: {group_size: 1}", "unknown configuration key rollout"),
         ("- pause", "must hold keys and values, and holds a list"),
     ],
 )
@@ -223,6 +226,30 @@ def test_a_store_that_cannot_be_reached_is_told_at_once(command, monkeypatch):
         assert "s3://bucket/runs/mine" in refusal(output)
     assert "s3://bucket/runs/mine" in refusal(command("--resume", "s3://bucket/runs/mine", status=2))
     assert time.monotonic() - began < 60
+
+
+def test_a_run_on_an_object_store_goes_on_from_there(command, model, tmp_path, monkeypatch):
+    run = "s3://bucket/runs/mine"
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        process = start("--model", model, "--runs", "s3://bucket/runs", "--name", "mine", *FEW, "--pause", "1")
+        deadline = time.monotonic() + 60
+        while not Storage(run).read("metrics.jsonl"):
+            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130 and f"go on with: crucible lengths --resume {run}" in output
+        assert "already holds this run" in command(
+            "--runs", "s3://bucket/runs", "--name", "mine", "--pause=1", status=2
+        )
+
+        assert f"run folder: {run}" in command("--resume", run)
+        rows = [json.loads(line) for line in (Storage(run).read("metrics.jsonl") or b"").splitlines()]
+        assert [row["step"] for row in rows] == [1, 2, 3] and "report.html" in Storage(run).names()
+    assert not list(tmp_path.glob("runs*"))
 
 
 def test_runs_lie_where_the_environment_says(model, tmp_path, monkeypatch, capsys):

@@ -58,7 +58,7 @@ SFT_RUN, DPO_RUN = "sft", "dpo"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a run."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""

@@ -49,7 +49,7 @@ RETRIES = 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a sweep."""
+    """The outcome of a sweep."""
 
     folder: str
     """Its path or its URL."""

@@ -24,9 +24,9 @@ class SweepConfig(RunConfig):
     """What is varied: KEY=VALUE,VALUE,... or KEY=uniform(a,b), loguniform(a,b), randint(a,b). Keys are the dotted ones
     of `grpo`; beta, num_generations, lora_r and lr are short for what they say."""
     seeds: tuple[int, ...] = (0,)
-    """Every setting is run with each: what settings differ by is told with intervals over them."""
+    """Every setting is run with each: differences between settings come with intervals over them."""
     search: Literal["grid", "random", "optuna"] = "grid"
-    """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by what came before."""
+    """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by earlier trials."""
     trials: int = Field(8, ge=1)
     """Settings that random and optuna draw."""
     scheduler: Literal["none", "asha", "pbt"] = "asha"

@@ -57,7 +57,7 @@ def trial_config(config: SweepConfig, folder: Path, trial: str, values: Mapping[
 
 
 def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet: Fleet) -> None:
-    """Trains and measures one setting; goes on where its run folder stands. Reports to Ray Tune as it goes."""
+    """Trains and measures one setting; or goes on with its run folder. Reports to Ray Tune as it goes."""
     from ray import tune
 
     trial = tune.get_context().get_trial_id()
@@ -117,7 +117,7 @@ class Reporter:
             return
         score = sum(self._recent) / len(self._recent)
         self._last = {"step": row["step"], "score": score, "val_pass_at_1": None}
-        # The last step is told with its measurement: no scheduler may stop a trial between the two.
+        # The last step is reported with its evaluation: no scheduler may stop a trial between the two.
         if row["step"] != self._steps:
             self._send(self._last)
 
