@@ -272,6 +272,24 @@ def _checkpoints(task: SFTTask) -> Iterator[tuple[Path, list[Any]]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def record(folder: RunFolder, message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Writes what a worker reports into `metrics.jsonl`, and returns the rows that it is about.
+
+    A worker that starts sends the rows of its checkpoint: later ones are of updates that it will make again, and those
+    that are missing were on their way when the driver was killed.
+    """
+    if message["kind"] != "start":
+        folder.append_metrics(message)
+        return [message]
+    rows: Sequence[Mapping[str, Any]] = message["rows"]
+    folder.roll_back(max((row["step"] for row in rows), default=0))
+    known = {(row.get("kind"), row.get("step")) for row in folder.metrics()}
+    for row in rows:
+        if (row["kind"], row["step"]) not in known:
+            folder.append_metrics(row)
+    return rows
+
+
 class _Metrics:
     """Takes a worker's rows from their queue into the run folder while the block runs, and shows the progress."""
 
@@ -322,20 +340,8 @@ class _Metrics:
         except Exception as error:
             self._error = error
 
-    def _take(self, row: Mapping[str, Any]) -> None:
-        if row["kind"] == "start":
-            self._roll_back(row["rows"])
-        else:
-            self._folder.append_metrics(row)
-            self._show(row)
-
-    def _roll_back(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Makes the metrics those of the checkpoint that a worker goes on from, whose own record `rows` is."""
-        self._folder.roll_back(max((row["step"] for row in rows), default=0))
-        known = {(row.get("kind"), row.get("step")) for row in self._folder.metrics()}
-        for row in rows:
-            if (row["kind"], row["step"]) not in known:
-                self._folder.append_metrics(row)
+    def _take(self, message: Mapping[str, Any]) -> None:
+        for row in record(self._folder, message):
             self._show(row)
 
     def _show(self, row: Mapping[str, Any]) -> None:

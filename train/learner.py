@@ -229,7 +229,7 @@ class Learner:
         self.steps_done = state["step"]
         self.entropy_weight = state.get("entropy_weight", 0.0)
         self.guard.skipped, self.guard.in_a_row = state.get("skipped", (0, 0))
-        if self.average is not None:
+        if self.average is not None and average is not None:
             for name, value in self.average.items():
                 value.copy_(average[name])
 
@@ -366,7 +366,7 @@ class Learner:
     @torch.no_grad()
     def _average(self) -> None:
         """Moves the average towards the adapter. Both factors are averaged, not their product."""
-        if self.average is None:
+        if self.average is None or self.config.ema_decay is None:
             return
         for name, value in self.average.items():
             value.lerp_(self.adapter.parameters[name], 1 - self.config.ema_decay)

@@ -68,7 +68,8 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
     leaves no policy gradient and kl_cov (same source) adds `covariance_beta` * |log ratio|; the authors'
     kl_cov has no clip, here the loss keeps its own. The entropy bonus is minus
     entropy_weight times each token's entropy, weighted as its loss. Raises ValueError where beta > 0 and no
-    reference log-probabilities are given, and where covariance is not off and no tokens are chosen.
+    reference log-probabilities are given, where entropy_weight > 0 and no entropies are, and where covariance is not
+    off and no tokens are chosen.
     """
     mask = inputs.mask
     log_ratio = inputs.logprobs - inputs.old_logprobs
@@ -97,6 +98,8 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
     if config.covariance != "off":
         sums["covariance/chosen"] = _token_sum(_chosen(inputs), mask)
     if inputs.entropy_weight:
+        if inputs.entropies is None:
+            raise ValueError("entropy_weight > 0 needs the entropies: give them or set it to 0")
         token_loss = token_loss - inputs.entropy_weight * inputs.entropies
     loss = (token_loss * _token_weights(inputs, config)).sum()
     sums |= _clip_sums(ratio, inputs, config)
@@ -146,7 +149,7 @@ def _token_weights(inputs: LossInputs, config: TrainConfig) -> Tensor:
     mask = inputs.mask
     if config.loss in ("grpo", "gspo"):
         return mask / (mask.sum(-1, keepdim=True).clamp(min=1) * max(inputs.total_rows, 1))
-    if config.loss == "dr_grpo":
+    if config.length_norm is not None:  # of dr_grpo alone
         return mask / (max(inputs.total_rows, 1) * config.length_norm)
     return mask / max(inputs.total_tokens, 1)
 

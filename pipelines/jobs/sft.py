@@ -145,20 +145,20 @@ def _learn(
     console: Console,
 ) -> Mapping[str, Any]:
     """Trains to the end; without `examples` that is done. Returns the outcome's figures."""
-    figures = finished(folder.path)
-    if examples is not None:
-        task = SFTTask(
-            run=config.name,
-            model=model,
-            checkpoints=str(folder.checkpoints.resolve()),
-            config=config.sft,
-            train=examples.train,
-            val=examples.val,
-            initial=initial,
-            store=folder.checkpoint_store,
-        )
-        figures = fine_tune(demand, task, config.sft.workers, folder, folder.ray_storage, console)
-        say_outcome(figures, console)
+    if examples is None:
+        return record_outcome(folder, finished(folder.path) or {})
+    task = SFTTask(
+        run=config.name,
+        model=model,
+        checkpoints=str(folder.checkpoints.resolve()),
+        config=config.sft,
+        train=examples.train,
+        val=examples.val,
+        initial=initial,
+        store=folder.checkpoint_store,
+    )
+    figures = fine_tune(demand, task, config.sft.workers, folder, folder.ray_storage, console)
+    say_outcome(figures, console)
     return record_outcome(folder, figures)
 
 
