@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -266,7 +266,7 @@ def show_trials(finished: Iterable[Trial]) -> int:
     return 1 if failed else 0
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[type[BaseModel], Callable[[Any], int]]] = {
     "run": (RunArgs, run),
     "probe": (ProbeArgs, show_probe),
     "attack": (AttackArgs, attack),
@@ -289,7 +289,8 @@ def main(argv: list[str] | None = None) -> int:
     model, command = _COMMANDS[argv[0]]
     args = tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}")
     try:
-        if "config" in model.model_fields and args.config.labels:
+        config = getattr(args, "config", None)
+        if config is not None and config.labels:
             raise CannotRun("--config.labels has no effect: this command runs programs on this machine; leave it out")
         return command(args)
     except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:

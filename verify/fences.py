@@ -61,12 +61,18 @@ def fenced(text: str, depth: int = _DEPTH) -> list[Block]:
     return [block for block in blocks if block.text.strip()]
 
 
+def _label(info: str) -> tuple[str, str]:
+    """(Label in lower case, the rest) of the text after an opening fence."""
+    found = _LABEL.match(info)
+    return (found[1].lower(), found[2]) if found else ("", info)
+
+
 def _wraps(block: Block) -> bool:
     """Whether a block without a Python label starts with a fence, or contains a fence with such a label."""
     if block.label in _PYTHON - {""} or ("```" not in block.text and "~~~" not in block.text):
         return False
     fences = [found for line in block.text.split("\n") if (found := _FENCE.match(line))]
-    labels = [_LABEL.match(found[3])[1].lower() for found in fences]
+    labels = [_label(found[3])[0] for found in fences]
     first = block.text.lstrip()
     return first.startswith(("```", "~~~")) or any(label in _PYTHON - {""} for label in labels)
 
@@ -111,7 +117,7 @@ class _Reader:
         info = self._without_end_token(info)
         if fence[0] in info:
             self.body.append(line)
-        elif _LABEL.match(info)[1].lower() in _MARKDOWN:
+        elif _label(info)[0] in _MARKDOWN:
             self.outer.append(fence)
             self.body = []
         elif not info and self.outer and self.outer[-1][0] == fence[0] and len(fence) >= len(self.outer[-1]):
@@ -149,7 +155,7 @@ class _Reader:
     def _at_fence(self, indent: str, fence: str, info: str) -> bool:
         """Ends the block, or starts the next one. False if the fence is just another line of the block."""
         info = self._without_end_token(info)
-        label = _LABEL.match(info)[1].lower()
+        label = _label(info)[0]
         alone = label == info.strip().lower()
         if self.quote and info:
             self.nested += alone
@@ -188,8 +194,8 @@ class _Reader:
         return ""
 
     def _open(self, indent: str, fence: str, info: str) -> None:
-        label, rest = _LABEL.match(info).groups()
-        self.fence, self.indent, self.label = fence, indent, label.lower()
+        self.fence, self.indent = fence, indent
+        self.label, rest = _label(info)
         self.body = [rest] if _CODE_ON_FENCE.match(rest) else []
         self.quote, self.nested = "", 0
 

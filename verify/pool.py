@@ -235,6 +235,7 @@ class VerifyPool:
 
     def _pass(self, items: Sequence[Item], left: list[int], verdicts: list[Verdict], attempt: int) -> None:
         import ray
+        from ray.exceptions import RayError
 
         # Retries are sent one by one: if an item kills its actor, it takes no other item down with it again.
         size = self.config.batch_size if attempt == 0 else 1
@@ -251,7 +252,7 @@ class VerifyPool:
             try:
                 for i, verdict in zip(chunk, ray.get(done)):
                     verdicts[i] = verdict
-            except ray.exceptions.RayError as error:
+            except RayError as error:
                 for i in chunk:
                     verdicts[i] = Verdict(
                         Status.INFRASTRUCTURE, detail=f"the verify actor died: {type(error).__name__}"

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 PORT = 46379
 """Loopback port on which attacks look for a listener; if it is in use, another port is taken."""
@@ -139,7 +140,7 @@ class Arena:
                     ) from None
             time.sleep(0.1)
 
-    def _listen(self, family: int, kind: int, address: object) -> object:
+    def _listen(self, family: int, kind: int, address: Any) -> Any:
         sock = socket.socket(family, kind)
         sock.setblocking(False)
         try:

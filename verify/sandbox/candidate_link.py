@@ -13,6 +13,7 @@ import operator
 import sys
 import types
 import weakref
+from typing import NoReturn
 
 import testcode
 import wire
@@ -28,7 +29,7 @@ MAX_TEXT = 300
 class CandidateError(Exception):
     """The candidate raised an exception that is not a builtin one."""
 
-    _remote = None
+    _remote: Remote | None = None
 
     def __getattr__(self, name: str):
         if self._remote is None or name[:2] == "__":
@@ -61,7 +62,7 @@ class Link:
         self._numbers: dict[int, int] = {}
         self._positions: dict[types.CodeType, tuple] = {}
 
-    def fail(self, why: str):
+    def fail(self, why: str) -> NoReturn:
         """Fails the test irrevocably. Raises Stopped."""
         self.failure = self.failure or why
         raise Stopped(why)
@@ -121,7 +122,7 @@ class Link:
             self.fail(f"an answer of {text.decode('utf-8', 'replace')} bytes")
         self._raise(self._exception(text), request[0])
 
-    def _forged(self, error: Exception):
+    def _forged(self, error: Exception) -> NoReturn:
         self.failure, self.forged = str(error), True
         raise Stopped(self.failure) from None
 
@@ -136,7 +137,7 @@ class Link:
             wire.replace(container, contents)
         return unpacker.unpack(raw)
 
-    def _raise(self, error: BaseException, action: str):
+    def _raise(self, error: BaseException, action: str) -> NoReturn:
         if not (action == "get" and isinstance(error, AttributeError)):
             self.pending.append(error)
         raise error

@@ -120,11 +120,11 @@ def _seed_random() -> None:
 
 
 def _module(name: str) -> dict:
-    module = types.ModuleType(name)
-    module.__builtins__ = builtins
-    module.__file__ = FILE
-    sys.modules[name] = module
-    return module.__dict__
+    module = sys.modules[name] = types.ModuleType(name)
+    namespace = module.__dict__
+    namespace["__builtins__"] = builtins
+    namespace["__file__"] = FILE
+    return namespace
 
 
 def _streamed(calls: int):

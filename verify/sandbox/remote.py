@@ -53,7 +53,7 @@ class Remote:
     def __bool__(self) -> bool:
         if self._link.walks():
             return True
-        self._link.fail("an object of the solution was used as a truth value")
+        return self._link.fail("an object of the solution was used as a truth value")
 
     def __instancecheck__(self, value) -> bool:
         return isinstance(value, Remote) and self._link.ask("is", value, self) is True

@@ -232,7 +232,7 @@ def _foreign_function(server: Server, number: int):
     def function(*args, **kwargs):
         return server.ask("call", number, args, kwargs)
 
-    function._foreign_function = number
+    function.__dict__["_foreign_function"] = number
     return function
 
 

@@ -37,10 +37,12 @@ class Watched(Protocol):
     """What the watchdog needs to know about a running child."""
 
     pid: int
-    age: float
     stop: Stop
     detail: str
     ended: Ended | None
+
+    @property
+    def age(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)

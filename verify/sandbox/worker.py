@@ -170,7 +170,8 @@ class Zygote:
             theirs.close()
         self.control = ours
         self.report = self._greeting()
-        self._process.stderr.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
         self.control.setblocking(False)
         self.poller = select.poll()
         self.poller.register(self.control, select.POLLIN)

@@ -125,9 +125,9 @@ def _forget_folders(plan: dict) -> None:
     known = {os.path.basename(path) for path in plan["readable"]}
     for path, finder in sys.path_importer_cache.items():
         if finder is not None:
-            finder.invalidate_caches = _nothing
+            vars(finder)["invalidate_caches"] = _nothing
             if path in plan["path"]:
-                finder._path_cache &= known
+                vars(finder)["_path_cache"] &= known
 
 
 def _nothing() -> None:

@@ -63,7 +63,7 @@ def _same_members(ours, theirs, names, other_names):
         return _same_one(ours, theirs)
     if mine is None or yours is None:
         # A list with one member equals that member; any other list does not equal a single value.
-        only = (mine or yours)[1]
+        only = (mine or yours or ((), ()))[1]
         other = theirs if yours is None else ours
         return len(only) == 1 and _same_one(only[0], other)
     (how, mine), (other_how, yours) = mine, yours
@@ -118,8 +118,8 @@ def _same_value(ours, theirs):
 def _other_axis(ours, theirs):
     """Whether the two give values to different coordinates: `x = 2` is a different line than `y = 2`. Other names are
     arbitrary: `n = 2` is equivalent to `x = 2`."""
-    axes = [_AXIS.fullmatch(text) for text in (ours, theirs)]
-    if None in axes or any(_has_variables(axis["value"] or axis["first"]) for axis in axes):
+    axes = [found for text in (ours, theirs) if (found := _AXIS.fullmatch(text))]
+    if len(axes) < 2 or any(_has_variables(axis["value"] or axis["first"]) for axis in axes):
         return False
     return len({axis["name"] or axis["last"] for axis in axes}) > 1
 

@@ -303,11 +303,12 @@ def with_unit(text):
     if found := _BASED.fullmatch(text.strip()):
         return found[1], f"base {int(found[2] or found[3])}"
     at = next((i for i in range(len(text), 0, -1) if text[i - 1].isdigit() or text[i - 1] in "}!)]"), 0)
+    found = None
     for start in dict.fromkeys((at, *_word_starts(text))):
         found = _UNIT.fullmatch(text, start, len(text.rstrip())) if start else None
         if found:
             break
-    else:
+    if not found:
         return text, ""
     unit = "degree" if found["sign"] == r"\degree" else "%" if found["sign"] else found["word"] or found["glued"]
     unit = " ".join(unit.rstrip(".").split())
