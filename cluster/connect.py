@@ -81,6 +81,9 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     else:
         # Read by the raylet as it starts: what a worker leaves behind, such as an engine's core, ends with it.
         os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
+        # Nobody looks at the figures of processes where there is no dashboard, and collecting them never ends.
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")
+        os.environ.setdefault("REPORTER_UPDATE_INTERVAL_MS", "3600000")
         # Nobody gives notice before this machine goes: Ray Train's actor that waits for it is spared.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         temp_dir = stack.enter_context(short_temp_dir())
@@ -117,14 +120,16 @@ def is_own() -> bool:
 
 @contextlib.contextmanager
 def _few_processes() -> Iterator[None]:
-    """A Ray that starts in the block has no process that adds nodes, for there are none to add, and none that collects
-    what workers print, unless that is asked for. Each takes a second to start, and a hundredth of a core."""
+    """A Ray that starts in the block has no process that adds nodes, for there are none to add, no dashboard server
+    where the dashboard is off, and none that collects what workers print, unless that is set. Each takes a second to
+    start, and a hundredth of a core."""
     from ray._private.node import Node
 
-    idle = ["start_monitor"] + ([] if os.environ.get("CRUCIBLE_RAY_LOGS") else ["start_log_monitor"])
+    idle = ["start_monitor", "start_api_server"]
+    idle += [] if os.environ.get("CRUCIBLE_RAY_LOGS") else ["start_log_monitor"]
     before = {name: getattr(Node, name) for name in idle if hasattr(Node, name)}
     for name in before:
-        setattr(Node, name, lambda self: None)
+        setattr(Node, name, lambda self, **options: None)
     try:
         yield
     finally:
