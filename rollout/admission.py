@@ -147,11 +147,11 @@ class LeaseBook:
         """Groups delivered and not yet consumed."""
         return len(self._ready)
 
-    def lease(self, count: int, now: float) -> list[Lease]:
-        """Up to `count` leases; fewer, or none, where the staleness bound is reached."""
+    def lease(self, most: int, now: float) -> list[Lease]:
+        """Up to `most` leases; fewer, or none, where the staleness bound is reached."""
         self._expire(now)
         leases = []
-        while len(leases) < count:
+        while len(leases) < most:
             if self._again:
                 sequence = min(self._again)
                 attempt = self._again.pop(sequence)

@@ -1,7 +1,7 @@
 """The coordinator of a run: leases, ready groups, the current policy. One asynchronous actor, no model in it.
 
-Everything that decides is in `rollout.admission`; this class adds waiting, Ray, and the way of the leases to the
-session's board. Its state is rebuilt from the learner's checkpoint by `begin`, so it may die too.
+All decisions are in `rollout.admission`; this class adds waiting and Ray, and puts the leases on the session's board.
+Its state is rebuilt from the learner's checkpoint by `begin`, so it may die too.
 """
 
 from __future__ import annotations
