@@ -1,4 +1,4 @@
-"""Where engines and learners are placed, as data, and whether the cluster has room for them. Pure: no Ray."""
+"""Placement of engines and learners, as data, and whether the cluster has room for it. Pure: no Ray."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ GPU_LABEL = "ray.io/accelerator-type"
 
 
 class NoRoom(RuntimeError):
-    """The cluster can never place what was asked for; the message says what it has and what to change."""
+    """The cluster can never place what was requested; the message says what it has and what to change."""
 
 
 class Placement(BaseModel):
-    """What one engine or one learner worker takes of a node."""
+    """What one engine or one learner worker takes from a node."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpus: float | None = Field(None, ge=0)
-    """CPUs set aside; None: half a CPU on CPU nodes, one beside a GPU."""
+    """CPUs to reserve; None: half a CPU on CPU nodes, one with a GPU."""
     gpus: float | None = Field(None, ge=0)
-    """GPUs, or a share of one; None: what the machine suggests."""
+    """GPUs, or a share of one; None: derived from the cluster's GPUs."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Ray node labels that the node must carry, for example {"ray.io/accelerator-type": "H100"}; Ray's selectors
-    (`!x`, `in(x,y)`, `!in(x,y)`) hold."""
+    """Ray node labels that the node must have, for example {"ray.io/accelerator-type": "H100"}; values may be Ray's
+    selectors (`!x`, `in(x,y)`, `!in(x,y)`)."""
     accelerator: str = ""
-    """Kind of GPU, in short for the label ray.io/accelerator-type."""
+    """Kind of GPU: short for the label ray.io/accelerator-type."""
     fallbacks: tuple[dict[str, str], ...] = ()
-    """Labels to be content with, in this order, where no node with the wanted ones has room."""
+    """Labels to accept instead, in this order, if no node with the preferred ones has room."""
 
     @property
     def selector(self) -> dict[str, str]:
-        """All labels that are wanted first."""
+        """The preferred labels."""
         return self.labels | ({GPU_LABEL: self.accelerator} if self.accelerator else {})
 
 
 class EngineProfile(Placement):
-    """One kind of rollout engine, for clusters of unlike machines. What is None is as in rollout.engine."""
+    """One kind of rollout engine, for clusters of different machines. A field that is None is as in rollout.engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
-    """How metrics and reports call engines of this kind: letters, digits and _."""
+    """Name of these engines in metrics and reports: letters, digits and _."""
     count: int = Field(1, ge=1)
     """Engines of this kind."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
-    """Numbers of the weights."""
+    """Data type of the weights."""
     tensor_parallel: int | None = Field(None, ge=1)
     """GPUs over which one engine's weights are split."""
     max_sequences: int | None = Field(None, ge=1)
     """Sequences decoded at once."""
     gpu_memory_share: float | None = Field(None, gt=0, lt=1)
-    """Share of a GPU's memory that an engine may use."""
+    """Share of a GPU's memory for one engine."""
     max_model_len: int | None = Field(None, ge=16)
     """Longest prompt plus completion, in tokens."""
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Settings of rollout.engine that engines of this kind have otherwise."""
+        """Settings of rollout.engine that this kind overrides."""
         names = ("dtype", "tensor_parallel", "max_sequences", "gpu_memory_share", "max_model_len")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -72,20 +72,20 @@ class HardwareConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto uses GPUs where the cluster has any."""
+    """auto uses GPUs if the cluster has any."""
     engine: Placement = Placement()
     """Each rollout engine."""
     learner: Placement = Placement()
     """Each learner worker."""
     profiles: tuple[EngineProfile, ...] = ()
-    """Kinds of engines, where machines are unlike; given, they take the place of `engine` and of rollout.engines.
-    Set in a configuration file."""
+    """Kinds of engines for different machines; they replace `engine` and rollout.engines. Set in a configuration
+    file."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> HardwareConfig:
         names = [profile.name for profile in self.profiles]
         if len(set(names)) < len(names):
-            raise ValueError(f"profiles need names that differ; these are {', '.join(names)}")
+            raise ValueError(f"profiles need different names; these are {', '.join(names)}")
         if self.profiles and self.engine != Placement():
             raise ValueError("hardware.engine has no effect beside hardware.profiles: set it in each profile")
         return self
@@ -93,7 +93,7 @@ class HardwareConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A live node: its labels and everything it has, free or not."""
+    """A live node: its labels and all its resources, free or not."""
 
     name: str
     resources: Mapping[str, float]
@@ -110,9 +110,9 @@ class Demand:
     gpus: float
     labels: Mapping[str, str]
     fallbacks: tuple[Mapping[str, str], ...] = ()
-    """Labels to be content with, in order."""
+    """Labels to accept instead, in order."""
     profile: EngineProfile | None = None
-    """The kind of engine, where the configuration tells kinds apart."""
+    """The kind of engine, if the configuration has profiles."""
 
     def options(self) -> dict[str, Any]:
         """Ray actor options."""
@@ -127,7 +127,7 @@ class Demand:
 
     @property
     def name(self) -> str:
-        """What its actors are called."""
+        """Name of its actors."""
         return self.profile.name if self.profile is not None else "engine"
 
     def __str__(self) -> str:
@@ -146,11 +146,11 @@ def plan(
     learners: int = 1,
     tensor_parallel: int = 1,
 ) -> tuple[tuple[Demand, ...], Demand]:
-    """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster.
+    """The demands of the engines, kind by kind, and of `learners` learners of `workers` workers each.
 
-    With one GPU in the whole cluster engines and learners share it; otherwise each takes whole GPUs, and an engine
-    that is split over `tensor_parallel` of them (a profile's own number counts before it) so many. The demand of
-    learners names the labels that were found to have room. Raises NoRoom where it can never be had.
+    If the whole cluster has one GPU, engines and learners share it; otherwise each takes a whole GPU, and an engine
+    takes `tensor_parallel` of them (a profile's own number has precedence). The demand of the learners has the labels
+    that were found to have room. Raises NoRoom if the cluster can never meet the demands.
     """
     gpus = sum(node.resources.get("GPU", 0) for node in nodes)
     use_gpu = gpus > 0 if config.device == "auto" else config.device == "gpu"
@@ -163,7 +163,7 @@ def plan(
         ("hardware.engine", config.engine.gpus, tensor_parallel)
     ]:
         if use_gpu and over > 1 and taken not in (None, over):
-            raise NoRoom(f"{what}.gpus {taken:g} is not tensor_parallel {over}: an engine needs so many whole GPUs")
+            raise NoRoom(f"{what}.gpus {taken:g} is not tensor_parallel {over}: an engine needs that many whole GPUs")
     share = 1.0 if gpus >= count + workers else gpus / (count + workers)
     if use_gpu and share < 1:
         share = int(share * 100) / 100
@@ -182,9 +182,9 @@ def plan(
 
 
 def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]:
-    """The demands with the labels under which the nodes, if they were empty, hold them all at once (first fit).
+    """The demands with labels under which the nodes, if they were empty, could hold them all at once (first fit).
 
-    Raises NoRoom where they cannot.
+    Raises NoRoom if they could not.
     """
     free = {node.name: dict(node.resources) for node in nodes}
     labels = {node.name: node.labels for node in nodes}
@@ -208,9 +208,9 @@ def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]
         choices = [demand.labels, *demand.fallbacks]
         chosen = next((number for number, wanted in enumerate(choices) if placed(demand, wanted)), None)
         if chosen is None:
-            asked = "; ".join(map(str, demands))
+            requested = "; ".join(map(str, demands))
             raise NoRoom(
-                f"the cluster has no room for {demand}. Asked for in all: {asked}. It has: {_have(nodes)}. Lower or "
+                f"the cluster has no room for {demand}. Requested: {requested}. It has: {_have(nodes)}. Lower or "
                 f"change hardware.engine, hardware.learner, hardware.profiles, rollout.engines or train.workers, or "
                 f"add nodes"
             )
@@ -219,7 +219,7 @@ def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]
 
 
 def check_labels(what: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> None:
-    """Raises NoRoom where no node carries all of these labels: Ray would wait for one without end."""
+    """Raises NoRoom if no node has all of these labels: Ray would wait for one forever."""
     if not any(all(_matches(node.labels.get(k, ""), value) for k, value in labels.items()) for node in nodes):
         known = sorted(
             {
@@ -229,7 +229,7 @@ def check_labels(what: str, labels: Mapping[str, str], nodes: Sequence[Node]) ->
                 if key.partition("/")[0] != "ray.io"
             }
         )
-        raise NoRoom(f"{what} {dict(labels)} is carried by no node; nodes carry {', '.join(known) or 'no labels'}")
+        raise NoRoom(f"no node has {what} {dict(labels)}; nodes have {', '.join(known) or 'no labels'}")
 
 
 def _demand(what: str, count: int, placement: Placement, gpu_share: float) -> Demand:

@@ -1,8 +1,7 @@
-"""Kubernetes' pods and network policies, as far as crucible's manifests have use for their keys; others are errors."""
+"""Kubernetes' pods and network policies, with the keys that crucible's manifests use; other keys are errors."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -37,7 +36,7 @@ class Resources(Strict):
         if self.requests.get(GPU) != self.limits.get(GPU):
             raise ValueError(f"requests and limits of {GPU} must be the same; Kubernetes refuses other pods")
         if "memory" not in self.limits:
-            raise ValueError("a limit of memory is missing; Ray takes its share of the node from it")
+            raise ValueError("a limit of memory is missing; Ray derives its share of the node from it")
         return self
 
 
@@ -90,7 +89,7 @@ class Capabilities(Strict):
 
 
 class Security(Strict):
-    """What pods and containers have in common; a container's own wins."""
+    """Settings that pods and containers share; a container's own has precedence."""
 
     run_as_non_root: bool | None = None
     run_as_user: int | None = Field(None, ge=0)
@@ -205,7 +204,7 @@ class Preferred(Strict):
 
 
 class NodeAffinity(Strict):
-    """Which nodes a pod goes to."""
+    """Which nodes a pod may run on."""
 
     required: Terms | None = Field(None, alias="requiredDuringSchedulingIgnoredDuringExecution")
     preferred: list[Preferred] = Field([], alias="preferredDuringSchedulingIgnoredDuringExecution")
@@ -223,7 +222,7 @@ class Toleration(Strict):
 
 
 class Pod(Strict):
-    """What every pod has."""
+    """The keys of every pod."""
 
     containers: list[Container] = Field(min_length=1)
     volumes: list[Volume] = []
@@ -238,7 +237,7 @@ class Pod(Strict):
 
 
 class SubmitterPod(Pod):
-    """Of the container that asks the cluster for the job."""
+    """The pod that submits the job to the cluster."""
 
     restart_policy: Literal["Never", "OnFailure"]
 
@@ -330,5 +329,5 @@ class NetworkPolicy(Strict):
 
 def amount(quantity: str) -> float:
     """A Kubernetes quantity as a number, in cores or bytes."""
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()
-    return float(number) * UNITS[unit]
+    unit = quantity.lstrip("0123456789.")
+    return float(quantity.removesuffix(unit)) * UNITS[unit]

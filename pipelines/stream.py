@@ -73,7 +73,7 @@ class Judges:
                 own = tuple(next(verdicts) for _ in group.samples)
                 rewards = tuple(_reward(v, judging.verify.reward, s) for v, s in zip(own, group.samples, strict=True))
                 if judging.shuffle_seed is not None:
-                    rewards = shuffled(rewards, judging.shuffle_seed, lease.sequence)
+                    rewards = shuffled(rewards, judging.shuffle_seed, lease.index)
                 group = replace(group, verdicts=own, rewards=rewards)
             judged.append((lease, group, error))
         return judged
@@ -97,10 +97,10 @@ def _reward(verdict: Any, config: RewardConfig, sample: Any) -> float | None:
     return reward(verdict, config, completion_tokens=len(sample.completion_ids))
 
 
-def shuffled(rewards: Sequence[float | None], seed: int, sequence: int) -> tuple[float | None, ...]:
+def shuffled(rewards: Sequence[float | None], seed: int, index: int) -> tuple[float | None, ...]:
     """A group's rewards dealt out at random among its samples: same numbers, no meaning."""
     dealt = list(rewards)
-    random.Random(f"shuffle {seed} {sequence}").shuffle(dealt)
+    random.Random(f"shuffle {seed} {index}").shuffle(dealt)
     return tuple(dealt)
 
 
@@ -216,7 +216,7 @@ def answer_all(
                 raise StreamFailed(standing.failure)
             for lease, group, error in standing.answers:
                 handled += 1
-                if lease.sequence in missing:
-                    yield missing.pop(lease.sequence), group, error
+                if lease.index in missing:
+                    yield missing.pop(lease.index), group, error
     finally:
         board.close.remote(key)

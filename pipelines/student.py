@@ -123,11 +123,11 @@ class Pair:
         """The same pair for the same recipe and problem."""
         draw = random.Random(f"{recipe.pretrain.seed} {problem.id}")
         solutions = families.get(problem.family).solutions(problem)
-        if draw.random() < recipe.right or not solutions.wrong:
+        if draw.random() < recipe.right or not solutions.mutants:
             others = solutions.correct[1:]
             code = draw.choice(others) if others and draw.random() < recipe.other else solutions.correct[0]
         else:
-            code = draw.choice(solutions.wrong).code
+            code = draw.choice(solutions.mutants).code
         return cls(problem, completion_text(code, kind=problem.kind))
 
 

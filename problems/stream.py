@@ -14,7 +14,7 @@ from problems.splits import check_split
 
 
 class ProblemStream:
-    """Problems of one split by index, the same for the same configuration on any machine; holds none."""
+    """Problems of one split by index, the same for the same configuration on any machine. Generated on demand."""
 
     def __init__(self, config: ProblemsConfig, split: Split) -> None:
         self.config = config
@@ -25,7 +25,7 @@ class ProblemStream:
         self._edges = [edge / total for edge in accumulate(w for _, w in named)]
 
     def family(self, index: int) -> str:
-        """Name of the family at this index, which does not depend on difficulties."""
+        """Name of the family at this index; it does not depend on difficulties."""
         return self._draw(index)[1].name
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:

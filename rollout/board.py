@@ -141,8 +141,8 @@ class Board:
         if job is None:
             return
         for answer in answers:
-            if answer[0].sequence not in job.answered:
-                job.answered.add(answer[0].sequence)
+            if answer[0].index not in job.answered:
+                job.answered.add(answer[0].index)
                 job.answers.append(answer)
 
     def done(self, key: str, leases: Iterable[Lease]) -> None:

@@ -126,7 +126,7 @@ class Coordinator:
             if self._book.fail(lease):
                 continue
             if lease.epoch == self._epoch:
-                self._emit(Event("note", text=f"problem {lease.sequence} of the stream given up: {reason}"))
+                self._emit(Event("note", text=f"problem {lease.index} of the stream given up: {reason}"))
         await self._notify()
 
     async def get_batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> StepBatch | None:

@@ -34,9 +34,9 @@ class ForeignPolicy(PermissionError):
     """Another job than the one that started an engine has sent it a policy."""
 
 
-def sample_seeds(seed: int, sequence: int, group_size: int) -> tuple[int, ...]:
+def sample_seeds(seed: int, index: int, group_size: int) -> tuple[int, ...]:
     """One seed a sample, a pure function of the run's seed and the problem's index in the stream."""
-    return tuple(int(s) for s in np.random.SeedSequence([seed, sequence]).generate_state(group_size, np.uint32))
+    return tuple(int(s) for s in np.random.SeedSequence([seed, index]).generate_state(group_size, np.uint32))
 
 
 class EngineActor:
@@ -96,9 +96,9 @@ class EngineActor:
         request = GroupRequest(
             run=job.run,
             problem_id=problem.id,
-            group_id=f"{lease.sequence}.{lease.attempt}",
+            group_id=f"{lease.index}.{lease.attempt}",
             prompt_ids=np.asarray(prompt.ids, np.int32),
-            seeds=sample_seeds(job.seed, lease.sequence, job.group_size),
+            seeds=sample_seeds(job.seed, lease.index, job.group_size),
             sampling=sampling,
             min_version=lease.min_version,
             averaged=job.averaged,
@@ -108,7 +108,7 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
-        return Group(lease.sequence, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""

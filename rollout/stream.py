@@ -146,7 +146,7 @@ class Rollouts:
         self, job: RolloutJob, lease: Lease, problems: Callable[[int], Problem]
     ) -> tuple[Lease, Group | None, str]:
         # In a thread: the level of a curriculum is asked of another actor.
-        problem = await asyncio.to_thread(problems, lease.sequence)
+        problem = await asyncio.to_thread(problems, lease.index)
         group = await self.answer(job, lease, problem)
         return (lease, group, "") if isinstance(group, Group) else (lease, None, group)
 

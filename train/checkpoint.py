@@ -11,7 +11,6 @@ Heads are read without torch, so that commands which only ask where a run stands
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from problems.files import sync
 from rollout.policy import PolicyVersion
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ def save(
     }
     (aside / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
     for path in (*aside.iterdir(), aside):
-        _sync(path)
+        sync(path)
     settle()
     for path in reversed(_numbered(folder)):
         if int(path.name) >= learner.steps_done:
             _drop(path)
     aside.rename(target)
-    _sync(folder)
+    sync(folder)
     for path in _numbered(folder)[:-keep]:
         _drop(path)
     return read(target)
@@ -182,13 +182,4 @@ def _write_adapter(path: Path, version: PolicyVersion) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     version.write(path.parent).rename(path)
     for file in path.iterdir():
-        _sync(file)
-
-
-def _sync(path: Path) -> None:
-    """Waits until `path` is on disk, so that a rename never overtakes the content."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(file)

@@ -41,6 +41,7 @@ from pipelines.artifacts.location import RunFolderError, RunLocation
 from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
 from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from problems.arrow_files import ArrowFileError, read_table
+from problems.files import PARTIAL, append_rows, replace_file, replacing
 from problems.plain_text import one_line
 from rollout.policy import PolicyVersion
 from train.checkpoint import HEAD
@@ -50,7 +51,7 @@ RUN_FOLDER_LINE = "run folder: "
 LARGEST_STEP = 1 << 53
 """Of a training step: larger ones no file of JSON carries whole."""
 _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
-_INTERRUPTED = ".partial"
+_INTERRUPTED = PARTIAL
 """Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
 removed."""
 
@@ -167,11 +168,7 @@ class RunFolder:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Appends one row to `metrics.jsonl` and syncs it to disk. A value that is not finite is written as
         null."""
-        line = json.dumps({key: _plain(value) for key, value in row.items()}, allow_nan=False) + "\n"
-        with open(self._metrics_path, "ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_rows(self._metrics_path, [_plain(row)], private=False)
         self._place.changed()
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -207,9 +204,8 @@ class RunFolder:
         path = self.path / "samples" / f"{name}.parquet"
         columns = {field.name: [row.get(field.name) for row in rows] for field in SAMPLE_SCHEMA}
         table = pa.table(columns, schema=SAMPLE_SCHEMA)
-        aside = path.with_name(path.name + _INTERRUPTED)
-        pq.write_table(table, aside, compression="zstd")
-        os.replace(aside, path)
+        with replacing(path) as file:
+            pq.write_table(table, file, compression="zstd")
         return path
 
     def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
@@ -294,19 +290,6 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def replace_file(path: Path, content: str | bytes) -> Path:
-    """Writes a whole file aside, syncs it and renames it over `path`."""
-    aside = path.with_name(path.name + _INTERRUPTED)
-    aside.unlink(missing_ok=True)
-    with open(aside, "xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    _sync(path.parent)
-    return path
-
-
 def write_adapter(folder: Path, policy: PolicyVersion) -> Path:
     """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, in place of one that is there."""
     aside, target = folder / f".adapter-{uuid.uuid4().hex[:8]}", folder / "adapter"
@@ -377,11 +360,3 @@ def _is_empty(path: Path) -> bool:
     if not path.exists():
         return True
     return path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

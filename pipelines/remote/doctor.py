@@ -137,7 +137,7 @@ def show(found: Sequence[Finding], console: Console) -> int:
     """Prints the table; returns 1 where something would break a run, or lets others in."""
     table = Table("node", "", "", "found", "what to do", box=None)
     for f in found:
-        table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.mend)))
+        table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.fix)))
     console.print(table)
     breaking, unsafe = (sum(f.grade is grade for f in found) for grade in (Grade.BREAKS, Grade.UNSAFE))
     if unsafe:

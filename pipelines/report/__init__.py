@@ -23,7 +23,7 @@ from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.page_layout import as_script, environment
 from pipelines.report.run_data import Record, engine_rates, whole_overlap
-from problems.plain_text import plain_text
+from problems.plain_text import plain_text, storable
 
 OWN_PAGES = ("expert", "lrl", "undo")
 """Jobs whose report is their own: `pipelines.<job>.report`."""
@@ -41,8 +41,7 @@ def write_report(run_folder: RunFolder) -> Path:
     """
     with reading(str(run_folder)):
         html = _of_its_job(run_folder) or render(run_folder)
-    # A lone surrogate, which JSON can carry, has no UTF-8.
-    return run_folder.write_report(html.encode("utf-8", "backslashreplace").decode())
+    return run_folder.write_report(storable(html))
 
 
 def _of_its_job(folder: RunFolder) -> str:

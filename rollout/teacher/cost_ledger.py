@@ -8,16 +8,14 @@ resumes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from problems.files import FileError, append_rows, read_rows
 from rollout.teacher.config import Price
 
 MILLION = 1_000_000
@@ -29,8 +27,6 @@ INPUT_SLACK = 4096
 
 MOST_IN_ROW = 10**15
 """Tokens or dollars of one row of a ledger."""
-LARGEST_LEDGER = 2**30
-"""Bytes: two million answers."""
 
 _COSTS = ("dollars", "input", "output", "cache_write", "cache_read")
 _NUMBERS = {"sent": ("most",), "free": (), "paid": _COSTS, "lost": _COSTS}
@@ -199,19 +195,10 @@ class CostLedger:
         self._dollars += row.get("dollars", 0.0)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, [] where there is none; a torn last line is left out. Raises ValueError."""
-    if not path.exists():
-        return []
-    if (size := path.stat().st_size) > LARGEST_LEDGER:
-        raise ValueError(f"it has {size >> 20} MiB")
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-
-
 def _read_ledger(path: Path) -> list[dict[str, Any]]:
     try:
         rows = read_rows(path)
-    except (ValueError, RecursionError):
+    except FileError:
         rows = [{}]
     for number, row in enumerate(rows, 1):
         if not _is_row(row):
@@ -231,24 +218,6 @@ def _is_row(row: Any) -> bool:
     return all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
 
 
-def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Appends JSON lines and waits until they are on disk; a torn last line before them is cut off. The file is the
-    user's alone, and no link is followed to another."""
-    with open(path, "ab+", opener=private) as file:
-        _cut_torn_line(file)
-        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def private(path: str, flags: int) -> int:
-    """An opener of files that only their owner may read."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(PermissionError):  # a file of another user, which this one was allowed to write
-        os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
 def private_folder(path: Path) -> Path:
     """Makes a folder, and those above it that lack, which only their owner may enter."""
     for folder in reversed([path, *path.parents]):
@@ -256,13 +225,3 @@ def private_folder(path: Path) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
     return path
-
-
-def _cut_torn_line(file: Any) -> None:
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-        return
-    file.seek(size - 1)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from problems.files import append_rows, read_rows
 from problems.plain_text import one_line
 from rollout.teacher.answer import read_message
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.connection import RESULT_SECONDS, Bound, bounded
-from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, append_rows, max_usage, read_rows
+from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, max_usage
 from rollout.teacher.errors import LONGEST_ERROR, TORN, AnswerTooLarge, BrokenAnswer, Untrusted
 from rollout.teacher.request_cache import Reply, RequestRefused, TeacherRequest, TeacherStopped
 
@@ -262,7 +263,7 @@ def open_batches(path: Path) -> dict[str, list[str]]:
         ended = {row["batch"] for row in rows if row.get("ended")}
         found = {row["batch"]: row["keys"] for row in rows if "keys" in row and row["batch"] not in ended}
         sound = all(_ID.fullmatch(batch) and all(map(_KEY.fullmatch, keys)) for batch, keys in found.items())
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         sound = False
     if not sound:
         raise LedgerDamaged(f"{path} is no list of batches; restore the file or start a new run")

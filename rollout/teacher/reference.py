@@ -48,7 +48,7 @@ class ReferenceTeacher:
 
 def reasoning(problem: Problem, code: str, thought: Thought) -> str:
     """The thoughts that lead to `code`. Raises SyntaxError where it is no Python."""
-    kind = f"{problem.family.replace('_', ' ')}, {problem.mode.replace('_', ' ')}".rstrip(", ")
+    kind = f"{problem.family.replace('_', ' ')}, {problem.variant.replace('_', ' ')}".rstrip(", ")
     values = ", ".join(dict.fromkeys(VALUES.findall(problem.statement)))
     if thought == "brief" or problem.kind != "function":
         named = _named_values(problem) or values

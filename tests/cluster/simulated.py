@@ -52,7 +52,7 @@ class PretendedEngine:
             await asyncio.sleep(SECONDS[kind])
         none = np.zeros(0, np.int32)
         sample = Sample("p", "g", 0, none, none, none.astype(np.float32), "", "stop", 0, "", self.name)
-        return Group(lease.sequence, 0, problem, (sample,))
+        return Group(lease.index, 0, problem, (sample,))
 
 
 def main():

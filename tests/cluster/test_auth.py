@@ -160,7 +160,7 @@ class Dashboard(http.server.BaseHTTPRequestHandler):
 def dashboard(monkeypatch):
     monkeypatch.setattr(Dashboard, "asked", ())
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dashboard) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -58,12 +58,12 @@ class ByHand:
         """Until it has said where it is, and the dashboard answers."""
         deadline = time.monotonic() + 200
         while True:
-            said = re.sub(r"\x1b\[[0-9;]*m", "", (self.folder / "out").read_text())
-            found = re.search(r"--address='([\d.]+):", said)
+            output = re.sub(r"\x1b\[[0-9;]*m", "", (self.folder / "out").read_text())
+            found = re.search(r"--address='([\d.]+):", output)
             if found and self.get(self.url + "/api/gcs_healthz")[0] == 200:
                 self.ip = found[1]
                 return
-            assert time.monotonic() < deadline and self.head.poll() is None, said
+            assert time.monotonic() < deadline and self.head.poll() is None, output
             time.sleep(0.5)
 
     @staticmethod

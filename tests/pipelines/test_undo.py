@@ -153,7 +153,7 @@ def test_an_untaught_student_that_was_better_is_kept(tmp_path):
             found = super().answer(problems, prompt, policy, name)
             if policy.weights:
                 return found
-            passed = [type(g)(g.sequence, 0, g.problem, g.samples, (_passed(g.verdicts[0]),)) for g in found.groups]
+            passed = [type(g)(g.index, 0, g.problem, g.samples, (_passed(g.verdicts[0]),)) for g in found.groups]
             return type(found)(name, tuple(passed))
 
     settings = config("", tmp_path)

@@ -148,8 +148,8 @@ def test_a_hostile_model_folder_gives_one_line_each_and_changes_nothing(tmp_path
     one_line_of(lambda: load_config(model))
     one_line_of(lambda: load_tokenizer(model))
     assert read_prompt(model).template == "x"
-    said = brought_by(str(model))
-    assert said.isprintable() and "never run" in said and "a template" in said
+    shown = brought_by(str(model))
+    assert shown.isprintable() and "never run" in shown and "a template" in shown
     for template in TEMPLATES:
         one_line_of(lambda template=template: message(fib, PromptConfig(template=template)))
     for number in range(len(ADAPTERS)):

@@ -99,7 +99,7 @@ def test_a_csv_row_with_too_few_or_many_fields_is_named(tmp_path):
     ("text", "message"),
     [
         ('statement: "{a"\nanswer: {column: b}', "statement: .*write {{ and }}"),
-        ('statement: "{a}"', "say where the gold answer is"),
+        ('statement: "{a}"', "give the place of the gold answer"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: 11', "difficulty 11 does not exist"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: {column: c, values: {easy: 0}}', "difficulty 0 of 'easy'"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: {colum: c}', "difficulty"),

@@ -31,7 +31,7 @@ def test_what_a_dead_stream_had_taken_goes_first_into_the_next_one():
     board.take()
     board.done("a", leases(1))
     board.put_back("the stream is rebuilt")
-    assert [work.leases[0].sequence for work in board.take()] == [0, 2, 3]
+    assert [work.leases[0].index for work in board.take()] == [0, 2, 3]
     assert board.put("a", [], 1.0).notes == ("the stream is rebuilt",)
     assert board.put("a", [], 1.0).notes == (), "told once"
 
@@ -52,7 +52,7 @@ def test_an_answer_counts_once_and_stays_until_its_owner_has_it():
 def test_jobs_do_not_wait_for_each_other_and_one_that_fails_leaves_the_rest():
     board = opened(in_flight=1)
     board.open("b", StreamJob(JOB, None, in_flight=2), leases(7, 8, 9), 0.0)
-    assert [(work.job, work.leases[0].sequence) for work in board.take()] == [("a", 0), ("b", 7), ("b", 8)]
+    assert [(work.job, work.leases[0].index) for work in board.take()] == [("a", 0), ("b", 7), ("b", 8)]
     board.fail("no isolation", "a")
     board.done("a", leases(0))
     board.done("b", leases(7))

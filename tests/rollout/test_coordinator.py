@@ -44,9 +44,9 @@ class FakeEngine:
         import asyncio
         import os
 
-        if lease.sequence in self.die_on and lease.attempt == 0:
+        if lease.index in self.die_on and lease.attempt == 0:
             os._exit(1)
-        if lease.sequence in self.err_on and lease.attempt == 0:
+        if lease.index in self.err_on and lease.attempt == 0:
             raise ValueError("made to fail")
         await asyncio.sleep(self.seconds)
         version = max(self.version, lease.min_version)
@@ -55,7 +55,7 @@ class FakeEngine:
             Sample(problem.id, "g", i, ids, ids, ids.astype(np.float32), "x", "stop", version, "")
             for i in range(job.group_size)
         )
-        return Group(lease.sequence, lease.attempt, problem, samples)
+        return Group(lease.index, lease.attempt, problem, samples)
 
 
 class Deliver:
@@ -161,7 +161,7 @@ def harness(ray_local):
 
 
 def numbers(batch):
-    return [g.sequence for g in batch.groups]
+    return [g.index for g in batch.groups]
 
 
 def lags(batch, step):

@@ -233,7 +233,7 @@ class _Job:
         return [self._rows[stage, problem.id] for problem in problems]
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
-        row = {"problem": problem.id, "level": problem.mode, "gold": gold(problem), "said": None}
+        row = {"problem": problem.id, "level": problem.variant, "gold": gold(problem), "said": None}
         if answered.reply is None:
             return {**row, "status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
         reply = answered.reply
@@ -318,7 +318,7 @@ class _Job:
             said, status = None, str(Status.INFRASTRUCTURE)
             if group is not None:
                 said, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
-            answers.append(Answer(problem.id, problem.mode, gold(problem), said, status))
+            answers.append(Answer(problem.id, problem.variant, gold(problem), said, status))
         self._record(name, answers)
 
     # --- records
@@ -329,7 +329,7 @@ class _Job:
             self._record(name, [self._answer(problem, row) for problem, row in zip(self._test, rows)])
 
     def _answer(self, problem: Problem, row: Mapping[str, Any]) -> Answer:
-        return Answer(problem.id, problem.mode, row["gold"], row["said"], row["status"])
+        return Answer(problem.id, problem.variant, row["gold"], row["said"], row["status"])
 
     def _record(self, name: str, answers: Sequence[Answer]) -> None:
         """A measurement's figures, with its single answers for the comparisons."""
