@@ -96,6 +96,9 @@ def _start(stack: contextlib.ExitStack) -> None:
 
     # Read by the raylet as it starts: it ends what a worker leaves behind, such as an engine's core.
     os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
+    # Nobody reads the process metrics of a Ray without a dashboard, and collecting them never ends.
+    os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    os.environ.setdefault("REPORTER_UPDATE_INTERVAL_MS", "3600000")
     # A local machine gets no preemption notice, so Ray Train does not need the actor that waits for one.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     temp_dir = stack.enter_context(short_temp_dir())
@@ -133,19 +136,28 @@ def is_own() -> bool:
 
 @contextlib.contextmanager
 def _few_processes() -> Iterator[None]:
-    """A Ray that starts in the block has no process that adds nodes, because there are none to add, and none that
-    collects the workers' output, unless that is wanted. Each takes a second to start, and a hundredth of a core."""
+    """A Ray that starts in the block has no process that adds nodes, for there are none to add, no dashboard server
+    where the dashboard is off, and none that collects what workers print, unless that is set. Each takes a second to
+    start, and a hundredth of a core."""
+    from ray._private import utils
     from ray._private.node import Node
 
-    idle = ["start_monitor"] + ([] if os.environ.get("CRUCIBLE_RAY_LOGS") else ["start_log_monitor"])
-    before = {name: getattr(Node, name) for name in idle if hasattr(Node, name)}
-    for name in before:
-        setattr(Node, name, lambda self: None)
-    try:
+    idle = ["start_monitor", "start_api_server"]
+    idle += [] if os.environ.get("CRUCIBLE_RAY_LOGS") else ["start_log_monitor"]
+    with contextlib.ExitStack() as stack:
+        for name in idle:
+            _replaced(stack, Node, name, lambda self, **options: None)
+        # Finding out whether a dashboard could run costs a second of imports. Without one, the agent that every node
+        # must have starts in its minimal form.
+        _replaced(stack, utils, "get_dashboard_dependency_error", lambda: ImportError("there is no dashboard"))
         yield
-    finally:
-        for name, method in before.items():
-            setattr(Node, name, method)
+
+
+def _replaced(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Sets an attribute until the end of the block, where this release of Ray has it."""
+    if hasattr(owner, name):
+        stack.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
 
 
 @contextlib.contextmanager

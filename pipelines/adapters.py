@@ -11,8 +11,7 @@ from typing import Any
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.errors import ConfigError
 from problems.plain_text import one_line
-from rollout.adapter_config import check_adapter_config, check_adapter_shapes
-from rollout.adapter_files import tensors_of
+from rollout.adapter import check_adapter
 from rollout.policy import ADAPTER_FILES, PolicyVersion
 from train.config import TrainConfig
 
@@ -36,9 +35,7 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
         except (OSError, ValueError) as error:
             raise ConfigError(f"adapter {path} cannot be read: {error}") from None
     try:
-        check_adapter_config(policy.lora_config, f"adapter {path}")
-        shapes = {name: tensor["shape"] for name, tensor in tensors_of(policy.weights)[0].items()}
-        check_adapter_shapes(policy.lora_config, shapes, f"adapter {path}")
+        check_adapter(policy.lora_config, policy.weights, f"adapter {path}")
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if model:

@@ -148,11 +148,11 @@ class LeaseBook:
         """Groups delivered and not yet consumed."""
         return len(self._ready)
 
-    def lease(self, most: int, now: float) -> list[Lease]:
-        """Up to `most` leases; fewer, or none, where the staleness bound is reached."""
+    def lease(self, count: int, now: float) -> list[Lease]:
+        """Up to `count` leases; fewer, or none, where the staleness bound is reached."""
         self._expire(now)
         leases = []
-        while len(leases) < most:
+        while len(leases) < count:
             if self._again:
                 index = min(self._again)
                 attempt = self._again.pop(index)

@@ -11,7 +11,7 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def lora_rank_room(rank: int) -> int:
-    """The smallest `max_lora_rank` of vLLM that holds adapters of `rank`. Raises ValueError, naming the mend."""
+    """The smallest `max_lora_rank` of vLLM that holds adapters of `rank`. Raises ValueError, naming the fix."""
     for room in LORA_RANKS:
         if 0 < rank <= room:
             return room
@@ -19,7 +19,7 @@ def lora_rank_room(rank: int) -> int:
 
 
 class Sampling(BaseModel):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +70,7 @@ class RolloutConfig(BaseModel):
     group_size: int = Field(8, ge=1)
     """G: completions sampled for one problem."""
     ema_samples: int = Field(0, ge=0)
-    """How many of the G are drawn from the moving average of the policy (train.ema_decay), a steadier second voice."""
+    """How many of the G are sampled from the moving average of the policy (train.ema_decay), which is steadier."""
     groups_per_step: int = Field(8, ge=1)
     """Groups that one optimiser step learns from."""
     max_staleness: int = Field(0, ge=0)
@@ -78,7 +78,7 @@ class RolloutConfig(BaseModel):
     refill: int = Field(0, ge=0)
     """Times `groups_per_step` more groups that a step may ask for to replace those whose outcomes are all alike."""
     sampling: Sampling = Sampling()
-    """How training completions are drawn."""
+    """How training completions are sampled."""
     engines: int = Field(1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()

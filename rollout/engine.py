@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from problems.problem import Sample
-from rollout.adapter_config import check_adapter_config
-from rollout.adapter_folder import adapter_folder
+from rollout.adapter import adapter_folder, check_adapter_config
 from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair_queue import FairQueue
@@ -59,7 +58,7 @@ class GroupRequest:
     min_version: int = 0
     """Oldest policy version that may answer."""
     averaged: int = 0
-    """How many of the G, the last ones, are drawn from the moving average of the policy."""
+    """How many of the G, the last ones, are sampled from the moving average of the policy."""
 
 
 @dataclass(slots=True)
@@ -162,7 +161,7 @@ class Engine:
         except PolicyMismatch:
             await self._free(loaded)
             raise
-        # A version that rolls a run back (it resumed from a checkpoint) replaces all that came after it.
+        # A version that rolls a run back (it resumed from a checkpoint) replaces all later ones.
         versions = self._policies.setdefault(policy.run, [])
         versions.append(loaded)
         await self._retire(policy.run)
@@ -179,7 +178,7 @@ class Engine:
             return await self._generate(request)
 
     async def _generate(self, request: GroupRequest) -> list[Sample]:
-        # The policy is chosen now and not before the wait: the youngest there is when the samples are drawn.
+        # The policy is chosen now and not before the wait: the youngest there is when sampling begins.
         own = self._current(request.run, request.min_version)
         held, drawn_from = [own], [own] * (len(request.seeds) - request.averaged)
         if request.averaged:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.adapter_files import read_object, read_weights, tensors_of
+from rollout.adapter import read_object, read_weights, tensors_of
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -105,7 +105,7 @@ class PromptConfig(BaseModel):
     shots: tuple[Shot, ...] = Field((), exclude_if=lambda shots: not shots)
     """Worked questions put before the one that is asked, as earlier turns for chat models."""
     few_shot: int = Field(0, ge=0, exclude_if=lambda count: not count)
-    """As many shots more, drawn by the job from its training problems and answered rightly."""
+    """As many more shots, chosen by the job from its training problems and answered rightly."""
 
     @model_validator(mode="after")
     def _answers_as_asked(self) -> PromptConfig:
@@ -260,7 +260,7 @@ class PromptBuilder:
     def _refuses(self, error: Exception) -> ValueError:
         why = one_line(error, 300) or type(error).__name__
         return ValueError(
-            f"the chat template of {self._name} refuses the prompt: {why}; mend it, or set prompt.chat to false"
+            f"the chat template of {self._name} refuses the prompt: {why}; fix it, or set prompt.chat to false"
         )
 
     def _plain_text(self, turns: list[tuple[str, str]]) -> str:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from problems.plain_text import one_line
-from rollout.adapter_config import TENSOR, check_adapter_config, layer_scale
+from rollout.adapter import TENSOR, check_adapter_config, layer_scale
 from rollout.policy import PolicyVersion, tensors_checksum
 from train.config import TrainConfig
 

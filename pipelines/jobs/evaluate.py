@@ -23,7 +23,7 @@ from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.session import ClusterSession
 from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
-from rollout.adapter_config import largest_rank
+from rollout.adapter import largest_rank
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
 from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
@@ -82,7 +82,7 @@ def evaluate(
     Goes on with the engines that there are, and says which are out. Raises ConfigError for an adapter that the engines
     refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
     """
-    from pipelines.stream import answer_all
+    from pipelines.stream import StreamFailed, answer_all
 
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
@@ -108,13 +108,16 @@ def evaluate(
     lost = []
     with _progress(console) as progress:
         task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
-        for problem, group, error in answer_all(problems, job, session.engines, config.verify):
-            if group is None:
-                lost.append(f"{problem.id}: {error}")
-            else:
-                groups[problem.id] = group
-            passed = [v.passed for g in groups.values() for v in g.verdicts]
-            progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
+        try:
+            for problem, group, error in answer_all(session.board, problems, job, config.verify):
+                if group is None:
+                    lost.append(f"{problem.id}: {error}")
+                else:
+                    groups[problem.id] = group
+                passed = [v.passed for g in groups.values() for v in g.verdicts]
+                progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
+        except StreamFailed as error:
+            raise ConfigError(f"{name} cannot be evaluated: {error}") from None
     forgotten = [engine.forget.remote(run) for engine in session.engines]
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
     ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})

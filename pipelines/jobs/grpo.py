@@ -185,7 +185,8 @@ class _Run:
     def _start_coordinator(self) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from pipelines.stream import run_stream
+        from pipelines.stream import Judging
+        from rollout.board import StreamJob
 
         config, session = self._config, self._session
         rollout = config.rollout
@@ -202,24 +203,23 @@ class _Run:
         self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
         problem = train_problem(config, self._levels)
         # Room for every lease that may be out at once, so that admission alone decides.
-        rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
-        name, engines, verify = self._coordinator_name, session.engines, config.verify
-        shuffle = config.seed if config.control == "shuffled_rewards" else None
-
-        def make_stream(stream: str) -> Any:
-            return run_stream(name, stream, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
+        leases = (rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill)
+        judging = Judging(config.verify, config.seed if config.control == "shuffled_rewards" else None)
+        stream = StreamJob(job, None, judging, rollout.lease_size, max(16 * rollout.lease_size, leases))
 
         # Beside the driver, so that the run's state survives the loss of another node.
         here = NodeAffinitySchedulingStrategy(session.ray.get_runtime_context().get_node_id(), soft=True)
         actor = session.ray.remote(Coordinator).options(
-            name=name,
+            name=self._coordinator_name,
             num_cpus=0,
             max_concurrency=4096,
             max_restarts=-1,
             max_task_retries=0,
             scheduling_strategy=here,
         )
-        return actor.remote(rollout, engines, make_stream, config.steps, config.train.group_filter)
+        return actor.remote(
+            rollout, session.engines, session.board, stream, problem, config.steps, config.train.group_filter
+        )
 
     def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
         from pipelines.training import train

@@ -61,8 +61,8 @@ class Usage:
             return bound
         usage = cls(*found)
         prompt = usage.input + usage.cache_write + usage.cache_read
-        most = bound.input + bound.cache_write + bound.cache_read + INPUT_SLACK
-        return usage if prompt <= most and usage.output <= bound.output else bound
+        limit = bound.input + bound.cache_write + bound.cache_read + INPUT_SLACK
+        return usage if prompt <= limit and usage.output <= bound.output else bound
 
     def cost(self, price: Price, *, batch: bool = False) -> float:
         """Dollars."""
@@ -71,16 +71,16 @@ class Usage:
         return dollars * (price.batch if batch else 1.0)
 
 
-def most_usage(texts: list[str], max_tokens: int) -> Usage:
+def max_usage(texts: list[str], max_tokens: int) -> Usage:
     """Tokens that a request of these texts can use: every byte a token, all written to the cache, a full answer."""
     tokens = sum(len(text.encode("utf-8", "surrogatepass")) + MARKUP for text in texts)
     return Usage(output=max_tokens, cache_write=tokens)
 
 
-def most(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
+def upper_bound(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
     """Dollars that it can cost, at the dearest of the kinds of prompt tokens."""
     dearest = max(1.0, price.cache_write, price.cache_read)
-    return most_usage(texts, max_tokens).cost(price.model_copy(update={"cache_write": dearest}), batch=batch)
+    return max_usage(texts, max_tokens).cost(price.model_copy(update={"cache_write": dearest}), batch=batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,13 +127,13 @@ class AnswerCache:
         try:
             row = json.loads(_read(self._path(key)))
             if "url" in row:
-                asked = _digest(row["url"], row["request"], row["sample"]) == key
+                matches = _digest(row["url"], row["request"], row["sample"]) == key
             else:
-                asked = body is not None and _canonical(row["request"]) == _canonical(body)
+                matches = body is not None and _canonical(row["request"]) == _canonical(body)
             reply = Reply.from_row({**row["reply"], "cached": True})
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None  # no answer, or one that a full disk, a crash or a stranger has spoiled
-        return reply if asked and reply.key == key and _is_whole(reply) else None
+        return reply if matches and reply.key == key and _is_whole(reply) else None
 
     def put(self, reply: Reply, request: TeacherRequest, config: TeacherConfig) -> None:
         """Stores an answer with its request (which holds no key)."""

@@ -50,10 +50,10 @@ def test_no_process_of_the_sandbox_has_a_key(monkeypatch):
 JUDGES = """
 import os
 from pipelines.jobs.distil import JudgeTraces
-from pipelines.stream import JudgeStage
+from pipelines.stream import Judges
 from verify.config import VerifyConfig
 from verify.pool import JudgeRows, VerifyActor
-for kind in (JudgeTraces, JudgeStage, JudgeRows, VerifyActor):
+for kind in (JudgeTraces, lambda config: Judges(), JudgeRows, VerifyActor):
     os.environ["HF_TOKEN"] = "tell-nobody"
     judge = kind(VerifyConfig())
     print(os.environ.get("HF_TOKEN"))

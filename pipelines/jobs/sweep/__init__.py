@@ -108,11 +108,11 @@ def _fleet(
     """The engines that all trials share; with `dedicated` none, and trials are given the placement of learners."""
     if config.dedicated:
         with _session(config, axes, model, 0, console) as session:
-            fleet = Fleet(session.run, model, (), session.learner)
+            fleet = Fleet(session.run, model, (), None, session.learner)
         yield None, fleet
         return
     with _session(config, axes, model, config.concurrency, console) as session:
-        yield session, Fleet(session.run, model, tuple(session.engines), session.learner)
+        yield session, Fleet(session.run, model, tuple(session.engines), session.board, session.learner)
 
 
 @contextlib.contextmanager

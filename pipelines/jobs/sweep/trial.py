@@ -38,6 +38,8 @@ class Fleet:
     model: str
     engines: tuple[Any, ...]
     """Actor handles; () where every trial starts its own."""
+    board: Any
+    """Of the sweep's session: all trials share its stream."""
     learner: Demand
 
 
@@ -88,7 +90,14 @@ def _run(
         engine, name = grpo.rollout.engine, f"{fleet.run}-{trial}"
         engines = list(fleet.engines)
         session = ClusterSession(
-            ray, engines, fleet.learner, name, fleet.model, engine.patience_seconds, engine.max_model_len
+            ray,
+            engines,
+            fleet.board,
+            fleet.learner,
+            name,
+            fleet.model,
+            engine.patience_seconds,
+            engine.max_model_len,
         )
         return run_in(session, grpo, folder, console, initial, before, report.step)
     spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
