@@ -6,10 +6,14 @@ Run as a separate process: now and then, the Python gRPC library corrupts the me
 """
 
 import sys
+from typing import Any
 
 import grpc
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
 
+GCS: Any = gcs_service_pb2
+CLIENT: Any = ray_client_pb2
+"""Modules that protobuf fills at their import, so that no type checker sees what they hold."""
 SILENT, OPEN = 3, 4
 """Exit statuses: nobody answered in time; Ray answered, so it requires no token."""
 
@@ -19,11 +23,11 @@ def main(target: str, seconds: str, kind: str) -> int:
     with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             if kind == "client":
-                ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
+                ping = CLIENT.ClusterInfoRequest(type=CLIENT.ClusterInfoType.PING)
                 ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=float(seconds))
             else:
                 stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-                stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=float(seconds))
+                stub.CheckAlive(GCS.CheckAliveRequest(), timeout=float(seconds))
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return SILENT

@@ -82,10 +82,11 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
 def _join(address: str) -> None:
     """Connects to a cluster. Raises NoCluster."""
     import ray
+    from ray.exceptions import AuthenticationError
 
     try:
         ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **_common_options())
-    except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
+    except (ConnectionError, ValueError, AuthenticationError) as error:
         hint = "" if os.environ.get(MODE) == "token" else f"; if it requires a token: export {MODE}=token"
         raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}{hint}") from error
 

@@ -21,9 +21,9 @@ class Placement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cpus: float | None = Field(None, ge=0)
+    cpus: float | None = Field(default=None, ge=0)
     """CPUs to reserve; None: half a CPU on CPU nodes, one with a GPU."""
-    gpus: float | None = Field(None, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
     """GPUs, or a share of one; None: derived from the cluster's GPUs."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Ray node labels that the node must have, for example {"ray.io/accelerator-type": "H100"}; values may be Ray's
@@ -46,17 +46,17 @@ class EngineProfile(Placement):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
     """Name of these engines in metrics and reports: letters, digits and _."""
-    count: int = Field(1, ge=1)
+    count: int = Field(default=1, ge=1)
     """Engines of this kind."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     """Data type of the weights."""
-    tensor_parallel: int | None = Field(None, ge=1)
+    tensor_parallel: int | None = Field(default=None, ge=1)
     """GPUs over which one engine's weights are split."""
-    max_sequences: int | None = Field(None, ge=1)
+    max_sequences: int | None = Field(default=None, ge=1)
     """Sequences decoded at once."""
-    gpu_memory_share: float | None = Field(None, gt=0, lt=1)
+    gpu_memory_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of a GPU's memory for one engine."""
-    max_model_len: int | None = Field(None, ge=16)
+    max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt plus completion, in tokens."""
 
     @property

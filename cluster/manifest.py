@@ -78,7 +78,7 @@ class Auth(Strict):
 class Autoscaler(Strict):
     version: Literal["v1", "v2"]
     upscaling_mode: Literal["Default", "Aggressive", "Conservative"] = "Default"
-    idle_timeout_seconds: int = Field(60, ge=0)
+    idle_timeout_seconds: int = Field(default=60, ge=0)
     resources: Resources | None = None
     security_context: ContainerSecurity | None = None
     env: list[EnvVar] = Field(default_factory=list)
@@ -116,12 +116,12 @@ class Submitter(Strict):
 class JobSpec(Strict):
     entrypoint: str = Field(min_length=1)
     submission_mode: Literal["K8sJobMode", "HTTPMode", "SidecarMode"] = "K8sJobMode"
-    backoff_limit: int = Field(0, ge=0)
+    backoff_limit: int = Field(default=0, ge=0)
     submitter_config: Submitter | None = None
     submitter_pod_template: SubmitterTemplate | None = None
     shutdown_after_job_finishes: bool = False
-    ttl_seconds_after_finished: int = Field(0, ge=0)
-    active_deadline_seconds: int | None = Field(None, ge=1)
+    ttl_seconds_after_finished: int = Field(default=0, ge=0)
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
     ray_cluster_spec: ClusterSpec
 
 

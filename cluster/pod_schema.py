@@ -92,13 +92,13 @@ class Security(Strict):
     """Settings that pods and containers share; a container's own has precedence."""
 
     run_as_non_root: bool | None = None
-    run_as_user: int | None = Field(None, ge=0)
-    run_as_group: int | None = Field(None, ge=0)
+    run_as_user: int | None = Field(default=None, ge=0)
+    run_as_group: int | None = Field(default=None, ge=0)
     seccomp_profile: SeccompProfile | None = None
 
 
 class PodSecurity(Security):
-    fs_group: int | None = Field(None, ge=0)
+    fs_group: int | None = Field(default=None, ge=0)
     fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = None
     supplemental_groups: list[int] = []
 
@@ -133,7 +133,7 @@ class Claim(Strict):
 
 class AccountToken(Strict):
     path: str
-    expiration_seconds: int | None = Field(None, ge=600)
+    expiration_seconds: int | None = Field(default=None, ge=600)
     audience: str | None = None
 
 
@@ -163,7 +163,7 @@ class MapSource(Strict):
 class Source(Strict):
     service_account_token: AccountToken | None = None
     config_map: MapSource | None = None
-    downward_api: Fields | None = Field(None, alias="downwardAPI")
+    downward_api: Fields | None = Field(default=None, alias="downwardAPI")
 
 
 class Projected(Strict):
@@ -206,8 +206,8 @@ class Preferred(Strict):
 class NodeAffinity(Strict):
     """Which nodes a pod may run on."""
 
-    required: Terms | None = Field(None, alias="requiredDuringSchedulingIgnoredDuringExecution")
-    preferred: list[Preferred] = Field([], alias="preferredDuringSchedulingIgnoredDuringExecution")
+    required: Terms | None = Field(default=None, alias="requiredDuringSchedulingIgnoredDuringExecution")
+    preferred: list[Preferred] = Field(default=[], alias="preferredDuringSchedulingIgnoredDuringExecution")
 
 
 class Affinity(Strict):
@@ -233,7 +233,7 @@ class Pod(Strict):
     affinity: Affinity | None = None
     tolerations: list[Toleration] = []
     service_account_name: Name | None = None
-    termination_grace_period_seconds: int = Field(30, ge=0)
+    termination_grace_period_seconds: int = Field(default=30, ge=0)
 
 
 class SubmitterPod(Pod):
@@ -288,7 +288,7 @@ class Selector(Strict):
 
 class IpBlock(Strict):
     cidr: str
-    excluded: list[str] = Field([], alias="except")
+    excluded: list[str] = Field(default=[], alias="except")
 
 
 class Peer(Strict):
@@ -304,7 +304,7 @@ class PolicyPort(Strict):
 
 
 class Ingress(Strict):
-    sources: list[Peer] = Field([], alias="from")
+    sources: list[Peer] = Field(default=[], alias="from")
     ports: list[PolicyPort] = []
 
 

@@ -119,11 +119,11 @@ class Storage:
         Sizes in `names`, as `names()` returns them, limit the download. Raises StorageError if a file is missing or
         larger than listed, if the disk has too little room, and for a name that leads out of the folder.
         """
-        names = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
-        _check_names(names, f"an object of {self.url},")
+        sizes: dict[str, int | None] = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+        _check_names(sizes, f"an object of {self.url},")
         target.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(target).free
-        if (needed := sum(size or 0 for size in names.values())) > room:
+        if (needed := sum(size or 0 for size in sizes.values())) > room:
             raise StorageError(
                 f"{self.url} takes {needed >> 20} MiB and {target} has room for {room >> 20}; free some, or set TMPDIR "
                 f"to a larger disk"
@@ -135,12 +135,13 @@ class Storage:
             with self._as_storage_error("read"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with system.open_input_stream(f"{base}/{name}") as stream:
-                    most = names[name] if names[name] is not None else room
+                    size = sizes[name]
+                    most = room if size is None else size
                     if _copy_whole(stream, path, most) is None:
                         raise ValueError(f"{name} is larger than the {most} bytes that it may have")
 
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(fetch, names))
+            list(pool.map(fetch, sizes))
 
     def delete(self, names: Iterable[str]) -> None:
         """Removes files in this order; missing ones are skipped."""

@@ -236,7 +236,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _spec(patterns: Sequence[str]) -> Any:
-    from ray._private.thirdparty.pathspec import PathSpec
+    from ray._private.thirdparty.pathspec.pathspec import PathSpec
 
     return PathSpec.from_lines("gitwildmatch", patterns)
 

@@ -301,7 +301,9 @@ def _parts(batch: pa.RecordBatch) -> Iterator[Batch]:
 def _bytes(array: pa.Array) -> int:
     """Bytes of the values of an array, without sharing by dictionaries and views."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
+
+    pc: Any = compute  # its functions are generated at import, where no type checker sees them
 
     types, kind = pa.types, array.type
     if types.is_dictionary(kind):
@@ -325,7 +327,9 @@ def _bytes(array: pa.Array) -> int:
 
 def _bytes_by_dictionary(array: pa.Array) -> int:
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
+
+    pc: Any = compute  # its functions are generated at import, where no type checker sees them
 
     kind = array.type.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):

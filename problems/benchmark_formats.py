@@ -212,7 +212,7 @@ def _cases(row: Row, name: str) -> list[dict[str, Any]]:
         cases = text if isinstance(text, list) else json_text.loads(text)
     except (TypeError, ValueError):
         try:
-            cases = json_text.loads(_unpack(text))
+            cases = json_text.loads(_unpack(str(text)))
         except (TypeError, ValueError, MemoryError, zlib.error) as error:
             raise SourceError(f"{row.place}: column {name!r} holds no test cases ({error})") from None
     if not isinstance(cases, list) or not all(isinstance(c, dict) and {"input", "output"} <= c.keys() for c in cases):

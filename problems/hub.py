@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from problems.arrow_files import ArrowFileError, check_schema
 from problems.mapping import Mapping
@@ -20,13 +21,14 @@ def hub_rows(mapping: Mapping, split: str) -> Iterator[Row]:
         return
     import datasets
 
-    where = {"revision": mapping.revision} if mapping.revision else {}
     try:
         if Path(mapping.hub).is_dir():
             _check_files(Path(mapping.hub))
-        rows = datasets.load_dataset(mapping.hub, mapping.subset or None, split=split, streaming=True, **where)
+        rows = datasets.load_dataset(
+            mapping.hub, mapping.subset or None, split=split, streaming=True, revision=mapping.revision or None
+        )
         if getattr(rows, "features", None):
-            rows = rows.decode(False)  # an image or a sound may name a local file, or a URL
+            rows = cast(Any, rows).decode(False)  # an image or a sound may name a local file, or a URL
         for number, values in enumerate(rows, start=1):
             yield Row(values, f"{mapping.hub}[{split}]", number)
     except ArrowFileError as error:

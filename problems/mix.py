@@ -22,9 +22,11 @@ class Part(Protocol):
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:
         """The problem at this index."""
+        ...
 
     def family(self, index: int) -> str:
         """Name of the family or data set at this index, whatever the difficulties."""
+        ...
 
 
 class Finite:

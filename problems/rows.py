@@ -69,8 +69,8 @@ def read_rows(file: str | Path) -> Iterator[Row]:
         kind = suffix_of(path) or "none"
         raise SourceError(f"{path}: files of kind {kind} are not read; use one of {', '.join(SUFFIXES)}")
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_POINTER))
+        with path.open("rb") as opened:
+            start = opened.read(len(_POINTER))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
     if start == _POINTER:
@@ -166,8 +166,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
         try:
             header = next(lines, "")
             reader = csv.DictReader(itertools.chain([header], lines), delimiter=_delimiter(path, header))
-            if len(reader.fieldnames or ()) > _MOST_COLUMNS:
-                raise SourceError(f"{path}: its first line names {len(reader.fieldnames):,} columns")
+            if (columns := len(reader.fieldnames or ())) > _MOST_COLUMNS:
+                raise SourceError(f"{path}: its first line names {columns:,} columns")
             for values in reader:
                 line, lines.length = reader.line_num, 0
                 wrong = "" if None not in values and None not in values.values() else _WIDTH

@@ -18,7 +18,7 @@ class ProblemStream:
 
     def __init__(self, config: ProblemsConfig, split: Split) -> None:
         self.config = config
-        self.split = check_split(split)
+        self.split: Split = check_split(split)
         named = [(n, w) for n in config.families if (w := config.weights.get(n, 1.0)) > 0]
         total = sum(w for _, w in named)
         self._families = [families.get(n) for n, _ in named]

@@ -42,7 +42,12 @@ def rows_of(content: Any) -> list[Mapping[str, Any]] | str:
 
 def _by_column(content: dict[str, Any]) -> list[Mapping[str, Any]] | str:
     header, data = content.get("columns"), content.get("data")
-    if isinstance(header, list) and _is_list_of(data, list) and all(len(row) == len(header) for row in data):
+    if (
+        isinstance(header, list)
+        and isinstance(data, list)
+        and _is_list_of(data, list)
+        and all(len(row) == len(header) for row in data)
+    ):
         return [dict(zip(map(str, header), row, strict=True)) for row in data]
     values = list(content.values())
     if _is_list_of(values, list) and len({len(value) for value in values}) == 1 and values[0]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from problems.arrow_files import BIGGEST_ROW, room
 
@@ -63,7 +63,7 @@ def _zstd(path: Path) -> BinaryIO:
     return pa.input_stream(str(path), compression="zstd")
 
 
-_UNPACKERS: dict[str, Callable[[Path], BinaryIO]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": _Xz, ".zst": _zstd}
+_UNPACKERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": _Xz, ".zst": _zstd}
 
 
 class _Counted(io.RawIOBase):

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from problems import families
 from problems.family import CONSTANT, Family, Mutant
-from problems.problem import Problem
+from problems.problem import Problem, Split
 from problems.reference_check import failure
 from problems.rng import Rng
 from problems.splits import SPLITS, split_of
 
-SEED_SPLITS = (*["train"] * 8, "val", "test")
+SEED_SPLITS: tuple[Split, ...] = ("train",) * 8 + ("val", "test")
 """Of every ten seeds, eight belong to train and one each to val and test."""
 NEEDED_KILL_RATE = 0.99
 SHOWN = 5

@@ -319,7 +319,7 @@ class EditDistance(Family):
         return correct, mutants
 
 
-def _rows(insert=1, delete=1, change=1, first="", end="row[-1]"):
+def _rows(insert=1, delete=1, change: int | None = 1, first="", end="row[-1]"):
     """One row of the table at a time; `change` None forbids substitutions."""
     if change is None:
         step = f"old[j] if a == b else min(row[-1] + {insert}, old[j + 1] + {delete})"

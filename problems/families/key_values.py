@@ -115,7 +115,7 @@ class KeyValues(Family):
         totals = {}
         for k, v in self._entries(p, s):
             totals[k] = totals.get(k, 0) + v
-        return max(sorted(totals), key=totals.get, default="")
+        return max(sorted(totals), key=lambda k: totals[k], default="")
 
     def edge_cases(self, rng, variant, p, difficulty):
         x, y = p["x"], p["y"]

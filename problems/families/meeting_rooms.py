@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Variant
+from problems.family import Argument, Family, Params, Variant
 from problems.rng import LABELS
 
 _M = Argument("meetings", "list[list[int]]", ("bookings", "slots"))
@@ -94,7 +94,7 @@ class MeetingRooms(Family):
         if variant == "pause":
             a = rng.int(0, 120)
             return {"a": a, "b": a + rng.int(60, 240)}
-        p = {"g": rng.int(1, 120)}
+        p: Params = {"g": rng.int(1, 120)}
         if variant == "enough":
             p["yes"], p["no"] = rng.sample(LABELS, 2)
         return p

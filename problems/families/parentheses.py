@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from textwrap import indent
 
-from problems.family import Argument, Family, Variant
+from problems.family import Argument, Family, Params, Variant
 from problems.rng import LETTERS
 
 CHARS = "()[]{}<>/|!?abxyuvLR01"
@@ -101,7 +101,7 @@ class Parentheses(Family):
 
     def params(self, rng, variant, difficulty):
         o, c, x, y = rng.sample(CHARS, 4)
-        p = {"o": o, "c": c}
+        p: Params = {"o": o, "c": c}
         if variant == "kinds":
             p |= {"x": x, "y": y}
         elif variant == "limit":
