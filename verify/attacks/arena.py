@@ -95,7 +95,7 @@ class Arena:
             found.add("file")
         if self._reached():
             found.add("net")
-        if self._victim.poll() is not None:
+        if self._victim is None or self._victim.poll() is not None:
             found.add("victim")
             self.revive_victim()
         if self._read_limits() != self._limits or os.environ.get(_ENVIRONMENT_KEY) != SECRET_KEY:

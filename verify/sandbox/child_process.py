@@ -161,7 +161,7 @@ class ChildProcess:
         self.received = rest
         first = 0
         if not self.greeted:
-            self.greeted = first = 1
+            self.greeted, first = True, 1
             if lines[0] != HELLO:
                 self.stop = self.stop or Stop.INFRASTRUCTURE
         self.answers += map(bytes, lines[first:])

@@ -92,14 +92,14 @@ def own_root(readable: set[str], covered: list[str], writable: list[str]) -> boo
 
     After that, not even `stat` reveals other files of the host. Raises OSError if the machine does not allow mounts.
     """
-    readable = _outermost(readable)
-    points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in readable)]
+    outermost = _outermost(readable)
+    points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in outermost)]
     if not points:
         raise OSError(f"none of {', '.join(_MOUNT_POINTS)} is free to mount a root folder on")
     point = points[0]
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", point, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=256k,nr_inodes=512,mode=755")
-    for path in [*readable, *writable]:
+    for path in [*outermost, *writable]:
         _show(path, point)
     for path in covered:
         if os.path.isdir(point + path):

@@ -43,7 +43,7 @@ def module(accept) -> types.ModuleType:
 class Approx:
     """Equal to close numbers, on their own or in lists, tuples and dicts."""
 
-    __hash__ = None
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # how Python marks a class as unhashable
 
     def __init__(self, expected, rel: float | None = None, abs: float | None = None):
         self.expected = expected

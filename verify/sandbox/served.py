@@ -13,6 +13,7 @@ from __future__ import annotations
 import builtins
 import operator
 import types
+from typing import Any
 
 import codec
 import wire
@@ -195,7 +196,7 @@ class Server:
             return {"B": name}
         return {"h": self._handle(value)}
 
-    def _found(self, tag: str, inner):
+    def _found(self, tag: str, inner) -> Any:
         if tag == "h":
             return self._objects[inner]
         if tag == "g":

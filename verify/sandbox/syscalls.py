@@ -154,4 +154,4 @@ def numbers(machine: str | None = None) -> dict[str, int]:
     if machine not in MACHINES:
         raise RuntimeError(f"the sandbox has no system calls for {machine}; use x86_64 or aarch64, or add them here")
     column = MACHINES.index(machine)
-    return {name: row[column] for name, row in NUMBERS.items() if row[column] is not None}
+    return {name: number for name, row in NUMBERS.items() if (number := row[column]) is not None}

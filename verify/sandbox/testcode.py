@@ -92,7 +92,7 @@ def _calls_beside_constants(tree: ast.AST) -> set[tuple]:
     harmless: set[int] = set()
     made, bound = set(), set()
     loads: dict[str, set[int]] = {}
-    calls: list[tuple[str, ast.Call, list[ast.expr]]] = []
+    calls: list[tuple[str, ast.Call, list[ast.AST]]] = []
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Load()):

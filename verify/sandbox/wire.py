@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import namedtuple
+from typing import Any
 
 import codec
 
@@ -142,7 +143,7 @@ class Unpacker:
     def __init__(self, other, containers=()):
         self.other, self.containers = other, list(containers)
 
-    def unpack(self, raw, numbered: bool = True):
+    def unpack(self, raw, numbered: bool = True) -> Any:
         """The value. Raises Forged, MemoryError."""
         kind = type(raw)
         if kind is list:
@@ -240,7 +241,7 @@ def dumps(packed) -> bytes:
     return _encode(packed).encode()
 
 
-def loads(text: bytes):
+def loads(text: bytes) -> Any:
     """The packed value of a text. Raises Forged."""
     try:
         return _decode(text.decode("ascii"))
@@ -287,7 +288,7 @@ def _name(kind: type) -> str:
     return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"
 
 
-def _type(name: str, load: bool = False):
+def _type(name: str, load: bool = False) -> Any:
     """A type by its full name; None if its module is not imported and `load` is False."""
     module, _, short = name.rpartition(".")
     if load and module not in sys.modules:

@@ -41,7 +41,7 @@ def main() -> None:
         os.dup2(plan["control"], CONTROL, inheritable=False)
         os.close(plan["control"])
     control = socket.socket(fileno=CONTROL)
-    report = {"refused": {}}
+    report: dict = {"refused": {}}
     import filters
     import lockdown
     import readable

@@ -82,8 +82,8 @@ def named_values(text):
         parts = split(inner) if text.endswith(")") and _balanced(inner) else []
         return dict(zip(names, parts)) if len(set(names)) == len(names) == len(parts) else None
     parts = [p for piece in re.split(r"\sand\s|;", text) for p in split(piece)]
-    found = [_NAMED.fullmatch(part) for part in parts] if 1 < len(parts) <= _FEW else [None]
-    if not all(found):
+    found = [match for part in parts if (match := _NAMED.fullmatch(part))] if 1 < len(parts) <= _FEW else []
+    if not found or len(found) < len(parts):
         return None
     values = {m[1] + (m[2] or ""): m[3].strip() for m in found}
     return values if len(values) == len(parts) else None

@@ -291,8 +291,9 @@ def close(gold, answer):
     if apart < Fraction(1, 10 ** min(gold.places, _NOISE)):
         return True
     # Both are long decimals, and the answer may be the gold rounded to fewer places.
-    rounded = answer.places is not None and _EXPANSION <= answer.places < gold.places
-    return rounded and 2 * apart <= Fraction(1, 10**answer.places)
+    if answer.places is None or not _EXPANSION <= answer.places < gold.places:
+        return False
+    return 2 * apart <= Fraction(1, 10**answer.places)
 
 
 def with_unit(text):

@@ -78,7 +78,7 @@ def _ends(a, b, same):
 def _interval(text):
     found = _INTERVAL.fullmatch(text)
     ends = split(found[2]) if found else []
-    if len(ends) != 2:
+    if found is None or len(ends) != 2:
         return None
     low, high = (re.sub(r"\s+", "", end) for end in ends)
     low_open, high_open = low == r"-\infty", high in (r"\infty", r"+\infty")
@@ -98,8 +98,9 @@ def _inequalities(text):
     pieces = re.split(r"\sor\s|\\lor(?![a-zA-Z])|\\cup(?![a-zA-Z])", text)
     spans, variables = [], set()
     for piece in pieces[: _MAX_PIECES + 1]:
-        found = [_inequality(part.strip()) for part in re.split(r"\sand\s|\\land(?![a-zA-Z])", piece)]
-        if not all(found):
+        parts = re.split(r"\sand\s|\\land(?![a-zA-Z])", piece)
+        found = [pair for part in parts if (pair := _inequality(part.strip()))]
+        if len(found) < len(parts):
             return None
         variables |= {variable for variable, _ in found}
         together = found[0][1] if len(found) == 1 else _common([span for _, span in found])
@@ -156,8 +157,8 @@ def _half(sign, end):
 
 def _without(values):
     """All real numbers except a few."""
-    found = [(number(value), value) for value in values]
-    if not found or not all(value for value, _ in found):
+    found = [(read, value) for value in values if (read := number(value))]
+    if not found or len(found) < len(values):
         return None
     ends = [text for _, text in sorted(found, key=lambda pair: pair[0].value)]
     lows, highs = ["", *ends], [*ends, ""]

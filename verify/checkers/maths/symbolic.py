@@ -29,7 +29,7 @@ def parsed(text):
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     config = [LatexExtractionConfig(), ExprExtractionConfig()]
-    found = parse("\\boxed{" + _radians(text) + "}", config, parsing_timeout=None)
+    found = parse("\\boxed{" + _radians(text) + "}", config, parsing_timeout=None)  # pyright: ignore[reportArgumentType]  # None is its way to say "no timeout"
     return next((value for value in found if not isinstance(value, str)), None)
 
 
@@ -72,7 +72,7 @@ def _same_objects(a, b, loose):
     from sympy import Expr, FiniteSet, Interval, MatrixBase, Tuple
 
     if isinstance(a, MatrixBase) and isinstance(b, MatrixBase):
-        return a.shape == b.shape and all(_same_objects(x, y, loose) for x, y in zip(a, b))
+        return a.shape == b.shape and all(_same_objects(x, y, loose) for x, y in zip(a.flat(), b.flat()))
     if isinstance(a, Expr) and isinstance(b, Expr):
         return _same_expressions(_exact(a), _exact(b), loose)
     if isinstance(a, FiniteSet | Tuple) and type(a) is type(b):
@@ -158,10 +158,10 @@ def _evaluated(expression, digits):
 
 
 def _fraction(value):
-    from sympy import Rational
+    from sympy import Rational, fraction
 
-    exact = Rational(value)
-    return Fraction(int(exact.p), int(exact.q))
+    top, bottom = fraction(Rational(value))
+    return Fraction(int(top), int(bottom))
 
 
 class _Complex:
@@ -248,7 +248,7 @@ def _same_relations(a, b):
         return _multiples(p, q, positive=True)
     if _multiples(p, q) or sign == "!=":
         return _multiples(p, q)
-    return _multiples(*map(_without_denominators, (p, q))) or _same_solutions(p, q)
+    return _multiples(_without_denominators(p), _without_denominators(q)) or _same_solutions(p, q)
 
 
 def _over_zero(relation):
