@@ -47,11 +47,11 @@ class EvaluationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    problems: int = Field(192, ge=1)
+    problems: int = Field(default=192, ge=1)
     """Held-out problems."""
-    samples: int = Field(8, ge=1)
+    samples: int = Field(default=8, ge=1)
     """Completions sampled for each; pass@k is given for k up to this."""
-    temperature: float = Field(1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0)
     """0 is greedy: one completion a problem, and `samples` is ignored."""
     split: Split = "test"
     """Which split's problems; train is for curiosity, never for a result."""
@@ -95,7 +95,7 @@ class GRPOConfig(JobConfig):
 
     unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
 
-    steps: int = Field(40, ge=1)
+    steps: int = Field(default=40, ge=1)
     """Optimiser steps."""
     seed: int = 0
     """Of the stream of problems, the sampling and the adapter's first weights."""
@@ -147,13 +147,13 @@ class EvaluateConfig(JobConfig):
     suites: tuple[str, ...] = ()
     """Data sets to measure on, whole, in place of `problems`: NAME=PATH, or NAME to take it from the Hugging Face hub;
     `crucible problems sources` lists the names. Each is a row of the tables."""
-    suite_limit: int = Field(0, ge=0)
+    suite_limit: int = Field(default=0, ge=0)
     """At most so many problems of each suite, its first; 0 uses all."""
-    engines: int = Field(1, ge=1)
+    engines: int = Field(default=1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
-    max_tokens: int = Field(192, ge=1)
+    max_tokens: int = Field(default=192, ge=1)
     """Longest completion, in tokens."""
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
@@ -72,23 +72,23 @@ class StudentRecipe(BaseModel):
 
     problems: ProblemsConfig = ProblemsConfig(families=STUDENT_FAMILIES)
     """What it is pretrained on; always the train split."""
-    count: int = Field(8000, ge=1)
+    count: int = Field(default=8000, ge=1)
     """Problems in its pretraining text."""
-    right: float = Field(0.5, gt=0, le=1)
+    right: float = Field(default=0.5, gt=0, le=1)
     """Share of problems answered by a correct program; the others get a plausible wrong one."""
-    other: float = Field(0.1, ge=0, le=1)
+    other: float = Field(default=0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
-    recall: float = Field(0.6, ge=0)
+    recall: float = Field(default=0.6, ge=0)
     """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to find what it
     is given far sooner from them than from programs, where few tokens depend on it."""
-    reworded: float = Field(0.0, ge=0, exclude_if=lambda share: share == 0)
+    reworded: float = Field(default=0.0, ge=0, exclude_if=lambda share: share == 0)
     """Extra rows, as a share of `count`, whose quoted values are other words, in statement and program alike. Programs
     that answer in words hold few different ones, which a tiny model learns by heart rather than to take them over."""
-    value_weight: float = Field(3.0, gt=0)
+    value_weight: float = Field(default=3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
     """Its prompt."""
-    vocabulary: int = Field(1536, ge=300)
+    vocabulary: int = Field(default=1536, ge=300)
     """Tokens of its byte-level BPE, trained on the same text."""
     architecture: ArchitectureConfig = ArchitectureConfig()
     """Its size."""
@@ -99,7 +99,7 @@ class StudentRecipe(BaseModel):
     def hash(self) -> str:
         """16 hex digits that change with the recipe, a family's version, and any wording or program that it uses."""
         probe = [Pair.draw(self, problem) for problem in ProblemStream(self.problems, "train").range(0, 200)]
-        builder = PromptBuilder(_NoTokenizer(), self.prompt)
+        builder = PromptBuilder(cast(Any, _NoTokenizer()), self.prompt)
         texts = [(builder.message(pair.problem), pair.completion) for pair in probe]
         versions = {name: families.get(name).version for name in self.problems.families}
         parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
@@ -160,7 +160,7 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     model = json.loads(inner.to_str())["model"]
     return Qwen2Tokenizer(
         vocab=model["vocab"],
-        merges=[tuple(merge) for merge in model["merges"]],
+        merges=cast(Any, [tuple(merge) for merge in model["merges"]]),  # pairs, which the stubs do not know
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=[token for token in SPECIAL_TOKENS if token not in (END, PAD)],
@@ -187,7 +187,7 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         for problem in ProblemStream(recipe.problems, "train").range(0, recipe.count):
             pairs.append(Pair.draw(recipe, problem))
             progress.advance(task)
-        plain = PromptBuilder(_NoTokenizer(), recipe.prompt)
+        plain = PromptBuilder(cast(Any, _NoTokenizer()), recipe.prompt)
         texts = (text for pair in pairs for text in (plain.message(pair.problem), pair.completion))
         tokenizer = train_tokenizer(texts, recipe.vocabulary)
         builder = PromptBuilder(tokenizer, recipe.prompt)
@@ -197,8 +197,8 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         model = build_model(
             recipe.architecture,
             vocabulary=len(tokenizer),
-            eos_id=tokenizer.eos_token_id,
-            pad_id=tokenizer.pad_token_id,
+            eos_id=cast(int, tokenizer.eos_token_id),
+            pad_id=cast(int, tokenizer.pad_token_id),
             seed=recipe.pretrain.seed,
         )
         task = progress.add_task("training", total=recipe.pretrain.steps, note="")
@@ -295,7 +295,7 @@ class StudentCommand(BaseModel):
     """Everything that decides what the student is; another recipe is another student."""
     cache: Path | None = None
     """Folder of students; None: CRUCIBLE_CACHE, else ~/.cache/crucible."""
-    prove_disjoint: int = Field(0, ge=0)
+    prove_disjoint: int = Field(default=0, ge=0)
     """Look up this many val and as many test problems in the student's pretraining text, by hash."""
 
 

@@ -42,14 +42,15 @@ class RunLocation:
         with _as_run_folder_error():
             url = url_of(path)
             copy = None if url is None else _copy_of(url, alone)
-        if copy is None:
+        if url is None or copy is None:
             yield cls(Path(path))
             return
-        place = cls(copy, url, Mirror(copy, Storage(url), cls.NOT_MIRRORED))
+        mirror = Mirror(copy, Storage(url), cls.NOT_MIRRORED)
+        place = cls(copy, url, mirror)
         if alone:
             place.hold()
         try:
-            place._bring()
+            place._bring(mirror)
             yield place
         except BaseException:
             place._mirror = None
@@ -57,14 +58,14 @@ class RunLocation:
             place.leave()
             raise
 
-    def _bring(self) -> None:
+    def _bring(self, mirror: Mirror) -> None:
         """Makes the copy equal to what the store has, and removes what an earlier run left there."""
         for leftover in self.path.iterdir():
             if leftover.name != ".lock":
                 is_folder = leftover.is_dir() and not leftover.is_symlink()
                 shutil.rmtree(leftover) if is_folder else leftover.unlink()
         with _as_run_folder_error():
-            self._mirror.pull()
+            mirror.pull()
 
     def hold(self) -> None:
         """Holds the folder against other processes of this machine. Raises RunFolderError."""

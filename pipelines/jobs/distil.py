@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -106,7 +106,9 @@ def select_problems(config: DistilConfig) -> list[Problem]:
 
 def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
     """The question as the teacher gets it."""
-    builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
+    builder = PromptBuilder(
+        cast(Any, SimpleNamespace(chat_template=None)), config.prompt
+    )  # no tokenizer: messages alone
     return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
 
 
@@ -196,11 +198,11 @@ def _ask_round(
         kept = 0
         for items in answered(config, folder, todo):
             fresh = []
-            for number, request, answer, verdict in items:
+            for number, _, answer, verdict in items:
                 if answer.stopped or (verdict is not None and verdict.status is Status.INFRASTRUCTURE):
                     stopped = stopped or answer.error or f"the sandbox failed: {verdict.detail}"
                     continue
-                row = trace_row(request.problem, number, round, answer.reply, verdict, answer.error)
+                row = trace_row(problems[number], number, round, answer.reply, verdict, answer.error)
                 rows[number, round] = row
                 fresh.append(row)
             append_rows(folder.path / ATTEMPTS_FILE, fresh)

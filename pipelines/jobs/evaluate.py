@@ -312,6 +312,8 @@ def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Se
             "measured there; use the same problems, split and seeds"
         )
     recorded = load_evaluation(folder, "model")
+    if recorded is None:
+        raise ConfigError(f"against {folder.path}: it holds no evaluation of a model")
     wanted = {p.id for p in problems}
     found = Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
     check(found, config)

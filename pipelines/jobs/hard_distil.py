@@ -19,7 +19,7 @@ from rich.table import Table
 
 from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
 from pipelines.artifacts.traces import TracesError
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, JobFailed
 from pipelines.job import MAY_CHANGE as ALL_MAY_CHANGE
 from pipelines.job import Context, Job
 from pipelines.jobs import distil, grpo, sft
@@ -138,6 +138,8 @@ def _evaluations(sft_folder: Path, last: Path) -> tuple[Evaluation, ...]:
     found = []
     for folder, name, called in places:
         evaluation = load_evaluation(RunFolder.open(folder), name)
+        if evaluation is None:
+            raise JobFailed(f"{folder} holds no evaluation {name}, though its stage has ended")
         found.append(Evaluation(called, evaluation.groups, evaluation.lost))
     return tuple(found)
 

@@ -52,9 +52,9 @@ class DistilConfig(RunConfig):
 
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
-    count: int = Field(3, ge=1)
+    count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
-    corrections: int = Field(1, ge=0)
+    corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
     """The problems; always of the train split."""
@@ -88,7 +88,7 @@ class SFTJobConfig(JobConfig):
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     evaluate: bool = False
     """Also measure held-out problems before and after."""
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(default=512, ge=1)
     """Longest completion of those evaluations, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The engine of those evaluations."""
@@ -129,9 +129,9 @@ class HardDistilConfig(JobConfig):
     """End with the fine-tuned adapter."""
     traces: Path | None = None
     """File of traces to use with skip_traces; None: those of an earlier run of this name."""
-    count: int = Field(3, ge=1)
+    count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
-    corrections: int = Field(1, ge=0)
+    corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
     """Who writes the traces."""
@@ -139,15 +139,15 @@ class HardDistilConfig(JobConfig):
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns from traces; its shape is GRPO's too."""
-    steps: int = Field(10, ge=1)
+    steps: int = Field(default=10, ge=1)
     """Optimiser steps of GRPO."""
     rollout: RolloutConfig = RolloutConfig()
     """How GRPO's completions, and those of evaluations, are sampled."""
     train: TrainConfig = TrainConfig()
     """How the adapter learns by GRPO."""
-    target: float = Field(0.8, ge=0, le=1)
+    target: float = Field(default=0.8, ge=0, le=1)
     """Success gate: held-out pass@1 in the end, over all and of each family, must be above it."""
-    before_below: float = Field(0.2, ge=0, le=1)
+    before_below: float = Field(default=0.2, ge=0, le=1)
     """Success gate: held-out pass@1 of the untaught model must be below it, or little was there to teach."""
 
     @model_validator(mode="after")

@@ -159,7 +159,7 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     cluster = Cluster(config.address)
     if not config.open_cluster:
         cluster.refuse_open()
-    if stays := sent.selection.told():
+    if sent.selection is not None and (stays := sent.selection.told()):
         console.print(shown(stays), soft_wrap=True)
     job_id = cluster.submit(sent)
     where = f" --address {config.address}" if config.address else ""

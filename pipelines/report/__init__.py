@@ -122,7 +122,7 @@ def _environment() -> jinja2.Environment:
 
 def _figures_json(charts: Sequence[figures.Chart]) -> Markup:
     """{div id: figure} for the page's script."""
-    return as_script({f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) for chart in charts})
+    return as_script({f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) or "" for chart in charts})
 
 
 def _some(*charts: figures.Chart | None) -> list[figures.Chart]:

@@ -55,21 +55,21 @@ class ExpertConfig(RunConfig):
     general: QuestionsConfig = QuestionsConfig(families=GENERAL, difficulties=DIFFICULTIES)
     """What must not be forgotten: other families that the model knows."""
 
-    iterations: int = Field(3, ge=1)
+    iterations: int = Field(default=3, ge=1)
     """Times, at most, that the model samples and learns."""
-    focus_problems: int = Field(64, ge=2)
+    focus_problems: int = Field(default=64, ge=2)
     """Focus problems that an iteration samples; each iteration has new ones for as long as there are any."""
-    general_problems: int = Field(64, ge=0)
+    general_problems: int = Field(default=64, ge=0)
     """General problems that it samples beside them, for replay."""
-    samples: int = Field(8, ge=1)
+    samples: int = Field(default=8, ge=1)
     """Completions of each problem."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """Of those completions."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Solutions kept of one problem, at most; those that differ in layout, comments, annotations or the names of
     variables alone count once."""
 
-    replay: float = Field(0.5, ge=0, lt=1)
+    replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
     draw: ReplayOrder = "balanced"
@@ -79,21 +79,21 @@ class ExpertConfig(RunConfig):
     iteration, and each costs but its own data), or, as in STaR, a fresh one from the start, on all solutions so far."""
     rollback: bool = True
     """Go back to the last good adapter where focus or general validation falls below the start beyond its interval."""
-    patience: int = Field(2, ge=1)
+    patience: int = Field(default=2, ge=1)
     """Rollbacks in a row after which the run ends."""
     negatives: Literal["none", "dpo"] = "none"
     """dpo also learns to prefer verified samples to failed ones of the same prompt."""
 
-    val_problems: int = Field(96, ge=2)
+    val_problems: int = Field(default=96, ge=2)
     """Validation problems of the focus, and as many general ones."""
-    test_problems: int = Field(128, ge=2)
+    test_problems: int = Field(default=128, ge=2)
     """Test problems of the focus, and as many general ones; measured once, before and after."""
-    measured: int = Field(4, ge=1)
+    measured: int = Field(default=4, ge=1)
     """Completions of each of them, at temperature 1."""
 
     prompt: PromptConfig = PromptConfig()
     """In which words the model is asked."""
-    max_tokens: int = Field(160, ge=1)
+    max_tokens: int = Field(default=160, ge=1)
     """Longest completion, in tokens."""
     engine: EngineConfig = EngineConfig(max_model_len=512, max_sequences=128)
     """The rollout engine."""

@@ -131,7 +131,7 @@ def _test(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _share(estimate: Mapping[str, float]) -> str:
+def _share(estimate: Mapping[str, Any]) -> str:
     return str(Estimate(**estimate))
 
 
@@ -139,5 +139,5 @@ def _percent(estimate: Mapping[str, float]) -> str:
     return f"{100 * estimate['value']:.1f} %"
 
 
-def _change(change: Mapping[str, float]) -> str:
+def _change(change: Mapping[str, Any]) -> str:
     return str(Difference(**change)).replace(" points", "")

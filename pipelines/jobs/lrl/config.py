@@ -46,27 +46,27 @@ class LRLConfig(RunConfig):
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES
     """Which stages run."""
-    train_problems: int = Field(100, ge=2)
+    train_problems: int = Field(default=100, ge=2)
     """Problems that the strategy is learnt on (stage 2)."""
     train_seed: int = 42
     """Of their choice."""
-    test_problems: int = Field(150, ge=2)
+    test_problems: int = Field(default=150, ge=2)
     """Problems that every measurement asks."""
     test_seed: int = 123
     """Of their choice."""
-    synthesis_problems: int = Field(100, ge=2)
+    synthesis_problems: int = Field(default=100, ge=2)
     """Labelled examples that the student learns from (stage 4); none of them is among the training problems."""
     synthesis_seed: int = 999
     """Of their choice."""
     synthesis: Literal["gold", "teacher"] = "gold"
     """What the examples answer: the true verdict alone, or the teacher's own answer where its verdict is true."""
-    batch: int = Field(10, ge=1)
+    batch: int = Field(default=10, ge=1)
     """Training problems between two entries in the journal."""
-    distil_every: int = Field(5, ge=1)
+    distil_every: int = Field(default=5, ge=1)
     """Batches between two distillations of the journal into a strategy."""
-    journal_chars: int = Field(5000, ge=200)
+    journal_chars: int = Field(default=5000, ge=200)
     """The end of the journal that a distillation reads, in characters."""
-    strategy_chars: int = Field(1500, ge=100)
+    strategy_chars: int = Field(default=1500, ge=100)
     """Longest strategy that the teacher is asked for; a longer one is refused and the one before it kept."""
     strategy: str = "Read every time with care, and check the answer before giving it."
     """The first strategy; without stage 2 it is also the last."""
@@ -74,7 +74,7 @@ class LRLConfig(RunConfig):
     """Who solves, keeps the journal and distils."""
     prompt: PromptConfig = PromptConfig()
     """In which words problems are put; system messages are the job's own."""
-    max_tokens: int = Field(16, ge=1)
+    max_tokens: int = Field(default=16, ge=1)
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""

@@ -152,9 +152,9 @@ def evolution(answers: Sequence[Mapping[str, Any]], distilled: Sequence[Mapping[
 
 def _shown(answers: Sequence[Mapping[str, Any]], folder: RunFolder, most: int = 24) -> list[Mapping[str, Any]]:
     """Some of the teacher's answers, wrong ones first, and of the student's."""
-    teacher = [{"who": f"teacher, {row['stage']}", **row} for row in answers]
+    teacher: list[Mapping[str, Any]] = [{"who": f"teacher, {row['stage']}", **row} for row in answers]
     teacher.sort(key=lambda row: row["said"] == row["gold"])
-    student = []
+    student: list[Mapping[str, Any]] = []
     for name in ("student_trained", "student"):
         if (folder.path / "samples" / f"evaluation-{name}.parquet").is_file():
             columns = ["mode", "status", "passed", "completion", "prompt"]

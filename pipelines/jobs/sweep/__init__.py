@@ -162,7 +162,7 @@ def _measure_best(
     config: SweepConfig, folder: RunFolder, session: ClusterSession | None, model: str, best: Setting, console: Console
 ) -> Mapping[str, Any]:
     """The winner against the start on problems that chose nothing: those of `grpo.evaluation.split`."""
-    winner = max((t for t in best.trials if t.val is not None), key=lambda t: t.val["value"])
+    winner = max(best.trials, key=lambda trial: trial.val["value"] if trial.val is not None else -1.0)
     grpo = config.grpo
     newest = checkpoint.latest(folder.path / TRIALS / winner.id / "checkpoints")
     measured = []
@@ -238,7 +238,8 @@ def _tune(
         space[SEED] = config.seeds[0]
     if resume and is_known(storage):
         tuner = tune.Tuner.restore(str(storage / NAME), trainable, resume_errored=True, param_space=space)
-        tuner._local_tuner._run_config.callbacks = [watch]
+        local: Any = tuner._local_tuner
+        local._run_config.callbacks = [watch]
     else:
         empty(storage)
         tuner = tune.Tuner(trainable, param_space=space, tune_config=_tune_config(config, axes), run_config=run_config)

@@ -27,17 +27,17 @@ class SweepConfig(RunConfig):
     """Every setting is run with each: differences between settings come with intervals over them."""
     search: Literal["grid", "random", "optuna"] = "grid"
     """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by earlier trials."""
-    trials: int = Field(8, ge=1)
+    trials: int = Field(default=8, ge=1)
     """Settings that random and optuna draw."""
     scheduler: Literal["none", "asha", "pbt"] = "asha"
     """asha stops trials that fall behind at its rungs; pbt has the last copy the first and vary its setting."""
-    grace_steps: int = Field(10, ge=1)
+    grace_steps: int = Field(default=10, ge=1)
     """asha: steps before a trial may be stopped, and the first rung. pbt: steps between exchanges."""
-    reduction: int = Field(2, ge=2)
+    reduction: int = Field(default=2, ge=2)
     """asha: at each rung one in this many goes on; rungs are this factor apart."""
-    report_every: int = Field(5, ge=1)
+    report_every: int = Field(default=5, ge=1)
     """Steps between a trial's reports; a report's score is the mean pass rate over them, on problems not yet seen."""
-    concurrency: int = Field(4, ge=1)
+    concurrency: int = Field(default=4, ge=1)
     """Trials at once."""
     dedicated: bool = False
     """Every trial starts engines of its own instead of sharing the sweep's."""

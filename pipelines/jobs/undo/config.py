@@ -49,28 +49,28 @@ class UndoConfig(RunConfig):
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
     """What is taught, measured and chosen by: mathematics, code, or both."""
-    train_problems: int = Field(96, ge=2)
+    train_problems: int = Field(default=96, ge=2)
     """Problems that the teacher solves."""
-    val_problems: int = Field(64, ge=1)
+    val_problems: int = Field(default=64, ge=1)
     """Problems that decide which iteration is kept; the teacher sees nothing of them."""
-    test_problems: int = Field(128, ge=1)
+    test_problems: int = Field(default=128, ge=1)
     """Problems that the figures are about."""
-    iterations: int = Field(3, ge=0)
+    iterations: int = Field(default=3, ge=0)
     """Times, at most, that the student is taught again after the first."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
     """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"
     """The signal of a student's answer: its verdict A (1 or -1), or .6 A + .4 R with R the teacher's grade of its
     reasoning (-1 to 1, in five steps)."""
-    rework_below: float = Field(0.5, gt=-1, le=1)
+    rework_below: float = Field(default=0.5, gt=-1, le=1)
     """Problems whose signal is below this are rewritten."""
-    train_errors: int = Field(2, ge=0)
+    train_errors: int = Field(default=2, ge=0)
     """Errors on other training problems that the teacher is shown with each problem that it rewrites."""
     teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
     """Who solves and grades."""
     prompt: PromptConfig = PromptConfig()
     """In which words the student is asked."""
-    max_tokens: int = Field(192, ge=1)
+    max_tokens: int = Field(default=192, ge=1)
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""

@@ -85,7 +85,7 @@ def _taught(folder: RunFolder, most: int = 16) -> list[Mapping[str, Any]]:
     """Rows of the last dataset, the last written first."""
     paths = sorted(folder.path.glob("dataset/*/train.jsonl"), key=lambda path: int(path.parent.name.rpartition("-")[2]))
     rows = read_rows(paths[-1]) if paths else []
-    return sorted(rows, key=lambda row: -row["written_in"])[:most]
+    return [*sorted(rows, key=lambda row: -row["written_in"])[:most]]
 
 
 def _compared(results: Mapping[str, Any]) -> list[str]:
@@ -136,7 +136,7 @@ def _test(results: Mapping[str, Any]) -> Table:
     table.add_column("")
     for name in tests:
         kept = ", kept" if name == results["best"] else ""
-        table.add_column(shown(LABELS.get(name, name) + kept), justify="right")
+        table.add_column(shown(f"{LABELS.get(name, name)}{kept}"), justify="right")
     table.add_row("pass@1", *(_share(row["pass_at_1"]) for row in tests.values()), style="bold")
     for family in next(iter(tests.values()))["families"]:
         cells = [row["families"][family] for row in tests.values()]
@@ -149,5 +149,5 @@ def _test(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _share(estimate: Mapping[str, float]) -> str:
+def _share(estimate: Mapping[str, Any]) -> str:
     return str(Estimate(**estimate))
