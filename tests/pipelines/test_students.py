@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from job import crucible, rows
 
@@ -20,12 +21,10 @@ def learnt(folder):
     return {row["name"]: row for row in rows(folder) if row["kind"] == "sft"}
 
 
-def sampled_by(folder, name):
-    """Identities of the adapters that answered in an evaluation."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / "samples" / f"evaluation-{name}.parquet", columns=["adapter_hash"])
-    return set(table.column("adapter_hash").to_pylist())
+def answers(folder, name, column):
+    """A column of the samples of an evaluation."""
+    table = pq.read_table(folder / "samples" / f"evaluation-{name}.parquet", columns=[column])
+    return table.column(column).to_pylist()
 
 
 def test_lrl_teaches_a_real_student_to_give_verdicts(tiny_student, tmp_path):
@@ -36,13 +35,16 @@ def test_lrl_teaches_a_real_student_to_give_verdicts(tiny_student, tmp_path):
     crucible(*common)
     folder = tmp_path / "one"
     stages = json.loads((folder / "results.json").read_text())["stages"]
-    # The student only ever saw programs: it gives no verdict before it has learnt what one looks like.
-    answered = {name: stages[name]["statuses"].get("answered", 0) for name in stages}
-    assert answered["student"] == answered["student_with_strategy"] == 0 and answered["student_trained"] >= 9
+    # The student has only ever seen programs: it boxes nothing before it has learnt what a verdict looks like.
+    boxed = {
+        name: sum("\\boxed{" in text for text in answers(folder, name, "completion"))
+        for name in ("student", "student_with_strategy", "student_trained")
+    }
+    assert boxed["student"] == boxed["student_with_strategy"] == 0 and boxed["student_trained"] >= 9
     assert stages["teacher_with_strategy"]["accuracy"]["value"] == 1
     figures = learnt(folder)["student"]
     assert figures["rows"] == 24 and figures["steps"] == 36 and figures["last_loss"] < figures["first_loss"] / 2
-    assert sampled_by(folder, "student_trained") == {figures["adapter_hash"]}
+    assert set(answers(folder, "student_trained", "adapter_hash")) == {figures["adapter_hash"]}
     before = kept(folder)
     crucible("lrl", "--resume", folder)
     assert kept(folder) == before
@@ -53,7 +55,7 @@ def test_undo_teaches_a_real_student_what_it_was_shown(tiny_student, tmp_path):
     sizes = ["--train-problems=16", "--val-problems=8", "--test-problems=8", "--iterations=1", "--max-tokens=96"]
     asked = ["--problems.families", "reverse_string", "word_problems", "--problems.difficulties", "1", "2"]
     learning = ["--sft.target-modules=all-linear", "--sft.optimiser=muon", "--sft.learning-rate=0.02",
-                "--sft.epochs=12"]  # fmt: skip
+                "--sft.epochs=40"]  # fmt: skip
     crucible("undo", "--model", tiny_student, "--runs", tmp_path, "--name", "one", *sizes, *asked, *learning)
     folder = tmp_path / "one"
     results = json.loads((folder / "results.json").read_text())
@@ -64,7 +66,7 @@ def test_undo_teaches_a_real_student_what_it_was_shown(tiny_student, tmp_path):
     # What is still wrong is taught on from the adapter of the iteration before.
     if "iteration-1" in figures:
         assert figures["iteration-1"]["first_loss"] < figures["iteration-0"]["first_loss"] / 2
-    assert sampled_by(folder, "iteration-0-test") == {figures["iteration-0"]["adapter_hash"]}
+    assert set(answers(folder, "iteration-0-test", "adapter_hash")) == {figures["iteration-0"]["adapter_hash"]}
     assert set(results["test"]) >= {"base", "iteration-0"}
     before = kept(folder)
     crucible("undo", "--resume", folder)
