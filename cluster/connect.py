@@ -81,7 +81,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
 
 def _join(address: str) -> None:
     """Connects to a cluster. Raises NoCluster."""
-    import ray
+    import ray.exceptions
 
     try:
         ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **_common_options())

@@ -200,7 +200,7 @@ def _search_own_modules() -> None:
         from vllm.triton_utils import dispatcher
     except ImportError:  # another release
         return
-    vars(dispatcher)["sys"] = _OwnModules()
+    dispatcher.__dict__["sys"] = _OwnModules()
 
 
 class InProcessBackend:

@@ -263,7 +263,7 @@ class Coordinator:
             raise ValueError(f"start {epoch} of the run has been replaced by start {self._epoch}")
 
     async def _load_everywhere(self, publication: Publication) -> dict[str, Any]:
-        import ray
+        import ray.exceptions
 
         began = time.monotonic()
         # The coordinator owns the object: one that a learner owned would be lost with it.
@@ -312,7 +312,7 @@ class Coordinator:
 
     async def _feed_board(self) -> None:
         """Puts leases on the board as the book lets them out, and shows it that the run is alive."""
-        import ray
+        import ray.exceptions
 
         key, epoch = "", -1
         while not self._over():
@@ -366,4 +366,4 @@ def _was_restarted() -> bool:
     """Whether this actor is the restart of one that died."""
     import ray
 
-    return ray.get_runtime_context().was_current_actor_reconstructed
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)

@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 from jinja2.compiler import CodeGenerator
-from jinja2.defaults import DEFAULT_FILTERS
+from jinja2.filters import FILTERS as DEFAULT_FILTERS
 from jinja2.nodes import Concat
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
