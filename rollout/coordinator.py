@@ -63,7 +63,7 @@ class Coordinator:
         self._job = job
         self._problems = problems
         self._steps = steps
-        self._group_filter = group_filter
+        self._group_filter: GroupFilter = group_filter
         self._out: dict[int, str] = {}
         self._room_noted = False
         self._book: LeaseBook | None = None

@@ -346,7 +346,7 @@ class Engine:
             prompt_ids=request.prompt_ids,
             completion_ids=ids,
             logprobs=logprobs,
-            text=self._text(ids),
+            text=self._text(ids.tolist()),
             finish_reason=completion.finish_reason or "abort",
             policy_version=loaded.policy_number,
             adapter_hash=loaded.adapter_hash,

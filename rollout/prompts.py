@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import jinja2
 from jinja2.defaults import DEFAULT_NAMESPACE
@@ -194,8 +194,8 @@ class PromptBuilder:
         """
         if self.tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token before training")
-        ids = self.tokenizer(self._continuing(text), add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+        ids: Any = self.tokenizer(self._continuing(text), add_special_tokens=False)["input_ids"]
+        return [*ids, int(cast(Any, self.tokenizer.eos_token_id))]
 
     def _continuing(self, text: str) -> str:
         """A completion behind the thinking that its prompt has opened."""
@@ -242,6 +242,7 @@ class PromptBuilder:
             raise self._refuses(error) from error
 
     def _render(self, messages: list[dict[str, str]]) -> str:
+        assert self._chat_template is not None, "only called where there is a chat template"
         try:
             return templates.rendered(
                 self._chat_template,
