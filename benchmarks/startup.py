@@ -63,8 +63,10 @@ def process_name(command: list[str]) -> str:
     if line.startswith("ray::"):
         title = line.removeprefix("ray::").strip()
         stage = re.match(r"MapWorker\(MapBatches\((\w+)\)\)", title)
-        # An actor's title is its class and, while it works, `.method`; a task's is its function.
-        return stage[1] if stage else "" if title.startswith("IDLE") else re.split(r"[.(\[]", title)[0]
+        # An actor's title is its class and, while it works, `.method`, after its name if it has one; a task's is its
+        # function.
+        called = re.split(r"[.(\[]", title.rpartition(":")[2])[0]
+        return stage[1] if stage else "" if called == "IDLE" else called
     if "sandbox" in line and "zygote" in line:
         return "sandbox"
     for script in SCRIPTS:

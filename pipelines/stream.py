@@ -8,11 +8,11 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from problems.problem import Group, Problem
 from rollout.admission import Lease
-from rollout.board import Answer, StreamJob, start_board
+from rollout.board import Answer, Standing, StreamJob, start_board
 from rollout.fleet import RolloutJob
 from verify.config import RewardConfig, VerifyConfig
 from verify.thinking import continued
@@ -123,7 +123,7 @@ class JudgeStage:
         return pack([(key, self._deliver(key, answers)) for key, answers in unpack(batch)])
 
     def _deliver(self, key: str, answers: Sequence[Answer]) -> tuple[Lease, ...]:
-        import ray
+        import ray.exceptions
 
         leases = tuple(lease for lease, _, _ in answers)
         job = self._job(key)
@@ -150,7 +150,7 @@ class JudgeStage:
         import ray
 
         if key not in self._jobs:
-            job = ray.get(self._board.job.remote(key))
+            job = cast("StreamJob | None", ray.get(self._board.job.remote(key)))
             if job is None:
                 return None
             self._jobs[key] = job
@@ -194,7 +194,7 @@ def answer_all(
 
     Raises StreamFailed.
     """
-    import ray
+    import ray.exceptions
 
     key, handled, missing = uuid.uuid4().hex, 0, dict(enumerate(problems))
     # Rows of several problems only where there are so many that each has enough beside it.
@@ -203,7 +203,7 @@ def answer_all(
     try:
         while missing:
             try:
-                standing = ray.get(board.standing.remote(key, handled, 5.0))
+                standing = cast(Standing, ray.get(board.standing.remote(key, handled, 5.0)))
                 if not standing.known:
                     leases = [Lease(0, index, 0, version) for index in missing]
                     ray.get(board.open.remote(key, about, leases))

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from problems import json_text
 from problems.plain_text import one_line
@@ -220,7 +220,7 @@ def _place(name: str, tensor: Any) -> tuple[int, int, str]:
     return place[0], place[1], name
 
 
-def _are_sizes(value: Any) -> bool:
+def _are_sizes(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and len(value) <= 16 and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 

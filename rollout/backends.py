@@ -174,7 +174,8 @@ def quick_import() -> Iterator[None]:
     """
     collects, absent = gc.isenabled(), [name for name in OF_SOUND if name not in sys.modules]
     gc.disable()
-    sys.modules.update(dict.fromkeys(absent))
+    for name in absent:
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType] - Python's mark of what cannot be imported
     try:
         yield
     finally:
@@ -199,7 +200,7 @@ def _search_own_modules() -> None:
         from vllm.triton_utils import dispatcher
     except ImportError:  # another release
         return
-    dispatcher.sys = _OwnModules()
+    dispatcher.__dict__["sys"] = _OwnModules()
 
 
 class InProcessBackend:

@@ -63,7 +63,7 @@ class Coordinator:
         self._job = job
         self._problems = problems
         self._steps = steps
-        self._group_filter = group_filter
+        self._group_filter: GroupFilter = group_filter
         self._out: dict[int, str] = {}
         self._room_noted = False
         self._book: LeaseBook | None = None
@@ -118,8 +118,7 @@ class Coordinator:
         if self._book is None:
             return
         for lease, group, error in answers:
-            scored = sum(r is not None for r in group.rewards) if group is not None else 0
-            if scored >= 2:
+            if group is not None and sum(reward is not None for reward in group.rewards) >= 2:
                 self._book.deliver(lease.epoch, group)
                 continue
             reason = error or "its samples could not be judged"
@@ -140,7 +139,8 @@ class Coordinator:
             self._check(epoch)
             if self._over():
                 return None
-            version = self._book.version if self._book is not None else -1
+            book = self._book
+            version = book.version if book is not None else -1
             if version > step:
                 raise ValueError(
                     f"rank {rank} of {world_size} asks for the groups of step {step}, and the run is at {version}: "
@@ -148,7 +148,7 @@ class Coordinator:
                     "checkpoint"
                 )
             # Not before the version is published: groups of this step would go out under the number of the one before.
-            batch = self._book.take() if version == step else None
+            batch = book.take() if book is not None and version == step else None
             if batch is not None:
                 self._batch = batch
                 await self._notify()
@@ -168,7 +168,7 @@ class Coordinator:
         self._check(epoch)
         report = await self._load_everywhere(publication)
         self._check(epoch)
-        if not self._over():
+        if not self._over() and self._book is not None:
             self._book.advance(publication.policy.number)
             await self._notify()
         return report
@@ -263,7 +263,7 @@ class Coordinator:
             raise ValueError(f"start {epoch} of the run has been replaced by start {self._epoch}")
 
     async def _load_everywhere(self, publication: Publication) -> dict[str, Any]:
-        import ray
+        import ray.exceptions
 
         began = time.monotonic()
         # The coordinator owns the object: one that a learner owned would be lost with it.
@@ -312,7 +312,7 @@ class Coordinator:
 
     async def _feed_board(self) -> None:
         """Puts leases on the board as the book lets them out, and shows it that the run is alive."""
-        import ray
+        import ray.exceptions
 
         key, epoch = "", -1
         while not self._over():
@@ -366,4 +366,4 @@ def _was_restarted() -> bool:
     """Whether this actor is the restart of one that died."""
     import ray
 
-    return ray.get_runtime_context().was_current_actor_reconstructed
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)

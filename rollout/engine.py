@@ -314,7 +314,7 @@ class Engine:
         return np.array([row[token].logprob for row, token in zip(scored, completion_ids, strict=True)], np.float32)
 
     def _current(self, run: str, min_version: int) -> _Loaded:
-        versions = self._policies.get(run)
+        versions = self._policies.get(run, [])
         if not self.holds(run, min_version):
             held = versions[-1].policy_number if versions else "none"
             raise PolicyMissing(f"{self.name} holds version {held} of run {run}, and {min_version} was asked for")
@@ -327,7 +327,7 @@ class Engine:
             await self._free(old)
 
     async def _free(self, loaded: _Loaded) -> None:
-        if loaded.lora is not None:
+        if loaded.lora is not None and loaded.path is not None:
             await self._backend.remove_lora(loaded.lora.lora_int_id)
             shutil.rmtree(loaded.path, ignore_errors=True)
 
@@ -346,7 +346,7 @@ class Engine:
             prompt_ids=request.prompt_ids,
             completion_ids=ids,
             logprobs=logprobs,
-            text=self._text(ids),
+            text=self._text(ids.tolist()),
             finish_reason=completion.finish_reason or "abort",
             policy_version=loaded.policy_number,
             adapter_hash=loaded.adapter_hash,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from problems.problem import Group
 from rollout.backends import EngineDead
@@ -111,7 +111,7 @@ def ended_since(engines: Sequence[Any], pids: Mapping[int, int], seconds: float 
     for number, one in enumerate(requests):
         if one not in answered or _failed(one):
             found[number] = "is out: it does not answer"
-        elif pids.get(number, 0) not in (0, ray.get(one)["pid"]):
+        elif pids.get(number, 0) not in (0, cast(Any, ray.get(one))["pid"]):
             found[number] = "was started again: its process had ended, and other engines took its requests"
     return found
 
@@ -143,7 +143,7 @@ def load_policies(
     for, one that is silent for `seconds`, and one of `known_out` only until the others are done: all three fetch the
     policy when work reaches them. Raises what an engine says of the policy itself, and NoEngine where none is left.
     """
-    import ray
+    import ray.exceptions
 
     deadline, token = time.monotonic() + seconds, fleet_token()
     reports: dict[int, dict[str, Any]] = {}
@@ -178,7 +178,7 @@ def first_answer(engines: Sequence[Any], ask: Callable[[Any], Any], seconds: flo
 
     Raises NoEngine, naming `what` was awaited; an engine's own error where it lives and raises.
     """
-    import ray
+    import ray.exceptions
 
     errors = {}
     for number, engine in enumerate(engines):
@@ -199,7 +199,7 @@ def out_line(out: Mapping[int, str], engines: int) -> str:
 
 
 def _failed(one: Any) -> bool:
-    import ray
+    import ray.exceptions
 
     try:
         ray.get(one)
@@ -210,7 +210,7 @@ def _failed(one: Any) -> bool:
 
 def why_out(error: Exception) -> str:
     """One line on why an engine did not answer."""
-    import ray
+    import ray.exceptions
 
     if isinstance(error, ray.exceptions.ActorUnavailableError):
         return "its process has ended, and Ray is starting it again"

@@ -90,7 +90,7 @@ def weights_checksum(weights: bytes) -> str:
 def tensors_checksum(tensors: Mapping[str, np.ndarray]) -> str:
     """Identity of float32 tensors by name."""
     plain = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-    return _tensors_sha((name, list(value.shape), memoryview(value).cast("B")) for name, value in plain.items())
+    return _tensors_sha((name, list(value.shape), memoryview(value.data).cast("B")) for name, value in plain.items())
 
 
 def _tensors_sha(tensors: Iterable[tuple[str, list[int], memoryview]]) -> str:

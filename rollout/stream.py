@@ -157,7 +157,7 @@ class Rollouts:
         An engine that failed before is first asked whether it is there at all: a group is not to blame for engines that
         are out, but it is for those that die of it.
         """
-        import ray
+        import ray.exceptions
 
         tries, out_since, error = 0, 0.0, ""
         while tries < TRIES and (not out_since or time.monotonic() - out_since < job.patience_seconds):

@@ -44,7 +44,7 @@ class Evaluation:
     @property
     def without_verdict(self) -> dict[str, str]:
         """Problem id -> why none of its samples has a verdict: an infrastructure failure."""
-        found = dict(line.partition(": ")[::2] for line in self.lost)
+        found = {line.partition(": ")[0]: line.partition(": ")[2] for line in self.lost}
         outcomes = self.outcomes
         for group in self.groups:
             if group.problem.id not in outcomes:

@@ -62,9 +62,11 @@ class Teacher(Protocol):
 
     async def answer(self, request: TeacherRequest) -> Reply:
         """Raises TeacherStopped, and RequestRefused."""
+        ...
 
     def account(self) -> Account:
         """What all answers of the run have cost."""
+        ...
 
     async def close(self) -> None:
         """Lets connections go."""
@@ -264,12 +266,17 @@ class ApiTeacher:
         config = self.config
         backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
 
+        def failure(state: tenacity.RetryCallState) -> BaseException:
+            error = state.outcome.exception() if state.outcome is not None else None
+            assert error is not None, "tenacity waits after failures alone"
+            return error
+
         def wait(state: tenacity.RetryCallState) -> float:
-            return max(backoff(state), retry_after(state.outcome.exception()))
+            return max(backoff(state), retry_after(failure(state)))
 
         def note_wait(state: tenacity.RetryCallState) -> None:
-            error = self._plain(state.outcome.exception())
-            self._note(f"the teacher fails ({error}); asking again in {state.next_action.sleep:.0f} s")
+            seconds = state.next_action.sleep if state.next_action is not None else 0.0
+            self._note(f"the teacher fails ({self._plain(failure(state))}); asking again in {seconds:.0f} s")
 
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(passes),

@@ -55,9 +55,9 @@ class Usage:
         """From the `usage` of a message, whose names are given. A stranger counted: where a number is missing, is none
         or cannot be, it is `bound`, the most that the request may use."""
         names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        found = [counts.get(name) for name in names]
-        found[2:] = [0 if count is None else count for count in found[2:]]
-        if not all(type(count) is int and count >= 0 for count in found):
+        given: list[Any] = [counts.get(name) for name in names]
+        found = [count for count in (*given[:2], *(0 if c is None else c for c in given[2:])) if type(count) is int]
+        if len(found) < len(names) or min(found) < 0:
             return bound
         usage = cls(*found)
         prompt = usage.input + usage.cache_write + usage.cache_read
@@ -214,7 +214,7 @@ def _is_row(row: Any) -> bool:
     event = row.get("event")
     if not isinstance(event, str) or event not in _NUMBERS:
         return False
-    values = [row.get(name) for name in _NUMBERS[event]]
+    values: list[Any] = [row.get(name) for name in _NUMBERS[event]]
     return all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
 
 

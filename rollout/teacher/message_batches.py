@@ -205,7 +205,7 @@ class Batches:
         if waiting is None and kind == "succeeded":
             self._unclaimed[key] = (result, began)
             await self._purse.abandon()  # it stays booked at its dearest until it is asked for
-        elif kind == "succeeded":
+        elif waiting is not None and kind == "succeeded":
             await self._deal_message(key, waiting, getattr(result, "message", None), began)
         else:
             fault = getattr(getattr(result, "error", None), "error", None) if kind == "errored" else None

@@ -112,8 +112,8 @@ def _narrate(body: list[ast.stmt], depth: int = 0) -> list[str]:
         inner = getattr(node, "body", None)
         if isinstance(inner, list) and depth < 3:
             lines += [f"  {line}" for line in _narrate(inner, depth + 1)]
-        if getattr(node, "orelse", None):
-            lines += ["otherwise:", *(f"  {line}" for line in _narrate(node.orelse, depth + 1))]
+        if otherwise := getattr(node, "orelse", None):
+            lines += ["otherwise:", *(f"  {line}" for line in _narrate(otherwise, depth + 1))]
     return lines
 
 
@@ -129,7 +129,9 @@ def _complexity(function: ast.FunctionDef) -> str:
 
     found = depth(function)
     inner = {node.name for node in ast.walk(function) if isinstance(node, ast.FunctionDef)} - {function.name}
-    called = {node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
+    called = {
+        node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     parts = [f"{found} nested loop{'s' if found != 1 else ''} at most" if found else "no loop"]
     if inner & called:
         parts.append(f"and recursion in {', '.join(sorted(inner & called))}")
