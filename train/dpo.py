@@ -93,7 +93,7 @@ def train_dpo(
 
 
 def _trainer_class() -> type:
-    from trl import DPOTrainer
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     class Tokenised(DPOTrainer):
         """Takes the tokens as they were sampled: tokenised again, a completion may come out as others."""
@@ -105,7 +105,7 @@ def _trainer_class() -> type:
 
 
 def _arguments(config: DPOConfig, shape: SFTConfig, folder: Path, base: PreTrainedModel, rows: int) -> Any:
-    from trl import DPOConfig as Arguments
+    from trl.trainer.dpo_config import DPOConfig as Arguments
 
     on_gpu = torch.cuda.is_available()
     weighted = config.sft_weight > 0

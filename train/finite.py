@@ -54,7 +54,7 @@ class SkipNotFinite(TrainerCallback):
 def drop_not_finite(parameters: Iterable[Tensor]) -> bool:
     """Whether all gradients are finite; where one is not, none is left."""
     owners = [parameter for parameter in parameters if parameter.grad is not None]
-    if not owners or bool(torch.stack([torch.isfinite(p.grad).all() for p in owners]).all()):
+    if not owners or bool(torch.stack([torch.isfinite(p.grad).all() for p in owners if p.grad is not None]).all()):
         return True
     for parameter in owners:
         parameter.grad = None

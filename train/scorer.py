@@ -7,6 +7,8 @@ V vocabulary.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
@@ -32,7 +34,7 @@ class Scorer:
 
     def __init__(self, model: PreTrainedModel, share_prompts: bool) -> None:
         self.model, self.share_prompts = model, share_prompts
-        self.head = model.get_output_embeddings()
+        self.head: Any = model.get_output_embeddings()  # None is possible for transformers, not for a causal model
         self.fused_head = head_is_linear(model)
 
     def logprobs(self, batch: MicroBatch, temperature: float, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:

@@ -165,11 +165,11 @@ def _trainer(
     callbacks: list[TrainerCallback],
 ) -> Any:
     from datasets import Dataset
-    from trl import SFTTrainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
     if config.patience and val:
         callbacks.append(EarlyStoppingCallback(config.patience))
-    base = adapter.model.get_base_model()
+    base: Any = adapter.model.get_base_model()  # typed by peft as any module
     own_head = base.device.type == "cpu" and head_is_linear(base)
     data = [Dataset.from_list([_features(row) for row in rows]) if rows else None for rows in (train, val)]
     trainer = SFTTrainer(
@@ -197,7 +197,7 @@ def _rows_an_update(config: SFTConfig, arguments: Any) -> int:
 
 
 def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int, validates: bool) -> Any:
-    from trl import SFTConfig as Arguments
+    from trl.trainer.sft_config import SFTConfig as Arguments
 
     on_gpu = torch.cuda.is_available()
     arguments = Arguments(
