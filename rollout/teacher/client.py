@@ -1,8 +1,7 @@
 """A teacher: questions in, worked answers out, nothing paid twice and nothing paid beyond the budget.
 
 `ApiTeacher` asks any server of the Messages API through the `anthropic` SDK; `rollout.teacher.reference` writes answers
-offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data.
-"""
+offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data."""
 
 from __future__ import annotations
 
@@ -31,6 +30,7 @@ from rollout.teacher.errors import (
     AnswerTooLarge,
     BrokenAnswer,
     cause,
+    failure_of,
     meaning,
     passes,
     plain,
@@ -266,17 +266,12 @@ class ApiTeacher:
         config = self.config
         backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
 
-        def failure(state: tenacity.RetryCallState) -> BaseException:
-            error = state.outcome.exception() if state.outcome is not None else None
-            assert error is not None, "tenacity waits after failures alone"
-            return error
-
         def wait(state: tenacity.RetryCallState) -> float:
-            return max(backoff(state), retry_after(failure(state)))
+            return max(backoff(state), retry_after(failure_of(state)))
 
         def note_wait(state: tenacity.RetryCallState) -> None:
-            seconds = state.next_action.sleep if state.next_action is not None else 0.0
-            self._note(f"the teacher fails ({self._plain(failure(state))}); asking again in {seconds:.0f} s")
+            seconds, error = getattr(state.next_action, "sleep", 0.0), self._plain(failure_of(state))
+            self._note(f"the teacher fails ({error}); asking again in {seconds:.0f} s")
 
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(passes),
