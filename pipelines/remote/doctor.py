@@ -70,9 +70,9 @@ def sandbox_finding(node: str) -> Finding:
     text = f"isolation level {found.level}, at least {config.min_isolation} is wanted"
     if found.level >= config.min_isolation:
         return Finding(node, "sandbox", text)
-    mends = [FIXES[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
+    fixes = [FIXES[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
     breaches = f"; the canary could {', '.join(found.breaches)}" if found.breaches else ""
-    return Finding(node, "sandbox", text + breaches, Grade.BREAKS, "; ".join(mends) or "see: crucible verify probe")
+    return Finding(node, "sandbox", text + breaches, Grade.BREAKS, "; ".join(fixes) or "see: crucible verify probe")
 
 
 def storage_finding(node: str, runs: str) -> Finding:

@@ -109,7 +109,7 @@ class ApiTeacher:
     def __init__(self, config: TeacherConfig, folder: Path, key: SecretStr, run: str = "", note: Note = print) -> None:
         """`folder` gets the ledger; `run` is who pays; `note` is told of every wait, in one line."""
         self.config = config
-        self.purse = CostLedger(folder / LEDGER_FILE, config.budget)
+        self.ledger = CostLedger(folder / LEDGER_FILE, config.budget)
         self._price = config.price
         self._cache = AnswerCache(answers_folder(config))
         self._run = run or str(folder.resolve())
@@ -130,7 +130,7 @@ class ApiTeacher:
 
             api = self._client.messages.batches
             self._batches = Batches(
-                api, config, folder, self.purse, self._keep, self._call, self._refusal, self._redacted
+                api, config, folder, self.ledger, self._keep, self._call, self._refusal, self._redacted
             )
 
     async def answer(self, request: TeacherRequest) -> Reply:
@@ -154,12 +154,12 @@ class ApiTeacher:
         """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
         reply = self._cache.get(request.key(self.config), request.body(self.config))
         if reply is not None and reply.run == self._run:
-            self.purse.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
+            self.ledger.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
         return reply
 
     def account(self) -> Account:
         """See `Teacher`."""
-        return self.purse.account()
+        return self.ledger.account()
 
     async def close(self) -> None:
         """See `Teacher`."""
@@ -190,7 +190,7 @@ class ApiTeacher:
         async def send() -> Any:
             nonlocal reserved
             if not reserved:
-                await self.purse.reserve(key, self._upper_bound(request))
+                await self.ledger.reserve(key, self._upper_bound(request))
                 reserved = True
             incoming = Incoming(self._bound(request))
             try:
@@ -200,7 +200,7 @@ class ApiTeacher:
                 usage = self._bound(request) if too_large else incoming.paid()
                 if usage is not None:  # half an answer is paid for too, and the next try is another request
                     reserved = False
-                    await self.purse.lose(key, usage, self._dollars(request, usage), model=self.config.model)
+                    await self.ledger.lose(key, usage, self._dollars(request, usage), model=self.config.model)
                 raise
 
         try:
@@ -209,9 +209,9 @@ class ApiTeacher:
             if not reserved:
                 pass
             elif isinstance(error, RequestRefused | TeacherStopped) and not isinstance(error, TeacherDown):
-                await self.purse.release(key, str(error))
+                await self.ledger.release(key, str(error))
             else:
-                await self.purse.abandon()
+                await self.ledger.abandon()
             raise
         return await self._keep(request, key, message, began)
 
@@ -249,7 +249,7 @@ class ApiTeacher:
             run=self._run,
         )
         self._cache.put(reply, request, self.config)
-        await self.purse.settle(key, reply.usage, reply.dollars, model=reply.model, batch=batch)
+        await self.ledger.settle(key, reply.usage, reply.dollars, model=reply.model, batch=batch)
         return reply
 
     def _bound(self, request: TeacherRequest) -> Usage:

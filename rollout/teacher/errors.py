@@ -152,7 +152,7 @@ def refusal(config: TeacherConfig, text: str) -> RequestRefused | TeacherStopped
 
 
 def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRefused | TeacherStopped:
-    """What an error that no more tries will mend means for the run. `text` is the error in our words."""
+    """What an error that further tries will not cure means for the run. `text` is the error in our words."""
     url = config.url
     if isinstance(error, AnswerTooLarge):
         return RequestRefused(f"{text}; the server does not keep to teacher.max_tokens")

@@ -52,7 +52,7 @@ class Batches:
         api: Any,
         config: TeacherConfig,
         folder: Path,
-        purse: CostLedger,
+        ledger: CostLedger,
         keep: Callable[..., Awaitable[Reply]],
         call: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
         refusal: Callable[[str], Exception],
@@ -60,7 +60,7 @@ class Batches:
     ) -> None:
         """`api` is the SDK's `messages.batches`; `keep` stores and books a message; `call` sends with retries;
         `refusal` says what an invalid request means; `redacted` takes the key out of a text."""
-        self._api, self._config, self._purse = api, config, purse
+        self._api, self._config, self._ledger = api, config, ledger
         self._keep, self._call, self._refusal, self._redacted = keep, call, refusal, redacted
         self._path = folder / BATCHES_FILE
         self._waiting: dict[str, _Waiting] = {}
@@ -82,11 +82,11 @@ class Batches:
             batch, keys = self._earlier[key]
             for other in keys:
                 del self._earlier[other]
-            self._purse.adopt(len(keys))
+            self._ledger.adopt(len(keys))
             self._hand_over(batch, keys)
         elif key in self._unclaimed:
             result, began = self._unclaimed.pop(key)
-            self._purse.adopt(1)
+            self._ledger.adopt(1)
             self._start(self._deal(key, result, began))
         elif key not in self._handed:
             self._queue(key)
@@ -119,7 +119,7 @@ class Batches:
             keys: list[str] = []
             try:
                 for key in pending[: self._config.batch_size]:
-                    await self._purse.reserve(key, self._waiting[key].upper_bound, wait=not keys)
+                    await self._ledger.reserve(key, self._waiting[key].upper_bound, wait=not keys)
                     keys.append(key)
             except BudgetSpent as error:
                 if not keys:
@@ -129,7 +129,7 @@ class Batches:
                 batch = await self._call(lambda keys=keys: self._create(keys))
             except Exception as error:
                 for key in keys:
-                    await self._purse.release(key, str(error))
+                    await self._ledger.release(key, str(error))
                 return self._fail([*keys, *pending], error)
             append_rows(self._path, [{"batch": batch, "keys": keys, "time": round(time.time(), 3)}])
             self._hand_over(batch, keys)
@@ -204,7 +204,7 @@ class Batches:
         kind = getattr(result, "type", None)
         if waiting is None and kind == "succeeded":
             self._unclaimed[key] = (result, began)
-            await self._purse.abandon()  # it stays booked at its dearest until it is asked for
+            await self._ledger.abandon()  # it stays booked at its dearest until it is asked for
         elif waiting is not None and kind == "succeeded":
             await self._deal_message(key, waiting, getattr(result, "message", None), began)
         else:
@@ -214,7 +214,7 @@ class Batches:
             )
             reason = self._redacted(one_line(self._redacted(reason)))[:LONGEST_ERROR]
             if getattr(fault, "type", None) == "invalid_request_error":
-                await self._purse.release(key, reason)
+                await self._ledger.release(key, reason)
                 self._fail([key], self._refusal(reason))
             else:
                 await self._again(key, reason)
@@ -224,7 +224,7 @@ class Batches:
         try:
             answer = read_message(message, bound)
         except (AnswerTooLarge, BrokenAnswer) as error:  # paid for, and no answer
-            await self._purse.lose(key, bound, waiting.upper_bound, model=self._config.model, batch=True)
+            await self._ledger.lose(key, bound, waiting.upper_bound, model=self._config.model, batch=True)
             if isinstance(error, AnswerTooLarge):
                 return self._fail([key], RequestRefused(f"{error}; the server does not keep to teacher.max_tokens"))
             return self._repeat(key, waiting, str(error))
@@ -234,7 +234,7 @@ class Batches:
 
     async def _again(self, key: str, reason: str) -> None:
         """Hands a request in once more, `ROUNDS` times in all."""
-        await self._purse.release(key, reason)
+        await self._ledger.release(key, reason)
         waiting = self._waiting.get(key)
         if waiting is not None:
             self._repeat(key, waiting, reason)

@@ -8,15 +8,15 @@ AVERAGED = {"ema_samples": 2}
 
 
 @pytest.mark.parametrize(
-    ("rollout", "train", "mend"),
+    ("rollout", "train", "hint"),
     [
         (AVERAGED, {}, "set train.ema_decay"),
         (AVERAGED, {"ema_decay": 0.99, "importance_correction": "off"}, "set train.old_logprobs=sampler"),
         ({"sampling": {"temperature": 0.7}}, {}, "rollout.sampling.temperature 0.7"),
     ],
 )
-def test_rooms_that_disagree_are_told_how_to_agree(rollout, train, mend):
-    with pytest.raises(ValueError, match=mend):
+def test_rooms_that_disagree_are_told_how_to_agree(rollout, train, hint):
+    with pytest.raises(ValueError, match=hint):
         GRPOConfig(rollout=rollout, train=train)
 
 

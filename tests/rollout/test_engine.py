@@ -178,7 +178,7 @@ def test_ranks_that_vllm_refuses_are_refused_at_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "mend"),
+    ("changes", "hint"),
     [
         ({"group_size": 1}, "use 2 or more"),
         ({"group_size": 4, "ema_samples": 4}, "use 3 or less"),
@@ -186,8 +186,8 @@ def test_ranks_that_vllm_refuses_are_refused_at_once():
         ({"sampling": {"temperature": 0}}, "1.0"),
     ],
 )
-def test_rollout_settings_that_cannot_train_are_refused(changes, mend):
-    with pytest.raises(ValueError, match=mend):
+def test_rollout_settings_that_cannot_train_are_refused(changes, hint):
+    with pytest.raises(ValueError, match=hint):
         RolloutConfig(**changes)
 
 

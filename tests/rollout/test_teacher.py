@@ -145,7 +145,7 @@ def test_a_budget_stops_before_it_is_exceeded(make, messages_url):
     assert all(a.reply for a in answers(more, *questions))
     assert more.account().requests == 12, "what the first session paid is in the same ledger"
     # A server may count its own cache's tokens otherwise for the same text, so only the books are compared.
-    paid = [json.loads(line) for line in more.purse.path.read_text().splitlines()]
+    paid = [json.loads(line) for line in more.ledger.path.read_text().splitlines()]
     assert sum(row["dollars"] for row in paid if row["event"] == "paid") == pytest.approx(more.account().dollars)
 
 
@@ -276,7 +276,7 @@ def test_an_answer_is_asked_again_wherever_it_breaks_off(events, promised, make)
     account = teacher.account()
     assert account.requests == 1 and account.open_dollars == pytest.approx(0)
     assert (account.dollars > answered.reply.dollars) == (events > 0), "what came of the first is paid for too"
-    again = CostLedger(teacher.purse.path).account()
+    again = CostLedger(teacher.ledger.path).account()
     assert (again.requests, again.dollars) == (1, pytest.approx(account.dollars))
 
 
@@ -434,23 +434,23 @@ def test_prices_are_found_by_the_longest_beginning():
 
 def test_what_was_in_flight_when_a_run_was_killed_counts_at_its_dearest(tmp_path):
     async def killed():
-        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
-        await purse.reserve("a", 0.4)
-        await purse.reserve("b", 0.4)
-        await purse.settle("a", Usage(1, 2), 0.1)
+        ledger = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
+        await ledger.reserve("a", 0.4)
+        await ledger.reserve("b", 0.4)
+        await ledger.settle("a", Usage(1, 2), 0.1)
 
     run(killed())
     with open(tmp_path / LEDGER_FILE, "a") as file:
         file.write('{"event": "paid", "ke')  # torn by the kill
 
     async def resumed():
-        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
-        assert (purse.account().dollars, purse.account().open_dollars) == (0.1, 0.4)
+        ledger = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
+        assert (ledger.account().dollars, ledger.account().open_dollars) == (0.1, 0.4)
         with pytest.raises(BudgetSpent, match=r"budget of \$1\.0000"):
-            await purse.reserve("c", 0.6)
-        await purse.reserve("c", 0.5)
-        await purse.settle("c", Usage(1, 2), 0.5)
-        return purse
+            await ledger.reserve("c", 0.6)
+        await ledger.reserve("c", 0.5)
+        await ledger.settle("c", Usage(1, 2), 0.5)
+        return ledger
 
     run(resumed())
     account = CostLedger(tmp_path / LEDGER_FILE).account()
@@ -461,8 +461,8 @@ def test_an_answer_stored_but_not_booked_is_booked_on_resume(make):
     with Front(reply=echo) as front:
         first = make(front.url, prices={"tiny": PRICE})
         answers(first, "a")
-        rows = first.purse.path.read_text().splitlines()
-        first.purse.path.write_text(rows[0] + "\n")  # as a kill between storing and booking leaves it
+        rows = first.ledger.path.read_text().splitlines()
+        first.ledger.path.write_text(rows[0] + "\n")  # as a kill between storing and booking leaves it
         again = make(front.url, prices={"tiny": PRICE})
         assert answers(again, "a")[0].reply.cached
     assert len(front.asked()) == 1
@@ -471,12 +471,12 @@ def test_an_answer_stored_but_not_booked_is_booked_on_resume(make):
 
 def test_a_request_waits_for_room_that_others_may_leave(tmp_path):
     async def both():
-        purse = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
-        await purse.reserve("a", 0.9)
-        waiting = asyncio.ensure_future(purse.reserve("b", 0.9))
+        ledger = CostLedger(tmp_path / LEDGER_FILE, budget=1.0)
+        await ledger.reserve("a", 0.9)
+        waiting = asyncio.ensure_future(ledger.reserve("b", 0.9))
         await asyncio.sleep(0.05)
         assert not waiting.done()
-        await purse.settle("a", Usage(), 0.05)
+        await ledger.settle("a", Usage(), 0.05)
         await waiting
 
     run(both())

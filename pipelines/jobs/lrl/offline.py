@@ -1,6 +1,6 @@
 """The offline teacher of this job: it knows every answer, and writes journal and strategy without a model.
 
-Its stages check the machinery from end to end; its scores say nothing about a strategy's worth.
+Its stages check the software from end to end; its scores say nothing about a strategy's worth.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
     )
     if cost["teacher"] == REFERENCE:
         found.append(
-            "The reference teacher knows every answer: its own stages check the machinery, and measure no strategy."
+            "The reference teacher knows every answer: its own stages check the software, and measure no strategy."
         )
     found.append(f"Strategy after {results['distillations']} distillations:\n{results['strategy']}")
     return found

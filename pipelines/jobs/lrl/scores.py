@@ -1,7 +1,7 @@
 """Figures of YES and NO: accuracy beside balanced accuracy, a confusion matrix, and what a constant answer scores.
 
 What holds no verdict is a status, never an answer: `unparsed` and `truncated` are the answerer's failure and count as
-not right for the class they belong to; `api_error` and `infrastructure` are the machinery's, and are left out.
+not right for the class they belong to; `api_error` and `infrastructure` are not its failure, and are left out.
 """
 
 from __future__ import annotations
