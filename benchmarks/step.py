@@ -215,97 +215,6 @@ async def generate(engine, task: Task, prompts: list[tuple], step: int):
     return groups
 
 
-# TRL.
-
-
-def trl(task: Task) -> dict:
-    """`GRPOTrainer` with transformers' generation, at the faster of two micro-batches."""
-    found = [_trl(task, vllm=False, micro_batches=count) for count in (1, 2)]
-    return min(found, key=lambda result: result["cpu"])
-
-
-def trl_vllm(task: Task) -> dict:
-    """`GRPOTrainer` with vLLM in its own process."""
-    from rollout.backends import prepare_environment
-
-    prepare_environment()
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
-    return _trl(task, vllm=True, micro_batches=1)
-
-
-def _trl(task: Task, vllm: bool, micro_batches: int) -> dict:
-    import logging
-
-    import datasets
-    import torch
-    from peft import LoraConfig
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
-
-    from rollout.model_files import load_tokenizer
-
-    torch.set_num_threads(1)
-    logging.disable(logging.WARNING)
-    tokenizer = load_tokenizer(task.model, padding_side="left")
-    prompts = make_prompts(task)
-    for _, text, ids in prompts[:4]:
-        assert tokenizer(text)["input_ids"] == list(ids), "TRL would be asked in other tokens"
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    steps, lengths, mark = [], [], []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *args, **kwargs):
-            mark[:] = clock()
-
-        def on_step_end(self, *args, **kwargs):
-            now = clock()
-            steps.append((now[0] - mark[0], now[1] - mark[1], {}))
-
-    def reward(completion_ids, **kwargs):
-        lengths.extend(len(ids) for ids in completion_ids)
-        return [coin(len(lengths), index) for index in range(len(completion_ids))]
-
-    with tempfile.TemporaryDirectory() as folder:
-        config = GRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=task.rows // micro_batches,
-            gradient_accumulation_steps=micro_batches,
-            num_generations=task.group,
-            max_completion_length=task.tokens,
-            max_steps=task.steps + WARM,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            beta=task.beta,
-            temperature=1.0,
-            loss_type="grpo",
-            bf16=False,
-            use_cpu=True,
-            gradient_checkpointing=False,
-            report_to="none",
-            save_strategy="no",
-            logging_steps=1000,
-            disable_tqdm=True,
-            shuffle_dataset=False,
-            use_vllm=vllm,
-            **({"vllm_mode": "colocate", "vllm_max_model_length": 1024} if vllm else {}),
-        )
-        trainer = GRPOTrainer(
-            model=task.model,
-            reward_funcs=reward,
-            args=config,
-            train_dataset=datasets.Dataset.from_dict({"prompt": [text for _, text, _ in prompts]}),
-            processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=LORA["r"], lora_alpha=LORA["alpha"], target_modules=targets, task_type="CAUSAL_LM"
-            ),
-            callbacks=[Clock()],
-        )
-        trainer.train()
-    assert set(lengths) == {task.tokens} and len(lengths) == task.rows * (task.steps + WARM)
-    return summary(steps)
-
-
 # The whole system.
 
 
@@ -406,6 +315,25 @@ def summary(steps: list[tuple[float, float, dict]]) -> dict:
         "cpu": statistics.median(step[1] for step in timed),
         "where": where,
     }
+
+
+def trl(task: Task) -> dict:
+    """`GRPOTrainer` with transformers' generation, at the faster of two micro-batches."""
+    from benchmarks.step_trl import grpo_trainer
+
+    found = [grpo_trainer(task, vllm=False, micro_batches=count) for count in (1, 2)]
+    return min(found, key=lambda result: result["cpu"])
+
+
+def trl_vllm(task: Task) -> dict:
+    """`GRPOTrainer` with vLLM in its own process."""
+    from benchmarks.step_trl import grpo_trainer
+    from rollout.backends import prepare_environment
+
+    prepare_environment()
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    return grpo_trainer(task, vllm=True, micro_batches=1)
 
 
 ARM = {

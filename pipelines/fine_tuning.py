@@ -100,7 +100,10 @@ def select_examples(rows: Sequence[Any], questions: Sequence[str], model: str, s
     try:
         positions = getattr(load_config(model), "max_position_embeddings", settings.max_length)
         limit = positions if settings.too_long == "keep" else min(settings.max_length, positions)
-        lengths = measure(rows, limit, load_tokenizer(model).eos_token_id)
+        end = load_tokenizer(model).eos_token_id
+        if not isinstance(end, int):
+            raise SFTError(f"the tokenizer of {model} has no single end token (eos_token_id is {end!r}); set one")
+        lengths = measure(rows, limit, end)
         if lengths.too_long and settings.too_long != "drop":
             raise SFTError(
                 f"{len(lengths.too_long)} of {len(rows)} examples are longer than {limit} tokens, the longest has "

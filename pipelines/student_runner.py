@@ -236,7 +236,7 @@ class StudentRunner:
     def __enter__(self) -> StudentRunner:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
 
 

@@ -151,8 +151,9 @@ class PromptBuilder:
     template, and for a chat template that does not take such prompts.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PromptConfig | None = None) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, config: PromptConfig | None = None) -> None:
+        self.tokenizer: Any = tokenizer
+        """None builds text for a model that is reached by messages: `message`, not `build`."""
         self.config = config or PromptConfig()
         self._name = getattr(tokenizer, "name_or_path", "") or "this model"
         has_template = bool(getattr(tokenizer, "chat_template", None))

@@ -69,7 +69,7 @@ class Learner:
             raise ValueError(f"model {base.config.name_or_path} keeps no plain cache: set share_prompts=false")
         self.share_prompts = sharing if config.share_prompts is None else config.share_prompts
         base.requires_grad_(False)
-        base.to(self.device)
+        base.to(device=self.device)
         base.eval()
         self.scorer = Scorer(base, self.share_prompts)
         self.adapter = Adapter(base, config)
@@ -144,8 +144,8 @@ class Learner:
     @torch.no_grad()
     def score(
         self,
-        prompt_ids: Sequence[int],
-        completion_ids: Sequence[int],
+        prompt_ids: Sequence[int] | np.ndarray,
+        completion_ids: Sequence[int] | np.ndarray,
         *,
         adapter: bool = True,
         temperature: float = 1.0,

@@ -46,7 +46,7 @@ class Adapter:
         alpha = int(config.lora_alpha) if config.lora_alpha.is_integer() else config.lora_alpha
         lora = LoraConfig(
             r=config.lora_r,
-            lora_alpha=alpha,
+            lora_alpha=alpha,  # pyright: ignore[reportArgumentType] peft only divides by the rank
             lora_dropout=config.lora_dropout,
             target_modules=targets,
             task_type="CAUSAL_LM",

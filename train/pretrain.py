@@ -188,14 +188,14 @@ def batches(lengths: Sequence[int], config: PretrainConfig) -> Iterator[np.ndarr
     """Row numbers [B] of each step's batch: rows of like length together, every row once before any comes
     again."""
     rng = np.random.default_rng(config.seed)
-    lengths = np.asarray(lengths)
-    size = min(config.batch_size, len(lengths))
+    lengths_N = np.asarray(lengths)
+    size = min(config.batch_size, len(lengths_N))
     left = config.steps
     while True:
-        order = rng.permutation(len(lengths))
+        order = rng.permutation(len(lengths_N))
         for start in range(0, len(order), size * BUCKETS):
             pool = order[start : start + size * BUCKETS]
-            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            pool = pool[np.argsort(lengths_N[pool], kind="stable")]
             bucketed = [pool[i : i + size] for i in range(0, len(pool), size)]
             for i in rng.permutation(len(bucketed)):
                 yield bucketed[i]

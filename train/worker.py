@@ -35,6 +35,7 @@ class LedgerState(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
+        ...
 
 
 class Batch(Protocol):
@@ -53,21 +54,27 @@ class Coordinator(Protocol):
 
     def epoch(self) -> int:
         """Number of the newest start; -1 before the first."""
+        ...
 
     def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> Mapping[str, Any]:
         """Rank 0, once a start: rolls back to `ledger` (None at the beginning of a run) and to this policy."""
+        ...
 
     def get_batch(self, epoch: int, step: int, rank: int, world_size: int) -> Batch | None:
         """Every rank: what step number `step` (0 is the first) trains on; waits for it. None ends the run."""
+        ...
 
     def publish(self, epoch: int, publication: Publication) -> Mapping[str, Any]:
         """Rank 0, after each step: the next policy version. Returns when every engine has it loaded and proven."""
+        ...
 
     def record(self, epoch: int, step: int, metrics: dict[str, Any]) -> None:
         """Rank 0, after each step: its metrics."""
+        ...
 
     def settle(self, epoch: int) -> None:
         """Rank 0, before a checkpoint counts: returns when all that was recorded is where it cannot be lost."""
+        ...
 
 
 class CheckpointStore(Protocol):

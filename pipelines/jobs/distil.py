@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -106,9 +105,7 @@ def select_problems(config: DistilConfig) -> list[Problem]:
 
 def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
     """The question as the teacher gets it."""
-    builder = PromptBuilder(
-        cast(Any, SimpleNamespace(chat_template=None)), config.prompt
-    )  # no tokenizer: messages alone
+    builder = PromptBuilder(None, config.prompt)
     return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
 
 

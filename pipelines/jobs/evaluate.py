@@ -82,8 +82,6 @@ def evaluate(
     Goes on with the engines that there are, and says which are out. Raises ConfigError for an adapter that the engines
     refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
     """
-    from pipelines.stream import StreamFailed, answer_all
-
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
     publication = session.ray.put(Publication(replace(policy, run=run, number=0)))
@@ -104,20 +102,7 @@ def evaluate(
         publication=publication,
         patience_seconds=session.patience_seconds,
     )
-    groups: dict[str, Group] = {}
-    lost = []
-    with _progress(console) as progress:
-        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
-        try:
-            for problem, group, error in answer_all(session.board, problems, job, config.verify):
-                if group is None:
-                    lost.append(f"{problem.id}: {error}")
-                else:
-                    groups[problem.id] = group
-                passed = [v.passed for g in groups.values() for v in g.verdicts]
-                progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
-        except StreamFailed as error:
-            raise ConfigError(f"{name} cannot be evaluated: {error}") from None
+    groups, missing = _answers(session, problems, job, config, name, console)
     forgotten = [engine.forget.remote(run) for engine in session.engines]
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
     ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})
@@ -127,9 +112,39 @@ def evaluate(
         raise ConfigError("there are no problems to answer")
     ordered = tuple(groups[p.id] for p in problems if p.id in groups)
     room = short_of_room(ordered, max_tokens, session.max_model_len)
-    evaluation = Evaluation(name, ordered, tuple(lost), room)
+    evaluation = Evaluation(name, ordered, tuple(missing), room)
     check(evaluation, config)
     return evaluation
+
+
+def _answers(
+    session: ClusterSession,
+    problems: Sequence[Problem],
+    job: RolloutJob,
+    config: JobConfig,
+    name: str,
+    console: Console,
+) -> tuple[dict[str, Group], list[str]]:
+    """Judged groups by problem id, and a line for each problem without; with a progress bar. Raises ConfigError."""
+    from pipelines.stream import StreamFailed, answer_all
+
+    groups: dict[str, Group] = {}
+    missing: list[str] = []
+    answers = passed = 0
+    with _progress(console) as progress:
+        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
+        try:
+            for problem, group, error in answer_all(session.board, problems, job, config.verify):
+                if group is None:
+                    missing.append(f"{problem.id}: {error}")
+                else:
+                    groups[problem.id] = group
+                    answers += len(group.verdicts)
+                    passed += sum(verdict.passed for verdict in group.verdicts)
+                progress.update(task, advance=1, rate=f"pass@1 {100 * passed / max(1, answers):.1f} %")
+        except StreamFailed as error:
+            raise ConfigError(f"{name} cannot be evaluated: {error}") from None
+    return groups, missing
 
 
 def check(evaluation: Evaluation, config: JobConfig) -> None:

@@ -17,10 +17,10 @@ from pipelines.report.run_data import (
     mapping,
     smoothed,
     step_overlaps,
+    sync_bounds,
     time_parts,
 )
 from problems.problem import Status
-from rollout.engine import CANARY_BOUNDS
 
 INK, GRID = "#7b8794", "rgba(128,138,150,0.18)"
 """Text and lines that read on a light page and on a dark one."""
@@ -145,22 +145,6 @@ def learning_curves(record: Record) -> list[Chart]:
         figure.update_layout(showlegend=len(lines) > 1)
         charts.append(Chart(curve.key, curve.title, curve.note, figure))
     return charts
-
-
-def sync_bounds(record: Record) -> dict[str, float]:
-    """Label -> mean gap of a canary that the engines accept. Two where the dtype is left to the machine."""
-    configured = record.setting("rollout.engine.canary_bound")
-    if is_number(configured):
-        return {"configured bound": configured}
-    machine = {"cpu": "float32", "gpu": "bfloat16"}.get(record.setting("hardware.device", "auto"), "auto")
-    both = {record.setting(key, "auto") for key in ("rollout.engine.dtype", "train.dtype")}
-    known = {machine if dtype == "auto" else dtype for dtype in both}
-    open_, known = "auto" in known, known & CANARY_BOUNDS.keys()
-    bounds = {
-        max({*known, kind}, key=lambda kind: CANARY_BOUNDS[kind])
-        for kind in (("float32", "bfloat16") if open_ else known)
-    }
-    return {f"{kind} bound": CANARY_BOUNDS[kind] for kind in sorted(bounds, key=lambda kind: CANARY_BOUNDS[kind])}
 
 
 SYNC_LINES = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.display import TREND
+from rollout.engine import CANARY_BOUNDS
 
 TIME_PARTS = (
     ("waiting for samples", "seconds/wait_for_batch"),
@@ -243,3 +244,17 @@ def whole_overlap(record: Record) -> Overlap | None:
         return None
     sums = (sum(getattr(o, name) for o in known) for name in ("generate", "learn", "actual"))
     return Overlap(len(known), *sums)
+
+
+def sync_bounds(record: Record) -> dict[str, float]:
+    """Label -> mean gap of a canary that the engines accept. Two where the dtype is left to the machine."""
+    configured = record.setting("rollout.engine.canary_bound")
+    if is_number(configured):
+        return {"configured bound": configured}
+    machine = {"cpu": "float32", "gpu": "bfloat16"}.get(record.setting("hardware.device", "auto"), "auto")
+    both = {record.setting(key, "auto") for key in ("rollout.engine.dtype", "train.dtype")}
+    known = {machine if dtype == "auto" else dtype for dtype in both}
+    open_, known = "auto" in known, known & CANARY_BOUNDS.keys()
+    bound = CANARY_BOUNDS.__getitem__
+    widest = {max({*known, kind}, key=bound) for kind in (("float32", "bfloat16") if open_ else known)}
+    return {f"{kind} bound": bound(kind) for kind in sorted(widest, key=bound)}

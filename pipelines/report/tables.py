@@ -8,8 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from pipelines.display import TREND
-from pipelines.report.figures import STATUS_COLOURS, TIME_COLOURS, ordered_statuses, readable, sync_bounds
-from pipelines.report.run_data import Record, is_number, mean, number, time_parts, total
+from pipelines.report.figures import STATUS_COLOURS, TIME_COLOURS, ordered_statuses, readable
+from pipelines.report.run_data import Record, is_number, mean, number, sync_bounds, time_parts, total
 
 CONTROLS = {
     "shuffled_rewards": "A control: each group's rewards were dealt out at random, so this run must not improve.",

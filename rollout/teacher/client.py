@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,7 +83,7 @@ class Answered:
     """Whether the error is the teacher's end, so that this request is still to be asked."""
 
 
-async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> AsyncIterator[Answered]:
+async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> AsyncGenerator[Answered, None]:
     """The answers as they come. Once the teacher has stopped, what is in flight is still waited for."""
 
     async def one(index: int) -> Answered:

@@ -16,8 +16,16 @@ from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from pipelines.cli import dispatch
 from pipelines.report import render, write_report
 from pipelines.report.browser import LIMIT, choose, spread
-from pipelines.report.figures import learning_curves, sync_bounds, sync_chart
-from pipelines.report.run_data import Record, engine_rates, engine_times, smoothed, time_parts, whole_overlap
+from pipelines.report.figures import learning_curves, sync_chart
+from pipelines.report.run_data import (
+    Record,
+    engine_rates,
+    engine_times,
+    smoothed,
+    sync_bounds,
+    time_parts,
+    whole_overlap,
+)
 from pipelines.report.tables import headline, results
 from problems.config import ProblemsConfig
 from problems.problem import Status

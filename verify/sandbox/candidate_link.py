@@ -111,8 +111,11 @@ class Link:
         if kind in (_SIMPLE, _VALUE):
             try:
                 value = wire.loads(text)
-                return (value if kind == _SIMPLE and wire.is_simple(value) else self._value(*value, request, packer),)
-            except (wire.Forged, TypeError, IndexError) as error:
+                if kind == _SIMPLE and wire.is_simple(value):
+                    return (value,)
+                raw, changes = value
+                return (self._value(raw, changes, request, packer),)
+            except (wire.Forged, TypeError, ValueError, IndexError) as error:
                 self._forged(error)
         if kind == _OVER:
             return ()

@@ -122,12 +122,13 @@ class _Job:
             "focus": self._draw(config.focus, "train", config.focus_problems * rounds, 2),
             "general": self._draw(config.general, "train", config.general_problems * rounds) if config.replay else [],
         }
+        held: tuple[tuple[Split, int], ...] = (("val", config.val_problems), ("test", config.test_problems))
         self._held = {
             split: {
                 "focus": self._draw(config.focus, split, count),
                 "general": self._draw(config.general, split, count),
             }
-            for split, count in (("val", config.val_problems), ("test", config.test_problems))
+            for split, count in held
         }
         self._pool: list[Solution] = []
         """All solutions of the iterations so far. One that was rolled back found its own with a good policy."""

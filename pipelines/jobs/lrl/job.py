@@ -17,7 +17,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -118,7 +117,7 @@ class _Job:
         self._teacher = teacher
         self._judge = judge
         self._console = console
-        self._builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
+        self._builder = PromptBuilder(None, config.prompt)
         self._test = balanced("test", config.test_problems, config.test_seed)
         self._train = balanced("train", config.train_problems, config.train_seed)
         self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}

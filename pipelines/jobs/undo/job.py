@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
@@ -120,7 +119,7 @@ class _Job:
         self._judge = judge
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
-        self._builder = PromptBuilder(SimpleNamespace(chat_template=None), PromptConfig(style=config.prompt.style))
+        self._builder = PromptBuilder(None, PromptConfig(style=config.prompt.style))
         self._train = distinct(config, "train", config.train_problems)
         self._val = distinct(config, "val", config.val_problems)
         self._test = distinct(config, "test", config.test_problems)
