@@ -69,7 +69,7 @@ class Learner:
             raise ValueError(f"model {base.config.name_or_path} keeps no plain cache: set share_prompts=false")
         self.share_prompts = sharing if config.share_prompts is None else config.share_prompts
         base.requires_grad_(False)
-        base.to(device=self.device)
+        base.to(self.device)  # pyright: ignore[reportArgumentType] transformers wraps torch's own `to`
         base.eval()
         self.scorer = Scorer(base, self.share_prompts)
         self.adapter = Adapter(base, config)
