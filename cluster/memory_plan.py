@@ -72,8 +72,9 @@ class EngineLoad:
     dtype: str = "bfloat16"
     max_model_len: int = 4096
     sequences: int = 256
-    sequence_tokens: int = 1024
-    """Tokens that a running sequence holds on average: its prompt and half of its longest answer."""
+    prompt_tokens: int = 512
+    answer_tokens: int = 1024
+    """The longest answer."""
     batched_tokens: int = 8192
     adapters: int = 2
     """Adapters that lie on the device at once."""
@@ -82,6 +83,11 @@ class EngineLoad:
     tensor_parallel: int = 1
     eager: bool = False
     device: str = "cuda"
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Tokens that a running sequence holds on average: its prompt and half of its longest answer."""
+        return min(self.prompt_tokens + self.answer_tokens // 2, self.max_model_len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
     if shapes.heads % over:
         raise ValueError(f"tensor_parallel {over} does not divide the {shapes.heads} attention heads of {shapes.name}")
     held = max(
-        load.sequences * shapes.kv_bytes(min(load.sequence_tokens, load.max_model_len), number),
+        load.sequences * shapes.kv_bytes(load.sequence_tokens, number),
         shapes.kv_bytes(load.max_model_len, number),
     )
     kv = held // min(over, shapes.kv_heads)

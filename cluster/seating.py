@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from cluster.memory_plan import (
     FEWEST_SEQUENCES,
@@ -191,14 +192,16 @@ def _together(
 def _pair(
     shapes: ModelShapes, budget: int, engine: EngineLoad, learner: LearnerLoad
 ) -> tuple[EngineLoad, LearnerLoad] | None:
-    """The nearest engine and learner that fit together: first those that keep the engine busy, then ever fewer."""
-    fewest = min(BUSY_SEQUENCES, engine.sequences)
-    while fewest >= min(FEWEST_SEQUENCES, engine.sequences):
-        for learn in _from(learner):
-            sample = nearest_engine(shapes, _follow(engine, learn), budget - learner_need(shapes, learn).total)
-            if sample is not None and sample.sequences >= fewest:
-                return sample, learn
-        fewest //= 2
+    """The nearest engine and learner that fit together: shorter answers are the last resort, an idle engine the one
+    before."""
+    for _, alike in groupby(_from(learner), key=lambda load: load.answer_tokens):
+        learners, fewest = list(alike), min(BUSY_SEQUENCES, engine.sequences)
+        while fewest >= min(FEWEST_SEQUENCES, engine.sequences):
+            for learn in learners:
+                sample = nearest_engine(shapes, _follow(engine, learn), budget - learner_need(shapes, learn).total)
+                if sample is not None and sample.sequences >= fewest:
+                    return sample, learn
+            fewest //= 2
     return None
 
 
@@ -209,7 +212,7 @@ def _from(learner: LearnerLoad) -> Iterator[LearnerLoad]:
 
 def _follow(engine: EngineLoad, learner: LearnerLoad) -> EngineLoad:
     """The engine for answers of the learner's length."""
-    return replace(engine, sequence_tokens=learner.prompt_tokens + learner.answer_tokens // 2)
+    return replace(engine, prompt_tokens=learner.prompt_tokens, answer_tokens=learner.answer_tokens)
 
 
 def _engines(
