@@ -7,8 +7,20 @@ from known_models import FOUR, GEMMA3_270M, PHI3_MINI, QWEN3_06B, QWEN3_4B
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
+from cluster import memory_plan
 from cluster.activations import Backward, Rows, activations, bytes_a_token_and_layer, head_bytes
+from cluster.memory_plan import (
+    GIB,
+    EngineLoad,
+    LearnerLoad,
+    changes,
+    engine_need,
+    learner_need,
+    nearest_engine,
+    nearest_learner,
+)
 from cluster.model_shapes import ModelShapes
+from train import scorer
 from train.batch import MicroBatch, Row
 from train.config import TrainConfig
 from train.lora import Adapter
@@ -128,3 +140,70 @@ def test_the_whole_model_is_what_was_measured(name):
     rows = Rows(rows=4, answer_tokens=64, prompts=1, prompt_tokens=64)
     for how, measured in zip(WAYS.values(), MEASURED[name], strict=False):
         assert bytes_a_token_and_layer(shapes, how, rows) / 1024 == pytest.approx(measured, rel=0.04)
+
+
+def test_parts_of_a_learner_follow_from_its_adapter():
+    shapes = ModelShapes.from_config(QWEN3_4B)
+    need = learner_need(shapes, LearnerLoad(lora_r=16))
+    trained = shapes.lora_parameters(16)
+    assert need.of("adapter") == 4 * trained == need.of("optimiser") // 2
+    assert need.of("weights") == 2 * shapes.total_parameters
+    assert need.total == sum(part.bytes for part in need.parts)
+    assert need.fits(need.total * 2) and not need.fits(need.total)
+    assert f"{need.total / GIB:.1f} GiB" in need.table()
+    assert learner_need(shapes, LearnerLoad(moving_average=True)).of("average") == need.of("adapter")
+
+
+WHOLE = {"Qwen3-0.6B": 15, "Qwen3-4B": 47, "Qwen2.5-7B": 50, "Llama-3.1-8B": 51}
+"""GiB that 8,192 tokens with shared prompts keep in all layers."""
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_a_whole_micro_batch_is_what_was_measured(name):
+    shapes, rows = ModelShapes.from_config(FOUR[name]), Rows(103, 64, prompts=26, prompt_tokens=64)
+    assert rows.positions(shared=True) == pytest.approx(8192, rel=0.01)
+    assert activations(shapes, rows, Backward(share_prompts=True)).layers / GIB == pytest.approx(WHOLE[name], rel=0.04)
+
+
+@pytest.mark.parametrize(("config", "measured"), [(QWEN3_06B, 0.9), (QWEN3_4B, 2.8)])
+def test_a_checkpointed_row_of_16k_is_what_was_measured(config, measured):
+    shapes, rows = ModelShapes.from_config(config), Rows(1, 16384 - 512, prompt_tokens=512)
+    kept = activations(shapes, rows, Backward(checkpointing=True)).layers / GIB
+    assert kept == pytest.approx(measured, rel=0.07)
+
+
+def test_the_head_works_in_blocks_of_the_size_that_is_planned():
+    assert memory_plan.HEAD_BLOCK == scorer.HEAD_BLOCK
+
+
+def test_an_engine_over_two_devices_takes_half_the_weights_and_keys_of_each():
+    shapes = ModelShapes.from_config(FOUR["Llama-3.1-8B"])
+    one, two = (engine_need(shapes, EngineLoad(tensor_parallel=over)) for over in (1, 2))
+    assert two.of("weights") == one.of("weights") // 2 and two.of("KV") == one.of("KV") // 2
+    with pytest.raises(ValueError, match="tensor_parallel 3"):
+        engine_need(shapes, EngineLoad(tensor_parallel=3))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+def test_the_nearest_settings_fit_and_the_given_ones_are_kept_where_they_do(share):
+    shapes, load = ModelShapes.from_config(QWEN3_4B), LearnerLoad(checkpointing=False, share_prompts=True)
+    wanted = learner_need(shapes, load).total
+    found = nearest_learner(shapes, load, int(share * wanted))
+    assert (found == load) == (share == 1.0)
+    assert learner_need(shapes, found).total <= share * wanted
+    assert nearest_learner(shapes, load, shapes.total_parameters) is None
+    engine = EngineLoad()
+    wanted = engine_need(shapes, engine).total
+    sampler = nearest_engine(shapes, engine, int(share * wanted))
+    assert engine_need(shapes, sampler).total <= share * wanted
+    assert changes(engine, sampler) == "" if share == 1.0 else "max_sequences" in changes(engine, sampler)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_largest_micro_batch_is_within_its_budget(shared):
+    for budget in (100, 2000, 8192, 65536):
+        rows = Rows.within(budget, prompt_tokens=300, answer_tokens=500, group=8, shared=shared)
+        assert rows.rows == 1 or rows.positions(shared) <= budget
+        more = Rows(rows.rows + 1, 500, -(-(rows.rows + 1) // 8), 300)
+        padded = more.rows * 500 + (more.prompts if shared else more.rows) * 300
+        assert padded > budget
