@@ -23,6 +23,8 @@ GRAPHS = GIB
 """Allowance for captured CUDA graphs, with and without adapters."""
 HEAD_BLOCK = {"cuda": 1 << 26, "cpu": 1 << 18}
 """Elements of the [tokens, vocabulary] block that the learner's head works on at a time."""
+HEAP = {"cuda": 0.0, "cpu": 1.5}
+"""Allowance for freed blocks that the allocator keeps: times the workspace. On a GPU they are used again."""
 USABLE = 0.95
 """Share of a device that plans may fill: drivers, fragments and other processes want the rest."""
 FEWEST_SEQUENCES, SHORTEST_ANSWER, SHORTEST_CONTEXT = 8, 256, 1024
@@ -173,6 +175,7 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
         Part("average", trained * FLOAT if load.moving_average else 0, "moving average of the adapter"),
         Part("activations", live.saved * full // positions, f"{full:,} tokens a micro-batch, {how}"),
         Part("workspace", live.workspace * full // positions, "of one layer in the backward pass"),
+        Part("heap", int(HEAP[load.device] * live.workspace * full / positions), "freed blocks, an allowance"),
         Part("head", head, "a block of logits" if shapes.plain_head else "whole logits: this head scales or caps them"),
         Part("context", CONTEXT[load.device], "libraries, an allowance"),
     )

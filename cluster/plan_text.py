@@ -18,7 +18,7 @@ COLUMNS = (
     ("optimiser", ("optimiser", "gradients")),
     ("activations", ("activations", "workspace")),
     ("head", ("head",)),
-    ("other", ("graphs", "context")),
+    ("other", ("graphs", "heap", "context")),
 )
 """Columns of the table of memory, and the parts of a MemoryNeed that each adds up."""
 
