@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -36,11 +36,17 @@ SHARE, KV_GIB = "rollout.engine.gpu_memory_share", "rollout.engine.kv_cache_gib"
 
 
 def settle(shapes: ModelShapes, hardware: Hardware, seating: Seating, values: Mapping[str, Any]) -> Seating:
-    """The same seats under `values`, by the options' dotted names; options that memory does not depend on are passed.
+    """The same seats under what the user set, by the options' dotted names; others than memory depends on are passed.
 
     Nothing is made smaller. Raises DoesNotFit where a device is overfull, naming the options that would fit.
     """
-    seats = [_seat(shapes, hardware, seat, values) for seat in seating.seats]
+    seats = tuple(_seat(shapes, hardware, seat, values) for seat in seating.seats)
+    check_room(shapes, hardware, seats)
+    return replace(seating, seats=seats)
+
+
+def check_room(shapes: ModelShapes, hardware: Hardware, seats: Sequence[Seat]) -> None:
+    """Raises DoesNotFit where those on one device take more than it has, naming the options that would fit."""
     places: dict[tuple[int, ...], list[Seat]] = {}
     for seat in seats:
         places.setdefault(seat.devices, []).append(seat)
@@ -48,7 +54,6 @@ def settle(shapes: ModelShapes, hardware: Hardware, seating: Seating, values: Ma
         device = hardware.devices[index[0]] if index else Device("CPU", hardware.memory)
         if sum(seat.need.total for seat in tenants) > USABLE * device.bytes:
             raise DoesNotFit(_overfull(shapes, device, tenants))
-    return replace(seating, seats=tuple(seats))
 
 
 def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device) -> LearnerLoad:
@@ -95,14 +100,13 @@ def _seat(shapes: ModelShapes, hardware: Hardware, seat: Seat, values: Mapping[s
         learner = learner_load(seat.load, values, device)
         return replace(seat, load=learner, need=learner_need(shapes, learner))
     engine = engine_load(seat.load, values, shapes, device)
+    room, share = values.get(KV_GIB), values.get(SHARE)
+    if engine == seat.load and (room if not seat.devices else share) is None:
+        return seat
     settled = replace(seat, load=engine, need=engine_need(shapes, engine))
     if not seat.devices:
-        room = values.get(KV_GIB)
-        room = seat.need.of("KV") if room is None else int(room * GIB)
-        return replace(settled, need=with_kv(settled.need, room, KV_GIB))
-    share = values.get(SHARE)
-    if share is None and engine == seat.load:
-        return seat
+        kept = seat.need.of("KV") if room is None else int(room * GIB)
+        return replace(settled, need=with_kv(settled.need, kept, KV_GIB))
     return engine_with_share(shapes, settled, device, seat.share if share is None else share)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from cluster.memory_plan import GIB, EngineLoad, LearnerLoad, gib
 from cluster.model_shapes import ModelShapes
+from cluster.overrides import check_room
 from cluster.seating import ALONE, BUSY_SEQUENCES, Hardware, Seat, Seating, engine_with_share, seat_all, with_kv
 
 Value = int | float | str | bool | None
@@ -173,6 +174,7 @@ def _with_own_share(seating: Seating, shapes: ModelShapes, hardware: Hardware) -
         seat = engine_with_share(shapes, seat, hardware.devices[0], 0.45)
     else:
         seat = replace(seat, need=with_kv(seat.need, GIB // 2, "rollout.engine.kv_cache_gib"))
+    check_room(shapes, hardware, (seat, *others))
     return replace(seating, seats=(seat, *others))
 
 

@@ -1,10 +1,13 @@
 """Defaults for the machines that people have: they fit, they are sensible, and each says why."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from known_models import FOUR, GEMMA3_270M, LLAMA31_8B, QWEN3_06B, QWEN3_4B, QWEN25_7B, STUDENT
 
 from cluster.memory_plan import GIB, USABLE, gib
 from cluster.model_shapes import ModelShapes
+from cluster.overrides import settle
 from cluster.recipes import HIGH_RATE, Job, recipe, warn
 from cluster.seating import Device, DoesNotFit, Hardware
 
@@ -170,3 +173,39 @@ def test_a_rate_that_ruins_a_pretrained_model_is_warned_of():
 
 def test_sizes_are_read_by_people():
     assert gib(80 * GIB) == "80.0 GiB" and gib(20 << 20) == "20.0 MiB"
+
+
+DEVICES = st.builds(
+    Device,
+    name=st.sampled_from(["H100", "A100", "L4", "T4"]),
+    bytes=st.integers(6, 180).map(lambda size: size * GIB),
+    capability=st.sampled_from([7.5, 8.0, 8.9, 9.0]),
+    node=st.sampled_from(["a", "b"]),
+)
+
+
+@given(
+    devices=st.lists(DEVICES, max_size=10),
+    config=st.sampled_from([*FOUR.values(), GEMMA3_270M, STUDENT]),
+    job=st.sampled_from([Job(), Job(reasoning=True, prompt_tokens=3000), Job("evaluate")]),
+    memory=st.integers(2, 200),
+)
+@settings(max_examples=150, deadline=None)
+def test_on_any_hardware_what_is_accepted_fits(devices, config, job, memory):
+    hardware, shapes = Hardware(tuple(devices), 8, memory * GIB), model(config)
+    try:
+        found = recipe(shapes, hardware, job)
+    except DoesNotFit as error:
+        assert "What would fit" in str(error)
+        return
+    assert all(taken <= USABLE * there for taken, there in used(hardware, found.seating))
+    assert found.seating.engines and bool(found.seating.learners) == job.learns
+    learners = [seat.devices for seat in found.seating.learners]
+    assert len(set(learners)) == len(learners), "never two workers of one learner on one device"
+    for seat in found.seating.engines:
+        kinds = {(hardware.devices[i].name, hardware.devices[i].bytes, hardware.devices[i].node) for i in seat.devices}
+        assert len(kinds) <= 1, "an engine is split over alike devices of one node"
+    if len(devices) > 1 and config is not STUDENT:
+        everyone = [index for seat in found.seating.seats for index in seat.devices]
+        assert len(set(everyone)) == len(everyone), "whole devices, where there are several"
+    assert settle(shapes, hardware, found.seating, {}) == found.seating
