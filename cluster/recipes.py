@@ -18,7 +18,7 @@ from cluster.seating import ALONE, BUSY_SEQUENCES, Hardware, Seat, Seating, engi
 Value = int | float | str | bool | None
 
 OWN_STUDENT = 50_000_000
-"""Parameters below which a model is taken for one that Crucible pretrained itself: no published model is so small."""
+"""Parameters below which a model is taken for one that Crucible pretrained itself: hardly any other is so small."""
 LARGE = 2_000_000_000
 """Parameters from which a model learns with a higher rank and a lower rate."""
 HIGH_RATE = 5e-4
@@ -137,7 +137,7 @@ def _own_student(shapes: ModelShapes, hardware: Hardware, job: Job) -> Recipe:
         device=engine.device,
     )
     # One engine and one learner are enough for it, however many GPUs there are.
-    few = replace(hardware, devices=hardware.devices[:1])
+    few = replace(hardware, devices=hardware.devices[: 2 if job.learns else 1])
     seating = _with_own_share(seat_all(shapes, few, engine, learner if job.learns else None), shapes, few)
     choices = {
         "rollout.groups_per_step": Choice(8, why),
@@ -171,7 +171,7 @@ def _with_own_share(seating: Seating, shapes: ModelShapes, hardware: Hardware) -
     """The keys and values of the default student's engine are a fixed room, more than it needs."""
     seat, *others = seating.seats
     if hardware.devices:
-        seat = engine_with_share(shapes, seat, hardware.devices[0], 0.45)
+        seat = engine_with_share(shapes, seat, hardware.devices[seat.devices[0]], 0.45)
     else:
         seat = replace(seat, need=with_kv(seat.need, GIB // 2, "rollout.engine.kv_cache_gib"))
     check_room(shapes, hardware, (seat, *others))
