@@ -111,6 +111,12 @@ class Seating:
         """Whether engines and learners share devices."""
         return any(a.devices == b.devices for a in self.engines for b in self.learners)
 
+    def gpus(self, seat: Seat) -> float:
+        """GPUs to ask Ray for: whole ones, or 1/k of the one that k actors share; 0 on a CPU machine."""
+        if len(seat.devices) != 1:
+            return float(len(seat.devices))
+        return 1 / sum(other.devices == seat.devices for other in self.seats)
+
 
 def seat_all(
     shapes: ModelShapes,

@@ -200,6 +200,9 @@ def test_on_any_hardware_what_is_accepted_fits(devices, config, job, memory):
         return
     assert all(taken <= USABLE * there for taken, there in used(hardware, found.seating))
     assert found.seating.engines and bool(found.seating.learners) == job.learns
+    for index in range(len(devices)):
+        whole = [found.seating.gpus(seat) / len(seat.devices) for seat in found.seating.seats if index in seat.devices]
+        assert sum(whole) in (0, 1), "fractions of a device are 1/k of one"
     learners = [seat.devices for seat in found.seating.learners]
     assert len(set(learners)) == len(learners), "never two workers of one learner on one device"
     for seat in found.seating.engines:
