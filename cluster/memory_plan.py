@@ -1,0 +1,282 @@
+"""What an engine and a learner take of a device, in bytes, before either starts. Pure: no torch, no Ray.
+
+Weights, keys and values, adapters, optimiser and activations are counted from layer shapes. What no shape tells (CUDA
+contexts, libraries' workspaces, captured graphs) is an allowance, and called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from cluster.activations import FLOAT, Backward, Rows, activations
+from cluster.model_shapes import ALL_LINEAR, DTYPE_BYTES, ModelShapes
+
+GIB = 1 << 30
+
+CONTEXT = {"cuda": int(0.6 * GIB), "cpu": int(0.6 * GIB)}
+"""Allowance for a process: its CUDA context and kernels, or Python with its libraries."""
+ENGINE_WORKSPACE = {"cuda": int(0.6 * GIB), "cpu": int(0.2 * GIB)}
+"""Allowance for attention's and the matrix library's buffers, and for the sampler's."""
+GRAPHS = GIB
+"""Allowance for captured CUDA graphs, with and without adapters."""
+HEAD_BLOCK = {"cuda": 1 << 26, "cpu": 1 << 18}
+"""Elements of the [tokens, vocabulary] block that the learner's head works on at a time."""
+HEAP = {"cuda": 0.0, "cpu": 1.5}
+"""Allowance for freed blocks that the allocator keeps: times the workspace. On a GPU they are used again."""
+USABLE = 0.95
+"""Share of a device that plans may fill: drivers, fragments and other processes want the rest."""
+FEWEST_SEQUENCES, SHORTEST_ANSWER, SHORTEST_CONTEXT = 8, 256, 1024
+"""Below these no plan goes to make things fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that lies in memory."""
+
+    name: str
+    bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Everything that one actor holds on one device at its peak."""
+
+    what: str
+    parts: tuple[Part, ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return sum(part.bytes for part in self.parts)
+
+    def of(self, name: str) -> int:
+        """Bytes of one part; 0 where there is none."""
+        return sum(part.bytes for part in self.parts if part.name == name)
+
+    def fits(self, device_bytes: int, usable: float = USABLE) -> bool:
+        """Whether it all fits into a device of so many bytes."""
+        return self.total <= usable * device_bytes
+
+    def table(self) -> str:
+        """One line a part, in GiB, for people."""
+        lines = [f"{self.what}: {gib(self.total)}"]
+        lines += [f"  {part.name:<12} {gib(part.bytes):>10}  {part.note}".rstrip() for part in self.parts if part.bytes]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """The settings of one engine that its memory depends on."""
+
+    dtype: str = "bfloat16"
+    max_model_len: int = 4096
+    sequences: int = 256
+    prompt_tokens: int = 512
+    answer_tokens: int = 1024
+    """The longest answer."""
+    batched_tokens: int = 8192
+    adapters: int = 2
+    """Adapters that lie on the device at once."""
+    lora_rank: int = 16
+    """Rank that there is room for (vLLM's `max_lora_rank`)."""
+    tensor_parallel: int = 1
+    eager: bool = False
+    device: str = "cuda"
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Tokens that a running sequence holds on average: its prompt and half of its longest answer."""
+        return min(self.prompt_tokens + self.answer_tokens // 2, self.max_model_len)
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerLoad:
+    """The settings of one learner worker that its memory depends on."""
+
+    dtype: str = "bfloat16"
+    lora_r: int = 16
+    targets: str | tuple[str, ...] = ALL_LINEAR
+    micro_batch_tokens: int = 8192
+    prompt_tokens: int = 512
+    answer_tokens: int = 1024
+    group: int = 8
+    """Answers to one prompt."""
+    checkpointing: bool = True
+    share_prompts: bool = False
+    moving_average: bool = False
+    device: str = "cuda"
+    head_block: int = 0
+    """Elements of the head's block; 0: the device's own."""
+
+    @property
+    def rows(self) -> Rows:
+        """The largest micro-batch of the longest rows."""
+        return Rows.within(
+            self.micro_batch_tokens, self.prompt_tokens, self.answer_tokens, self.group, self.share_prompts
+        )
+
+    @property
+    def backward(self) -> Backward:
+        """How its activations are counted."""
+        return Backward(self.dtype, self.lora_r, self.targets, self.checkpointing, self.share_prompts)
+
+
+def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
+    """What one engine takes of each device that it is split over. Raises ValueError for an uneven split."""
+    over, number = load.tensor_parallel, DTYPE_BYTES[load.dtype]
+    if shapes.heads % over:
+        raise ValueError(f"tensor_parallel {over} does not divide the {shapes.heads} attention heads of {shapes.name}")
+    held = max(
+        load.sequences * shapes.kv_bytes(load.sequence_tokens, number),
+        shapes.kv_bytes(load.max_model_len, number),
+    )
+    kv = held // min(over, shapes.kv_heads)
+    adapter = shapes.lora_parameters(load.lora_rank) + load.lora_rank * (shapes.vocabulary + shapes.hidden)
+    inner = batched_width(shapes, over)
+    logits = load.sequences * shapes.vocabulary * (number + 2 * FLOAT + 1)
+    forward = max(load.batched_tokens * inner * number, logits)
+    parts = (
+        Part("weights", shapes.total_parameters * number // over, f"{load.dtype}, {_billions(shapes)} parameters"),
+        Part("KV", kv, f"{load.sequences} sequences of {load.sequence_tokens:,} tokens"),
+        Part("adapters", load.adapters * adapter * number // over, f"{load.adapters} of rank {load.lora_rank}"),
+        Part("activations", forward, f"{load.batched_tokens:,} tokens at once, logits of {load.sequences} sequences"),
+        Part("graphs", 0 if load.eager else GRAPHS, "captured CUDA graphs, an allowance"),
+        Part("context", CONTEXT[load.device] + ENGINE_WORKSPACE[load.device], "libraries, an allowance"),
+    )
+    return MemoryNeed("engine" if over == 1 else f"engine, on each of {over}", parts)
+
+
+def batched_width(shapes: ModelShapes, over: int) -> int:
+    """Numbers that the widest moment of one layer holds of a token: feed-forward or attention, and the residual."""
+    return 2 * shapes.hidden + max(3 * shapes.intermediate, 2 * shapes.q_dim + 2 * shapes.kv_dim) // over
+
+
+def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
+    """What one learner worker takes of its device."""
+    rows, number = load.rows, DTYPE_BYTES[load.dtype]
+    live, positions = activations(shapes, rows, load.backward), rows.positions(load.share_prompts)
+    # Rows may be shorter than the longest: then more of them fill the budget to its end.
+    full = max(load.micro_batch_tokens, positions)
+    trained = shapes.lora_parameters(load.lora_r, load.targets)
+    block = load.head_block or HEAD_BLOCK[load.device]
+    # A block of logits in float32, its exponentials, and those in the model's dtype for the product with the head.
+    head = min(block, rows.rows * rows.answer_tokens * shapes.vocabulary) * (2 * FLOAT + (number if number < 4 else 0))
+    if not shapes.plain_head:
+        head = rows.rows * rows.answer_tokens * shapes.vocabulary * 2 * FLOAT
+    how = "checkpointed" if load.checkpointing else "shared prompts" if load.share_prompts else "rows as they are"
+    parts = (
+        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {_billions(shapes)} parameters, frozen"),
+        Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
+        Part("optimiser", trained * 2 * FLOAT, "AdamW's two moments"),
+        Part("gradients", trained * 2 * FLOAT, "and the one vector that is reduced"),
+        Part("average", trained * FLOAT if load.moving_average else 0, "moving average of the adapter"),
+        Part("activations", live.saved * full // positions, f"{full:,} tokens a micro-batch, {how}"),
+        Part("workspace", live.workspace * full // positions, "of one layer in the backward pass"),
+        Part("heap", int(HEAP[load.device] * live.workspace * full / positions), "freed blocks, an allowance"),
+        Part("head", head, "a block of logits" if shapes.plain_head else "whole logits: this head scales or caps them"),
+        Part("context", CONTEXT[load.device], "libraries, an allowance"),
+    )
+    return MemoryNeed("learner", parts)
+
+
+Load = TypeVar("Load", EngineLoad, LearnerLoad)
+
+SETTINGS = {
+    "sequences": "rollout.engine.max_sequences",
+    "max_model_len": "rollout.engine.max_model_len",
+    "batched_tokens": "rollout.engine.max_batched_tokens",
+    "tensor_parallel": "rollout.engine.tensor_parallel",
+    "eager": "rollout.engine.enforce_eager",
+    "micro_batch_tokens": "train.micro_batch_tokens",
+    "answer_tokens": "rollout.sampling.max_tokens",
+    "checkpointing": "train.gradient_checkpointing",
+    "share_prompts": "train.share_prompts",
+}
+"""Fields of loads by the options that set them."""
+
+
+def smaller_engines(load: EngineLoad) -> Iterator[EngineLoad]:
+    """Engines that take less and less, the least painful change first."""
+    while load.sequences > FEWEST_SEQUENCES:
+        load = replace(load, sequences=max(FEWEST_SEQUENCES, load.sequences // 2))
+        yield load
+        if load.sequences == 32 and load.batched_tokens > 2048:
+            load = replace(load, batched_tokens=2048)
+            yield load
+    if not load.eager:
+        load = replace(load, eager=True)
+        yield load
+    while load.max_model_len > SHORTEST_CONTEXT:
+        load = replace(load, max_model_len=max(SHORTEST_CONTEXT, load.max_model_len // 2))
+        yield load
+
+
+def smaller_learners(load: LearnerLoad) -> Iterator[LearnerLoad]:
+    """Learners that take less and less, the least painful change first; none changes what is computed but the last."""
+    row = load.prompt_tokens + load.answer_tokens
+    if not load.checkpointing:
+        load = replace(load, checkpointing=True, share_prompts=False)
+        yield load
+    while load.micro_batch_tokens > row:
+        load = replace(load, micro_batch_tokens=max(row, load.micro_batch_tokens // 2))
+        yield load
+    while load.answer_tokens > SHORTEST_ANSWER:
+        answer = max(SHORTEST_ANSWER, load.answer_tokens // 2)
+        load = replace(load, answer_tokens=answer, micro_batch_tokens=load.prompt_tokens + answer)
+        yield load
+
+
+def nearest(
+    shapes: ModelShapes,
+    load: Load,
+    budget: int,
+    need: Callable[[ModelShapes, Load], MemoryNeed],
+    smaller: Callable[[Load], Iterator[Load]],
+) -> Load | None:
+    """`load` itself if it needs at most `budget` bytes, else the first smaller one that does, else None."""
+    if need(shapes, load).total <= budget:
+        return load
+    return next((other for other in smaller(load) if need(shapes, other).total <= budget), None)
+
+
+def nearest_engine(shapes: ModelShapes, load: EngineLoad, budget: int) -> EngineLoad | None:
+    """The engine nearest to `load` within `budget` bytes; None where even the smallest is too large."""
+    return nearest(shapes, load, budget, engine_need, smaller_engines)
+
+
+def nearest_learner(shapes: ModelShapes, load: LearnerLoad, budget: int) -> LearnerLoad | None:
+    """The learner nearest to `load` within `budget` bytes; None where even the smallest is too large."""
+    return nearest(shapes, load, budget, learner_need, smaller_learners)
+
+
+def changes(before: Load, after: Load) -> str:
+    """The options to set to come from one load to another; "" where they are alike."""
+    found = []
+    for field in fields(before):
+        value = getattr(after, field.name)
+        if value != getattr(before, field.name) and field.name in SETTINGS:
+            found.append(f"{SETTINGS[field.name]}={str(value).lower() if isinstance(value, bool) else value}")
+    return ", ".join(found)
+
+
+def least_learner(shapes: ModelShapes, load: LearnerLoad) -> int:
+    """Bytes of the smallest learner of this model."""
+    return min(learner_need(shapes, other).total for other in (load, *smaller_learners(load)))
+
+
+def least_engine(shapes: ModelShapes, load: EngineLoad) -> int:
+    """Bytes of the smallest engine of this model, on each of its devices."""
+    return min(engine_need(shapes, other).total for other in (load, *smaller_engines(load)))
+
+
+def gib(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _billions(shapes: ModelShapes) -> str:
+    count = shapes.total_parameters
+    return f"{count / 1e9:.2f} B" if count >= 1e8 else f"{count / 1e6:.1f} M"

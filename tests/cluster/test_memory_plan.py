@@ -1,0 +1,209 @@
+"""Predicted bytes against those that torch keeps for the backward pass of the learner's own forward."""
+
+import numpy as np
+import pytest
+import torch
+from known_models import FOUR, GEMMA3_270M, PHI3_MINI, QWEN3_06B, QWEN3_4B
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.initialization import no_init_weights
+
+from cluster import memory_plan
+from cluster.activations import Backward, Rows, activations, bytes_a_token_and_layer, head_bytes
+from cluster.memory_plan import (
+    GIB,
+    EngineLoad,
+    LearnerLoad,
+    changes,
+    engine_need,
+    learner_need,
+    nearest_engine,
+    nearest_learner,
+)
+from cluster.model_shapes import ModelShapes
+from train import scorer
+from train.batch import MicroBatch, Row
+from train.config import TrainConfig
+from train.lora import Adapter
+from train.scorer import Scorer
+
+VOCABULARY = 512
+
+
+def random_model(config, layers, dtype=torch.bfloat16, **changes):
+    """The model in its true shapes but for fewer layers and words."""
+    keys = config | {"num_hidden_layers": layers, "vocab_size": VOCABULARY, "pad_token_id": 0} | changes
+    keys.pop("torch_dtype", None)
+    settings = AutoConfig.for_model(keys.pop("model_type"), **keys)
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(settings, dtype=dtype, attn_implementation="sdpa")
+    model.tie_weights()
+    noise = torch.randn(65537, generator=torch.Generator().manual_seed(0)) / 64
+    with torch.no_grad():
+        for parameter in model.parameters():
+            flat = parameter.view(-1)
+            flat.copy_(noise.repeat(-(-len(flat) // len(noise)))[: len(flat)])
+    return model.requires_grad_(False).eval()
+
+
+class Counter:
+    """Counts what the learner's forward pass keeps, on one model with one adapter."""
+
+    def __init__(self, model, how=Backward()):  # noqa: B008
+        self.model = model
+        targets = how.targets if isinstance(how.targets, tuple) else "all-linear"
+        self.adapter = Adapter(model, TrainConfig(lora_r=how.lora_r, target_modules=targets))
+
+    def saved(self, rows, how):
+        """Bytes kept until the backward pass, parameters aside."""
+        scorer = Scorer(self.model, how.share_prompts)
+        if how.checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.adapter.model.train(how.checkpointing)
+        parameters = {p.untyped_storage()._cdata for p in self.adapter.model.parameters()}
+        kept = {}
+
+        def pack(tensor):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in parameters:
+                kept[storage._cdata] = storage  # holding it keeps its address from being used again
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            scorer.logprobs(micro_batch(rows), 1.0)
+        return sum(storage.nbytes() for storage in kept.values())
+
+
+def micro_batch(rows):
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(0, VOCABULARY, rows.prompt_tokens) for _ in range(rows.prompts)]
+    each = []
+    for index in range(rows.rows):
+        prompt, zeros = index * rows.prompts // rows.rows, np.zeros(rows.answer_tokens, np.float32)
+        answer = rng.integers(0, VOCABULARY, rows.answer_tokens)
+        each.append(Row(prompt, prompts[prompt], answer, zeros, zeros, 0))
+    return MicroBatch.of(each)
+
+
+def shapes_of(config, layers, **changes):
+    return ModelShapes.from_config(config | {"num_hidden_layers": layers, "vocab_size": VOCABULARY} | changes)
+
+
+WAYS = {
+    "joined": Backward(),
+    "shared prompts": Backward(share_prompts=True),
+    "checkpointing": Backward(checkpointing=True),
+}
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_saved_bytes_of_a_layer_in_true_shapes(name):
+    counter, shapes = Counter(random_model(FOUR[name], 1)), shapes_of(FOUR[name], 1)
+    rows = Rows(rows=2, answer_tokens=12, prompts=1, prompt_tokens=9)
+    for way, how in WAYS.items():
+        predicted, found = activations(shapes, rows, how).saved, counter.saved(rows, how)
+        print(f"{name}, {way}: predicted {predicted:,} bytes, counted {found:,}")
+        assert predicted == pytest.approx(found, rel=0.02)
+
+
+SMALL = {"hidden_size": 256, "intermediate_size": 640, "num_attention_heads": 8, "num_key_value_heads": 2}
+ODD = {
+    "two layers, two prompts": (QWEN3_06B, {}, Backward(share_prompts=True), torch.bfloat16),
+    "float32": (QWEN3_4B | SMALL, {}, Backward("float32", lora_r=8), torch.float32),
+    "few targets": (QWEN3_4B | SMALL, {}, Backward(targets=("q_proj", "v_proj")), torch.bfloat16),
+    "fused projections": (PHI3_MINI | SMALL, {"sliding_window": None}, Backward(), torch.bfloat16),
+    "windows": (GEMMA3_270M, {"sliding_window": 16, "_sliding_window_pattern": 2}, Backward(), torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_saved_bytes_of_other_kinds_of_layers(case):
+    config, changes, how, dtype = ODD[case]
+    counter, shapes = Counter(random_model(config, 2, dtype, **changes), how), shapes_of(config, 2, **changes)
+    rows = Rows(rows=6, answer_tokens=48, prompts=2, prompt_tokens=33)
+    assert activations(shapes, rows, how).saved == pytest.approx(counter.saved(rows, how), rel=0.05)
+
+
+def test_a_capped_head_keeps_whole_logits():
+    shapes = shapes_of(QWEN3_06B, 1, final_logit_softcapping=30.0)
+    rows = Rows(rows=2, answer_tokens=10, prompt_tokens=5)
+    assert head_bytes(shapes, rows, Backward()) >= 2 * 10 * VOCABULARY * 8
+    assert head_bytes(shapes_of(QWEN3_06B, 1), rows, Backward()) == 2 * 10 * 1024 * 2
+
+
+MEASURED = {"Qwen3-0.6B": (60, 70), "Qwen3-4B": (147, 168), "Qwen2.5-7B": (206, 227), "Llama-3.1-8B": (180, 202)}
+"""KiB a token and layer with joined and with shared prompts, counted elsewhere: LoRA of rank 16, bfloat16."""
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_the_whole_model_is_what_was_measured(name):
+    shapes = ModelShapes.from_config(FOUR[name], name)
+    rows = Rows(rows=4, answer_tokens=64, prompts=1, prompt_tokens=64)
+    for how, measured in zip(WAYS.values(), MEASURED[name], strict=False):
+        assert bytes_a_token_and_layer(shapes, how, rows) / 1024 == pytest.approx(measured, rel=0.04)
+
+
+def test_parts_of_a_learner_follow_from_its_adapter():
+    shapes = ModelShapes.from_config(QWEN3_4B)
+    need = learner_need(shapes, LearnerLoad(lora_r=16))
+    trained = shapes.lora_parameters(16)
+    assert need.of("adapter") == 4 * trained == need.of("optimiser") // 2
+    assert need.of("weights") == 2 * shapes.total_parameters
+    assert need.total == sum(part.bytes for part in need.parts)
+    assert need.fits(need.total * 2) and not need.fits(need.total)
+    assert f"{need.total / GIB:.1f} GiB" in need.table()
+    assert learner_need(shapes, LearnerLoad(moving_average=True)).of("average") == need.of("adapter")
+
+
+WHOLE = {"Qwen3-0.6B": 15, "Qwen3-4B": 47, "Qwen2.5-7B": 50, "Llama-3.1-8B": 51}
+"""GiB that 8,192 tokens with shared prompts keep in all layers."""
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_a_whole_micro_batch_is_what_was_measured(name):
+    shapes, rows = ModelShapes.from_config(FOUR[name]), Rows(103, 64, prompts=26, prompt_tokens=64)
+    assert rows.positions(shared=True) == pytest.approx(8192, rel=0.01)
+    assert activations(shapes, rows, Backward(share_prompts=True)).layers / GIB == pytest.approx(WHOLE[name], rel=0.04)
+
+
+@pytest.mark.parametrize(("config", "measured"), [(QWEN3_06B, 0.9), (QWEN3_4B, 2.8)])
+def test_a_checkpointed_row_of_16k_is_what_was_measured(config, measured):
+    shapes, rows = ModelShapes.from_config(config), Rows(1, 16384 - 512, prompt_tokens=512)
+    kept = activations(shapes, rows, Backward(checkpointing=True)).layers / GIB
+    assert kept == pytest.approx(measured, rel=0.07)
+
+
+def test_the_head_works_in_blocks_of_the_size_that_is_planned():
+    assert memory_plan.HEAD_BLOCK == scorer.HEAD_BLOCK
+
+
+def test_an_engine_over_two_devices_takes_half_the_weights_and_keys_of_each():
+    shapes = ModelShapes.from_config(FOUR["Llama-3.1-8B"])
+    one, two = (engine_need(shapes, EngineLoad(tensor_parallel=over)) for over in (1, 2))
+    assert two.of("weights") == one.of("weights") // 2 and two.of("KV") == one.of("KV") // 2
+    with pytest.raises(ValueError, match="tensor_parallel 3"):
+        engine_need(shapes, EngineLoad(tensor_parallel=3))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+def test_the_nearest_settings_fit_and_the_given_ones_are_kept_where_they_do(share):
+    shapes, load = ModelShapes.from_config(QWEN3_4B), LearnerLoad(checkpointing=False, share_prompts=True)
+    wanted = learner_need(shapes, load).total
+    found = nearest_learner(shapes, load, int(share * wanted))
+    assert (found == load) == (share == 1.0)
+    assert learner_need(shapes, found).total <= share * wanted
+    assert nearest_learner(shapes, load, shapes.total_parameters) is None
+    engine = EngineLoad()
+    wanted = engine_need(shapes, engine).total
+    sampler = nearest_engine(shapes, engine, int(share * wanted))
+    assert engine_need(shapes, sampler).total <= share * wanted
+    assert changes(engine, sampler) == "" if share == 1.0 else "max_sequences" in changes(engine, sampler)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_largest_micro_batch_is_within_its_budget(shared):
+    for budget in (100, 2000, 8192, 65536):
+        rows = Rows.within(budget, prompt_tokens=300, answer_tokens=500, group=8, shared=shared)
+        assert rows.rows == 1 or rows.positions(shared) <= budget
+        more = Rows(rows.rows + 1, 500, -(-(rows.rows + 1) // 8), 300)
+        padded = more.rows * 500 + (more.prompts if shared else more.rows) * 300
+        assert padded > budget
