@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.nodes import GPU_LABEL, Node, NoRoom, check_labels, inventory
-from cluster.placement import LEVELS, MAX_TRIES, Actor, Found, Seat, find_seats
+from cluster.placement import LEVELS, MAX_TRIES, Actor, Found, Seat, bundles_of, find_seats
 
 __all__ = [
     "GPU_LABEL", "Demand", "EngineProfile", "HardwareConfig", "NoRoom", "Node", "Placement", "check_labels", "plan",
@@ -121,6 +121,8 @@ class Demand:
     """The kind of engine, where the configuration tells kinds apart."""
     seats: tuple[Seat, ...] = ()
     """The planned place of each actor. A learner's workers follow one another."""
+    workers: int = 0
+    """Workers of each learner; 0 for engines."""
     places: tuple[Any, ...] = ()
     """What a session has reserved for them on the cluster (`cluster.reservation.Place`), one an engine or a learner; ()
     where Ray places them by resources and labels alone."""
@@ -189,6 +191,21 @@ def plan(
     return tuple(fleet), learner
 
 
+def check_trials(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node], trials: int) -> None:
+    """Raises NoRoom where sessions of `trials` trials, each with engines and a learner as planned, cannot be up at
+    once: the last ones would wait for the first to end."""
+    seats = [seat for demand in (*fleet, learner) for seat in demand.seats]
+    bundles, _ = bundles_of(seats, nodes)
+    one = [Actor("place", bundle.cpus, bundle.gpus, (bundle.selector,)) for bundle in bundles]
+    room = next((n for n in range(trials, 0, -1) if find_seats(one * n, nodes).seats is not None), 0)
+    if room < trials:
+        wanted = "; ".join(str(demand) for demand in (*fleet, learner) if demand.count)
+        raise NoRoom(
+            f"there is room for {room} of {trials} trials at once, each with its own engines ({wanted}). It has: "
+            f"{inventory(nodes)}. Lower concurrency to {room}, share the engines (dedicated False), or add nodes"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """Actors of one kind, before they have a place."""
@@ -241,7 +258,9 @@ class _Wanted:
         gpus = min((seat.gpus for seat in seats), default=1.0 if self.gpus is None else self.gpus)
         profile = self.placement if isinstance(self.placement, EngineProfile) else None
         left = self.selectors[chosen + 1 :]
-        return Demand(self.what, self.count, self.cpus, gpus, self.selectors[chosen], left, profile, seats)
+        return Demand(
+            self.what, self.count, self.cpus, gpus, self.selectors[chosen], left, profile, seats, self.workers
+        )
 
 
 def _search(wanted: Sequence[_Wanted], nodes: Sequence[Node]) -> tuple[Found, int]:

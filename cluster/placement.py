@@ -99,7 +99,7 @@ def find_seats(actors: Sequence[Actor], nodes: Sequence[Node]) -> Found:
         if spots is not None:
             seats: dict[int, Seat] = dict(zip(order, search.state.seats(ordered, spots), strict=True))
             return Found(tuple(seats[number] for number in range(len(actors))), sharers=level)
-    return Found(None, order[min(furthest, len(order) - 1)], exhausted)
+    return Found(None, order[min(furthest, len(order) - 1)], exhausted=exhausted)
 
 
 def bundles_of(seats: Sequence[Seat], nodes: Sequence[Node]) -> tuple[list[Bundle], list[int]]:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from cluster.hardware import NoRoom
+from cluster.reservation import waiting_for
 from pipelines.artifacts.location import recorded_config
 from pipelines.artifacts.metrics import step_row
 from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
@@ -314,6 +315,10 @@ class _Run:
                 "that can take it: `ray status` says what it asks for; add such a node, or Ctrl-C and --resume with "
                 "what there is"
             )
+            self._folder.log(text)
+            display.note(text)
+        if missing := waiting_for(self._session.run):
+            text = f"{SILENCE:.0f} s without a step: Ray waits for a place for {missing}"
             self._folder.log(text)
             display.note(text)
 

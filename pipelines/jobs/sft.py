@@ -20,8 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cluster.connect import live_nodes, ray_session
-from cluster.hardware import Demand, NoRoom, plan
+from cluster.hardware import Demand, NoRoom
 from pipelines.artifacts.plain_files import read_object
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file, write_adapter
 from pipelines.artifacts.traces import Trace, TracesError, read_traces
@@ -41,6 +40,7 @@ from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.session import (
     ClusterSession,
     default_name,
+    open_learner,
     open_session,
     resolve_model,
     wait_for_engines,
@@ -117,8 +117,7 @@ def run(
             return Outcome(path, _learn(session.learner, config, model, folder, rows, initial, console))
         console.print(shown(f"run folder: {folder.path}"))
         if not config.evaluate:
-            with ray_session(config.address or None):
-                _, learner = plan(config.hardware, live_nodes(), 0, config.sft.workers)
+            with open_learner(config, config.sft.workers) as learner:
                 figures = _learn(learner, config, model, folder, rows, initial, console)
             _report(folder)
             return Outcome(path, figures)

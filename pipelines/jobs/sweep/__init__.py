@@ -16,8 +16,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from cluster.connect import ray_session
-from cluster.hardware import NoRoom
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import NoRoom, check_trials, plan
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config, replace_file
 from pipelines.config import ConfigError, fail, load_yaml, parse, take_option
 from pipelines.jobs.evaluate import (
@@ -98,6 +98,10 @@ def _fleet(
     """The engines that all trials share; with `dedicated` none, and trials are given the placement of learners."""
     if config.dedicated:
         with _session(config, axes, model, 0, console) as session:
+            grpo, nodes = config.grpo, live_nodes()
+            split = grpo.rollout.engine.tensor_parallel
+            trial = plan(grpo.hardware, nodes, grpo.rollout.engines, grpo.train.workers, tensor_parallel=split)
+            check_trials(*trial, nodes, config.concurrency)
             fleet = Fleet(session.run, model, (), session.learner)
         yield None, fleet
         return
