@@ -17,7 +17,7 @@ from cluster.hardware import Demand
 from cluster.nodes import NODE_LABEL, Node, NoRoom
 from cluster.placement import PARTS, Bundle, bundles_of
 
-PLACE_SECONDS = 45.0
+PLACE_SECONDS = 30.0
 """How long a place may take to come free. Then the demand is named and refused, rather than waited for in silence."""
 POLL_SECONDS = 1.0
 _WAITING = ("PENDING", "RESCHEDULING", "PREPARED")

@@ -47,7 +47,11 @@ def where():
     """Node and GPUs of this process."""
     context = ray.get_runtime_context()
     kind = context.get_node_labels().get(GPU_LABEL, "")
-    return {"node": kind, "gpus": sorted(map(str, ray.get_gpu_ids())), "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
+    return {
+        "node": kind,
+        "gpus": sorted(map(str, ray.get_gpu_ids())),
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES", "all"),
+    }
 
 
 class PretendedEngine:
