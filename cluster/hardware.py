@@ -21,9 +21,9 @@ class Placement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cpus: float | None = Field(None, ge=0)
+    cpus: float | None = Field(default=None, ge=0)
     """CPUs set aside; None: half a CPU on CPU nodes, one beside a GPU."""
-    gpus: float | None = Field(None, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
     """GPUs, or a share of one; None: what the machine suggests."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Ray node labels that the node must carry, for example {"ray.io/accelerator-type": "H100"}; Ray's selectors

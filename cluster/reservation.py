@@ -85,7 +85,8 @@ def hold_place(demand: Demand, seconds: float = PLACE_SECONDS) -> Iterator[Place
             # An actor's name is unique, and it ends with the process that holds it, however that ends.
             name = f"place-{place.group.id.hex()}-{number}"
             try:
-                holder = ray.remote(_Holder).options(name=name, num_cpus=0, scheduling_strategy="DEFAULT").remote()
+                actor: Any = ray.remote(_Holder)  # Ray's stubs take the handle for the class
+                holder = actor.options(name=name, num_cpus=0, scheduling_strategy="DEFAULT").remote()
             except ValueError:
                 continue
             try:
