@@ -1,4 +1,4 @@
-"""Every job of the README on the default student, offline, one after the other: how long it takes and what it shows.
+"""Every job on the default student, offline, one after the other: how long it takes and what it shows.
 
     python -m benchmarks.commands [NAME ...] [--runs FOLDER] [--served]
 

@@ -70,8 +70,8 @@ def _table(seconds: float) -> list[str]:
     verdict = "reached" if median >= WANTED else "MISSED"
     lines.append("")
     lines.append(
-        f"Median family: {median:,.0f} in train ({WANTED:,} wanted: {verdict}), {statistics.median(test):,.0f} in "
-        "test, where nine of ten questions drawn belong to another split."
+        f"The median family makes {median:,.0f} in train (the goal of {WANTED:,} is {verdict}) and "
+        f"{statistics.median(test):,.0f} in test, where nine of ten sampled questions belong to another split."
     )
     return lines
 
@@ -88,7 +88,8 @@ def _hashing() -> str:
     config = ProblemsConfig(families=families.names())
     start = time.process_time()
     hashes(config, "train", 0, 2_000)
-    return f"Making and hashing contents (as `disjoint` does): {2_000 / (time.process_time() - start):,.0f} per CPU-s."
+    rate = 2_000 / (time.process_time() - start)
+    return f"Making problems and hashing their contents (as `disjoint` does): {rate:,.0f} per CPU-s."
 
 
 def main() -> None:

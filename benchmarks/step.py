@@ -314,7 +314,7 @@ def whole(task: Task, staleness: int) -> dict:
     from rich.console import Console
 
     from pipelines.config import EvaluationConfig, GRPOConfig
-    from pipelines.jobs.grpo import run
+    from pipelines.jobs.grpo import JOB
     from rollout.config import EngineConfig, RolloutConfig, Sampling
     from rollout.prompts import PromptConfig
     from train.config import TrainConfig
@@ -338,7 +338,7 @@ def whole(task: Task, staleness: int) -> dict:
             train=TrainConfig(group_filter="off", learning_rate=LEARNING_RATE, beta=task.beta, checkpoint_every=1000),
         )
         watch = Watch(Path(folder) / "step" / "metrics.jsonl")
-        run(config, Console(file=sys.stderr, quiet=True))
+        JOB.execute(config, Console(file=sys.stderr, quiet=True))
         watch.stop()
     first, last = watch.seen[WARM], watch.seen[WARM + task.steps]
     count = task.steps

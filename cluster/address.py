@@ -1,6 +1,6 @@
-"""Addresses of Ray clusters: which one is meant, whether it is one, and whether anybody answers there.
+"""Addresses of Ray clusters: which one to use, whether it is valid, and whether a cluster answers there.
 
-Ray itself waits for minutes at an address where nobody answers, and ends in a traceback at one that is none.
+Ray itself waits for minutes if nobody answers, and ends in a traceback for an invalid address.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from cluster.hardware import NoRoom
 VARIABLE = "RAY_ADDRESS"
 OPTION = "--address"
 CONNECT = 5.0
-"""Seconds that finding a host's name and connecting to it may take."""
+"""Time limit in seconds for resolving a host's name and connecting to it."""
 ANSWER = 8.0
-"""Seconds that a cluster has to answer then."""
+"""Time limit in seconds for the cluster's answer after that."""
 START = 30.0
-"""Seconds that the process which asks it may take to start: its imports, on a machine that is busy."""
+"""Time limit in seconds for starting the process that asks it: its imports, on a busy machine."""
 SILENCE = "nobody answers in time"
 DASHBOARD_FIX = f"give {OPTION} http://HOST:8265 of its dashboard"
 SILENT, OPEN = 3, 4
-"""Exit statuses of `ask_ray.py` where nobody answered in time, and where Ray answered though it was shown no token."""
+"""Exit statuses of `ask_ray.py`: nobody answered in time; Ray answered without a token."""
 JOBS = "/api/jobs/"
-"""What a dashboard with a token tells nobody without it."""
+"""A page that a dashboard with a token serves only with the token."""
 CLIENT_PORT = 10001
-"""Of ray:// addresses that name none."""
+"""Port of ray:// addresses without one."""
 OF_RAY = ("auto",)
-"""Addresses that Ray looks up by itself, on this machine."""
+"""Addresses that Ray resolves itself, on this machine."""
 
 _FORM = re.compile(r"(?:(?P<client>ray)://)?(?:\[(?P<v6>[\w:.%]+)\]|(?P<host>[^\s:/\[\]@?#]+))(?::(?P<port>\d{1,5}))?")
 
@@ -44,11 +44,11 @@ Found = TypeVar("Found")
 
 
 class NoCluster(NoRoom):
-    """Nobody answers at the address of a cluster, or it is none."""
+    """No cluster answers at an address, or the address is invalid."""
 
 
 def named_address(given: str | None) -> tuple[str, str]:
-    """The address of the cluster to join, and what names it: the option, or else RAY_ADDRESS. "" starts a Ray here."""
+    """The address of the cluster to join ("" starts a local Ray), and where it was given: the option or RAY_ADDRESS."""
     if given:
         address, source = given.strip(), OPTION
     else:
@@ -57,9 +57,9 @@ def named_address(given: str | None) -> tuple[str, str]:
 
 
 def check_cluster(given: str | None) -> None:
-    """Raises NoCluster, in one line, where the address that `given` or RAY_ADDRESS names is none, or does not answer.
+    """Raises NoCluster if the address in `given` or RAY_ADDRESS is invalid or does not answer.
 
-    Does nothing where a Ray is to be started here, or is up in this process.
+    Does nothing if a local Ray will be started, or this process is already connected.
     """
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
@@ -70,9 +70,9 @@ def check_cluster(given: str | None) -> None:
 
 
 def check_answer(address: str, source: str = OPTION, fix: str = "") -> None:
-    """Raises NoCluster where HOST:PORT or ray://HOST:PORT is no such address, or no Ray answers there in time.
+    """Raises NoCluster if HOST:PORT or ray://HOST:PORT is invalid, or no Ray answers there in time.
 
-    `fix` says what to give instead; without it, what a run wants.
+    `fix` ends the message; by default it says what a run needs.
     """
     if address in OF_RAY:
         return
@@ -90,9 +90,9 @@ def check_answer(address: str, source: str = OPTION, fix: str = "") -> None:
 
 
 def check_dashboard(address: str, source: str) -> None:
-    """Raises NoCluster where an http:// or https:// address is none, or no server answers there in time.
+    """Raises NoCluster if an http:// or https:// address is invalid, or no server answers there in time.
 
-    What the server answers is not looked at: Ray's client does.
+    The content of the answer is left to Ray's client.
     """
     import requests
 
@@ -103,7 +103,7 @@ def check_dashboard(address: str, source: str) -> None:
         return
     except (TimeoutError, requests.Timeout):
         reason = SILENCE
-    except requests.exceptions.SSLError:  # somebody is there; Ray's client has the certificates
+    except requests.exceptions.SSLError:  # a server is there; Ray's client has the certificates
         return
     except (requests.RequestException, OSError, UnicodeError) as error:
         reason = _reason(error)
@@ -111,17 +111,17 @@ def check_dashboard(address: str, source: str) -> None:
 
 
 def open_dashboard(address: str) -> bool:
-    """Whether a dashboard lists its jobs to somebody without a token. Raises OSError where nobody answers."""
+    """Whether a dashboard lists its jobs without a token. Raises OSError if nobody answers."""
     import requests
 
-    # The function in the place of credentials keeps those of ~/.netrc out.
+    # The function in place of credentials keeps requests from using those of ~/.netrc.
     url = f"{address.rstrip('/')}{JOBS}"
     with requests.get(url, timeout=(CONNECT, ANSWER), auth=lambda r: r, allow_redirects=False, stream=True) as answer:
         return answer.ok and not answer.is_redirect
 
 
 def open_cluster(address: str) -> bool:
-    """Whether the Ray at HOST:PORT or ray://HOST:PORT answers somebody without a token. Raises NoCluster."""
+    """Whether the Ray at HOST:PORT or ray://HOST:PORT answers without a token. Raises NoCluster."""
     try:
         host, port = _host_and_port(address, OPTION, "")
         return _ask_ray(host, port, address.startswith("ray:")).returncode == OPEN
@@ -130,9 +130,9 @@ def open_cluster(address: str) -> bool:
 
 
 def within(seconds: float, work: Callable[[], Found]) -> Found:
-    """What `work` returns, or raises. Raises TimeoutError after `seconds`; a thread that no program waits for goes on.
+    """The result of `work`. Raises its exception, or TimeoutError after `seconds`; its daemon thread then continues.
 
-    Looking up a host's name has no time limit of its own.
+    Resolving a host's name has no time limit of its own.
     """
     future: concurrent.futures.Future[Found] = concurrent.futures.Future()
 
@@ -157,23 +157,23 @@ def _host_and_port(address: str, source: str, fix: str) -> tuple[str, int]:
 
 
 def _other_than_ray(host: str, port: int, client: bool) -> str:
-    """Why what listens at an address is no Ray, "" where it is one. Raises OSError where nothing listens."""
+    """Why the server at an address is not Ray, "" if it is. Raises OSError if nothing listens."""
     within(CONNECT, lambda: socket.create_connection((host, port), timeout=CONNECT).close())
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        return ""  # it wants our certificate before it says anything
+        return ""  # it wants our certificate before it answers
     return _ask_ray(host, port, client).stdout.strip()
 
 
 def _ask_ray(host: str, port: int, client: bool) -> subprocess.CompletedProcess[str]:
-    """Asks in a process of its own, without a token. Raises TimeoutError."""
+    """Asks in a separate process, without a token. Raises TimeoutError."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     script = Path(__file__).with_name("ask_ray.py")
-    # Safe path: the folder of the script holds modules of ours, which must not stand for others of their names.
+    # Safe path: the script's folder holds modules of ours, which must not shadow others of the same name.
     command = [sys.executable, "-P", str(script), target, str(ANSWER), "client" if client else "gcs"]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
-    if asked.returncode == SILENT:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER + START)
+    if done.returncode == SILENT:
         raise TimeoutError
-    return asked
+    return done
 
 
 def _check_url(address: str, source: str) -> None:

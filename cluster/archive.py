@@ -1,4 +1,4 @@
-"""Unpacks what a node has packed. The node's word is not taken for anything: see `cluster.pack` for the other end."""
+"""Unpacks an archive that a node has packed (`cluster.pack`), without trusting the node."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BLOCK = 1 << 20
 
 
 class ArchiveError(ValueError):
-    """An archive that is not unpacked; the message is one line that names the member and says why."""
+    """An archive that is refused; the message is one line with the member and the reason."""
 
 
 def unpack(archive: Path, target: Path) -> int:
     """Unpacks a plain tar into the new folder `target`; returns the bytes of its files.
 
-    Only files themselves are taken, under names that `check_path` takes, with no mode, owner or time of the archive's.
-    Raises ArchiveError for links, devices, folders and sparse files, for a name twice, for more members than
-    MOST_FILES, and for a damaged archive; `target` may then hold a part.
+    Only regular files are unpacked, under names that `check_path` accepts, without the archive's modes, owners and
+    times. Raises ArchiveError for links, devices, folders and sparse files, for a duplicate name, for more members than
+    MOST_FILES, and for a damaged archive; `target` may then hold some of the files.
     """
     target.mkdir()
     done = 0
@@ -49,7 +49,8 @@ def _unpack_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
     path = target / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
     source = tar.extractfile(member)
-    # Exclusive: a name that comes twice, or by two spellings that the file system takes for one, ends it here.
+    assert source is not None, "a regular file"
+    # Exclusive: fails for a duplicate name, also in two spellings that are one name to the file system.
     with open(path, "xb") as file:
         shutil.copyfileobj(source, file, BLOCK)
     if path.stat().st_size != member.size:

@@ -1,6 +1,6 @@
-"""The token of a Ray cluster: made once, kept in a file of its user alone, brought to nodes by ssh.
+"""The token of a Ray cluster: created once, kept in a file that only its user can read, copied to nodes by ssh.
 
-Whoever has it runs code on the cluster; where a cluster was started without one, that is whoever reaches its ports.
+Whoever has it can run code on the cluster. On a cluster without a token, that is whoever reaches its ports.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import subprocess
 from pathlib import Path
 
 MODE, TOKEN, PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-"""Ray's variables: `token` asks for it; the token itself; the file that holds it."""
+"""Ray's variables: `token` requires a token; the token itself; the file that holds it."""
 SSH_SECONDS = 60.0
 FIX = f"make one (crucible token), export {MODE}=token on every node before `ray start`, and start the cluster again"
 RECEIVE = "umask 077 && mkdir -p ~/.ray && chmod 700 ~/.ray && cat > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token"
-"""What a node runs with the token on its standard input: it stands in no list of processes."""
+"""The command that a node runs, with the token on standard input: so it appears in no list of processes."""
 
 
 class TokenError(RuntimeError):
-    """The token cannot be made, read or sent; the message is one line with the fix."""
+    """The token cannot be created, read or sent; the message is one line with the fix."""
 
 
 def token_path() -> Path:
@@ -29,9 +29,9 @@ def token_path() -> Path:
 
 
 def make_token(renew: bool = False) -> Path:
-    """The file with the token, made where there is none; `renew` makes another. Raises TokenError.
+    """The file with the token, created if missing; `renew` creates a new one. Raises TokenError.
 
-    The file is 0600 and its folder, where it is Ray's own, 0700: Ray itself leaves them to the umask.
+    The file has mode 0600 and its folder, if it is Ray's own, 0700: Ray itself leaves them to the umask.
     """
     path = token_path()
     try:
@@ -52,7 +52,7 @@ def make_token(renew: bool = False) -> Path:
 
 
 def read_token() -> str:
-    """The token, from a file that is this user's; others' leave to read it is taken away. Raises TokenError."""
+    """The token, from this user's file, which is made private if others could read it. Raises TokenError."""
     path = token_path()
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -89,7 +89,7 @@ def send_token(host: str) -> None:
 
 
 def use_local_token() -> None:
-    """Gives a Ray that is started here a token: this user's, or, where none can be kept, its own."""
+    """Sets the token for a local Ray: this user's, or a new one if no file can hold it."""
     if os.environ.get(TOKEN):
         return
     try:
@@ -101,7 +101,7 @@ def use_local_token() -> None:
 
 
 def _private_folder(folder: Path) -> None:
-    """Makes the folder of the token, or takes others' leave to enter Ray's own away. Raises TokenError, OSError."""
+    """Creates the token's folder; makes it private if it is Ray's own. Raises TokenError, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid == os.geteuid() and folder.name == ".ray":

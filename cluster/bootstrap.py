@@ -1,4 +1,4 @@
-"""Makes `.venv` with everything in it: the right torch and vLLM for this machine. Needs python3 (3.11 to 3.13) alone.
+"""Creates `.venv` with the right torch and vLLM for this machine. Needs only python3 (3.11 to 3.13).
 
     python3 cluster/bootstrap.py [--extra cpu|gpu] [--venv FOLDER]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UV = "uv>=0.9,<1"
 
 UNWANTED = {"cpu": ("torchvision", "torchaudio", "torchcodec"), "gpu": ("torchaudio", "torchcodec")}
-"""vLLM asks for them and does not need them for text; builds that do not fit torch break the import of transformers."""
+"""vLLM requires them but does not need them for text; builds that do not match torch break transformers' import."""
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def detect_extra() -> str:
-    """`gpu` where an NVIDIA driver answers, else `cpu`."""
+    """`gpu` if an NVIDIA driver answers, else `cpu`."""
     if shutil.which("nvidia-smi") is None:
         return "cpu"
     found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -58,7 +58,7 @@ def detect_extra() -> str:
 
 
 def find_python() -> str | None:
-    """The interpreter for the environment: this one if its version fits, else a fitting one on the PATH."""
+    """The interpreter for the environment: this one if its version is supported, else one on the PATH."""
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return sys.executable
     for minor in (12, 11, 13):
@@ -69,7 +69,7 @@ def find_python() -> str | None:
 
 
 def recipe_hash(extra: str) -> str:
-    """Changes when what is to be installed changes."""
+    """A hash that changes whenever something else would be installed."""
     digest = hashlib.sha256(f"{extra} {UV}".encode())
     for name in ("pyproject.toml", "constraints.txt", "cluster/bootstrap.py"):
         digest.update((ROOT / name).read_bytes())
@@ -98,7 +98,7 @@ def install(venv: Path, extra: str) -> None:
 
 
 def pip_settings(python: Path, environment: dict[str, str]) -> dict[str, str]:
-    """What `pip config list` says, by option name; the environment wins over files, as it does for pip."""
+    """The output of `pip config list` by option name; the environment overrides files, as in pip."""
     listed = subprocess.run(
         [str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, env=environment
     )
@@ -112,7 +112,7 @@ def pip_settings(python: Path, environment: dict[str, str]) -> dict[str, str]:
 
 
 def uv_environment(pip: dict[str, str]) -> dict[str, str]:
-    """Environment variables of uv that say what pip's settings say."""
+    """uv's environment variables for pip's settings."""
     names = {
         "index-url": "UV_DEFAULT_INDEX",
         "find-links": "UV_FIND_LINKS",
@@ -122,11 +122,11 @@ def uv_environment(pip: dict[str, str]) -> dict[str, str]:
     }
     found = {variable: pip[option] for option, variable in names.items() if pip.get(option)}
     found["UV_FIND_LINKS"] = ",".join(pip.get("find-links", "").split())
-    # pip passes over a folder that is no index; uv would stop at it.
+    # pip skips a folder that is no index; uv would fail.
     extra = [url for url in pip.get("extra-index-url", "").split() if not url.startswith("file:")]
     if extra:
         found["UV_INDEX"] = " ".join(extra)
-        # pip takes the best version of all indexes; uv stops at the first that knows the package unless told.
+        # pip takes the best version of all indexes; by default uv stops at the first that knows the package.
         found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return {variable: value for variable, value in found.items() if value and not os.environ.get(variable)}
 

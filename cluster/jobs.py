@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster that is reached through its dashboard's port alone: submit, follow, stop, fetch their files."""
+"""Jobs on a Ray cluster, reached through its dashboard's port only: submit, follow, stop, fetch their files."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from cluster.names import BadName, check_name
 from cluster.upload import Selection, pack_directory
 
 HIDDEN_KIND = "crucible-fetch"
-"""Metadata of the jobs that pack a folder; they are not listed."""
+"""Metadata of jobs that pack a folder; they are not listed."""
 RUNS_KEY, NAME_KEY = "crucible-runs", "crucible-name"
-"""Metadata of a submitted job: where its run folders are to lie, and what its run is called; "" is not known."""
+"""Metadata of a submitted job: where its run folders go, and the name of its run; "" is unknown."""
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
 VARIABLES = (SERVER_VARIABLE, VARIABLE)
@@ -47,32 +47,32 @@ BLOCK = 1 << 20
 
 
 class JobError(RuntimeError):
-    """What was asked of the cluster cannot be done; the message says why and what to do."""
+    """A request to the cluster that failed; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A command to run on the cluster, and what it needs there."""
+    """A command to run on the cluster, with everything that it needs there."""
 
     module: str
-    """Python module of the working directory that is run."""
+    """Python module of the working directory to run."""
     arguments: Sequence[str]
     working_dir: Path
     python: str = "python"
-    """Interpreter on the nodes; `python` is the one that `ray start` found, or that of the runtime environment."""
+    """Interpreter on the nodes; `python` is that of `ray start` or of the runtime environment."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Secrets among them: they are handed over unseen."""
+    """Environment variables that may be secrets: they do not appear in Ray's logs."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Plain environment variables; Ray logs them, and `${NAME}` in them is the node's own."""
     installer: Literal["none", "uv", "pip"] = "none"
     requirements: Sequence[str] = ()
-    """Lines of a requirements file, which the installer installs on each node over the cluster's own Python."""
+    """Lines of a requirements file, which the installer installs on each node on top of the cluster's own Python."""
     runs: str = ""
-    """Where its run folders are to lie; recorded with the job, for whoever fetches one."""
+    """Where its run folders go; recorded with the job, for `crucible jobs fetch`."""
     name: str = ""
-    """Name of its run, where the command gives one."""
+    """Name of its run, if the command gives one."""
     selection: Selection | None = None
-    """What of the working directory goes up; None selects what `cluster.upload.select` does."""
+    """Files of the working directory to upload; None takes those of `cluster.upload.select`."""
 
     @property
     def entrypoint(self) -> str:
@@ -81,7 +81,7 @@ class Submission:
         return shlex.join([self.python, "-m", *module, *self.arguments])
 
     def runtime_env(self, scratch: Path) -> dict[str, Any]:
-        """Ray's runtime environment, with what is to be uploaded packed under `scratch`. Raises UploadError."""
+        """Ray's runtime environment, with the uploads packed under `scratch`. Raises UploadError."""
         packed = pack_directory(self.working_dir, scratch / "working_dir.zip", self.selection)
         environment: dict[str, Any] = {
             "working_dir": str(packed),
@@ -97,7 +97,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A submitted job as it stands."""
+    """The current state of a submitted job."""
 
     id: str
     status: str
@@ -109,9 +109,9 @@ class Job:
     node: str
     """Id of the node that runs its driver; "" before it starts."""
     runs: str = ""
-    """Where its run folders lie, as it was submitted; "" where nobody wrote it down."""
+    """Where its run folders go, as recorded on submission; "" if nothing was recorded."""
     name: str = ""
-    """Its run's name, as it was submitted; "" where the job chose it."""
+    """Its run's name, as recorded on submission; "" if the job chose it."""
 
     @property
     def over(self) -> bool:
@@ -124,7 +124,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What `pack` has packed on a node, by its own word."""
+    """What `pack` packed on a node, according to its own output."""
 
     file: str
     """In the node's log folder."""
@@ -133,7 +133,7 @@ class Packed:
 
     @classmethod
     def read(cls, line: str) -> Packed:
-        """Of the line that it printed. Raises JobError for an error that it tells of, and for any other line."""
+        """From the line that it printed. Raises JobError for an error that it reports, and for any other line."""
         try:
             output = json.loads(line)
             if "error" in output:
@@ -143,28 +143,28 @@ class Packed:
                 raise ValueError("no count of bytes")
             return cls(check_name(output["file"], "the packed file"), size, str(output["sha256"]))
         except (BadName, ValueError, KeyError, TypeError, RecursionError):
-            raise JobError(f"what the node answers is not what packs a folder there: {line[:80]!r}") from None
+            raise JobError(f"the node's answer is not one of crucible's packer: {line[:80]!r}") from None
 
 
 class Cluster:
-    """The job service of one cluster. Whatever goes wrong there is a JobError of one line."""
+    """The job service of one cluster. Every failure is a JobError of one line."""
 
     def __init__(self, address: str = "") -> None:
-        """Connects; "" takes RAY_ADDRESS or this machine's. Raises JobError where nobody answers."""
+        """Connects; "" takes RAY_ADDRESS or this machine's cluster. Raises JobError if nobody answers."""
         from ray.job_submission import JobSubmissionClient
 
         for module in ("job.sdk", "dashboard_sdk"):  # their import sets them to INFO
             logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
         logging.getLogger("ray").setLevel(logging.ERROR)
         where, source = _named(address)
-        with self._said(where or DEFAULT_ADDRESS), _without(VARIABLES):  # which Ray would take before what is given
+        with self._as_job_error(where or DEFAULT_ADDRESS), _without(VARIABLES):  # Ray would prefer them to its argument
             _check(where, source)
             self._client = JobSubmissionClient(where or None)
         self.address = self._client.get_address()
 
     def refuse_open(self) -> None:
-        """Raises JobError where the cluster answers those who have no token."""
-        with self._said():
+        """Raises JobError if the cluster answers requests without a token."""
+        with self._as_job_error():
             if open_dashboard(self.address):
                 raise JobError(
                     f"the Ray cluster at {self.address} answers without a token, so that whoever reaches it runs code "
@@ -173,29 +173,29 @@ class Cluster:
 
     def submit(self, submission: Submission) -> str:
         """Uploads and starts a job; returns its id."""
-        with tempfile.TemporaryDirectory() as scratch, self._said():
+        with tempfile.TemporaryDirectory() as scratch, self._as_job_error():
             environment = submission.runtime_env(Path(scratch))
             recorded = {RUNS_KEY: submission.runs, NAME_KEY: submission.name}
             return self._client.submit_job(entrypoint=submission.entrypoint, runtime_env=environment, metadata=recorded)
 
     def jobs(self) -> list[Job]:
-        """All submitted jobs, the oldest first."""
-        with self._said():
+        """All submitted jobs, oldest first."""
+        with self._as_job_error():
             found = [j for j in self._client.list_jobs() if j.submission_id and "kind" not in (j.metadata or {})]
         return sorted(map(_job, found), key=lambda job: job.started)
 
     def job(self, job_id: str) -> Job:
         """One job."""
-        with self._said(job_id=job_id):
+        with self._as_job_error(job_id=job_id):
             return _job(self._client.get_job_info(job_id))
 
     def logs(self, job_id: str) -> str:
-        """What the job has printed so far."""
-        with self._said(job_id=job_id):
+        """The job's output so far."""
+        with self._as_job_error(job_id=job_id):
             return self._client.get_job_logs(job_id)
 
     def follow(self, job_id: str, show: Callable[[str], None]) -> Job:
-        """Hands the job's output to `show` as it comes, until the job ends; returns the job."""
+        """Passes the job's output to `show` as it arrives, until the job ends; returns the job."""
 
         async def read() -> None:
             async for text in self._client.tail_job_logs(job_id):
@@ -209,7 +209,7 @@ class Cluster:
         return self.wait(job_id, seconds=30)
 
     def wait(self, job_id: str, seconds: float) -> Job:
-        """The job once it is over. Raises JobError where it is not within `seconds`."""
+        """Waits for the job to end and returns it. Raises JobError if it has not ended after `seconds`."""
         deadline = time.monotonic() + seconds
         while not (job := self.job(job_id)).over:
             if time.monotonic() > deadline:
@@ -218,16 +218,16 @@ class Cluster:
         return job
 
     def stop(self, job_id: str) -> Job:
-        """Ends a job (SIGTERM, then SIGKILL) and returns it once it is over."""
-        with self._said(job_id=job_id):
+        """Stops a job (SIGTERM, then SIGKILL) and returns it once it has ended."""
+        with self._as_job_error(job_id=job_id):
             self._client.stop_job(job_id)
         return self.wait(job_id, seconds=60)
 
     def fetch(self, node: str, folder: str, target: Path, python: str = "python", runs: str = "") -> int:
         """Copies `folder` of a node to `target`, which must not exist. Returns the bytes of its files.
 
-        A small job packs the folder on that node, and Ray's log service hands it out. With `runs` the node makes sure
-        that the folder is a run's and lies directly in there. Raises JobError; nothing is left at `target` then.
+        A small job packs the folder on that node, and Ray's log service serves the archive. With `runs`, the node
+        checks that the folder is a run's and lies directly in it. Raises JobError, and then leaves nothing at `target`.
         """
         self._must_live(node)
         with tempfile.TemporaryDirectory(dir=_parent(target), prefix=".fetch-") as scratch:
@@ -243,8 +243,8 @@ class Cluster:
 
     @contextlib.contextmanager
     def _packed(self, node: str, folder: str, python: str, runs: str) -> Iterator[Packed]:
-        """Runs `pack` on the node for the duration of the block; yields what it has packed."""
-        with tempfile.TemporaryDirectory() as scratch, self._said():
+        """Runs `pack` on the node for the duration of the block; yields its result."""
+        with tempfile.TemporaryDirectory() as scratch, self._as_job_error():
             shutil.copy(pack.__file__, Path(scratch) / "pack.py")
             job_id = self._client.submit_job(
                 entrypoint=shlex.join([python, "pack.py", folder, *([runs] if runs else [])]),
@@ -271,10 +271,10 @@ class Cluster:
         raise JobError(f"the folder was not packed within {pack.KEPT:.0f} s; is its node gone?")
 
     def _must_live(self, node: str) -> None:
-        """Raises JobError where the node is gone: a job bound to it would wait for ever."""
+        """Raises JobError if the node is gone: a job bound to it would wait forever."""
         if not node:
             raise JobError("the job has not started; it has no files yet")
-        with self._said():
+        with self._as_job_error():
             answer = self._client._do_request("GET", "/api/v0/nodes").json()["data"]["result"]["result"]
         if node not in {entry["node_id"] for entry in answer if entry["state"] == "ALIVE"}:
             raise JobError(
@@ -283,27 +283,27 @@ class Cluster:
             )
 
     def _download(self, node: str, packed: Packed, target: Path) -> None:
-        if packed.bytes > (room := shutil.disk_usage(target.parent).free // 2):  # it is unpacked beside itself
+        if packed.bytes > (room := shutil.disk_usage(target.parent).free // 2):  # it is unpacked next to the archive
             raise JobError(
                 f"the folder packs to {packed.bytes >> 20} MiB, and {target.parent} has room for {room >> 20}"
             )
-        asked = {"node_id": node, "filename": packed.file, "lines": -1, "timeout": 600, "filter_ansi_code": False}
-        digest, came = hashlib.sha256(), 0
-        with self._said(), open(target, "xb") as file:
+        query = {"node_id": node, "filename": packed.file, "lines": -1, "timeout": 600, "filter_ansi_code": False}
+        digest, received = hashlib.sha256(), 0
+        with self._as_job_error(), open(target, "xb") as file:
             # The client has no public call for a binary file of a node; this one carries its token and certificates.
-            answer = self._client._do_request("GET", "/api/v0/logs/file", params=asked, stream=True)
+            answer = self._client._do_request("GET", "/api/v0/logs/file", params=query, stream=True)
             for block in answer.iter_content(BLOCK):
-                came += len(block)
-                if came > packed.bytes:
+                received += len(block)
+                if received > packed.bytes:
                     break
                 digest.update(block)
                 file.write(block)
-        if came != packed.bytes or digest.hexdigest() != packed.sha256:
-            raise JobError(f"{came} bytes came, and the {packed.bytes} that were packed are others; fetch again")
+        if received != packed.bytes or digest.hexdigest() != packed.sha256:
+            raise JobError(f"received {received} bytes, which are not the {packed.bytes} that were packed; fetch again")
 
     @contextlib.contextmanager
-    def _said(self, address: str = "", job_id: str = "") -> Iterator[None]:
-        """Turns what Ray's client raises into one line."""
+    def _as_job_error(self, address: str = "", job_id: str = "") -> Iterator[None]:
+        """Turns the exceptions of Ray's client into a JobError of one line."""
         from ray.exceptions import AuthenticationError
 
         where = address or getattr(self, "address", "")
@@ -318,7 +318,7 @@ class Cluster:
             raise JobError(f"no Ray cluster answers at {where} ({_last_line(str(error))}); {DASHBOARD_FIX}") from None
         except NoCluster as error:
             raise JobError(str(error)) from None
-        except ValueError as error:  # Ray's word for an address that it cannot read
+        except ValueError as error:  # Ray raises it for an address that it cannot parse
             raise JobError(
                 f"{where} is no address of a Ray cluster ({_last_line(str(error))}); {DASHBOARD_FIX}"
             ) from None
@@ -346,7 +346,7 @@ def _job(details: Any) -> Job:
 
 
 def _named(given: str) -> tuple[str, str]:
-    """The address to submit to, and what names it; "" leaves it to Ray to look on this machine."""
+    """The address to submit to, and where it was given; "" lets Ray look on this machine."""
     served = os.environ.get(SERVER_VARIABLE, "").strip()
     return (served, SERVER_VARIABLE) if served and not given else named_address(given)
 
@@ -362,8 +362,8 @@ def _without(variables: Sequence[str]) -> Iterator[None]:
 
 
 def _check(address: str, source: str) -> None:
-    """Raises NoCluster where nobody answers: Ray's client would wait without end. The address of a cluster itself does
-    too; Ray asks it for its dashboard's."""
+    """Raises NoCluster if nobody answers: Ray's client would wait forever. The address may also be the cluster's own;
+    Ray asks it for the dashboard's."""
     if address.startswith(("http:", "https:")):
         check_dashboard(address, source)
     elif address:

@@ -1,8 +1,8 @@
 """Reads cluster manifests strictly: KubeRay's RayCluster and RayJob, their NetworkPolicy, and the YAML of Ray's cluster
-launcher. What a manifest leaves open is found by `cluster.manifest_security`.
+launcher. `cluster.manifest_security` finds what a manifest leaves open.
 
-Kubernetes drops keys that it does not know, and a group that asks for less than it needs fails hours later; here both
-are errors at once. Known are the keys that crucible's own manifests have use for, not all of Kubernetes.
+Kubernetes silently drops unknown keys, and a group with too few resources fails hours later; here both are errors at
+once. The known keys are those that crucible's own manifests use, not all of Kubernetes.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from cluster.pod_schema import (
 
 
 class ManifestError(ValueError):
-    """A manifest that would not do; the message is one line with the file, the key and the mend."""
+    """An unusable manifest; the message is one line with the file, the key and the fix."""
 
 
 class Group(Strict):
-    """The head's group; a worker group has more."""
+    """The head's group; worker groups have more keys."""
 
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     ray_start_params: dict[str, str] = Field(default_factory=dict)
@@ -78,7 +78,7 @@ class Auth(Strict):
 class Autoscaler(Strict):
     version: Literal["v1", "v2"]
     upscaling_mode: Literal["Default", "Aggressive", "Conservative"] = "Default"
-    idle_timeout_seconds: int = Field(60, ge=0)
+    idle_timeout_seconds: int = Field(default=60, ge=0)
     resources: Resources | None = None
     security_context: ContainerSecurity | None = None
     env: list[EnvVar] = Field(default_factory=list)
@@ -98,7 +98,7 @@ class ClusterSpec(Strict):
     def _groups_differ(self) -> ClusterSpec:
         names = [group.group_name for group in self.worker_group_specs]
         if len(set(names)) < len(names):
-            raise ValueError(f"groups need names that differ; these are {', '.join(names)}")
+            raise ValueError(f"groups need different names; these are {', '.join(names)}")
         return self
 
 
@@ -116,12 +116,12 @@ class Submitter(Strict):
 class JobSpec(Strict):
     entrypoint: str = Field(min_length=1)
     submission_mode: Literal["K8sJobMode", "HTTPMode", "SidecarMode"] = "K8sJobMode"
-    backoff_limit: int = Field(0, ge=0)
+    backoff_limit: int = Field(default=0, ge=0)
     submitter_config: Submitter | None = None
     submitter_pod_template: SubmitterTemplate | None = None
     shutdown_after_job_finishes: bool = False
-    ttl_seconds_after_finished: int = Field(0, ge=0)
-    active_deadline_seconds: int | None = Field(None, ge=1)
+    ttl_seconds_after_finished: int = Field(default=0, ge=0)
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
     ray_cluster_spec: ClusterSpec
 
 
@@ -137,10 +137,10 @@ KINDS: dict[str, type[Manifest]] = {"RayCluster": RayCluster, "RayJob": RayJob, 
 
 
 def read_manifest(path: Path) -> Manifest | dict[str, Any]:
-    """The one object of a KubeRay manifest, or the dictionary of a cluster launcher's. Raises ManifestError."""
+    """The only object of a KubeRay manifest, or the dictionary of a cluster launcher's YAML. Raises ManifestError."""
     found = read_manifests(path)
     if len(found) != 1:
-        raise ManifestError(f"{path} holds {len(found)} objects; one is wanted")
+        raise ManifestError(f"{path} holds {len(found)} objects; it must hold one")
     return found[0]
 
 
@@ -149,7 +149,7 @@ def read_manifests(path: Path) -> list[Manifest | dict[str, Any]]:
     try:
         documents = [data for data in yaml.safe_load_all(path.read_text()) if data is not None]
     except (OSError, UnicodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {getattr(error, 'strerror', '') or 'it is no text'}") from None
+        raise ManifestError(f"{path} cannot be read: {getattr(error, 'strerror', '') or 'it is not text'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not documents:
@@ -172,7 +172,7 @@ def _read(path: Path, data: Any) -> Manifest | dict[str, Any]:
 
 
 def _launcher(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
-    """By Ray's own schema, and for what the schema lets pass."""
+    """Checks a launcher's YAML by Ray's own schema, and for errors that the schema does not find."""
     logging.getLogger("ray.autoscaler").setLevel(logging.ERROR)
     from jsonschema import ValidationError as SchemaError
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -192,10 +192,10 @@ def _launcher(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault in one line; for an unknown key with the nearest known one."""
-    faults = error.errors()
-    # A misspelt key is also a missing one: the misspelling says more.
-    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
+    """The first error in one line; for an unknown key, with the nearest known one."""
+    errors = error.errors()
+    # A misspelt key is reported as missing too: the misspelling is more helpful.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     where = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -12,18 +12,18 @@ from cluster.pod_schema import Container, ContainerSecurity, EnvFrom, EnvVar, Ne
 from cluster.secret_files import FILES, FOLDERS, secret_in
 
 CLUSTER_LABEL = "crucible.io/cluster"
-"""What `networkpolicy.yaml` knows our pods by."""
+"""The label by which `networkpolicy.yaml` selects our pods."""
 ROLE = "crucible.io/role"
 VERIFY = "verify"
 METADATA = ("169.254.0.0/16", "169.254.169.254/32")
-"""Where clouds hand out a machine's keys."""
+"""Addresses of the clouds' metadata service, which gives out a machine's keys."""
 SECRET_NAME = re.compile(r"(?i)(^|_)(token|key|secret|passw(or)?d|credentials?)s?(_|$)")
 OWN_MOUNTS = ("*.pem", "auth_token", ".ray")
-"""Patterns that would also leave out what the launcher syncs by itself."""
+"""Patterns that would also exclude what the launcher itself syncs."""
 
 
 def manifest_findings(manifest: Manifest | Mapping[str, Any]) -> list[Finding]:
-    """What is open; nothing where all is closed."""
+    """What the manifest leaves open; empty if nothing."""
     if isinstance(manifest, NetworkPolicy):
         return list(_of_policy(manifest))
     if isinstance(manifest, RayCluster | RayJob):

@@ -1,7 +1,7 @@
-"""Names that come from outside: of runs, of objects in a store, of an archive's members. Pure.
+"""Names from outside: of runs, of objects in a store, of an archive's members. Pure.
 
-A name becomes a path of this machine, a key of an object store or a line on a terminal; what passes here stays in its
-folder on all of them.
+A name becomes a local path, a key of an object store, or a line on a terminal. A name that passes these checks stays in
+its folder on all of them.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import re
 import unicodedata
 
 LONGEST_NAME = 200
-"""Bytes of one name: file systems take 255, and suffixes are added."""
+"""Maximum bytes of one name: file systems allow 255, and suffixes are added."""
 LONGEST_PATH = 1024
-"""Bytes of a path, as S3 takes them."""
+"""Maximum bytes of a path, as for S3."""
 DEEPEST = 32
-"""Names in a path."""
+"""Maximum names in a path."""
 _SLASHES = "/\\\u2044\u2215\u29f5\u29f8"
-"""Slashes, and what looks like one."""
+"""Slashes, and characters that look like one."""
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows, with any ending."""
 
 
 class BadName(ValueError):
-    """A name that cannot be used; the message is one line that shows it escaped, and says why."""
+    """A name that cannot be used; the message is one line with the escaped name and the reason."""
 
 
 def check_name(name: str, what: str) -> str:
-    """The name itself, where it can be one file or folder anywhere. Raises BadName.
+    """Returns the name if it can be that of a file or folder on any system. Raises BadName.
 
-    `what` begins the message: "the run's name", say.
+    `what` begins the message, for example "the run's name".
     """
     plain = unicodedata.normalize("NFKC", name[: LONGEST_NAME + 1])
     if not name:
@@ -53,7 +53,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def check_path(path: str, what: str) -> str:
-    """The path itself, where it is relative and of names that `check_name` takes, `/` between them. Raises BadName."""
+    """Returns the path if it is relative and all its names, separated by `/`, pass `check_name`. Raises BadName."""
     if len(path.encode("utf-8", "surrogatepass")) > LONGEST_PATH or path.count("/") >= DEEPEST:
         raise BadName(
             f"{what} {quoted(path)} is longer than {LONGEST_PATH} bytes or deeper than {DEEPEST} folders; remove it"
@@ -67,7 +67,7 @@ def check_path(path: str, what: str) -> str:
 
 
 def check_run_name(name: str) -> str:
-    """The name itself, where a run may have it: a path below the folder of runs. Raises BadName."""
+    """Returns the name if it can be a run's: a path below the folder of runs. Raises BadName."""
     check_path(name, "the run's name")
     if hidden := next((part for part in name.split("/") if part.startswith((".", "-", "~"))), None):
         raise BadName(f"the run's name {quoted(name)} begins with {hidden[0]!r}; begin it with a letter or digit")
@@ -75,6 +75,6 @@ def check_run_name(name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name for people: quoted, in ASCII alone, and short."""
+    """A name for messages: quoted, in ASCII, and short."""
     text = ascii(name if len(name) <= 80 else name[:77] + "...")
     return text if len(text) <= 120 else text[:117] + "..."

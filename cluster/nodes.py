@@ -55,9 +55,9 @@ def carries(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
 
 
 def check_labels(what: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> None:
-    """Raises NoRoom where no node carries all of these labels: Ray would wait for one without end."""
+    """Raises NoRoom if no node has all of these labels: Ray would wait for one forever."""
     if not any(carries(node.labels, labels) for node in nodes):
-        raise NoRoom(f"{what} {dict(labels)} is carried by no node; nodes carry {known_labels(nodes)}")
+        raise NoRoom(f"no node has {what} {dict(labels)}; nodes have {known_labels(nodes)}")
 
 
 def known_labels(nodes: Sequence[Node]) -> str:

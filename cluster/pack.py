@@ -1,10 +1,10 @@
-"""Runs on a node of the cluster, as a job by itself: packs a folder where Ray's log service hands it out.
+"""Runs on a node of the cluster as a separate job: packs a folder into a file that Ray's log service serves.
 
     python pack.py FOLDER [RUNS]
 
-With RUNS, the folder must be a run's and lie directly in that one, as this node expands and resolves it. Prints one
-JSON line: `file` (in the node's log folder), `bytes` and `sha256`, or `error`. The file is removed when the job is
-stopped, or after KEPT seconds. Needs nothing but Python.
+With RUNS, FOLDER must be a run folder directly in RUNS, as this node expands and resolves it. Prints one JSON line:
+`file` (in the node's log folder), `bytes` and `sha256`, or `error`. The file is removed when the job is stopped, or
+after KEPT seconds. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from pathlib import Path
 KEPT = 900.0
 """Seconds that the packed folder is kept."""
 LEFT_BEHIND = "ray"
-"""Ray Train's own state: of no use elsewhere."""
+"""Ray Train's own state, which is of no use elsewhere."""
 
 
 def main(folder: str, runs: str = "") -> int:
-    """Packs `folder`, says so, and waits to be stopped."""
+    """Packs `folder`, prints the result, and waits to be stopped."""
     source = Path(folder).expanduser()
     if runs and not is_run_in(source, runs):
-        error = f"{source} is no run folder in {runs} of that node, where the job's runs were to lie; give --folder"
+        error = (
+            f"{source} is no run folder in {runs} of that node, which is the folder of the job's runs; give --folder"
+        )
         print(json.dumps({"error": error}), flush=True)
         return 1
     # Ray unpacks a job's directory under its session's folder.
@@ -39,7 +41,7 @@ def main(folder: str, runs: str = "") -> int:
             print(json.dumps({"error": f"there is no {what} {path} on that node"}), flush=True)
             return 1
     packed = logs / f"crucible-fetch-{uuid.uuid4().hex}.tar"
-    os.umask(0o077)  # other users of the node read Ray's log folder
+    os.umask(0o077)  # other users of the node can read Ray's log folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         pack(source, packed)
@@ -53,9 +55,9 @@ def main(folder: str, runs: str = "") -> int:
 
 
 def is_run_in(folder: Path, runs: str) -> bool:
-    """Whether `folder` is a run folder that lies directly in `runs`, and is no link to elsewhere.
+    """Whether `folder` is a run folder directly in `runs`, and not a link to elsewhere.
 
-    A relative `runs` is one of any job's working directory, beside which Ray has put this file's.
+    A relative `runs` may be in any job's working directory; Ray keeps them next to this job's.
     """
     where = os.path.expandvars(runs)
     directories = Path(__file__).resolve().parents[1]
@@ -65,9 +67,9 @@ def is_run_in(folder: Path, runs: str) -> bool:
 
 
 def pack(source: Path, target: Path) -> None:
-    """Tars what is whole in `source`: a run that is still going on writes files aside and renames them.
+    """Tars the finished files of `source`: a running run writes new files under hidden or `.partial` names.
 
-    Links are left out: what they lead to is not the run's. A file of two names is packed twice.
+    Links are left out: their targets are not the run's. A file with two names is packed twice.
     """
     with tarfile.open(target, "w", dereference=True) as tar:
         for path in sorted(source.rglob("*")):
@@ -77,7 +79,7 @@ def pack(source: Path, target: Path) -> None:
                 continue
             try:
                 tar.add(path, str(inside), recursive=False)
-            except FileNotFoundError:  # an old checkpoint, dropped meanwhile
+            except FileNotFoundError:  # an old checkpoint that was dropped in the meantime
                 continue
 
 

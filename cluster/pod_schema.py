@@ -1,8 +1,7 @@
-"""Kubernetes' pods and network policies, as far as crucible's manifests have use for their keys; others are errors."""
+"""Kubernetes' pods and network policies, with the keys that crucible's manifests use; other keys are errors."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -37,7 +36,7 @@ class Resources(Strict):
         if self.requests.get(GPU) != self.limits.get(GPU):
             raise ValueError(f"requests and limits of {GPU} must be the same; Kubernetes refuses other pods")
         if "memory" not in self.limits:
-            raise ValueError("a limit of memory is missing; Ray takes its share of the node from it")
+            raise ValueError("a limit of memory is missing; Ray derives its share of the node from it")
         return self
 
 
@@ -90,16 +89,16 @@ class Capabilities(Strict):
 
 
 class Security(Strict):
-    """What pods and containers have in common; a container's own wins."""
+    """Settings that pods and containers share; a container's own has precedence."""
 
     run_as_non_root: bool | None = None
-    run_as_user: int | None = Field(None, ge=0)
-    run_as_group: int | None = Field(None, ge=0)
+    run_as_user: int | None = Field(default=None, ge=0)
+    run_as_group: int | None = Field(default=None, ge=0)
     seccomp_profile: SeccompProfile | None = None
 
 
 class PodSecurity(Security):
-    fs_group: int | None = Field(None, ge=0)
+    fs_group: int | None = Field(default=None, ge=0)
     fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = None
     supplemental_groups: list[int] = []
 
@@ -134,7 +133,7 @@ class Claim(Strict):
 
 class AccountToken(Strict):
     path: str
-    expiration_seconds: int | None = Field(None, ge=600)
+    expiration_seconds: int | None = Field(default=None, ge=600)
     audience: str | None = None
 
 
@@ -164,7 +163,7 @@ class MapSource(Strict):
 class Source(Strict):
     service_account_token: AccountToken | None = None
     config_map: MapSource | None = None
-    downward_api: Fields | None = Field(None, alias="downwardAPI")
+    downward_api: Fields | None = Field(default=None, alias="downwardAPI")
 
 
 class Projected(Strict):
@@ -205,10 +204,10 @@ class Preferred(Strict):
 
 
 class NodeAffinity(Strict):
-    """Which nodes a pod goes to."""
+    """Which nodes a pod may run on."""
 
-    required: Terms | None = Field(None, alias="requiredDuringSchedulingIgnoredDuringExecution")
-    preferred: list[Preferred] = Field([], alias="preferredDuringSchedulingIgnoredDuringExecution")
+    required: Terms | None = Field(default=None, alias="requiredDuringSchedulingIgnoredDuringExecution")
+    preferred: list[Preferred] = Field(default=[], alias="preferredDuringSchedulingIgnoredDuringExecution")
 
 
 class Affinity(Strict):
@@ -223,7 +222,7 @@ class Toleration(Strict):
 
 
 class Pod(Strict):
-    """What every pod has."""
+    """The keys of every pod."""
 
     containers: list[Container] = Field(min_length=1)
     volumes: list[Volume] = []
@@ -234,11 +233,11 @@ class Pod(Strict):
     affinity: Affinity | None = None
     tolerations: list[Toleration] = []
     service_account_name: Name | None = None
-    termination_grace_period_seconds: int = Field(30, ge=0)
+    termination_grace_period_seconds: int = Field(default=30, ge=0)
 
 
 class SubmitterPod(Pod):
-    """Of the container that asks the cluster for the job."""
+    """The pod that submits the job to the cluster."""
 
     restart_policy: Literal["Never", "OnFailure"]
 
@@ -289,7 +288,7 @@ class Selector(Strict):
 
 class IpBlock(Strict):
     cidr: str
-    excluded: list[str] = Field([], alias="except")
+    excluded: list[str] = Field(default=[], alias="except")
 
 
 class Peer(Strict):
@@ -305,7 +304,7 @@ class PolicyPort(Strict):
 
 
 class Ingress(Strict):
-    sources: list[Peer] = Field([], alias="from")
+    sources: list[Peer] = Field(default=[], alias="from")
     ports: list[PolicyPort] = []
 
 
@@ -330,5 +329,5 @@ class NetworkPolicy(Strict):
 
 def amount(quantity: str) -> float:
     """A Kubernetes quantity as a number, in cores or bytes."""
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()
-    return float(number) * UNITS[unit]
+    unit = quantity.lstrip("0123456789.")
+    return float(quantity.removesuffix(unit)) * UNITS[unit]

@@ -1,14 +1,15 @@
-"""Folders and lock files that belong to this user alone, in places where others may have been first."""
+"""Folders and lock files that belong to this user only, in places where other users can write too."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 from cluster.names import check_name
 
@@ -17,7 +18,7 @@ _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NotPrivate(RuntimeError):
-    """A place that another user has, or may write to; the message is one line that says whose and what to do."""
+    """A place that another user owns or may write to; the message is one line with the owner and the fix."""
 
 
 class LockHeld(RuntimeError):
@@ -26,14 +27,14 @@ class LockHeld(RuntimeError):
     def __init__(self, holder: str) -> None:
         super().__init__(f"in use by process {holder}")
         self.holder = holder
-        """Its process id, or "another process" where the file does not say."""
+        """Its process id, or "another process" if the file does not say."""
 
 
 def private_folder(base: Path, *names: str) -> Path:
-    """`base`/names[0]/names[1]/..., each of the names a folder of this user with mode 0700, made where it is missing.
+    """The folder `base`/names[0]/names[1]/..., created if missing; below `base`, all are this user's with mode 0700.
 
-    No link is followed below `base`. Raises NotPrivate where a folder belongs to another user, is none, or holds what
-    others put there while its mode let them.
+    No link is followed below `base`. Raises NotPrivate if a folder belongs to another user, is not a folder, or holds
+    files that others put there while its mode allowed it.
     """
     path = base
     with contextlib.ExitStack() as stack:
@@ -68,7 +69,7 @@ def cache_folder(*names: str) -> Path:
 
 
 def cache_root() -> Path:
-    """Where caches lie."""
+    """The folder of caches."""
     given = os.environ.get("CRUCIBLE_CACHE")
     if given:
         return Path(given).expanduser()
@@ -76,21 +77,21 @@ def cache_root() -> Path:
 
 
 def take_lock(path: Path, wait: bool = False) -> int:
-    """The descriptor of a lock file that this process holds until it closes it; the file says which process that is.
+    """Locks a file for this process until the returned descriptor is closed; the file holds the process id.
 
-    Without `wait`, raises LockHeld where another process has it. Raises NotPrivate where the file is a link, has other
-    names, or is no file: nothing of it is changed then.
+    The kernel releases the lock when the process dies. Without `wait`, raises LockHeld if another process has it.
+    Raises NotPrivate, and changes nothing, if the file is a link, has other names, or is not a regular file.
     """
     descriptor = _lock_file(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").partition("\n")[0].strip()
-        os.close(descriptor)
-        raise LockHeld(holder if holder.isdecimal() else "another process") from None
+        taken = filelock.lock_descriptor(descriptor, blocking=wait)
     except BaseException:
         os.close(descriptor)
         raise
+    if not taken:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").partition("\n")[0].strip()
+        os.close(descriptor)
+        raise LockHeld(holder if holder.isdecimal() else "another process")
     os.pwrite(descriptor, f"{os.getpid():>10}\n".encode(), 0)
     return descriptor
 
@@ -106,7 +107,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, content: bytes) -> Path:
-    """Writes a new file of mode 0600, whatever the umask. Raises FileExistsError where anything has its name."""
+    """Writes a new file with mode 0600, whatever the umask. Raises FileExistsError if the name is taken."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
@@ -146,5 +147,5 @@ def _lock_file(path: Path) -> int:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
-        raise NotPrivate(f"{path} cannot be a lock (it is no file, or one with another name besides); remove it")
+        raise NotPrivate(f"{path} cannot be a lock (it is not a file, or has another name too); remove it")
     return descriptor

@@ -1,6 +1,7 @@
-"""What a secret looks like: names of files that hold keys, texts that are keys, and URLs with a password in them.
+"""How to recognise a secret: names of files that hold keys, texts that are keys, and URLs with a password in them.
 
-One list for all that leaves this machine: `crucible submit`, `.rayignore`, `.dockerignore` and the cluster launcher.
+The one list for everything that leaves this machine: `crucible submit`, `.rayignore`, `.dockerignore` and the cluster
+launcher.
 """
 
 from __future__ import annotations
@@ -25,36 +26,36 @@ FILES = (
     "*accesskeys*.csv", ".modal.toml", "access_tokens.db", "credentials.db",
     ".*_history",
 )  # fmt: skip
-"""Names of files, in lower case; also with an ending of a copy (`COPIES`)."""
+"""Names of files, in lower case; also with the suffix of a copy (`COPIES`)."""
 FOLDERS = (
     ".aws", ".ssh", ".gnupg", ".kube", ".docker", ".azure", ".gcloud", ".oci", ".ray", ".huggingface", ".kaggle",
     ".secrets", ".env*",
 )  # fmt: skip
-"""Folders whose whole content is private."""
+"""Folders whose content is all private."""
 COPIES = (".bak", ".backup", ".old", ".orig", ".save", ".copy", ".swp", ".swo", ".tmp", ".1", "~")
 CODE = (
     ".py", ".pyi", ".pyx", ".ipynb", ".sh", ".toml", ".cfg", ".ini", ".jinja", ".j2", ".c", ".cc", ".cpp", ".cu", ".h",
     ".hpp", ".rs", ".go", ".js", ".ts",
 )  # fmt: skip
-"""Endings of files that people write."""
+"""Suffixes of files that people write."""
 NOT_READ = (".py", ".pyi", ".pyx", ".md", ".rst", ".jinja", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go")
-"""Endings of files whose content is not searched: a program without one of its modules does not run."""
+"""Suffixes of files whose content is not searched: a program would not run without one of its modules."""
 HEAD = 1 << 16
-"""Bytes of a file that are searched."""
+"""Bytes of a file that are searched for keys."""
 
 KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|AGE-SECRET-KEY-1[0-9A-Z]{20}|\bsk-ant-[\w-]{20}|\bhf_[A-Za-z0-9]{30}"
     r"|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{22}|\bAKIA[0-9A-Z]{16}\b|\bxox[baprs]-[\w-]{20}"
     r"|aws_secret_access_key[\"' \t]{0,4}[=:][\"' \t]{0,4}[A-Za-z0-9/+]{40}"
 )
-"""Texts that are a key."""
+"""Texts that are keys."""
 SECRET_PARAMETERS = re.compile(r"(?i)token|passw|secret|signature|^sig$|api.?key|credential")
 _PLACEHOLDER = re.compile(r"\$\{\w+\}(:\$\{\w+\})?|\$\w+(:\$\w+)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s'\"<>]+")
 
 
 def is_secret_name(path: str | PurePosixPath) -> bool:
-    """Whether a file of this relative path is left out by its name, or by that of a folder on the way."""
+    """Whether a file with this relative path is a secret by its name, or by that of a folder in the path."""
     *folders, name = PurePosixPath(path).as_posix().lower().split("/")
     if any(fnmatchcase(folder, pattern) for folder in folders for pattern in FOLDERS):
         return True
@@ -65,7 +66,7 @@ def is_secret_name(path: str | PurePosixPath) -> bool:
 
 
 def is_secret_file(path: Path) -> bool:
-    """Whether what a regular file holds, in its first `HEAD` bytes, is a key. False where it cannot be read."""
+    """Whether a regular file holds a key in its first `HEAD` bytes. False if it cannot be read."""
     if path.name.endswith(NOT_READ):
         return False
     try:
@@ -77,10 +78,10 @@ def is_secret_file(path: Path) -> bool:
 
 
 def secret_in(texts: Iterable[str]) -> str:
-    """Why one of these texts may not be shown, without the secret itself; "" where all may.
+    """Why one of these texts must not be shown, without the secret itself; "" if all may be.
 
-    A password or user name in a URL, a key among its parameters, or a text that is a key by its form. Placeholders such
-    as ${NAME}, which are filled in elsewhere, and the user `git` of ssh are none.
+    Secrets are a password or user name in a URL, a key among its parameters, and a text with the form of a key.
+    Placeholders such as ${NAME}, which are filled in elsewhere, and the user `git` of ssh are not.
     """
     for text in texts:
         if KEY.search(text):

@@ -1,4 +1,4 @@
-"""A short path for the Unix sockets of a local Ray, whose names may not be longer than the kernel takes."""
+"""A short path for the Unix sockets of a local Ray: the kernel limits the length of their names."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from cluster.address import NoCluster
 
 LONGEST = (104 if sys.platform == "darwin" else 108) - 1
-"""Bytes of a Unix socket's path."""
+"""Maximum bytes of a Unix socket's path."""
 IN_A_SESSION = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
-"""What Ray adds to its folder, at its longest."""
+"""The longest path that Ray adds to its folder."""
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @contextlib.contextmanager
 def short_temp_dir() -> Iterator[str | None]:
-    """A path for Ray's files whose sockets have room in it; None where Ray's own choice has.
+    """A path for Ray's files that is short enough for its sockets; None if Ray's own choice is.
 
-    It is a link to where Ray would have put them, so that they lie on the disk that was chosen for them. Raises
-    NoCluster where no folder takes the link.
+    It is a link to where Ray would have put the files, so that they are on the disk that was chosen for them. Raises
+    NoCluster if the link cannot be created in any folder.
     """
     chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(os.path.join(chosen, "ray") + IN_A_SESSION)) <= LONGEST:
@@ -31,13 +31,13 @@ def short_temp_dir() -> Iterator[str | None]:
         return
     with contextlib.ExitStack() as stack:
         link = _link(Path(chosen).absolute(), stack)
-        # vLLM's engine cores talk by sockets in the temporary folder too.
+        # vLLM's engine cores also use sockets in the temporary folder.
         os.environ.setdefault("VLLM_RPC_BASE_PATH", str(link))
         yield str(link / "ray")
 
 
 def _link(target: Path, stack: contextlib.ExitStack) -> Path:
-    """A link to `target` in a folder of a short name; both go with `stack`."""
+    """A link to `target` in a folder with a short name; `stack` removes both."""
     for parent in SHORT_FOLDERS:
         try:
             target.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Folders on object stores (`s3://`, `gs://`, `abfs://`), through pyarrow's filesystems.
 
-A run is worked on in a folder of its machine and mirrored: whoever has the URL and the credentials can read it, or go
-on with it elsewhere. Credentials come from the environment or the machine, as the tools of the store take them:
-AWS_ACCESS_KEY_ID, AWS_PROFILE, the role of an instance, GOOGLE_APPLICATION_CREDENTIALS; AWS_ENDPOINT_URL for another
+A run works in a folder on its own machine, which is mirrored: whoever has the URL and the credentials can read the run,
+or continue it elsewhere. Credentials come from the environment or the machine, as for the store's own tools:
+AWS_ACCESS_KEY_ID, AWS_PROFILE, an instance's role, GOOGLE_APPLICATION_CREDENTIALS; AWS_ENDPOINT_URL selects another
 server.
 """
 
@@ -29,26 +29,25 @@ from cluster.names import BadName, check_path
 
 SCHEMES = ("s3", "gs", "abfs", "abfss")
 PATIENCE = 120.0
-"""Seconds for which a store that does not answer is tried again."""
+"""Seconds for which an operation on a store that does not answer is retried."""
 BLOCK = 8 << 20
 """Bytes copied at a time."""
 THREADS = 8
-"""Files that travel at once."""
+"""Files copied at once."""
 MOST_FILES = 200_000
-"""Files that one folder of a store may hold."""
+"""Maximum files in one folder of a store."""
 LARGEST_READ = 64 << 20
-"""Bytes of a file that is read whole."""
+"""Maximum bytes of a file that is read into memory."""
 
 
 class StorageError(RuntimeError):
-    """A store that cannot be used; the message says which, why and what to do."""
+    """A store that cannot be used; the message gives the store, the reason and the fix."""
 
 
 def url_of(path: Path | str) -> str | None:
-    """The URL that a path stands for, None where it is of this machine. pathlib makes one slash of a URL's two.
+    """The URL that a path stands for, None for a local path. A Path has one slash where the URL has two.
 
-    Raises StorageError for a scheme that is not served, and for a path such as `a/../b`, which would mean another
-    folder to one store than to the next.
+    Raises StorageError for an unsupported scheme, and for a path such as `a/../b`, which stores resolve differently.
     """
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(path), re.DOTALL)
     if found is None:
@@ -62,19 +61,19 @@ def url_of(path: Path | str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """One folder of an object store. Pickles as its URL alone: credentials are those of the machine it is used on."""
+    """One folder of an object store. It pickles as its URL only: each machine uses its own credentials."""
 
     url: str
 
     def names(self) -> dict[str, int]:
-        """Files in it, by name relative to it, with their bytes.
+        """Relative names of its files, with their sizes in bytes.
 
-        Raises StorageError for a name that cannot be a file's on this machine, or would lie outside of a folder.
+        Raises StorageError for a name that cannot be a local file's, or that would lie outside a folder.
         """
         from pyarrow.fs import FileSelector, FileType
 
         system, base = self._open()
-        with self._said("list"):
+        with self._as_storage_error("list"):
             found = system.get_file_info(FileSelector(base, recursive=True, allow_not_found=True))
         files = [info for info in found if info.type == FileType.File]
         if len(files) > MOST_FILES:
@@ -86,21 +85,25 @@ class Storage:
         return names
 
     def upload(self, source: Path, name: str) -> None:
-        """Puts a file there; it is seen whole or not at all."""
+        """Uploads a file; readers see all of it or nothing."""
         system, base = self._open()
-        with self._said("write"), open(source, "rb") as file, system.open_output_stream(f"{base}/{name}") as stream:
+        with (
+            self._as_storage_error("write"),
+            open(source, "rb") as file,
+            system.open_output_stream(f"{base}/{name}") as stream,
+        ):
             shutil.copyfileobj(file, stream, BLOCK)
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts bytes there."""
+        """Writes bytes to a file."""
         system, base = self._open()
-        with self._said("write"), system.open_output_stream(f"{base}/{name}") as stream:
+        with self._as_storage_error("write"), system.open_output_stream(f"{base}/{name}") as stream:
             stream.write(content)
 
     def read(self, name: str) -> bytes | None:
-        """A file's content, None where there is none. Raises StorageError for one above LARGEST_READ bytes."""
+        """A file's content, None if there is no such file. Raises StorageError above LARGEST_READ bytes."""
         system, base = self._open()
-        with self._said("read"):
+        with self._as_storage_error("read"):
             try:
                 with system.open_input_stream(f"{base}/{name}") as stream:
                     content = stream.read(LARGEST_READ + 1)
@@ -111,39 +114,39 @@ class Storage:
         return content
 
     def download(self, names: Iterable[str], target: Path) -> None:
-        """Copies files into a folder, by the same names; each is there whole or not at all.
+        """Copies files into a folder under the same names, each of them whole or not at all.
 
-        `names` with their sizes, as `names()` gives them, bounds what comes. Raises StorageError where a file is gone,
-        where one is larger than it was listed, where the disk has no room for all, and for a name that leads out of
-        the folder.
+        Sizes in `names`, as `names()` returns them, limit the download. Raises StorageError if a file is missing or
+        larger than listed, if the disk has too little room, and for a name that leads out of the folder.
         """
-        names = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
-        _check_names(names, f"an object of {self.url},")
+        sizes: dict[str, int | None] = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+        _check_names(sizes, f"an object of {self.url},")
         target.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(target).free
-        if (needed := sum(size or 0 for size in names.values())) > room:
+        if (needed := sum(size or 0 for size in sizes.values())) > room:
             raise StorageError(
                 f"{self.url} takes {needed >> 20} MiB and {target} has room for {room >> 20}; free some, or set TMPDIR "
                 f"to a larger disk"
             )
         system, base = self._open()
 
-        def bring(name: str) -> None:
+        def fetch(name: str) -> None:
             path = target / name
-            with self._said("read"):
+            with self._as_storage_error("read"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with system.open_input_stream(f"{base}/{name}") as stream:
-                    most = names[name] if names[name] is not None else room
+                    size = sizes[name]
+                    most = room if size is None else size
                     if _copy_whole(stream, path, most) is None:
                         raise ValueError(f"{name} is larger than the {most} bytes that it may have")
 
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(bring, names))
+            list(pool.map(fetch, sizes))
 
     def delete(self, names: Iterable[str]) -> None:
-        """Removes files, in this order; those that are gone already are passed over."""
+        """Removes files in this order; missing ones are skipped."""
         system, base = self._open()
-        with self._said("delete from"):
+        with self._as_storage_error("delete from"):
             for name in names:
                 try:
                     system.delete_file(f"{base}/{name}")
@@ -151,12 +154,12 @@ class Storage:
                     continue
 
     def _open(self) -> tuple[Any, str]:
-        with self._said("open"):
+        with self._as_storage_error("open"):
             return _filesystem(self.url)
 
     @contextlib.contextmanager
-    def _said(self, what: str) -> Iterator[None]:
-        """Turns what pyarrow raises into one line."""
+    def _as_storage_error(self, what: str) -> Iterator[None]:
+        """Turns pyarrow's exceptions into a StorageError of one line."""
         try:
             yield
         except (OSError, ValueError) as error:
@@ -168,7 +171,7 @@ class Storage:
 
 
 def _check_names(names: Iterable[str], what: str) -> None:
-    """Raises StorageError for a name that is not of a file below a folder."""
+    """Raises StorageError for a name that is not that of a file below a folder."""
     for name in names:
         try:
             check_path(name, what)
@@ -177,7 +180,7 @@ def _check_names(names: Iterable[str], what: str) -> None:
 
 
 def _copy_whole(stream: Any, path: Path, most: int) -> int | None:
-    """Writes a stream aside and renames it to `path`; its bytes, or None, with nothing written, above `most`."""
+    """Copies a stream to `path`, whole or not at all. Returns its bytes, or None, without a file, above `most`."""
     aside = path.with_name(f".{uuid.uuid4().hex[:8]}.partial")
     done = 0
     try:
@@ -195,7 +198,7 @@ def _copy_whole(stream: Any, path: Path, most: int) -> int | None:
 
 @functools.lru_cache(maxsize=64)
 def _filesystem(url: str) -> tuple[Any, str]:
-    """pyarrow's filesystem of a URL, and the path in it."""
+    """pyarrow's filesystem for a URL, and the path in it."""
     from pyarrow.fs import FileSystem
 
     system, path = FileSystem.from_uri(urllib.parse.quote(url, safe=":/"))
@@ -203,31 +206,31 @@ def _filesystem(url: str) -> tuple[Any, str]:
 
 
 class Mirror:
-    """Keeps a copy of a folder on a store as it changes. Uploads run beside the caller, one at a time.
+    """Keeps a copy of a changing folder on a store. Uploads run in a background thread, one at a time.
 
-    Older files go first, so that a reader who finds a row finds what it speaks of. A store that does not answer delays
-    the copy, not the caller: `close` says so when it is still amiss at the end.
+    Older files go first, so that a reader who finds a row also finds the files that it refers to. A store that does not
+    answer delays the copy and not the caller: `close` raises if it still fails at the end.
     """
 
     def __init__(self, folder: Path, storage: Storage, without: Collection[str] = ()) -> None:
-        """`without` names entries of the folder that are not mirrored; hidden and `.partial` files never are."""
+        """`without` names entries of the folder to leave out; hidden and `.partial` files are never mirrored."""
         self._folder, self._storage, self._without = folder, storage, frozenset(without)
         self._copied: dict[str, tuple[int, int]] = {}
         self._wake, self._ending = threading.Event(), False
         self._thread: threading.Thread | None = None
 
     def pull(self) -> None:
-        """Brings what the store holds into the folder."""
+        """Downloads the store's files into the folder."""
         names = {name: size for name, size in self._storage.names().items() if self._is_mirrored(name)}
         self._storage.download(names, self._folder)
         self._copied = self._stand()
 
     def push(self) -> None:
-        """Uploads what has changed since the last time, and removes there what is gone here."""
+        """Uploads the files changed since the last push, and deletes on the store those that were removed locally."""
         here = self._stand()
         for name in sorted(here, key=lambda name: here[name][0]):
             if self._copied.get(name) != here[name]:
-                if not (self._folder / name).exists():  # removed meanwhile
+                if not (self._folder / name).exists():  # removed in the meantime
                     continue
                 self._storage.upload(self._folder / name, name)
                 self._copied[name] = here[name]
@@ -236,19 +239,19 @@ class Mirror:
             del self._copied[name]
 
     def changed(self) -> None:
-        """Asks for a push soon."""
+        """Requests a push soon."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
             self._thread.start()
         self._wake.set()
 
     def close(self) -> None:
-        """Pushes what is left. Raises StorageError where the store has not taken it within PATIENCE seconds."""
+        """Pushes the remaining changes. Raises StorageError if the store does not accept them in PATIENCE seconds."""
         self._ending = True
         if self._thread is not None:
             self._wake.set()
             self._thread.join()
-        patiently(self.push)
+        with_retries(self.push)
 
     def _run(self) -> None:
         while not self._ending:
@@ -261,12 +264,12 @@ class Mirror:
                 self._wake.set()
 
     def _stand(self) -> dict[str, tuple[int, int]]:
-        """Mirrored files as they are: (time of change in ns, bytes)."""
+        """(modification time in ns, bytes) of each mirrored file."""
         found = {}
         for path in self._folder.rglob("*"):
             name = path.relative_to(self._folder).as_posix()
             if self._is_mirrored(name) and _is_plain(path):
-                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                with contextlib.suppress(FileNotFoundError):  # removed in the meantime
                     stat = path.stat()
                     found[name] = (stat.st_mtime_ns, stat.st_size)
         return found
@@ -279,22 +282,22 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointStore:
-    """Checkpoints `<step>/` on a store: one is there when its head is, and the head goes up last."""
+    """Checkpoints `<step>/` on a store. A checkpoint exists once its head does, so the head is uploaded last."""
 
     url: str
     head: str
-    """Name of the file that makes a checkpoint whole."""
+    """Name of the file whose presence makes a checkpoint complete."""
 
     def push(self, checkpoint: Path, keep: int) -> None:
-        """Uploads a checkpoint; later ones are of a course that was rolled back and go first, old ones afterwards.
+        """Uploads a checkpoint. Deletes later ones first, since they were rolled back, and old ones afterwards.
 
-        Raises StorageError where the store does not take it within PATIENCE seconds.
+        Raises StorageError if the store does not accept it within PATIENCE seconds.
         """
-        patiently(lambda: self._push(checkpoint, keep))
+        with_retries(lambda: self._push(checkpoint, keep))
 
     def pull(self, folder: Path) -> None:
         """Makes the store's newest checkpoint the newest of `folder`. Raises StorageError."""
-        patiently(lambda: self._pull(folder))
+        with_retries(lambda: self._pull(folder))
 
     def _push(self, checkpoint: Path, keep: int) -> None:
         storage, step = Storage(self.url), int(checkpoint.name)
@@ -321,17 +324,17 @@ class CheckpointStore:
         if not self._has(local, head):
             aside = folder / f".{name}-{uuid.uuid4().hex[:8]}"
             storage.download(whole[newest], aside)
-            if not self._has(local, head):  # another worker of this node may have been quicker
+            if not self._has(local, head):  # another worker on this node may have been faster
                 shutil.rmtree(local, ignore_errors=True)
                 (aside / name).rename(local)
             shutil.rmtree(aside)
 
     def _has(self, local: Path, head: bytes | None) -> bool:
-        """Whether a checkpoint of this machine is the one with that head."""
+        """Whether a local checkpoint is the one with that head."""
         return (local / self.head).is_file() and (local / self.head).read_bytes() == head
 
     def _steps(self, storage: Storage) -> dict[int, dict[str, int]]:
-        """Names and bytes of the files of each checkpoint, whole or not."""
+        """Names and bytes of the files of each checkpoint, complete or not."""
         found: dict[int, dict[str, int]] = {}
         for name, size in storage.names().items():
             step = name.partition("/")[0]
@@ -343,17 +346,17 @@ class CheckpointStore:
         return name.partition("/")[2] == self.head
 
     def _drop(self, storage: Storage, names: Collection[str]) -> None:
-        """Head first: what loses its files one by one must not pass for whole."""
+        """Deletes the head first: a checkpoint that is losing its files must not look complete."""
         storage.delete(sorted(names, key=lambda name: not self._is_head(name)))
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether it is a file itself: what a link leads to may be anything of this machine."""
+    """Whether it is a file and not a link, which may lead anywhere on this machine."""
     return path.is_file() and not path.is_symlink()
 
 
-def patiently(call: Callable[[], None]) -> None:
-    """Tries again, ever more slowly, for PATIENCE seconds. Raises the last StorageError."""
+def with_retries(call: Callable[[], None]) -> None:
+    """Retries with growing pauses for PATIENCE seconds. Raises the last StorageError."""
     tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(StorageError),
         wait=tenacity.wait_exponential(max=10),
@@ -363,12 +366,12 @@ def patiently(call: Callable[[], None]) -> None:
 
 
 def try_storage(url: str) -> str:
-    """Writes, reads and removes a small file; "" or what went wrong."""
+    """Writes, reads and removes a small file; returns "" or what failed."""
     storage, name, content = Storage(url), f".probe-{uuid.uuid4().hex[:8]}", uuid.uuid4().bytes
     try:
         storage.write(name, content)
-        came = storage.read(name)
+        received = storage.read(name)
         storage.delete([name])
     except StorageError as error:
         return str(error)
-    return "" if came == content else f"{url} does not give back what was written"
+    return "" if received == content else f"{url} does not return what was written"

@@ -1,7 +1,7 @@
-"""What of a working directory goes to a cluster: what git tracks, and what is asked for by name.
+"""Which files of a working directory are uploaded to a cluster: those that git tracks, and those included by name.
 
-Where git tracks nothing, all but hidden files and what `.gitignore` names. Run folders, models, environments, caches,
-secrets and what links outside stay here.
+Without git, these are all files that are neither hidden nor in `.gitignore`. Run folders, models, environments, caches,
+secrets and links that lead out are never uploaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from cluster.secret_files import CODE, is_secret_file, is_secret_name
 
 LIMIT = 100 * 2**20
-"""Bytes that Ray's job server takes as one package."""
+"""Maximum bytes of one package on Ray's job server."""
 
 NEVER = (
     ".git/", ".hg/", ".venv/", "__pycache__/", ".ruff_cache/", ".pytest_cache/", ".mypy_cache/", ".hypothesis/",
@@ -33,33 +33,33 @@ OF_A_RUN = {"samples", "checkpoints"}
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 NO_CODE = (".git", "__pycache__", "node_modules")
 SHOWN = 3
-"""Files of a kind that are named to the user; the others are counted."""
+"""Files of one kind that are shown to the user; the others are counted."""
 NO_CHECKOUT = "not a git repository"
-"""What git says where a folder `.git` is none of its own."""
+"""Part of git's message if `.git` is not one of its folders."""
 GIT_SECONDS = 60.0
-"""That git has to list the files of a checkout."""
+"""Time limit for git to list the files of a checkout."""
 FIX = "--include PATH brings one along"
 
 
 class UploadError(ValueError):
-    """A working directory that cannot go up; the message says why and what to do."""
+    """A working directory that cannot be uploaded; the message says why and what to do."""
 
 
 @dataclass(slots=True)
 class Selection:
-    """What of a folder goes up, and what stays."""
+    """The files of a folder to upload, and those left out."""
 
     files: dict[str, Path] = field(default_factory=dict)
-    """The file that each name of the package is read from."""
+    """The file to read for each name in the package."""
     heavy: list[str] = field(default_factory=list)
-    """Run folders, models and environments, known by what they hold."""
+    """Run folders, models and environments, recognised by their content."""
     secrets: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    """Links to what does not go up itself."""
+    """Links to files that are not uploaded themselves."""
     untracked: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
-        """What stays here, in one line; "" where nothing does."""
+    def summary(self) -> str:
+        """One line that says what is not uploaded; "" if everything is."""
         kinds = {
             "secrets": self.secrets,
             "links that lead out": self.links,
@@ -71,7 +71,7 @@ class Selection:
 
 
 def pack_directory(folder: Path, target: Path, selection: Selection | None = None) -> Path:
-    """Zips what is selected of `folder` into `target`. Raises UploadError where it is more than Ray takes."""
+    """Zips the selected files of `folder` into `target`. Raises UploadError above Ray's limit."""
     selection = selection or select(folder)
     if not selection.files:
         raise UploadError(f"{folder} holds nothing to upload")
@@ -98,10 +98,10 @@ def pack_directory(folder: Path, target: Path, selection: Selection | None = Non
 
 
 def select(folder: Path, include: Sequence[str] = ()) -> Selection:
-    """What of `folder` goes up; `include` names files or folders in it that do so besides.
+    """Selects the files of `folder` to upload; `include` names further files or folders in it.
 
-    A file that is included by its own name goes up even as a secret; the secrets in an included folder do not. Raises
-    UploadError.
+    A file included by its own name is uploaded even if it looks like a secret; secrets in an included folder are not.
+    Raises UploadError.
     """
     folder = folder.resolve()
     found = Selection()
@@ -128,11 +128,11 @@ def select(folder: Path, include: Sequence[str] = ()) -> Selection:
 
 
 def _take(found: Selection, folder: Path, name: str) -> None:
-    """Adds a file that is no link, unless it holds a secret. What is no regular file is left out."""
+    """Adds a regular file unless it holds a secret. Anything but a regular file is left out."""
     path = folder / name
     try:
         mode = path.lstat().st_mode
-    except OSError:  # deleted, and still in git's index
+    except OSError:  # deleted, but still in git's index
         return
     regular = stat.S_ISREG(mode)
     if stat.S_ISLNK(mode):  # to itself
@@ -171,7 +171,7 @@ def _include(found: Selection, folder: Path, name: str) -> list[str]:
 
 
 def _follow(found: Selection, folder: Path, links: Sequence[str]) -> None:
-    """Adds links under their own names, as far as what they lead to goes up itself."""
+    """Adds links under their own names if their targets are uploaded too."""
     real = {str(path): name for name, path in found.files.items()}
     for link in dict.fromkeys(links):
         target = os.path.realpath(folder / link)
@@ -185,9 +185,9 @@ def _follow(found: Selection, folder: Path, links: Sequence[str]) -> None:
 
 
 def _tracked(folder: Path) -> list[str] | None:
-    """What git tracks below `folder`; None where that is nothing, or it is no checkout.
+    """The files that git tracks below `folder`; None if there are none, or it is no checkout.
 
-    Raises UploadError where there is a checkout that git does not read.
+    Raises UploadError for a checkout that git cannot read.
     """
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return None
@@ -200,9 +200,9 @@ def _tracked(folder: Path) -> list[str] | None:
 
 
 def _git(folder: Path, *what: str) -> list[str]:
-    """File names by `git ls-files`. Runs nothing that the checkout's own configuration names."""
+    """File names from `git ls-files`. Runs no program that the checkout's own configuration names."""
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "ls-files", "-z", *what]
-    # Within a hook of git its variables name another index.
+    # Inside a git hook, its variables name another index.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment["LC_ALL"] = "C"
     try:
@@ -219,7 +219,7 @@ def _git(folder: Path, *what: str) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """All files but hidden ones, which count where they are secrets; of links to folders the links alone."""
+    """All files that are not hidden, and hidden secrets; links to folders are not followed."""
     for here, name in _files(folder):
         hidden = name.startswith(".") and name not in IGNORE_FILES
         if not hidden or is_secret_name(name):
@@ -227,7 +227,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files, and links to folders, in `folder` and its folders that are not hidden: where, and the name."""
+    """(folder, name) of the files, and links to folders, in `folder` and its subfolders that are not hidden."""
     for path, names, files in os.walk(folder):
         here = Path(path)
         linked = [name for name in names if (here / name).is_symlink()]
@@ -236,7 +236,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _spec(patterns: Sequence[str]) -> Any:
-    from ray._private.thirdparty.pathspec import PathSpec
+    from ray._private.thirdparty.pathspec.pathspec import PathSpec
 
     return PathSpec.from_lines("gitwildmatch", patterns)
 
@@ -247,9 +247,9 @@ def _lines(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 def left_out(folder: Path) -> Iterator[Path]:
-    """What below `folder` is known by what it holds: virtual environments, run folders, models.
+    """Virtual environments, run folders and models below `folder`, recognised by their content.
 
-    A run folder or model that also holds code goes up without its samples, checkpoints and weights.
+    Of a run folder or model that also holds code, only its samples, checkpoints and weights.
     """
     for path, names, files in os.walk(folder):
         here = Path(path)
@@ -268,7 +268,7 @@ def left_out(folder: Path) -> Iterator[Path]:
 
 
 def _heavy(files: set[str], folders: set[str]) -> set[str] | None:
-    """What a run folder or model has for itself; nothing for an environment, which is whole; None for other folders."""
+    """The heavy entries of a run folder or model; empty for a whole environment; None for others."""
     if "pyvenv.cfg" in files:
         return set()
     run = OF_A_RUN if "config.yaml" in files and folders >= OF_A_RUN else set()
@@ -285,13 +285,13 @@ def _holds_code(folder: Path, heavy: set[str]) -> bool:
 
 
 def _pattern(path: Path, folder: Path) -> str:
-    """A path as a pattern of `.gitignore`, its special characters taken as they are."""
+    """A path as a `.gitignore` pattern, with its special characters escaped."""
     escaped = re.sub(r"([\\*?\[\]!# ])", r"\\\1", path.relative_to(folder).as_posix())
     return f"/{escaped}/" if path.is_dir() else f"/{escaped}"
 
 
 def _named(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(map(_clean, names[:SHOWN])) + more
 

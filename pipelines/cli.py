@@ -1,7 +1,8 @@
-"""The `crucible` command: one verb a job. Each verb's module is imported when it is asked for."""
+"""The `crucible` command: one verb a job. Each verb's module is imported when it runs."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -33,10 +34,12 @@ VERBS = {
     "jobs": ("pipelines.remote.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "doctor": ("pipelines.remote.doctor", "what of a machine, a live cluster or a manifest would break a run"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
+    "options": ("pipelines.option_pages", "all options of all commands, as a page of Markdown"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),
     "verify": ("verify.cli", "the sandbox: judge a program, probe this machine, run hostile programs"),
     "problems": ("pipelines.measure.problem_set", "list, show and validate the problem families, try a data set"),
 }
+ALIASES = {"distill": "distil"}
 
 
 def main() -> None:
@@ -50,8 +53,11 @@ def dispatch(argv: Sequence[str]) -> int:
         print(usage())
         return 0
     verb, *rest = argv
+    verb = ALIASES.get(verb, verb)
     if verb not in VERBS:
-        print(f"crucible: there is no command {verb!r}\n\n{usage()}", file=sys.stderr)
+        near = difflib.get_close_matches(verb, [*VERBS, *ALIASES], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"\n\n{usage()}"
+        print(f"crucible: there is no command {verb!r}; {hint}", file=sys.stderr)
         return 2
     return int(importlib.import_module(VERBS[verb][0]).main(rest) or 0)
 
@@ -59,9 +65,10 @@ def dispatch(argv: Sequence[str]) -> int:
 def usage() -> str:
     """The list of verbs."""
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    also = {verb: f" (also: {alias})" for alias, verb in ALIASES.items()}
+    lines = [f"  {verb:<{width}}  {what}{also.get(verb, '')}" for verb, (_, what) in VERBS.items()]
     return "\n".join(
-        ["usage: crucible COMMAND [options]", "", *lines, "", "crucible COMMAND --help tells a command's options."]
+        ["usage: crucible COMMAND [options]", "", *lines, "", "crucible COMMAND --help shows a command's options."]
     )
 
 

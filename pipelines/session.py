@@ -1,4 +1,4 @@
-"""A job's hold on the cluster: Ray, the engines, and where things are placed."""
+"""A job's session on the cluster: Ray, the engines, the stream, and where things are placed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from cluster.connect import live_nodes, ray_session
+from cluster.connect import is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
 from cluster.private import NotPrivate
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
+from pipelines.stream import start_stream
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
@@ -40,14 +41,16 @@ class ClusterSession:
 
     ray: Any
     engines: list[Any]
+    board: Any
+    """Handle of the board where jobs have problems answered and judged: see `rollout.board`."""
     learner: Demand
     run: str
     """Unique in the cluster: names of the job's actors and adapters begin with it."""
     model: str
     patience_seconds: float
-    """An engine that answers nothing for this long is out."""
+    """An engine that does not answer for this long is out."""
     max_model_len: int
-    """Longest prompt plus completion, in tokens, of the engine that takes least."""
+    """Longest prompt plus completion, in tokens, that every engine takes."""
 
 
 @contextlib.contextmanager
@@ -69,7 +72,7 @@ def open_session(
         check_labels("verify.labels", config.verify.labels, nodes)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         stack = contextlib.ExitStack()
-        handles, longest = [], spec.config.max_model_len
+        handles, longest, board = [], spec.config.max_model_len, None
         try:
             fleet, learner = stack.enter_context(reserve(fleet, learner, nodes, run))
             for demand in fleet:
@@ -79,20 +82,22 @@ def open_session(
                 refuse_other_device(own.config, on_gpu=demand.gpus > 0)
                 options = [actor_options(demand, index) for index in range(demand.count)]
                 handles += start_fleet(own, demand.count, run, options, demand.name)
-            yield ClusterSession(ray, handles, learner, run, spec.model, spec.config.patience_seconds, longest)
+            board = start_stream(handles, config.verify, run, local=is_own())
+            yield ClusterSession(ray, handles, board, learner, run, spec.model, spec.config.patience_seconds, longest)
         finally:
+            if board is not None:
+                ray.kill(board)
             end_fleet(handles)
             stack.close()
 
 
 @contextlib.contextmanager
 def open_learner(config: JobConfig, workers: int) -> Iterator[Demand]:
-    """The place of a learner without engines, for as long as the block lasts. Raises NoRoom."""
-    with ray_session(config.address or None):
-        nodes = live_nodes()
-        fleet, learner = plan(config.hardware, nodes, 0, workers)
-        with reserve(fleet, learner, nodes, f"learner-{uuid.uuid4().hex[:6]}") as (_, learner):
-            yield learner
+    """The place of a learner without engines on the connected cluster, held for the block. Raises NoRoom."""
+    nodes = live_nodes()
+    fleet, learner = plan(config.hardware, nodes, 0, workers)
+    with reserve(fleet, learner, nodes, f"learner-{uuid.uuid4().hex[:6]}") as (_, learner):
+        yield learner
 
 
 def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:
@@ -103,36 +108,37 @@ def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:
     for name, instead in idle.items():
         value = getattr(engine, name)
         if value != type(engine).model_fields[name].default:
-            mend = f"set {instead}" if instead else "leave it out"
-            raise ConfigError(f"engine.{name} {value} has no effect on a {'GPU' if on_gpu else 'CPU'}: {mend}")
+            fix = f"set {instead}" if instead else "leave it out"
+            raise ConfigError(f"engine.{name} {value} has no effect on a {'GPU' if on_gpu else 'CPU'}: {fix}")
 
 
 @contextlib.contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether there was a Ctrl-C in the block; only the second one raises KeyboardInterrupt.
+    """Yields a function that says whether Ctrl-C was pressed; only the second one raises KeyboardInterrupt.
 
-    An exception would come up wherever the main thread is, also in a callback of a library that swallows it. In other
-    threads than the main one, which gets no signals, nothing changes.
+    An exception would be raised wherever the main thread is, even in a callback of a library that swallows it. Outside
+    of the main thread, which alone gets signals, nothing changes.
     """
-    asked = threading.Event()
+    interrupted = threading.Event()
 
-    def ask(signum: int, frame: Any) -> None:
-        if asked.is_set():
+    def note(signum: int, frame: Any) -> None:
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        interrupted.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield interrupted.is_set
         return
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, note)
     try:
-        yield asked.is_set
+        yield interrupted.is_set
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def wait_for_engines(session: ClusterSession) -> None:
     """Blocks until the engines answer. Raises ConfigError where the model cannot be loaded."""
+    session.board.start.remote()
     try:
         await_ready(session.engines)
     except session.ray.exceptions.RayError as error:
@@ -170,9 +176,9 @@ def resolve_model(model: str) -> str:
 
 
 def with_model_prompt(config: Job, model: str, console: Console) -> Job:
-    """`config` with the prompt that the model's folder says it was trained with, unless another one was asked for.
+    """`config` with the prompt that the model was trained with, as its folder records it, unless the config sets one.
 
-    What the folder brings is said on the console. Raises ConfigError for a prompt that is none.
+    What the folder brings is printed on the console. Raises ConfigError for an invalid prompt.
     """
     try:
         if brought := brought_by(model):
@@ -188,7 +194,7 @@ def check_hub_model(model: str) -> None:
     from huggingface_hub import HfApi, get_session, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    mend = "give a folder, another id, or `student`"
+    fix = "give a folder, another id, or `student`"
     # The hub's client is httpx or its successor, by version.
     client = importlib.import_module(type(get_session()).__module__.partition(".")[0])
     try:
@@ -197,14 +203,14 @@ def check_hub_model(model: str) -> None:
         HfApi().model_info(model, timeout=10)
     except (HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"there is no model {model} on the Hugging Face hub ({reason}); {mend}") from None
+        raise ConfigError(f"there is no model {model} on the Hugging Face hub ({reason}); {fix}") from None
     except (OfflineModeIsEnabled, client.HTTPError, OSError) as error:
         raise ConfigError(
-            f"model {model} is not in the local cache, and the Hugging Face hub cannot be reached ({error}); {mend}"
+            f"model {model} is not in the local cache, and the Hugging Face hub cannot be reached ({error}); {fix}"
         ) from None
 
 
 def default_name(job: str, model: str) -> str:
-    """A name for a run that was given none. A model's folder may be called anything; what a run may not be is `_`."""
+    """A name for a run without one. Characters of the model's folder that a run's name may not have become `_`."""
     called = re.sub(r"[^\w.+-]", "_", Path(model).name)[:60].strip(".") or "model"
     return f"{job}-{called}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"

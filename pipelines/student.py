@@ -11,29 +11,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.private import NotPrivate, cache_root, locked
+from pipelines.student_rows import Pair, program_row, recall_rows, reworded_rows
 from problems import families
 from problems.config import ProblemsConfig
-from problems.problem import Problem, Split
+from problems.problem import Split
 from problems.splits import split_of
 from problems.stream import ProblemStream
 from rollout.model_files import load_tokenizer
-from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig, completion_text
-from train.pretrain import ArchitectureConfig, PretrainConfig, Row, Step, build_model, prepare_cpu, pretrain
+from rollout.prompts import PROMPT_FILE, PromptBuilder, PromptConfig
+from train.pretrain import ArchitectureConfig, PretrainConfig, Step, build_model, prepare_cpu, pretrain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,10 +63,6 @@ STUDENT_FAMILIES = (
 """The families with the shortest programs: a million parameters learn these in minutes, all twelve only badly."""
 STUDENT_TEMPLATE = "{{ problem.statement }}\n{{ problem.signature }}"
 """The student knows but one kind of answer, so that its prompts need not ask for it."""
-RECALL_TEMPLATE = "{{ problem.statement }}\nvalues"
-VALUES = re.compile(r"-?\d+|'[^']*'")
-QUOTED = re.compile(r"(?<![A-Za-z])'([^' ]+)'")
-"""A value in quotes; an apostrophe opens none."""
 
 
 class StudentRecipe(BaseModel):
@@ -77,23 +72,23 @@ class StudentRecipe(BaseModel):
 
     problems: ProblemsConfig = ProblemsConfig(families=STUDENT_FAMILIES)
     """What it is pretrained on; always the train split."""
-    count: int = Field(8000, ge=1)
+    count: int = Field(default=8000, ge=1)
     """Problems in its pretraining text."""
-    right: float = Field(0.5, gt=0, le=1)
+    right: float = Field(default=0.5, gt=0, le=1)
     """Share of problems answered by a correct program; the others get a plausible wrong one."""
-    other: float = Field(0.1, ge=0, le=1)
+    other: float = Field(default=0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
-    recall: float = Field(0.6, ge=0)
-    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to look up what
-    it is told far sooner from them than from programs, where few tokens depend on it."""
-    reworded: float = Field(0.0, ge=0, exclude_if=lambda share: share == 0)
+    recall: float = Field(default=0.6, ge=0)
+    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to find what it
+    is given far sooner from them than from programs, where few tokens depend on it."""
+    reworded: float = Field(default=0.0, ge=0, exclude_if=lambda share: share == 0)
     """Extra rows, as a share of `count`, whose quoted values are other words, in statement and program alike. Programs
     that answer in words hold few different ones, which a tiny model learns by heart rather than to take them over."""
-    value_weight: float = Field(3.0, gt=0)
+    value_weight: float = Field(default=3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
-    """How it is asked."""
-    vocabulary: int = Field(1536, ge=300)
+    """Its prompt."""
+    vocabulary: int = Field(default=1536, ge=300)
     """Tokens of its byte-level BPE, trained on the same text."""
     architecture: ArchitectureConfig = ArchitectureConfig()
     """Its size."""
@@ -104,31 +99,11 @@ class StudentRecipe(BaseModel):
     def hash(self) -> str:
         """16 hex digits that change with the recipe, a family's version, and any wording or program that it uses."""
         probe = [Pair.draw(self, problem) for problem in ProblemStream(self.problems, "train").range(0, 200)]
-        builder = PromptBuilder(_NoTokenizer(), self.prompt)
+        builder = PromptBuilder(cast(Any, _NoTokenizer()), self.prompt)
         texts = [(builder.message(pair.problem), pair.completion) for pair in probe]
         versions = {name: families.get(name).version for name in self.problems.families}
         parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A problem and the program that the pretraining text answers it with."""
-
-    problem: Problem
-    completion: str
-
-    @classmethod
-    def draw(cls, recipe: StudentRecipe, problem: Problem) -> Pair:
-        """The same pair for the same recipe and problem."""
-        draw = random.Random(f"{recipe.pretrain.seed} {problem.id}")
-        solutions = families.get(problem.family).solutions(problem)
-        if draw.random() < recipe.right or not solutions.wrong:
-            others = solutions.correct[1:]
-            code = draw.choice(others) if others and draw.random() < recipe.other else solutions.correct[0]
-        else:
-            code = draw.choice(solutions.wrong).code
-        return cls(problem, completion_text(code, kind=problem.kind))
 
 
 def build_student(
@@ -185,7 +160,7 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     model = json.loads(inner.to_str())["model"]
     return Qwen2Tokenizer(
         vocab=model["vocab"],
-        merges=[tuple(merge) for merge in model["merges"]],
+        merges=cast(Any, [tuple(merge) for merge in model["merges"]]),  # pairs, which the stubs do not know
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=[token for token in SPECIAL_TOKENS if token not in (END, PAD)],
@@ -212,18 +187,18 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         for problem in ProblemStream(recipe.problems, "train").range(0, recipe.count):
             pairs.append(Pair.draw(recipe, problem))
             progress.advance(task)
-        plain = PromptBuilder(_NoTokenizer(), recipe.prompt)
+        plain = PromptBuilder(cast(Any, _NoTokenizer()), recipe.prompt)
         texts = (text for pair in pairs for text in (plain.message(pair.problem), pair.completion))
         tokenizer = train_tokenizer(texts, recipe.vocabulary)
         builder = PromptBuilder(tokenizer, recipe.prompt)
-        rows = [_row(builder, pair, recipe.value_weight) for pair in pairs]
+        rows = [program_row(builder, pair, recipe.value_weight) for pair in pairs]
         rows += recall_rows(builder, pairs, recipe)
         rows += reworded_rows(builder, pairs, recipe)
         model = build_model(
             recipe.architecture,
             vocabulary=len(tokenizer),
-            eos_id=tokenizer.eos_token_id,
-            pad_id=tokenizer.pad_token_id,
+            eos_id=cast(int, tokenizer.eos_token_id),
+            pad_id=cast(int, tokenizer.pad_token_id),
             seed=recipe.pretrain.seed,
         )
         task = progress.add_task("training", total=recipe.pretrain.steps, note="")
@@ -237,65 +212,6 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
     tokenizer.save_pretrained(folder)
     check_reload(folder, tokenizer, [pair.completion for pair in pairs[:50]])
     _write_records(recipe, pairs, curve, folder)
-
-
-def _row(builder: PromptBuilder, pair: Pair, value_weight: float) -> Row:
-    """A program row. Tokens of numbers and quoted characters weigh more: they are few, and right only if looked up."""
-    ids = builder.encode_completion(pair.completion)
-    tokens = builder.tokenizer.convert_ids_to_tokens(ids)
-    weights = [value_weight if re.search(r"\d|'", token) else 1.0 for token in tokens]
-    return Row(builder.build(pair.problem).ids, ids, weights)
-
-
-def recall_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
-    """Rows that answer a statement with the numbers and quoted characters in it, in order."""
-    asker = PromptBuilder(builder.tokenizer, recipe.prompt.model_copy(update={"template": RECALL_TEMPLATE}))
-    rows = []
-    for pair in pairs[: round(recipe.recall * len(pairs))]:
-        values = VALUES.findall(pair.problem.statement)
-        if values:
-            rows.append(Row(asker.build(pair.problem).ids, builder.encode_completion(" ".join(values))))
-    return rows
-
-
-def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
-    """Program rows of statements with quoted values, each of these replaced by a word of the vocabulary.
-
-    Words weigh `value_weight`, whole: of a program they are what has to be looked up.
-    """
-    draw = random.Random(f"{recipe.pretrain.seed} reworded")
-    words = sorted(word for word in builder.tokenizer.get_vocab() if word.isascii() and word.isalpha())
-    quoting = [pair for pair in pairs if _quoted(pair)]
-    rows = []
-    for number in range(round(recipe.reworded * len(pairs)) if quoting else 0):
-        pair = quoting[number % len(quoting)]
-        values = _quoted(pair)
-        other = dict(zip(values, draw.sample(words, len(values)), strict=True))
-        completion = _reworded(pair.completion, other)
-        ids = builder.encode_completion(completion)
-        weights = [1.0] * len(ids)
-        spans = [found.span(1) for found in QUOTED.finditer(completion) if found[1] in other.values()]
-        place = 0
-        for index, token in enumerate(builder.tokenizer.convert_ids_to_tokens(ids[:-1])):
-            end = place + len(token)  # a character of a byte-level token is a byte, and programs are ASCII
-            if any(place < last and first < end for first, last in spans):
-                weights[index] = recipe.value_weight
-            place = end
-        asked = replace(pair.problem, statement=_reworded(pair.problem.statement, other))
-        rows.append(Row(builder.build(asked).ids, ids, weights))
-    return rows
-
-
-def _reworded(text: str, other: Mapping[str, str]) -> str:
-    """`text` with each quoted value that `other` has a word for replaced by that word."""
-    return QUOTED.sub(lambda found: f"'{other.get(found[1], found[1])}'", text)
-
-
-def _quoted(pair: Pair) -> list[str]:
-    """What stands in quotes in statement and program both."""
-    told = dict.fromkeys(QUOTED.findall(pair.problem.statement))
-    used = set(QUOTED.findall(pair.completion))
-    return [value for value in told if value in used]
 
 
 def _write_records(recipe: StudentRecipe, pairs: list[Pair], curve: list[Step], folder: Path) -> None:
@@ -379,13 +295,14 @@ class StudentCommand(BaseModel):
     """Everything that decides what the student is; another recipe is another student."""
     cache: Path | None = None
     """Folder of students; None: CRUCIBLE_CACHE, else ~/.cache/crucible."""
-    prove_disjoint: int = Field(0, ge=0)
+    prove_disjoint: int = Field(default=0, ge=0)
     """Look up this many val and as many test problems in the student's pretraining text, by hash."""
 
 
 def main(argv: Sequence[str]) -> int:
     """`crucible student`."""
-    from pipelines.config import ConfigError, fail, parse
+    from pipelines.errors import ConfigError, fail
+    from pipelines.options import parse
 
     try:
         command = parse(StudentCommand, argv, prog="crucible student")

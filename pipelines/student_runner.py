@@ -1,21 +1,39 @@
-"""The student of a job that teaches it: answers by the rollout engine, and an adapter learnt from rows.
+"""The student of a job that teaches it: answers of the rollout engine, and adapters learnt from given answers or pairs.
 
-The engine starts with the first question and stays until the job ends. Each measurement is written whole into the run
-folder, so that a resumed job asks only what it had not asked.
+The engine starts with the first question and stays until the job ends. Each evaluation, and each adapter with all that
+its training recorded, is written into the run folder: a resumed job repeats none, and goes on with a training from its
+last checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipelines.artifacts.run_folder import RunFolder, write_adapter
-from pipelines.config import ConfigError, EvaluationConfig, JobConfig
-from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, read_adapter, write_evaluation
+from cluster.storage import CheckpointStore
+from pipelines.adapters import read_adapter
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.artifacts.traces import read_traces
+from pipelines.config import EvaluationConfig, JobConfig
+from pipelines.errors import ConfigError
+from pipelines.fine_tuning import (
+    DPOTask,
+    Examples,
+    SFTFailed,
+    SFTTask,
+    fine_tune,
+    finished,
+    record_outcome,
+    say_outcome,
+    select_examples,
+)
+from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, write_evaluation
+from pipelines.jobs.sft import select_traces
 from pipelines.session import ClusterSession, open_session, wait_for_engines
 from problems.problem import Problem
 from rollout.backends import EngineSpec
@@ -23,13 +41,19 @@ from rollout.config import EngineConfig
 from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
+from train.checkpoint import HEAD
+from train.dpo_config import DPOConfig
+from train.sft_config import SFTConfig
+
+if TYPE_CHECKING:
+    from pipelines.jobs.expert.replay_mix import Pair
 
 ADAPTERS = "adapters"
-"""In a run folder: one adapter a name."""
+"""In a run folder: a run folder for each adapter that `learn` was given a name for."""
 
 
 class StudentRunner:
-    """A model in a folder, by an engine and by the learner. Closes its engine with the block."""
+    """A model in a folder, with its engine and its learner. Closes the engine with the block."""
 
     def __init__(
         self,
@@ -40,10 +64,10 @@ class StudentRunner:
         max_tokens: int,
         folder: RunFolder,
         console: Console,
-        workers: int = 0,
+        workers: int = 1,
     ) -> None:
-        """`config` says how answers are drawn; `rank` of the adapters to come, `max_tokens` of an answer; `workers` of
-        a learner on the cluster, for which the engine leaves room."""
+        """`config` says how answers are sampled; `rank` is that of the adapters to come, `max_tokens` the longest
+        answer, `workers` the learner's, for which the engine leaves room."""
         self._config = config
         self._model = model
         self._spec = EngineSpec(model, engine, rank)
@@ -60,12 +84,13 @@ class StudentRunner:
         prompt: PromptConfig,
         policy: PolicyVersion,
         name: str,
-        drawn: EvaluationConfig | None = None,
+        sampling: EvaluationConfig | None = None,
     ) -> Evaluation:
-        """Judged answers, as the job's evaluation or `drawn` says; from the run folder if it holds `name`."""
+        """Judged answers, as the job's evaluation or `sampling` says; from the run folder if it holds `name`."""
         found = load_evaluation(self._folder, name)
         if found is None:
-            config = self._config.model_copy(update={"prompt": prompt, "evaluation": drawn or self._config.evaluation})
+            evaluation = sampling or self._config.evaluation
+            config = self._config.model_copy(update={"prompt": prompt, "evaluation": evaluation})
             found = evaluate(self.session(), config, problems, policy, name, self._max_tokens, self._console)
             write_evaluation(self._folder, found, policy.number)
         return found
@@ -74,61 +99,82 @@ class StudentRunner:
         self,
         pairs: Sequence[tuple[Problem, str]],
         prompt: PromptConfig,
-        transfer: Any,
+        settings: SFTConfig,
         name: str,
         number: int = 1,
         initial: PolicyVersion | None = None,
     ) -> PolicyVersion:
         """The adapter called `name`, learnt from (problem, completion) pairs unless the run folder holds it already.
 
-        Raises ConfigError where the pairs cannot be learnt from.
+        Raises ConfigError where the pairs cannot be learnt from, or the training fails.
         """
-        target = self._folder.path / ADAPTERS / name
-        if (target / "adapter").is_dir():
-            return numbered(read_adapter(str(target), self._config.name), number)
+        where = self._folder.path / ADAPTERS / name
+
+        def examples(folder: RunFolder) -> Examples:
+            from train.pretrain import Row
+
+            builder = PromptBuilder(load_tokenizer(self._model), prompt)
+            rows = [Row(builder.build(problem).ids, builder.encode_completion(text)) for problem, text in pairs]
+            found = select_examples(rows, [problem.question_hash for problem, _ in pairs], self._model, settings)
+            if not any(row.get("kind") == "examples" for row in folder.metrics()):
+                folder.append_metrics({"kind": "examples", **found.figures})
+            return found
+
         try:
-            policy = self._learn(pairs, prompt, transfer, name, number, initial)
-        except (ValueError, FloatingPointError) as error:
+            figures = self._fine_tune(where, {"rows": len(pairs)}, examples, settings, initial)
+        except (SFTFailed, ValueError) as error:
             raise ConfigError(str(error)) from None
-        write_adapter(target, policy)
-        return policy
+        rows = self._folder.metrics()
+        if not any(row.get("kind") == "sft" and row.get("name") == name for row in rows):
+            self._folder.append_metrics({"kind": "sft", "name": name, "rows": len(pairs), **figures})
+        return self._adapter(where, number)
 
-    def _learn(
+    def learn_traces(
         self,
-        pairs: Sequence[tuple[Problem, str]],
+        where: Path,
+        traces: Path,
         prompt: PromptConfig,
-        settings: Any,
-        name: str,
+        settings: SFTConfig,
         number: int,
-        initial: PolicyVersion | None,
+        initial: PolicyVersion | None = None,
     ) -> PolicyVersion:
-        import torch
+        """The adapter of the run folder `where`, which lies in the job's, learnt from a file of traces.
 
-        from train.learner import load_base
-        from train.pretrain import Row
-        from train.transfer import transfer
+        Raises TracesError for the file and SFTFailed.
+        """
 
-        builder = PromptBuilder(load_tokenizer(self._model), prompt)
-        rows = [Row(builder.build(problem).ids, builder.encode_completion(text)) for problem, text in pairs]
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        base = load_base(self._model, settings.adapter, device).to(device)
-        with self._console.status(f"the student learns from {len(rows)} answers"):
-            done = transfer(base, rows, settings, self._config.name, number, initial)
-        self._folder.append_metrics(
-            {
-                "kind": "transfer",
-                "name": name,
-                "rows": len(rows),
-                "updates": len(done.losses),
-                "first_loss": done.losses[0],
-                "last_loss": done.losses[-1],
-                "skipped_steps": done.skipped_steps,
-                "longest_row": max(map(len, rows)),
-                "supervised_tokens": sum(len(row.completion_ids) for row in rows),
-                "adapter_hash": done.policy.adapter_hash,
-            }
-        )
-        return done.policy
+        def examples(folder: RunFolder) -> Examples:
+            return select_traces(read_traces(traces), prompt, settings, self._model, folder, self._console)
+
+        self._fine_tune(where, {"traces": str(traces.resolve())}, examples, settings, initial)
+        return self._adapter(where, number)
+
+    def prefer(
+        self,
+        where: Path,
+        pairs: Sequence[Pair],
+        prompt: PromptConfig,
+        dpo: DPOConfig,
+        settings: SFTConfig,
+        number: int,
+        initial: PolicyVersion | None = None,
+    ) -> PolicyVersion:
+        """The adapter of the run folder `where`, of the shape of `settings`, that learnt to prefer the right sample of
+        each pair. Raises SFTFailed."""
+        if finished(where) is None:
+            from train.dpo import PairRow
+
+            builder = PromptBuilder(load_tokenizer(self._model), prompt)
+            rows = [
+                PairRow(builder.build(p.problem).ids, p.right.completion_ids.tolist(), p.wrong.completion_ids.tolist())
+                for p in pairs
+            ]
+            learner = self.session().learner
+            with self._part(where, {"dpo": dpo.model_dump(mode="json"), "pairs": len(rows)}) as folder:
+                task = DPOTask(self._config.name, self._model, dpo, settings, rows, initial)
+                fine_tune(learner, task, settings.workers, folder, self._folder.ray_storage, self._console)
+            self._folder.changed()
+        return self._adapter(where, number)
 
     def session(self) -> ClusterSession:
         """The job's hold on the cluster, with the engine up."""
@@ -137,6 +183,55 @@ class StudentRunner:
             with self._console.status("starting the student's engine"):
                 wait_for_engines(self._session)
         return self._session
+
+    def _fine_tune(
+        self,
+        where: Path,
+        source: Mapping[str, Any],
+        examples: Callable[[RunFolder], Examples],
+        settings: SFTConfig,
+        initial: PolicyVersion | None,
+    ) -> Mapping[str, Any]:
+        """Trains in the run folder `where` on what `examples(folder)` selects, unless that is done. Returns the
+        figures."""
+        figures = finished(where)
+        if figures is not None:
+            return figures
+        with self._part(where, {"sft": settings.model_dump(mode="json"), **source}) as folder:
+            # What cannot be learnt from is refused before anything is started.
+            selected = examples(folder)
+            task = SFTTask(
+                run=self._config.name,
+                model=self._model,
+                checkpoints=str(folder.checkpoints.resolve()),
+                config=settings,
+                train=selected.train,
+                val=selected.val,
+                initial=initial,
+                store=self._store(where),
+            )
+            learner = self.session().learner
+            figures = fine_tune(learner, task, settings.workers, folder, self._folder.ray_storage, self._console)
+            say_outcome(figures, self._console)
+            record_outcome(folder, figures)
+        self._folder.changed()
+        return figures
+
+    def _part(self, where: Path, config: Mapping[str, Any]) -> RunFolder:
+        """The run folder of one training, new or resumed."""
+        config = {"model": self._config.model, **config}
+        begun = (where / "config.yaml").is_file()
+        return RunFolder.resume(where, config) if begun else RunFolder.create(where, config)
+
+    def _store(self, where: Path) -> CheckpointStore | None:
+        """Where the checkpoints of one training are kept, of a run on an object store."""
+        if self._folder.checkpoint_store is None:
+            return None
+        part = where.relative_to(self._folder.path).as_posix()
+        return CheckpointStore(f"{self._folder.checkpoint_store.url}/{part}", HEAD)
+
+    def _adapter(self, where: Path, number: int) -> PolicyVersion:
+        return numbered(read_adapter(str(where), self._config.name), number)
 
     def __enter__(self) -> StudentRunner:
         return self

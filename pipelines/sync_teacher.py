@@ -1,4 +1,4 @@
-"""A teacher for jobs that need its answers before they know the next question: plain calls, one event loop."""
+"""A teacher for jobs that need its answers before they know the next question: blocking calls, one event loop."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 
 class SyncTeacher:
-    """Where a teacher is asked. Every answer of a server is on disk before it is handed out, so a job that asks the
-    same again, resumed or not, pays nothing."""
+    """A teacher with blocking calls. Every answer of a server is on disk before it is returned, so a job that repeats a
+    request, resumed or not, pays nothing."""
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
         self._runner = asyncio.Runner()
 
     def ask(self, requests: Sequence[TeacherRequest], on_answer: Callable[[Answered], None]) -> None:
-        """Tells every answer and every refusal as it comes. Raises TeacherStopped when all that could still be
-        answered has been."""
+        """Calls `on_answer` with every answer and every refusal as it arrives. Raises TeacherStopped, once everything
+        that could still be answered was."""
         self._runner.run(self._ask(requests, on_answer))
 
     def ask_one(self, request: TeacherRequest) -> Answered:
@@ -40,7 +40,7 @@ class SyncTeacher:
         return self._teacher.account()
 
     def close(self) -> None:
-        """Lets connections go."""
+        """Closes all connections."""
         self._runner.run(self._teacher.close())
         self._runner.close()
 
@@ -56,17 +56,17 @@ class SyncTeacher:
             raise TeacherStopped(stopped)
 
 
-def open_desk(config: TeacherConfig, folder: RunFolder, solve: Callable[[Problem], str]) -> SyncTeacher:
-    """The desk of a run. Raises TeacherStopped without a key, ConfigError without a price."""
-    where = folder.path.resolve()
+def open_sync_teacher(config: TeacherConfig, folder: RunFolder, solve: Callable[[Problem], str]) -> SyncTeacher:
+    """The teacher of a run. Raises TeacherStopped without a key, ConfigError without a price."""
+    path = folder.path.resolve()
     try:
-        return SyncTeacher(open_teacher(config, where, run=str(where), note=folder.log, solve=solve))
+        return SyncTeacher(open_teacher(config, path, run=str(path), note=folder.log, solve=solve))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
 
 def check_teacher(config: TeacherConfig) -> None:
-    """Finds out before anything is started that there is no key, or no price. Raises ConfigError, TeacherStopped."""
+    """Refuses a teacher without a key or a price before anything is started. Raises ConfigError, TeacherStopped."""
     if config.model == REFERENCE:
         return
     find_key(config)

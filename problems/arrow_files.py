@@ -1,8 +1,9 @@
-"""The one reader of Parquet and Arrow files, which come from anybody: it runs nothing, and its memory is bounded.
+"""The only reader of Parquet and Arrow files. They are untrusted: it runs no code, and its memory is bounded.
 
-The schema is looked at before Arrow sees it: extension types, whose values may be code (Ray Data registers one that is
-unpickled as it is read), are refused at any depth. What decoding takes is known from the pages or messages before any
-of them is decoded: a file of a few KiB may stand for GiB. What comes out is measured before it becomes Python's.
+The schema is checked before Arrow reads it: extension types, whose values may be code (Ray Data registers one that is
+unpickled when read), are refused at any depth. The memory for decoding is computed from the pages or messages before
+any of them is decoded, because a file of a few KiB may decode to GiB. Decoded values are measured before they become
+Python objects.
 """
 
 from __future__ import annotations
@@ -21,45 +22,45 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BIGGEST_ROW = 256 * 2**20
-"""Bytes of one row: the test cases of a problem may have tens of MiB."""
+"""Maximum bytes of one row: the test cases of a problem may have tens of MiB."""
 FREE = 512 * 2**20
 EXPANSION = 256
 """A file may unpack to FREE bytes and as many times its own size; text compresses 3 to 30 times."""
 _BATCH_ROWS = 256
 _BATCH_BYTES = 64 * 2**20
-"""Bytes of rows that are decoded at once, unless one row has more."""
+"""Bytes of rows decoded at once, unless one row is larger."""
 _AT_ONCE = 2**30
 _NESTED_VALUES = 2**27
 _ROWS = 2**20
-"""Rows that a file may have however small it is; more must have a byte each."""
+"""Rows that a file of any size may have; more rows need a byte each."""
 _CELLS, _CELLS_A_BYTE = 2**25, 16
-"""Cells that a file may have however small it is, and more for each byte: empty ones take no place in it."""
+"""Cells that a file of any size may have, and further ones per byte: empty cells take no space."""
 _DEEPEST = 32
 _EXTENSION = b"ARROW:extension:name"
 
 
 class ArrowFileError(ValueError):
-    """A Parquet or Arrow file that is not read; the message is one line that names it and the reason."""
+    """A Parquet or Arrow file that is refused; the message is one line with the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows next to each other that are of a bounded size together, or one row that is too large."""
+    """Consecutive rows of bounded total size, or one row that is too large."""
 
     rows: pa.RecordBatch
     first: int
     """Number of its first row, counted from 1."""
     size: int
-    """Bytes of its values; more than BIGGEST_ROW for a row that is too large."""
+    """Bytes of its values; more than BIGGEST_ROW if the row is too large."""
 
 
 def room(packed: int) -> int:
-    """Bytes to which a file of `packed` bytes may unpack."""
+    """Bytes that a file of `packed` bytes may decompress to."""
     return FREE + EXPANSION * packed
 
 
 def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-    """The rows of a .parquet file, or else of Arrow's own, in order; `columns` None for all. Raises ArrowFileError."""
+    """The rows of a Parquet file (.parquet) or Arrow file, in order; `columns` None for all. Raises ArrowFileError."""
     decoded, most = 0, room(_size(path))
     number = 0
     opened = _parquet(path, columns) if path.suffix.lower() == ".parquet" else _arrow(path, columns)
@@ -83,7 +84,7 @@ def read_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             continue
         try:
             yield from ((row, "") for row in batch.rows.to_pylist())
-        except (ValueError, OverflowError, ArithmeticError):  # such as a moment before the year 1
+        except (ValueError, OverflowError, ArithmeticError):  # a time before the year 1, for example
             yield from (_row(batch.rows.slice(i, 1)) for i in range(batch.rows.num_rows))
 
 
@@ -95,12 +96,12 @@ def _row(batch: pa.RecordBatch) -> tuple[dict[str, Any], str]:
 
 
 def check_schema(path: Path) -> None:
-    """Raises ArrowFileError for a file that is not read, by what comes before its first row."""
+    """Raises ArrowFileError for a file that is refused because of what precedes its first row."""
     next(_parquet(path, None) if path.suffix.lower() == ".parquet" else _arrow(path, None), None)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` that a file has, whole. Raises ArrowFileError where one is of another type."""
+    """The columns of `schema` that a file has, as a table. Raises ArrowFileError if one has another type."""
     import pyarrow as pa
 
     batches = []
@@ -143,7 +144,7 @@ def _mib(size: int) -> str:
 
 @contextmanager
 def _one_line(path: Path, what: str) -> Iterator[None]:
-    """What a library makes of somebody's file, as ArrowFileError."""
+    """Turns a library's errors about a file into ArrowFileError."""
     try:
         yield
     except ArrowFileError:
@@ -183,7 +184,7 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBat
 
 
 def _refuse_bombs(path: Path, layout: parquet_pages.Layout) -> None:
-    """Raises ArrowFileError for a file that would take more memory or time than it may."""
+    """Raises ArrowFileError for a file that would take more memory or time than allowed."""
     unpacked = sum(group.unpacked for group in layout.groups)
     rows = sum(group.rows for group in layout.groups)
     if unpacked > room(layout.size):
@@ -211,7 +212,7 @@ def _refuse_bombs(path: Path, layout: parquet_pages.Layout) -> None:
 
 
 def _arrow(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Arrow's stream format, as `save_to_disk` writes it, or its file format (Feather)."""
+    """Arrow's stream format, as written by `save_to_disk`, or its file format (Feather)."""
     import pyarrow as pa
 
     with _one_line(path, "not an Arrow file, or a damaged one"), pa.memory_map(str(path)) as file:
@@ -248,8 +249,8 @@ def _arrow(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch
 
 
 def _refuse_extensions(path: Path, schema: bytes) -> None:
-    """Raises ArrowFileError where a flatbuffer with a schema names an extension type: its texts stand in it as they
-    are, and Arrow, which would make an object of the type, has not seen it yet."""
+    """Raises ArrowFileError if a flatbuffer with a schema names an extension type. Its strings are stored verbatim, so
+    this needs no parser, and comes before Arrow would construct the type."""
     if _EXTENSION in schema:
         raise ArrowFileError(
             f"{path}: a column of it is of an Arrow extension type, whose values may be code; write it again with "
@@ -258,7 +259,7 @@ def _refuse_extensions(path: Path, schema: bytes) -> None:
 
 
 def _refuse_types(path: Path, schema: pa.Schema) -> None:
-    """Raises ArrowFileError for extension types at any depth, and for those that data sets have no use for."""
+    """Raises ArrowFileError for extension types at any depth, and for types that data sets do not use."""
     for field in schema:
         if why := _unreadable(field.type, 1):
             raise ArrowFileError(
@@ -286,7 +287,7 @@ def _unreadable(kind: pa.DataType, depth: int) -> str:
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[Batch]:
-    """A batch in parts of up to _BATCH_BYTES, of one row at least."""
+    """Splits a batch into parts of up to _BATCH_BYTES and at least one row."""
     if not batch.num_rows:
         return
     size = sum(map(_bytes, batch.columns))
@@ -298,9 +299,11 @@ def _parts(batch: pa.RecordBatch) -> Iterator[Batch]:
 
 
 def _bytes(array: pa.Array) -> int:
-    """Bytes that the values of an array take once each is written out."""
+    """Bytes of the values of an array, without sharing by dictionaries and views."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
+
+    pc: Any = compute  # its functions are generated at import, where no type checker sees them
 
     types, kind = pa.types, array.type
     if types.is_dictionary(kind):
@@ -310,7 +313,7 @@ def _bytes(array: pa.Array) -> int:
     if types.is_string_view(kind) or types.is_binary_view(kind):
         most = len(array) * (16 + sum(buffer.size for buffer in array.buffers()[2:] if buffer))
         if most > BIGGEST_ROW or (most > _BATCH_BYTES and len(array) > 1):
-            return most  # so that it is halved until it may be written out
+            return most  # so that it is split until it may be cast
         return _bytes(array.cast(pa.large_binary() if types.is_binary_view(kind) else pa.large_string()))
     if types.is_struct(kind):
         return 8 * len(array) + sum(map(_bytes, array.flatten()))
@@ -324,7 +327,9 @@ def _bytes(array: pa.Array) -> int:
 
 def _bytes_by_dictionary(array: pa.Array) -> int:
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
+
+    pc: Any = compute  # its functions are generated at import, where no type checker sees them
 
     kind = array.type.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):

@@ -1,7 +1,7 @@
-"""The messages of Arrow's own files (.arrow, .feather) before any of them is decoded. Pure Python.
+"""The messages of Arrow files (.arrow, .feather), read before any of them is decoded. Pure Python.
 
-A file is a stream of messages or has an index of them behind; each begins with a flatbuffer that says what follows.
-Compressed buffers say for themselves to how many bytes they unpack.
+A file is a stream of messages, or ends with an index of them; each message starts with a flatbuffer that describes it.
+Compressed buffers begin with their decompressed size.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _CONTINUED = b"\xff\xff\xff\xff"
 
 
 class MessagesError(ValueError):
-    """A file that is damaged or none of Arrow's; the message goes on from the file's name."""
+    """A file that is damaged or not Arrow's; the message continues the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What a file's messages say."""
+    """The contents of a file's messages."""
 
     schemas: tuple[bytes, ...]
-    """Each place that holds the schema."""
+    """All flatbuffers that hold the schema."""
     unpacked: int
     """Bytes of all buffers, decompressed."""
     largest: int
@@ -76,7 +76,7 @@ def _number(form: str, data: Any, at: int) -> int:
 
 
 def messages(data: Any) -> Messages:
-    """What the file whose bytes are `data` (a memory map, say) holds. Raises MessagesError."""
+    """The messages of a file with the bytes `data`, for example a memory map. Raises MessagesError."""
     try:
         return _messages(data)
     except struct.error:
@@ -106,7 +106,7 @@ def _messages(data: Any) -> Messages:
 
 
 def _stream(data: Any, at: int) -> Iterator[tuple[int, int]]:
-    """Where each message of a stream begins, and where its body does."""
+    """The start of each message of a stream, and the start of its body."""
     while at + 4 <= len(data):
         long = bytes(data[at : at + 4]) == _CONTINUED
         length = _number("<i", data, at + 4 if long else at)
@@ -136,6 +136,6 @@ def _unpacked(data: Any, body: int, batch: _Table | None) -> int:
     for offset, length in batch.structs(2, "<qq"):
         if not 0 <= offset <= offset + length <= len(data) - body:
             raise MessagesError("a column of it lies outside of it")
-        told = _number("<q", data, body + offset) if packed and length >= 8 else -1
-        size += told if told >= 0 else length
+        claimed = _number("<q", data, body + offset) if packed and length >= 8 else -1
+        size += claimed if claimed >= 0 else length
     return size

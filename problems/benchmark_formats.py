@@ -1,7 +1,7 @@
-"""Test layouts of public code benchmarks, read into the product's own tests.
+"""Converts the test layouts of public code benchmarks to the product's own tests.
 
 Each reader takes a row and returns the fields of a problem that depend on the layout: kind, entry point, signature,
-public examples and hidden tests. What a benchmark shows to the solver becomes public, the rest hidden.
+public examples and hidden tests. Tests that a benchmark shows to the solver become public, the others hidden.
 """
 
 from __future__ import annotations
@@ -16,68 +16,46 @@ from dataclasses import replace
 from typing import Any
 
 from problems import cells, json_text
+from problems.boxes import Box, boxes, outermost
 from problems.pickled_text import pickled_text
 from problems.problem import Test
 from problems.python_code import CodeError, parse
 from problems.rows import Row, SourceError, column
 
 BIGGEST_CASES = 256 * 2**20
-"""Bytes that packed test cases may unpack to."""
+"""Maximum bytes of decompressed test cases."""
 
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
-_UNBRACED = re.compile(r"\\(?:boxed|fbox)\s*([^\s{}$]+)")
 _BETWEEN = re.compile(
     r"(?:[\s$,;:&~]|\\[\\,;:!()\[\] ]|\\(?:quad|qquad)\b|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*(?:=|\\in\b))*",
     re.IGNORECASE,
 )
-"""What may stand between two boxes of one answer: commas, and, or, `x =`."""
+"""Text that may be between two boxes of one answer: commas, and, or, `x =`."""
 _NAMED = re.compile(r"(\\?[A-Za-z]+)(?:_\{?\w+\}?)?\s*=[\s$]*$")
 _FAR = 80
-"""Characters between two boxes of one answer, at most."""
+"""Maximum characters between two boxes of one answer."""
 _NOT = re.compile(r"\bnot\s*\$?\s*$", re.IGNORECASE)
-
-
-def boxes(text: str) -> list[tuple[int, int, str]]:
-    """Start, end and content of each balanced `\\boxed{...}` that is in no other box, in linear time."""
-    found: list[tuple[int, int, int, int]] = []
-    stack: list[re.Match[str]] = []
-    for match in _BRACES.finditer(text):
-        if match[0] == "}":
-            if stack and _BOX.fullmatch((opened := stack.pop())[0]):
-                while found and found[-1][0] > opened.start():
-                    found.pop()
-                found.append((opened.start(), match.end(), opened.end(), match.start()))
-        elif match[0].endswith("{") and match[0] != "\\{":
-            stack.append(match)
-    return [(start, end, text[inner:outer]) for start, end, inner, outer in found]
-
-
-def last_box(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{...}`, None where there is none."""
-    found = boxes(text)
-    return found[-1][2] if found else None
 
 
 def boxed_answer(text: str) -> str:
     """The whole boxed answer of a worked solution.
 
-    Several boxes with nothing but commas, "and", "or" or `x =` between them are one answer, `3, 8`; so is a last box
-    that holds what the boxes before it hold. Raises ValueError where there is no box, or where it cannot be said which
-    of several is the answer.
+    Several boxes with only commas, "and", "or" or `x =` between them are one answer, `3, 8`; so is a last box that
+    repeats the boxes before it. Raises ValueError if there is no box, or if it is unclear which of several is the
+    answer.
     """
-    found = [box for box in boxes(text) if not _NOT.search(text[max(0, box[0] - 20) : box[0]])]
+    every = outermost(boxes(text))
+    found = [b for b in every if b.braced(text) and not _NOT.search(text[max(0, b.start - 20) : b.start])]
     if not found:
-        unbraced = _UNBRACED.findall(text)
+        unbraced = [box.content(text) for box in every if not box.braced(text)]
         if len(set(unbraced)) == 1:
-            return unbraced[0].rstrip(".,;")
+            return unbraced[0]
         raise ValueError("has no \\boxed answer" if not unbraced else "has several \\boxed answers without braces")
     size = 1
-    while size < len(found) and _joins(text[found[-size - 1][1] : found[-size][0]]):
+    while size < len(found) and _joins(text[found[-size - 1].end : found[-size].start]):
         size += 1
-    contents = [" ".join(content.split()) for _, _, content in found]
+    contents = [" ".join(box.content(text).split()) for box in found]
     members = list(dict.fromkeys(contents[-size:]))
     answer = ", ".join(members)
     known = {*members, *(part.strip() for part in answer.split(","))}
@@ -87,19 +65,19 @@ def boxed_answer(text: str) -> str:
     if stray:
         raise ValueError(
             f"has several \\boxed answers that are not one list, {stray[-1][:40]!r} and {members[-1][:40]!r}: which is "
-            "the answer, or how they belong together, is not said"
+            "the answer, or how they belong together, is unclear"
         )
-    return answer if len(members) > 1 else found[-1][2]
+    return answer if len(members) > 1 else found[-1].content(text)
 
 
 def _joins(between: str) -> bool:
     return len(between) <= _FAR and _BETWEEN.fullmatch(between) is not None
 
 
-def _is_one_list(text: str, group: list[tuple[int, int, str]]) -> bool:
-    """Whether boxes in a row are the members of one list: of one name at most (indices aside), and of no pair whose
-    order counts."""
-    before = [text[max(0, start - _FAR) : start] for start, _, _ in group]
+def _is_one_list(text: str, group: list[Box]) -> bool:
+    """Whether consecutive boxes are the members of one list: they have at most one name (apart from indices), and are
+    not an ordered pair."""
+    before = [text[max(0, box.start - _FAR) : box.start] for box in group]
     names = {match[1] for part in before if (match := _NAMED.search(part))}
     return len(names) <= 1 and not re.search(r"(?<!\\)[(\[]\s*$", before[0])
 
@@ -107,7 +85,7 @@ def _is_one_list(text: str, group: list[tuple[int, int, str]]) -> bool:
 def humaneval(row: Row) -> dict[str, Any]:
     """HumanEval: `test` defines check(candidate), to be called with the function named in `entry_point`.
 
-    What the prompt defines beside that function is the problem's: tests take it from there, and solutions may.
+    Other definitions of the prompt belong to the problem: tests use them, and solutions may.
     """
     entry = str(column(row, "entry_point"))
     source = f"{column(row, 'test')}\n\ncheck({entry})\n"
@@ -123,9 +101,9 @@ def humaneval(row: Row) -> dict[str, Any]:
 
 
 def preamble(prompt: str, entry: str) -> str:
-    """The imports, helpers and constants of a prompt that is the beginning of a program; "" where it is no code.
+    """The imports, helpers and constants of a prompt that is the start of a program; "" if it is not code.
 
-    Not the function asked for, and not what the prompt only declares: those are the solution's to write.
+    Without the function to write and without mere declarations, which the solution must define.
     """
     for ending in ("", "    pass\n", "\n    pass\n"):
         try:
@@ -138,14 +116,14 @@ def preamble(prompt: str, entry: str) -> str:
 
 
 def _only_declared(statement: ast.stmt) -> bool:
-    """True for text that stands alone, and for a function or class that has no more than a docstring."""
+    """True for an expression that is only text, and for a function or class with nothing but a docstring."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return all(isinstance(s, ast.Pass) or _only_declared(s) for s in statement.body)
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def mbpp(row: Row) -> dict[str, Any]:
-    """MBPP: `test_list` holds assert statements. The first is shown, since it alone names the function."""
+    """MBPP: `test_list` holds assert statements. The first is shown, because only the tests name the function."""
     tests = list(column(row, "test_list"))
     challenge = list(row.values.get("challenge_test_list") or ())
     imports = row.values.get("test_imports") or row.values.get("test_setup_code") or ""
@@ -166,7 +144,7 @@ def mbpp(row: Row) -> dict[str, Any]:
 
 
 def livecodebench(row: Row) -> dict[str, Any]:
-    """LiveCodeBench: public and private cases as JSON, the private ones mostly packed; stdin or function calls."""
+    """LiveCodeBench: public and private cases as JSON, mostly compressed if private; stdin or function calls."""
     public = _cases(row, "public_test_cases")
     shown = {(c["input"], c["output"]) for c in public}
     hidden = [c for c in _cases(row, "private_test_cases") if (c["input"], c["output"]) not in shown]
@@ -197,7 +175,7 @@ READERS: dict[str, Callable[[Row], dict[str, Any]]] = {
 _TEXTS = {"humaneval": ("test", "entry_point")}
 """Columns of a layout that are texts."""
 _LISTS = {"mbpp": ("test_list",)}
-"""Columns of a layout that are lists of texts, also in the notation in which tables hold them."""
+"""Columns of a layout that are lists of texts, also in the notation of tables."""
 
 
 def tests_of(layout: str, row: Row) -> dict[str, Any]:
@@ -222,7 +200,7 @@ def _parse(row: Row, name: str, source: str) -> ast.Module:
 
 
 def _called(source: str) -> str:
-    """The function that an assert statement calls: the first name called that is no builtin's."""
+    """The function that an assert statement calls: the first name called that is not a builtin."""
     calls = [n.func.id for n in ast.walk(parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     own = [name for name in calls if not hasattr(builtins, name)]
     return own[0] if own else ""
@@ -234,7 +212,7 @@ def _cases(row: Row, name: str) -> list[dict[str, Any]]:
         cases = text if isinstance(text, list) else json_text.loads(text)
     except (TypeError, ValueError):
         try:
-            cases = json_text.loads(_unpack(text))
+            cases = json_text.loads(_unpack(str(text)))
         except (TypeError, ValueError, MemoryError, zlib.error) as error:
             raise SourceError(f"{row.place}: column {name!r} holds no test cases ({error})") from None
     if not isinstance(cases, list) or not all(isinstance(c, dict) and {"input", "output"} <= c.keys() for c in cases):
@@ -243,7 +221,7 @@ def _cases(row: Row, name: str) -> list[dict[str, Any]]:
 
 
 def _unpack(text: str) -> str:
-    """Base64 of a zlib stream of a pickled string, as the benchmark packs its private cases."""
+    """Decodes the benchmark's private cases: base64 of a zlib stream of a pickled string."""
     stream = zlib.decompressobj()
     packed = stream.decompress(base64.b64decode(text), BIGGEST_CASES)
     if stream.unconsumed_tail:
@@ -270,7 +248,7 @@ def _metadata(row: Row) -> dict[str, Any]:
 
 
 def _function_case(row: Row, case: dict[str, Any]) -> Test:
-    """Arguments stand one a line, each in JSON, and so does the value."""
+    """Arguments are JSON, one per line, and so is the value."""
     try:
         args = tuple(json_text.loads(line) for line in case["input"].split("\n") if line.strip())
         return Test(args, json_text.loads(case["output"]))

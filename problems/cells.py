@@ -1,7 +1,7 @@
-"""What stands in a cell of somebody's data, as text: plain values as people write them, chats as what they ask.
+"""Converts the cells of a data set to text: plain values as people write them, chats to their question.
 
-A cell that is no text never becomes Python's notation of it: what has no plain text is refused, with the way to name
-the part that is meant.
+A cell is never converted to Python's notation: a cell without plain text is refused, with a hint how to name the part
+that is meant.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 from problems import json_text
 
 LONGEST_NOTATION = 1 << 20
-"""Characters of a cell that is looked at as Python's notation of a list or object."""
+"""Maximum characters of a cell that is parsed as Python's notation of a list or object."""
 EXACT_DIGITS = 15
-"""Digits of a decimal that a float gives back whatever they are."""
+"""Digits of any decimal that survive conversion to a float."""
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
           "gpt": "assistant", "model": "assistant"}  # fmt: skip
 
 
 class CellError(ValueError):
-    """A cell that cannot be used as it is; the message says what it holds, and what to name instead."""
+    """A cell that cannot be used as it is; the message gives its content and the fix."""
 
 
 def plain(value: Any) -> str:
-    """A text or number as text: 11.0 is 11, and whole numbers are exact.
+    """A text or number as text: 11.0 becomes 11, and integers are exact.
 
     Raises CellError for anything else, and for numbers that are not finite.
     """
@@ -58,17 +58,17 @@ def plain(value: Any) -> str:
     raise CellError(f"holds {type(value).__name__}, which is no text")
 
 
-def asked(value: Any) -> str:
-    """The text of a question: a plain value, "" for an empty cell, or what a chat's system and user messages say.
+def question_text(value: Any) -> str:
+    """The text of a question: a plain value, "" for an empty cell, or the system and user messages of a chat.
 
-    Raises CellError for other lists and objects, and for a chat that goes on behind an answer.
+    Raises CellError for other lists and objects, and for a chat that continues after an answer.
     """
     if value is None:
         return ""
     messages = chat(value)
     if messages is None:
         return plain(value)
-    if messages and messages[-1][0] == "assistant":  # the answer to what is asked
+    if messages and messages[-1][0] == "assistant":  # the answer to the question
         messages = messages[:-1]
     if not messages:
         raise CellError("is a chat in which nobody asks")
@@ -78,10 +78,10 @@ def asked(value: Any) -> str:
 
 
 def chat(value: Any) -> list[tuple[str, str]] | None:
-    """(role, text) of each message of a chat, None where the value is no chat.
+    """(role, text) of each message of a chat, None if the value is not a chat.
 
     Messages have `role` and `content`, or `from` and `value`. Raises CellError for an unknown role, and for content
-    that is no text.
+    that is not text.
     """
     items = [value] if isinstance(value, Mapping) else value
     if not isinstance(items, list | tuple) or not items or not all(map(_is_message, items)):
@@ -112,10 +112,10 @@ def _content(content: Any) -> str:
 
 
 def answers(value: Any) -> list[str]:
-    """The parts of a gold answer: of a list its items, of a chat the last answer, otherwise the value alone.
+    """The parts of a gold answer: the items of a list, the last answer of a chat, otherwise the value itself.
 
-    A text that is the notation of a list of texts, as tables write lists, counts as that list. Raises CellError for
-    what has no plain text.
+    A text in the notation of a list of texts, as tables write lists, counts as that list. Raises CellError for values
+    without plain text.
     """
     messages = chat(value)
     if messages is not None:
@@ -133,8 +133,7 @@ def answers(value: Any) -> list[str]:
 
 
 def joined(parts: Sequence[str]) -> str:
-    """Several answers as one list. Raises CellError where a part is a list itself, so that the parts would run into
-    each other."""
+    """Several answers as one list. Raises CellError if a part is itself a list: the parts would run together."""
     if len(parts) == 1:
         return parts[0].strip()
     plain_parts = []
@@ -162,9 +161,9 @@ def _has_outer_comma(text: str) -> bool:
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """A list, also one of texts in JSON's or Python's notation, as tables hold them; None for anything else.
+    """A list, also one of texts in JSON's or Python's notation, as in tables; None for anything else.
 
-    Raises CellError for texts in a row without commas between them, as numpy prints them.
+    Raises CellError for adjacent texts without commas, as numpy prints them.
     """
     if isinstance(value, list | tuple):
         return list(value)
@@ -175,9 +174,9 @@ def as_list(value: Any) -> list[Any] | None:
 
 
 def parsed(text: str) -> Any:
-    """The list or object that a text is the JSON or Python notation of; None where it is neither.
+    """The list or object with this JSON or Python notation; None if the text is neither.
 
-    Raises CellError for texts in a row without commas between them, which Python would join.
+    Raises CellError for adjacent texts without commas, which Python would join.
     """
     if not re.match(r"\s*[\[{]", text):
         return None

@@ -50,14 +50,14 @@ class OptionsMapping(BaseModel):
         if bool(self.labels) != (self.answer_is == "label"):
             raise ValueError("`labels` and `answer_is: label` go together; give both or neither")
         if self.right and self.answer_is != "letter":
-            raise ValueError("`answer_is` does nothing beside `right`; leave it out")
+            raise ValueError("`answer_is` has no effect beside `right`; leave it out")
         return self
 
 
 def options_of(rule: OptionsMapping, row: Row, seed: tuple[str, ...], gold: str) -> tuple[list[str], str]:
-    """The options as they are shown, and the letter of the right one.
+    """The options in the order shown, and the letter of the correct one.
 
-    `gold` is what the row's `answer` holds. Raises SourceError where there are no 2 to 26 options, or none is named.
+    `gold` is the row's `answer`. Raises SourceError if there are not 2 to 26 options, or none of them is correct.
     """
     if rule.right:
         texts = [gold, *(_text(row, name, column(row, name)) for name in rule.wrong)]

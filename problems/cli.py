@@ -1,4 +1,4 @@
-"""`crucible problems`: list, show and prove the families, compare the splits, try a source."""
+"""`crucible problems`: list, show and validate the families, compare the splits, try a source."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems
 from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.splits import SPLITS
 from problems.stream import ProblemStream
-from problems.validate import NEEDED_KILL_RATE, Tally, validate_many
+from problems.validate import NEEDED_KILL_RATE, ValidationCounts, validate_many
 
 ALL = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
 Names = tyro.conf.Positional[tuple[str, ...]]
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-"""Tables keep their columns where the output goes to a file."""
+"""Tables keep their columns when the output goes to a file."""
 
 
 def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
-    """Runs one subcommand and returns the exit status: 0 done, 1 something does not hold, 2 wrong request.
+    """Runs one subcommand and returns the exit status: 0 success, 1 a check failed, 2 a bad request.
 
-    `prove` checks gold answers further than their form; this room has no sandbox of its own.
+    `prove` checks gold answers beyond their form: this package has no sandbox of its own.
     """
     commands = {
         "list": list_families,
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
 
 
 def list_families() -> int:
-    """Print every family with its modes."""
-    table = Table("family", "version", "asks for", "checker", "modes (from difficulty)", "about", show_lines=False)
+    """Print every family with its variants."""
+    table = Table("family", "version", "kind", "checker", "variants (from difficulty)", "about", show_lines=False)
     for name in families.names():
         family = families.get(name)
-        modes = ", ".join(m.name + (f" ({m.level})" if m.level > 1 else "") for m in family.modes)
-        table.add_row(*map(shown, (name, family.version, family.kind, family.checker, modes, family.summary)))
+        variants = ", ".join(v.name + (f" ({v.level})" if v.level > 1 else "") for v in family.variants)
+        table.add_row(*map(shown, (name, family.version, family.kind, family.checker, variants, family.summary)))
     out.print(table)
     out.print(shown(f"{len(families.names())} families"))
     return 0
@@ -92,7 +92,7 @@ def show(
         seed: seed of the stream.
         count: how many problems.
         tests: print the hidden tests too.
-        solutions: print the catalogued right and wrong programs too.
+        solutions: print the catalogued correct programs and mutants too.
     """
     config = ProblemsConfig(families=(check_family(family),), difficulties=(difficulty,), seed=seed)
     for problem in ProblemStream(config, split).range(0, count):
@@ -103,7 +103,7 @@ def show(
 
 
 def _print_problem(problem: Problem, tests: bool) -> None:
-    out.rule(shown(f"{problem.id}  mode {problem.mode or '-'}  difficulty {problem.difficulty}"))
+    out.rule(shown(f"{problem.id}  variant {problem.variant or '-'}  difficulty {problem.difficulty}"))
     out.print(shown(problem.statement))
     if problem.signature:
         out.print(Syntax(plain_text(problem.signature), "python", background_color="default"))
@@ -131,10 +131,10 @@ def _print_solutions(problem: Problem) -> None:
         verdict = failure(problem, code) or "passes"
         out.print(shown("correct", "green"), shown(verdict), sep=": ")
         out.print(Syntax(plain_text(code).rstrip(), "python", background_color="default"))
-    for wrong in found.wrong:
-        verdict = failure(problem, wrong.code) or "PASSES"
-        out.print(shown("wrong", "red"), shown(f"{wrong.name} ({wrong.why}): {verdict}"))
-        out.print(Syntax(plain_text(wrong.code).rstrip(), "python", background_color="default"))
+    for mutant in found.mutants:
+        verdict = failure(problem, mutant.code) or "PASSES"
+        out.print(shown("mutant", "red"), shown(f"{mutant.name} ({mutant.why}): {verdict}"))
+        out.print(Syntax(plain_text(mutant.code).rstrip(), "python", background_color="default"))
 
 
 def validate(
@@ -144,89 +144,89 @@ def validate(
     seeds: int = 200,
     workers: int = 0,
 ) -> int:
-    """Run every family's right and wrong programs against its problems and print the kill rates.
+    """Run every family's correct programs, mutants and exploits on its problems and print the kill rates.
 
     Args:
         names: families to validate.
         all: validate every family.
-        difficulties: difficulties to draw problems of.
+        difficulties: difficulties to validate.
         seeds: problems for each family and difficulty.
-        workers: processes; 0 takes one a core.
+        workers: processes; 0 takes one per core.
     """
     if not names and not all:
         raise ValueError("name the families to validate, or give --all")
     chosen = families.names() if all else tuple(check_family(n) for n in names)
     ProblemsConfig(difficulties=difficulties)
-    tallies = {(n, d): Tally() for n in chosen for d in difficulties}
+    counts_at = {(n, d): ValidationCounts() for n in chosen for d in difficulties}
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("families × difficulties", total=len(tallies))
-        for name, difficulty, tally in validate_many(chosen, difficulties, seeds, workers):
-            tallies[name, difficulty] = tally
+        task = progress.add_task("families × difficulties", total=len(counts_at))
+        for name, difficulty, counts in validate_many(chosen, difficulties, seeds, workers):
+            counts_at[name, difficulty] = counts
             progress.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
-    return _print_validation(chosen, difficulties, tallies)
+    return _print_validation(chosen, difficulties, counts_at)
 
 
-def _print_validation(chosen: Sequence[str], difficulties: Sequence[int], tallies: dict[tuple[str, int], Tally]) -> int:
-    table = Table(
-        "family", "problems", "correct accepted", "constant passes", title="Share of wrong programs rejected, %"
-    )
+def _print_validation(
+    chosen: Sequence[str], difficulties: Sequence[int], counts_at: dict[tuple[str, int], ValidationCounts]
+) -> int:
+    table = Table("family", "problems", "correct accepted", "constant passes", title="Share of mutants rejected, %")
     for d in difficulties:
         table.add_column(f"d{d}", justify="right")
     table.add_column("all", justify="right")
-    whole, totals = Tally(), {}
+    whole, totals = ValidationCounts(), {}
     for name in chosen:
-        total = totals[name] = Tally()
+        total = totals[name] = ValidationCounts()
         for d in difficulties:
-            total.add(tallies[name, d])
+            total.add(counts_at[name, d])
         whole.add(total)
-        rates = [_percent(tallies[name, d].kill_rate) for d in difficulties]
-        sound = all(tallies[name, d].sound for d in difficulties)
+        rates = [_percent(counts_at[name, d].kill_rate) for d in difficulties]
+        sound = all(counts_at[name, d].sound for d in difficulties)
         table.add_row(shown(name), *_counts(total), *rates, _percent(total.kill_rate), style="" if sound else "red")
-    every = [
-        sum((tallies[n, d].rejected for n in chosen), 0) / max(1, sum(tallies[n, d].wrong for n in chosen))
+    overall = [
+        sum((counts_at[n, d].rejected for n in chosen), 0) / max(1, sum(counts_at[n, d].mutants for n in chosen))
         for d in difficulties
     ]
     table.add_section()
-    table.add_row(f"{len(chosen)} families", *_counts(whole), *map(_percent, every), _percent(whole.kill_rate))
+    table.add_row(f"{len(chosen)} families", *_counts(whole), *map(_percent, overall), _percent(whole.kill_rate))
     out.print(table)
     _print_named(totals)
     for total in totals.values():
         for text in total.refused:
-            out.print(shown("correct program refused", "red"), shown(text), sep=": ")
+            out.print(shown("correct program fails", "red"), shown(text), sep=": ")
         for text in total.escaped:
-            out.print(shown("wrong program passes", "yellow"), shown(text), sep=": ")
-    unsound = [f"{name} at difficulty {d}" for (name, d), tally in tallies.items() if not tally.sound]
+            out.print(shown("mutant passes", "yellow"), shown(text), sep=": ")
+    unsound = [f"{name} at difficulty {d}" for (name, d), counts in counts_at.items() if not counts.sound]
     if unsound:
         needed = f"{NEEDED_KILL_RATE:.0%}"
-        reason = f"(all correct accepted, {needed} of wrong rejected): {', '.join(unsound)}"
-        out.print(shown("not proven", "red"), shown(reason))
+        reason = f"(wanted: all correct programs accepted, {needed} of mutants rejected): {', '.join(unsound)}"
+        out.print(shown("not valid", "red"), shown(reason))
     return 1 if unsound else 0
 
 
-def _counts(tally: Tally) -> tuple[str, str, str]:
-    share = tally.accepted / tally.correct if tally.correct else 1.0
-    constant = f"{tally.constants_passed} of {tally.constants}"
-    return str(tally.problems), f"{_percent(share)} of {tally.correct}", constant
+def _counts(counts: ValidationCounts) -> tuple[str, str, str]:
+    share = counts.accepted / counts.correct if counts.correct else 1.0
+    constant = f"{counts.constants_passed} of {counts.constants}"
+    return str(counts.problems), f"{_percent(share)} of {counts.correct}", constant
 
 
 def _percent(share: float) -> str:
     return "100" if share == 1 else f"{100 * share:.2f}"
 
 
-def _print_named(totals: dict[str, Tally]) -> None:
-    """The cheats that are known by name from other systems, and the balance of labels."""
-    for family, cheat in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
-        if family in totals and (tried := totals[family].tried[cheat]):
-            survived = totals[family].survived[cheat]
+def _print_named(totals: dict[str, ValidationCounts]) -> None:
+    """The mutants that are known to pass in other systems, and the balance of labels."""
+    for family, mutant in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
+        if family in totals and (tried := totals[family].tried[mutant]):
+            survived = totals[family].survived[mutant]
             out.print(
-                shown(f"{cheat} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
+                shown(f"{mutant} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
             )
     for family, total in totals.items():
         if total.answers:
             answer, count = total.answers.most_common(1)[0]
             share = f"{count} of {total.problems} ({100 * count / total.problems:.2f} %)"
-            out.print(shown(f"best constant answer to {family}: {answer}, right in {share}"))
+            out.print(shown(f"best constant answer to {family}: {answer}, correct for {share}"))
 
 
 def disjoint(
@@ -237,15 +237,15 @@ def disjoint(
     again: int = 2_000,
     python: Annotated[str, tyro.conf.arg(name="python")] = sys.executable,
 ) -> int:
-    """Show that train, val and test share no question, and that another interpreter makes the same bytes.
+    """Check that train, val and test share no question, and that another interpreter generates the same bytes.
 
     Args:
         families: families of the stream; none means all.
         count: problems of each split to compare.
         seed: seed of the stream.
-        workers: processes; 0 takes one a core.
-        again: problems of each split to make again in another interpreter with another hash seed; 0 skips that.
-        python: that interpreter; one of another version shows that versions agree.
+        workers: processes; 0 takes one per core.
+        again: problems of each split to generate again in another interpreter with another hash seed; 0 skips this.
+        python: that interpreter; with one of another version this shows that versions agree.
     """
     config = ProblemsConfig(families=families or _all_families(), seed=seed)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -280,8 +280,8 @@ def _all_families() -> tuple[str, ...]:
 
 
 def sources() -> int:
-    """Print the data sets that a mapping comes with."""
-    table = Table("mapping", "asks for", "checker", "hub", "id column")
+    """Print the built-in mappings and their data sets."""
+    table = Table("mapping", "kind", "checker", "hub", "id column")
     for name in mapping.names():
         m = mapping.load(name)
         hub = "/".join(filter(None, (m.hub, m.subset)))
@@ -289,7 +289,9 @@ def sources() -> int:
         table.add_row(*map(shown, (name, m.kind, m.checker, hub, m.id or "row number")))
     out.print(table)
     out.print(
-        shown(f"and {OWN!r}: files written in our own schema; a YAML file of yours may be given in place of a name")
+        shown(
+            f"and {OWN!r}: files in crucible's own schema; the path of your own YAML mapping works in place of a name"
+        )
     )
     return 0
 
@@ -306,19 +308,19 @@ def load(
     form_only: bool = False,
     prove: Annotated[Prove | None, tyro.conf.Suppress] = None,
 ) -> int:
-    """Read a source, check every gold answer, and say what became of its rows.
+    """Read a source, check every gold answer, and report what happened to its rows.
 
     Args:
         name: name of a mapping, path of a YAML mapping, or `own`.
         path: file or folder; empty takes the hub's data set.
         glob: files to take from a folder.
-        split: split that the problems belong to; by_hash deals them out.
+        split: split that the problems belong to; by_hash assigns each to a split by its hash.
         strict: stop at the first row that cannot be used.
-        limit: read at most so many problems; 0 reads all.
-        print_first: print so many problems.
-        ray: read through Ray Data, a file a task.
+        limit: read at most this many problems; 0 reads all.
+        print_first: print this many problems.
+        ray: read through Ray Data, one task per file.
         form_only: do not run gold answers and reference programs in the sandbox.
-        prove: for callers in Python: the check of gold answers.
+        prove: the check of gold answers, for callers in Python.
     """
     config = SourceConfig(
         mapping=name, path=path, glob=glob, split=split, strict=strict, limit=limit, prove=not form_only
@@ -332,11 +334,11 @@ def load(
         out.print(shown(note))
     for reason in report.reasons:
         out.print(shown("excluded", "yellow"), shown(reason))
-    proven = "run through its checker" if prove and not form_only else "looked at for its form only"
+    checked = "run through its checker" if prove and not form_only else "checked for its form only"
     out.print(
         shown(
-            f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} not wanted by the mapping; "
-            f"each gold answer was {proven}"
+            f"{report.kept} problems, {report.excluded} rows excluded, {report.passed_over} skipped by the mapping; "
+            f"each gold answer was {checked}"
         )
     )
     return 0 if report.kept else 1

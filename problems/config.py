@@ -1,4 +1,4 @@
-"""What problems a run asks for."""
+"""Which problems a run uses."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class ProblemsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     families: tuple[str, ...] = CORE_FAMILIES
-    """Families to draw from; `crucible problems list` prints those there are."""
+    """Families to sample from; `crucible problems list` prints them all."""
     difficulties: tuple[int, ...] = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
-    """Difficulties to draw from, each 1 (easy) to 10; one given twice is drawn twice as often."""
+    """Difficulties to sample from, each 1 (easy) to 10; one given twice is sampled twice as often."""
     weights: Mapping[str, float] = Field(default_factory=dict)
-    """How often a family is drawn beside the others; 1 where not named here, 0 leaves it out."""
+    """Relative weight of a family; 1 if not named here, 0 leaves it out."""
     seed: int = 0
     """Seed of the stream; the split of a question does not depend on it."""
     hidden_tests: int = Field(default=10, ge=4, le=100)
-    """Hidden tests a problem has at least; a family's traps are kept even where they are more."""
+    """Hidden tests a problem has at least; a family's edge cases are kept even if there are more."""
     public_examples: int = Field(default=3, ge=0, le=10)
     """Examples a problem may show; never scored."""
 
@@ -51,7 +51,7 @@ class ProblemsConfig(BaseModel):
         for name in families:
             check_family(name)
         if len(set(families)) < len(families):
-            raise ValueError("a family is named twice; use `weights` to draw it more often")
+            raise ValueError("a family is named twice; use `weights` to sample it more often")
         return families
 
     @field_validator("difficulties")
@@ -78,7 +78,7 @@ class ProblemsConfig(BaseModel):
 
 
 def check_family(name: str) -> str:
-    """The name itself. Raises ValueError, with the nearest known family, where there is none of that name."""
+    """The name itself. Raises ValueError, with the nearest known family, for an unknown one."""
     from problems.families import names
 
     if name not in names():

@@ -1,7 +1,7 @@
-"""Which difficulties to ask next: a fixed set, or one that rises with steps or with success.
+"""Which difficulties to use next: a fixed set, or one that rises with steps or with success.
 
-The state is a few numbers (`state`, `restore`), so that a checkpoint can hold it and a resumed run goes on as it
-would have. Pass rates are reported a group at a time, as shares between 0 and 1.
+The state is a few numbers (`state`, `restore`), so that a checkpoint can hold it and a resumed run continues as an
+uninterrupted one would. Pass rates are reported one group at a time, as shares between 0 and 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STAGES = ((1, 3), (4, 6), (7, 10))
 
 
 class CurriculumConfig(BaseModel):
-    """How difficulty moves during a run."""
+    """How difficulty changes during a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,17 +36,17 @@ class CurriculumConfig(BaseModel):
     steps_per_level: int = Field(default=20, ge=1)
     """linear: training steps before difficulty rises by 1."""
     window: int = Field(default=10, ge=1)
-    """adaptive, self_paced: groups at a level whose mean pass rate decides."""
+    """adaptive, self_paced: number of groups at a level over which the pass rate is averaged."""
     raise_at: float = Field(default=0.7, ge=0, le=1)
     """adaptive, self_paced: mean pass rate from which difficulty rises by 1 (0.85 suits self_paced)."""
     lower_at: float = Field(default=0.3, ge=0, le=1)
     """adaptive, self_paced: mean pass rate below which difficulty falls by 1."""
     targets: tuple[float, float, float] = (0.8, 0.7, 0.6)
-    """staged: mean pass rate to leave easy, medium and hard with."""
+    """staged: mean pass rate at which easy, medium and hard are left."""
     least_groups: tuple[int, int, int] = (5, 10, 15)
-    """staged: groups of a stage before it can be left."""
+    """staged: minimum groups of a stage before it can be left."""
     most_groups: int = Field(default=0, ge=0)
-    """staged: groups after which a stage is left whatever its rate; 0 means never."""
+    """staged: groups after which a stage is left whatever its pass rate; 0 means never."""
 
     @model_validator(mode="after")
     def _in_order(self) -> CurriculumConfig:
@@ -61,11 +61,13 @@ class CurriculumConfig(BaseModel):
         for name, field in type(self).model_fields.items():
             if name not in ("schedule", *_APPLY[self.schedule]) and getattr(self, name) != field.default:
                 used = ", ".join(_APPLY[self.schedule]) or "none"
-                raise ValueError(f"{name} does nothing under schedule {self.schedule}, which has: {used}; leave it out")
+                raise ValueError(
+                    f"{name} has no effect with schedule {self.schedule}, which uses: {used}; leave it out"
+                )
         return self
 
     def linear(self, step: int) -> int:
-        """The linear schedule's difficulty after so many steps."""
+        """The linear schedule's difficulty after `step` steps."""
         return min(self.start + step // self.steps_per_level, self.end)
 
 
@@ -94,7 +96,7 @@ class Curriculum:
         return None if self.config.schedule == "staged" else self.config.window
 
     def difficulties(self, family: str = "", default: Sequence[int] = ()) -> tuple[int, ...]:
-        """Difficulties to draw from now; `default`, the problems' own, where the schedule is constant."""
+        """Difficulties to sample from now; `default`, the problems' own, if the schedule is constant."""
         c = self.config
         match c.schedule:
             case "constant":
@@ -107,11 +109,11 @@ class Curriculum:
         return (self._levels[self._key(family)],)
 
     def step(self) -> None:
-        """Notes that a training step is done."""
+        """Records that a training step is finished."""
         self._step += 1
 
     def observe(self, family: str, difficulty: int, pass_rate: float) -> None:
-        """Notes a group's pass rate. A group of a difficulty that is no longer asked does not count."""
+        """Records a group's pass rate. A group of a difficulty that is no longer in use does not count."""
         if difficulty not in self.difficulties(family) or self.config.schedule in ("constant", "linear"):
             return
         if self.config.schedule == "staged":
@@ -151,7 +153,7 @@ class Curriculum:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes up a state that `state` gave. Raises KeyError for one that it did not give."""
+        """Restores what `state` returned. Raises KeyError for anything else."""
         self._step = state["step"]
         self._stage = state["stage"]
         self._levels.clear()
@@ -166,43 +168,44 @@ Outcome = tuple[str, int, float]
 
 
 class Levels:
-    """The difficulties of each number of a run's stream, where outcomes move them.
+    """The difficulties of each index of a run's stream, for schedules that follow outcomes.
 
-    Number n is asked at the level that held after the steps that are over before n can be asked at all
-    (`steps_before`). So its problem depends on n and on those steps' outcomes, not on when it is asked: a number that
-    is asked again, or by a resumed run, is the same problem.
+    Index n gets the level that applied after the steps that must be finished before n can be issued at all
+    (`steps_before`). So its problem depends on n and on those steps' outcomes, not on when it is issued: an index that
+    is reissued, also by a resumed run, is the same problem.
     """
 
-    def __init__(self, config: CurriculumConfig, numbers_per_step: int, max_staleness: int) -> None:
-        """`numbers_per_step` is the most that a step may consume, `max_staleness` the steps asked for in advance."""
+    def __init__(self, config: CurriculumConfig, indices_per_step: int, max_staleness: int) -> None:
+        """A step consumes at most `indices_per_step`; indices are issued up to `max_staleness` steps in advance."""
         self._config = config
-        self._numbers = numbers_per_step
+        self._indices_per_step = indices_per_step
         self._staleness = max_staleness
         self._outcomes: list[tuple[Outcome, ...]] = []
         self._restart()
 
     def _restart(self) -> None:
         self._curriculum = Curriculum(self._config)
-        self._tables = [{"": self._curriculum.difficulties()}]  # by family; "" for one without groups so far
+        self._tables = [{"": self._curriculum.difficulties()}]  # by family; "" is for families without groups so far
 
     @property
     def steps(self) -> int:
         """Steps whose outcomes are known."""
         return len(self._outcomes)
 
-    def steps_before(self, number: int) -> int:
-        """Steps that are over before this number can be asked, since a version admits only so many numbers."""
-        return max(0, number // self._numbers - self._staleness)
+    def steps_before(self, index: int) -> int:
+        """Steps that are finished before this index can be issued, because a version admits only so many."""
+        return max(0, index // self._indices_per_step - self._staleness)
 
     def observe(self, step: int, outcomes: Sequence[Outcome]) -> None:
-        """Notes the groups of a step (0 is the first), in the order of the stream; a step noted already does not count.
+        """Records the groups of a step (0 is the first), in the order of the stream; a step counts only once.
 
-        Nor does a data set's group, which no level moves. Raises ValueError where the step before has not been noted.
+        Groups of data sets do not count, since no level applies to them. Raises ValueError if the step before is
+        missing.
         """
         if step < self.steps:
             return
         if step > self.steps:
-            raise ValueError(f"the outcomes of step {step} came before those of step {self.steps}")
+            raise ValueError(f"the outcomes of step {step} were recorded before those of step {self.steps}")
         moved = tuple(outcome for outcome in outcomes if outcome[0] in families.names())
         self._outcomes.append(moved)
         for family, difficulty, rate in moved:
@@ -212,14 +215,14 @@ class Levels:
         self._tables.append({family: self._curriculum.difficulties(family) for family in seen})
 
     def roll_back(self, steps: int) -> None:
-        """Forgets the outcomes of all but the first `steps` steps."""
+        """Drops the outcomes of all but the first `steps` steps."""
         if steps < self.steps:
             kept, self._outcomes = self._outcomes[:steps], []
             self._restart()
             for step, outcomes in enumerate(kept):
                 self.observe(step, outcomes)
 
-    def difficulties(self, number: int, family: str) -> tuple[int, ...]:
-        """What this number is asked at; where outcomes of steps before it are not known yet, by those that are."""
-        table = self._tables[min(self.steps_before(number), self.steps)]
+    def difficulties(self, index: int, family: str) -> tuple[int, ...]:
+        """The difficulties of this index; while outcomes of steps before it are missing, by those that are known."""
+        table = self._tables[min(self.steps_before(index), self.steps)]
         return table.get(family, table[""])

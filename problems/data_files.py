@@ -1,4 +1,4 @@
-"""Which files of a folder hold a data set's rows, and of which split: as libraries and hubs lay them out."""
+"""Finds the files of a folder with a data set's rows, and their splits, in the layouts of libraries and hubs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from problems.rows import SUFFIXES, SourceError, suffix_of
 
 BESIDE = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "croissant.json")
-"""Files that libraries write beside the data, and that hold no rows."""
+"""Files without rows that libraries write next to the data."""
 SPLIT_WORDS = {
     "train": ("train", "training"),
     "val": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""Words in the name of a file or folder that say which split it holds, by our name of the split."""
+"""Our name of a split to the words for it in names of files and folders."""
 
 
 def find_files(path: str | Path, glob: str = "") -> list[Path]:
-    """The data files at a path: itself, or those below a folder, in order. Raises SourceError where there are none."""
+    """The data files at a path: itself, or those below a folder, in order. Raises SourceError if there are none."""
     path = Path(path)
     if path.is_file():
         return [path]
@@ -39,7 +39,7 @@ def _holds_rows(inside: Path) -> bool:
 
 
 def of_subset(files: Sequence[Path], root: Path, subset: str) -> list[Path]:
-    """The files of one configuration of a data set, where a folder or file bears its name; otherwise all."""
+    """The files of one configuration of a data set, if a folder or file has its name; otherwise all."""
     if not subset:
         return list(files)
     named = [f for f in files if subset in f.relative_to(root).parts[:-1] or f.name.partition(".")[0] == subset]
@@ -49,7 +49,7 @@ def of_subset(files: Sequence[Path], root: Path, subset: str) -> list[Path]:
 def of_split(files: Sequence[Path], root: Path, split: str) -> list[Path]:
     """The files of a split (our name, or by_hash for all of them) where names tell splits apart; otherwise all.
 
-    Raises SourceError where names tell splits apart and none is the one that is wanted.
+    Raises SourceError if file names have splits, but not this one.
     """
     named = {file: split_named(file.relative_to(root)) for file in files}
     if split == "by_hash" or len(set(filter(None, named.values()))) < 2:
@@ -64,7 +64,7 @@ def of_split(files: Sequence[Path], root: Path, split: str) -> list[Path]:
 
 
 def split_named(inside: Path) -> str:
-    """The split, by our name, that the name of a file or else of its folders says; "" where none does."""
+    """Our name of the split in the name of a file, or else of its folders; "" if there is none."""
     for part in (inside.name, *reversed(inside.parts[:-1])):
         for word in re.split(r"[^a-z]+", part.lower()):
             for split, words in SPLIT_WORDS.items():

@@ -1,6 +1,6 @@
-"""What a family of problems is: it draws questions, makes tests that expose wrong programs, writes programs.
+"""A family of problems: it samples questions, builds tests that catch wrong programs, and writes programs.
 
-A question is a mode (which of the family's questions is asked) and drawn parameters. Everything else about a
+A question is a variant (which of the family's questions it is) and sampled parameters. Everything else about a
 problem (wording, names, inputs) may vary without changing the question, so splits are made by question.
 """
 
@@ -21,36 +21,36 @@ from problems.splits import question_hash, split_of
 MIN_DIFFICULTY = 1
 MAX_DIFFICULTY = 10
 MAX_DRAWS = 2000
-"""Questions to draw for one of the wanted split."""
+"""Questions to sample until one belongs to the wanted split."""
 MAX_INPUTS = 400
-"""Inputs to draw for the tests of one question."""
+"""Inputs to sample for the tests of one question."""
 MAX_QUESTIONS = 20
-"""Questions to try where one has too few different inputs or answers."""
+"""Questions to try when one has too few different inputs or answers."""
 ORDINARY_TESTS = 3
-"""Hidden tests of the difficulty's own size that a problem has beside its traps."""
+"""Hidden tests of ordinary size that a problem has in addition to its edge cases."""
 
 ATOMS = frozenset((int, str, bool, float, type(None)))
-"""Types of values that need no copy."""
+"""Types whose values need no copy."""
 
 Params = dict[str, Any]
 Args = tuple[Any, ...]
-WrongBody = tuple[str, str, str]
-"""Name, body and reason of a wrong program."""
-Programs = tuple[list[str], list[WrongBody]]
-"""Bodies of correct programs and wrong ones, in the family's own argument names."""
+MutantBody = tuple[str, str, str]
+"""Name, body of the program, and what is wrong with it."""
+Programs = tuple[list[str], list[MutantBody]]
+"""Bodies of correct programs and of mutants, with the family's own argument names."""
 
 
 CONSTANT = "constant"
-"""Name of the cheats that return the same for every input."""
+"""Name of the exploits that return the same value for every input."""
 
 
 class DegenerateQuestion(Exception):
-    """A question whose inputs or answers are too much alike to be a test of anything."""
+    """A question with too few different inputs or answers to test anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of the function that is asked for."""
+    """One argument of the function to write."""
 
     name: str
     """The name that the family's own programs use."""
@@ -69,19 +69,19 @@ class Variant:
     statements: tuple[str, ...]
     """Wordings, with `{parameter}` and `{argument}` to fill in; arguments are put in backticks."""
     level: int = MIN_DIFFICULTY
-    """Asked from this difficulty on."""
+    """Lowest difficulty."""
     last_level: int = MAX_DIFFICULTY
-    """Not asked above this difficulty."""
+    """Highest difficulty."""
     arguments: tuple[Argument, ...] = ()
-    """Where they differ from the family's."""
+    """Empty: the family's."""
     checker: str = ""
-    """Where it differs from the family's."""
-    most_inputs: int = 0
-    """Where there are only so many different inputs: a quarter become public examples, the rest tests."""
+    """Empty: the family's."""
+    max_inputs: int = 0
+    """Number of different inputs if it is small (0: no limit): a quarter become public examples, the rest tests."""
 
 
 @dataclass(frozen=True, slots=True)
-class WrongProgram:
+class Mutant:
     """A plausible program that does not solve its problem."""
 
     name: str
@@ -91,19 +91,19 @@ class WrongProgram:
 
 @dataclass(frozen=True, slots=True)
 class Solutions:
-    """Programs for one problem, under its own function and argument names."""
+    """Programs for one problem, with its function and argument names."""
 
     correct: tuple[str, ...]
-    """Differently written; the first is the shortest idiomatic one."""
-    wrong: tuple[WrongProgram, ...]
+    """Written in different ways; the first is the shortest idiomatic one."""
+    mutants: tuple[Mutant, ...]
 
 
 class Family(ABC):
-    """A family of problems: subclasses declare the attributes, draw inputs, solve and write programs."""
+    """A family of problems. Subclasses declare the attributes, sample inputs, solve, and write programs."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raised whenever the meaning of a mode or parameter changes."""
+    """Increased whenever the meaning of a variant or parameter changes."""
     summary: ClassVar[str]
     """One line for people."""
     kind: ClassVar[Kind] = "function"
@@ -111,101 +111,104 @@ class Family(ABC):
     functions: ClassVar[tuple[str, ...]]
     """Names that the function to write may have."""
     arguments: ClassVar[tuple[Argument, ...]] = ()
-    modes: ClassVar[tuple[Variant, ...]]
+    variants: ClassVar[tuple[Variant, ...]]
 
     @abstractmethod
-    def params(self, rng: Rng, mode: str, difficulty: int) -> Params:
-        """Draws the parameters of a question."""
+    def params(self, rng: Rng, variant: str, difficulty: int) -> Params:
+        """Samples the parameters of a question."""
 
-    def answer(self, mode: str, p: Params, *args: Any) -> Any:
-        """The reference solution; calls `solve_<mode>(p, *args)` unless overridden.
+    def answer(self, variant: str, p: Params, *args: Any) -> Any:
+        """The reference solution; calls `solve_<variant>(p, *args)` unless overridden.
 
-        What it returns must not alias its arguments.
+        The returned value must not alias the arguments.
         """
-        return getattr(self, f"solve_{mode}")(p, *args)
+        return getattr(self, f"solve_{variant}")(p, *args)
 
-    def reference(self, mode: str, p: Params) -> Callable[..., Any]:
-        """The reference solution of one question, as a function of its arguments alone."""
-        solve = getattr(self, f"solve_{mode}", None)
-        return partial(solve, p) if solve else partial(self.answer, mode, p)
-
-    @abstractmethod
-    def traps(self, rng: Rng, mode: str, p: Params, difficulty: int) -> Iterable[Args]:
-        """Inputs made to expose wrong programs: all of them become hidden tests."""
+    def reference(self, variant: str, p: Params) -> Callable[..., Any]:
+        """The reference solution of one question as a function of its arguments only."""
+        solve = getattr(self, f"solve_{variant}", None)
+        return partial(solve, p) if solve else partial(self.answer, variant, p)
 
     @abstractmethod
-    def sample(self, rng: Rng, mode: str, p: Params, difficulty: int) -> Args:
-        """An ordinary input, for public examples and the rest of the hidden tests."""
+    def edge_cases(self, rng: Rng, variant: str, p: Params, difficulty: int) -> Iterable[Args]:
+        """Inputs chosen to catch mutants; all of them become hidden tests."""
 
-    def programs(self, mode: str, p: Params) -> Programs:
-        """Bodies of correct and wrong programs; calls `write_<mode>(p)` unless overridden.
+    @abstractmethod
+    def sample(self, rng: Rng, variant: str, p: Params, difficulty: int) -> Args:
+        """An ordinary input, for the public examples and the remaining hidden tests."""
 
-        A wrong program that these parameters make right must be left out.
+    def programs(self, variant: str, p: Params) -> Programs:
+        """Bodies of correct programs and of mutants; calls `write_<variant>(p)` unless overridden.
+
+        A mutant that happens to be correct for these parameters must be left out.
         """
-        return getattr(self, f"write_{mode}")(p)
+        return getattr(self, f"write_{variant}")(p)
 
-    def words(self, mode: str, p: Params) -> Mapping[str, Any]:
-        """What fills the parameters' places in a wording; by default the parameters themselves."""
+    def template_vars(self, variant: str, p: Params) -> Mapping[str, Any]:
+        """Values of the `{placeholders}` of a wording; by default the parameters themselves."""
         return p
 
-    def mode(self, name: str) -> Variant:
-        """The mode of that name. Raises KeyError."""
-        return _modes(type(self))[name]
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises KeyError."""
+        return _variants(type(self))[name]
 
     def question(self, rng: Rng, difficulty: int, split: Split) -> tuple[Variant, Params]:
-        """Draws questions until one belongs to the split. Raises RuntimeError after `MAX_DRAWS`."""
-        modes = _open_modes(type(self), difficulty)
+        """Samples questions until one belongs to the split. Raises RuntimeError after `MAX_DRAWS`."""
+        variants = _variants_at(type(self), difficulty)
         for _ in range(MAX_DRAWS):
-            mode = rng.pick(modes)
-            params = self.params(rng, mode.name, difficulty)
-            if split_of(question_hash(self.name, self.version, mode.name, params, self.kind)) == split:
-                return mode, params
+            variant = rng.pick(variants)
+            params = self.params(rng, variant.name, difficulty)
+            if split_of(question_hash(self.name, self.version, variant.name, params, self.kind)) == split:
+                return variant, params
         raise RuntimeError(
             f"family {self.name} has no question of difficulty {difficulty} in split {split} "
-            f"(none in {MAX_DRAWS} draws); widen its parameters"
+            f"(none in {MAX_DRAWS} tries); widen its parameters"
         )
 
     def problem(
         self, rng: Rng, *, id: str, difficulty: int, split: Split, hidden_tests: int, public_examples: int
     ) -> Problem:
-        """Draws a problem of this family.
+        """Samples a problem of this family.
 
-        It has at least `hidden_tests` hidden tests (every trap is kept) with at least two different answers
-        among them, and `public_examples` public ones on other inputs.
+        It has at least `hidden_tests` hidden tests (every edge case is kept) with at least two different answers
+        among them, and `public_examples` public ones on other inputs. Raises RuntimeError if `MAX_QUESTIONS` questions
+        all have too few different inputs or answers.
         """
         for attempt in range(MAX_QUESTIONS):
-            mode, p = self.question(rng, difficulty, split)
+            variant, p = self.question(rng, difficulty, split)
             try:
-                hidden, seen = self._hidden(rng, mode, p, difficulty, hidden_tests)
-                public = self._public(rng, mode, p, difficulty, public_examples, seen)
+                hidden, seen = self._hidden(rng, variant, p, difficulty, hidden_tests)
+                public = self._public(rng, variant, p, difficulty, public_examples, seen)
                 break
             except DegenerateQuestion as error:
                 if attempt == MAX_QUESTIONS - 1:
-                    raise RuntimeError(f"{error}; ask for fewer tests, or exclude these parameters") from None
-        arguments = mode.arguments or self.arguments
+                    raise RuntimeError(f"{error}; request fewer tests, or exclude these parameters") from None
+        arguments = variant.arguments or self.arguments
         names = {a.name: rng.pick((a.name, *a.others)) for a in arguments}
         function = rng.pick(self.functions)
         slots = ", ".join([f"{names[a.name]}: {a.type}" for a in arguments])
-        places = {name: f"`{asked}`" for name, asked in names.items()}
+        quoted = {own: f"`{shown}`" for own, shown in names.items()}
         return Problem(
             id=id,
             family=self.name,
             family_version=self.version,
             difficulty=difficulty,
             split=split,
-            statement=rng.pick(mode.statements).format(**{**self.words(mode.name, p), **places}),
+            statement=rng.pick(variant.statements).format(**{**self.template_vars(variant.name, p), **quoted}),
             entry_point=function,
-            signature=f"def {function}({slots}) -> {mode.returns}:",
+            signature=f"def {function}({slots}) -> {variant.returns}:",
             public_examples=public,
             hidden_tests=tuple(hidden),
-            checker=mode.checker or self.checker,
+            checker=variant.checker or self.checker,
             kind=self.kind,
-            mode=mode.name,
+            variant=variant.name,
             params=p,
         )
 
-    def _hidden(self, rng: Rng, mode: Variant, p: Params, difficulty: int, count: int) -> tuple[list[Test], set[str]]:
-        solve = self.reference(mode.name, p)
+    def _hidden(
+        self, rng: Rng, variant: Variant, p: Params, difficulty: int, count: int
+    ) -> tuple[list[Test], set[str]]:
+        solve = self.reference(variant.name, p)
         tests: list[Test] = []
         seen: set[str] = set()
 
@@ -214,32 +217,32 @@ class Family(ABC):
                 seen.add(key)
                 tests.append(Test(args, solve(*[a if type(a) in ATOMS else plain_copy(a) for a in args])))
 
-        for args in self.traps(rng, mode.name, p, difficulty):
+        for args in self.edge_cases(rng, variant.name, p, difficulty):
             add(args)
         count = max(count, len(tests) + ORDINARY_TESTS)
-        if mode.most_inputs:
-            count = mode.most_inputs - mode.most_inputs // 4
+        if variant.max_inputs:
+            count = variant.max_inputs - variant.max_inputs // 4
         for _ in range(MAX_INPUTS):
             if len(tests) >= count and any([t.expected != tests[0].expected for t in tests]):
                 return tests, seen
-            add(self.sample(rng, mode.name, p, difficulty))
+            add(self.sample(rng, variant.name, p, difficulty))
         raise DegenerateQuestion(
-            f"family {self.name}, mode {mode.name}, parameters {p}: {MAX_INPUTS} draws gave {len(tests)} "
-            f"different inputs, but not {count} with two different answers"
+            f"family {self.name}, variant {variant.name}, parameters {p}: {MAX_INPUTS} sampled inputs gave "
+            f"{len(tests)} different ones, but not {count} with two different answers"
         )
 
     def _public(
-        self, rng: Rng, mode: Variant, p: Params, difficulty: int, count: int, seen: set[str]
+        self, rng: Rng, variant: Variant, p: Params, difficulty: int, count: int, seen: set[str]
     ) -> tuple[Test, ...]:
-        if mode.most_inputs:
-            count = min(count, mode.most_inputs // 4)
-        solve = self.reference(mode.name, p)
+        if variant.max_inputs:
+            count = min(count, variant.max_inputs // 4)
+        solve = self.reference(variant.name, p)
         tests: list[Test] = []
-        spare = 4  # tries to show a second answer, where all examples so far have the same
+        spare = 4  # tries to find a second answer if all examples so far have the same one
         for _ in range(MAX_INPUTS):
             if len(tests) >= count:
                 return tuple(tests)
-            args = self.sample(rng, mode.name, p, difficulty)
+            args = self.sample(rng, variant.name, p, difficulty)
             if (key := repr(args)) in seen:
                 continue
             test = Test(args, solve(*[a if type(a) in ATOMS else plain_copy(a) for a in args]))
@@ -249,22 +252,22 @@ class Family(ABC):
             seen.add(key)
             tests.append(test)
         raise DegenerateQuestion(
-            f"family {self.name}, mode {mode.name}: not enough different inputs for {count} public examples"
+            f"family {self.name}, variant {variant.name}: not enough different inputs for {count} public examples"
         )
 
     def solutions(self, problem: Problem) -> Solutions:
-        """Correct and wrong programs for exactly this problem. Raises ValueError for another family's."""
+        """Correct programs and mutants for exactly this problem. Raises ValueError for another family's problem."""
         self.check_own(problem)
-        own = [a.name for a in self.mode(problem.mode).arguments or self.arguments]
-        asked = argument_names(problem.signature)
-        correct, wrong = self.programs(problem.mode, dict(problem.params))
-        head = f"def {problem.entry_point}({', '.join(asked)}):\n"
-        write = _renamer(tuple(own), tuple(asked))
+        own = [a.name for a in self.variant(problem.variant).arguments or self.arguments]
+        names = argument_names(problem.signature)
+        correct, mutants = self.programs(problem.variant, dict(problem.params))
+        head = f"def {problem.entry_point}({', '.join(names)}):\n"
+        write = _renamer(tuple(own), tuple(names))
         codes = {head + indent(write(body), "    ") + "\n": None for body in correct}
-        found: dict[str, WrongProgram] = {}  # for some parameters two slips make the same program
-        for name, body, why in wrong:
+        found: dict[str, Mutant] = {}  # for some parameters two mutations give the same program
+        for name, body, why in mutants:
             code = head + indent(write(body), "    ") + "\n"
-            found.setdefault(code, WrongProgram(name, code, why))
+            found.setdefault(code, Mutant(name, code, why))
         return Solutions(tuple(codes), tuple(found.values()))
 
     def check_own(self, problem: Problem) -> None:
@@ -275,32 +278,32 @@ class Family(ABC):
                 f"not {self.name} version {self.version}"
             )
 
-    def cheats(self, problem: Problem) -> tuple[WrongProgram, ...]:
-        """Programs that do not look at the question.
+    def exploits(self, problem: Problem) -> tuple[Mutant, ...]:
+        """Programs that ignore the question.
 
-        A constant for each answer, the examples by heart, the argument itself, and the argument emptied, which passes
-        where inputs are not copied and expected values share their lists.
+        They return a constant (one program for each answer), the memorised examples, the argument itself, or the
+        argument after emptying it, which passes if inputs are not copied and expected values share their lists.
         """
-        asked = argument_names(problem.signature)
-        head = f"def {problem.entry_point}({', '.join(asked)}):\n"
+        names = argument_names(problem.signature)
+        head = f"def {problem.entry_point}({', '.join(names)}):\n"
         answers = {repr(t.expected): None for t in (*problem.public_examples, *problem.hidden_tests)}
-        cheats = [
-            WrongProgram(CONSTANT, f"{head}    return {answer}\n", "returns the same for every input")
+        exploits = [
+            Mutant(CONSTANT, f"{head}    return {answer}\n", "returns the same value for every input")
             for answer in answers
         ]
-        if asked:
+        if names:
             known = "\n".join(
-                f"    if ({', '.join(asked)},) == {t.args!r}:\n        return {t.expected!r}"
+                f"    if ({', '.join(names)},) == {t.args!r}:\n        return {t.expected!r}"
                 for t in problem.public_examples
             )
             last = repr(problem.public_examples[-1].expected) if problem.public_examples else "None"
             code = f"{head}{known}\n    return {last}\n"
-            cheats.append(WrongProgram("hard_coded", code, "knows the public examples by heart"))
-            cheats.append(WrongProgram("echo", f"{head}    return {asked[0]}\n", "returns its argument"))
+            exploits.append(Mutant("hard_coded", code, "memorises the public examples"))
+            exploits.append(Mutant("echo", f"{head}    return {names[0]}\n", "returns its argument"))
             if isinstance(problem.hidden_tests[0].args[0], list):
-                code = f"{head}    {asked[0]}.clear()\n    return {asked[0]}\n"
-                cheats.append(WrongProgram("mutates", code, "empties its argument and returns it"))
-        return tuple(cheats)
+                code = f"{head}    {names[0]}.clear()\n    return {names[0]}\n"
+                exploits.append(Mutant("mutates", code, "empties its argument and returns it"))
+        return tuple(exploits)
 
 
 def plain_copy(value: Any) -> Any:
@@ -323,8 +326,8 @@ def argument_names(signature: str) -> list[str]:
     return [part.split(":")[0].strip() for part in re.split(r",\s*(?![^\[]*\])", inside) if part.strip()]
 
 
-def _renamer(own: tuple[str, ...], asked: tuple[str, ...]):
-    changed = {a: b for a, b in zip(own, asked) if a != b}
+def _renamer(own: tuple[str, ...], names: tuple[str, ...]) -> Callable[[str], str]:
+    changed = {a: b for a, b in zip(own, names) if a != b}
     if not changed:
         return lambda body: body
     pattern = re.compile(r"(?<!['\"])\b(" + "|".join(changed) + r")\b(?!['\"])")
@@ -332,10 +335,10 @@ def _renamer(own: tuple[str, ...], asked: tuple[str, ...]):
 
 
 @cache
-def _modes(family: type[Family]) -> Mapping[str, Variant]:
-    return {m.name: m for m in family.modes}
+def _variants(family: type[Family]) -> Mapping[str, Variant]:
+    return {m.name: m for m in family.variants}
 
 
 @cache
-def _open_modes(family: type[Family], difficulty: int) -> tuple[Variant, ...]:
-    return tuple(m for m in family.modes if m.level <= difficulty <= m.last_level)
+def _variants_at(family: type[Family], difficulty: int) -> tuple[Variant, ...]:
+    return tuple(m for m in family.variants if m.level <= difficulty <= m.last_level)

@@ -1,4 +1,4 @@
-"""Tests as inputs with their outputs, in the spellings of public sets of programs, read into the product's own tests.
+"""Converts tests given as inputs with outputs, in the spellings of public data sets, to the product's own tests.
 
 {"inputs": ["3 4\\n"], "outputs": ["12\\n"], "fn_name": "mul"}      APPS, TACO; as JSON text too; `input`, `output`
 [{"input": [5, 0, 3], "output": 3}, {"input_args": [..], "expected_output": 3}, {"input": "1\\n", "expected": "2\\n"}]
@@ -21,7 +21,7 @@ from problems.rows import Row, SourceError, column
 INPUTS = ("inputs", "input", "input_args", "args", "stdin")
 OUTPUTS = ("outputs", "output", "expected_output", "expected", "stdout")
 NAMES = ("fn_name", "func_name", "entry_point", "function_name")
-"""Keys beside the inputs that name a function to call."""
+"""Keys next to the inputs that name a function to call."""
 SELF = ("self", "cls")
 
 
@@ -31,19 +31,19 @@ class CasesMapping(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: tuple[str, ...] = ("input_output",)
-    """Columns with the tests that are scored."""
+    """Columns with scored tests."""
     shown: tuple[str, ...] = ()
     """Columns with tests that are shown and not scored."""
     show: int = Field(default=0, ge=0)
-    """Tests of `hidden` that are shown instead of scored, from the first; one is always left to be scored."""
+    """Number of first tests of `hidden` to show instead of scoring; at least one is always scored."""
     signature: str = ""
-    """Column with the line `def name(...)` of the function that is asked for, or a class with that method."""
+    """Column with the line `def name(...)` of the function to write, or a class with that method."""
 
 
 def input_output(row: Row, mapping: CasesMapping, kind: Kind) -> dict[str, Any]:
-    """The fields of a problem that depend on its tests. A row that names a function has tests that call it.
+    """The fields of a problem that depend on its tests. If a row names a function, its tests call it.
 
-    Raises SourceError for tests that are none, and for calls that do not fit the signature.
+    Raises SourceError for malformed tests, and for calls that do not fit the signature.
     """
     read = [_cases(row, name) for name in mapping.hidden]
     public = [case for name in mapping.shown for case in _cases(row, name)[0]]
@@ -115,7 +115,7 @@ def _stdin_test(row: Row, case: tuple[Any, Any]) -> Test:
 
 
 def _lines(row: Row, value: Any) -> str:
-    """Text of standard input or output: as it is, or a list of lines."""
+    """Text of standard input or output, given as text or as a list of lines."""
     try:
         return "\n".join(map(cells.plain, value)) if isinstance(value, list) else cells.plain(value)
     except cells.CellError as error:
@@ -123,7 +123,7 @@ def _lines(row: Row, value: Any) -> str:
 
 
 def _function(row: Row, mapping: CasesMapping, named: str) -> ast.FunctionDef:
-    """The function that is asked for, by its signature. Raises SourceError where there is none."""
+    """The function to write, from its signature. Raises SourceError if there is none."""
     source = str(column(row, mapping.signature) or "") if mapping.signature else ""
     lines = source.rstrip()
     last = lines.rpartition("\n")[2]
@@ -155,7 +155,7 @@ def _signature(function: ast.FunctionDef) -> str:
 
 
 def _call(row: Row, case: tuple[Any, Any], function: ast.FunctionDef) -> Test:
-    """A test that calls the function: a list of arguments, an object by their names, or one JSON value a line."""
+    """A test that calls the function, with a list of arguments, an object by name, or one JSON value per line."""
     given, expected = case
     names = [a.arg for a in _parameters(function)]
     if isinstance(given, str) and names and not (len(names) == 1 and _annotation(function) == "str"):
@@ -179,7 +179,7 @@ def _call(row: Row, case: tuple[Any, Any], function: ast.FunctionDef) -> Test:
 
 
 def _annotation(function: ast.FunctionDef, returns: bool = False) -> str:
-    """The type of the only parameter, or of the value, as it is written; "" where it is not."""
+    """The annotation of the only parameter, or of the return value; "" if there is none."""
     node = function.returns if returns else _parameters(function)[0].annotation
     return ast.unparse(node) if node is not None else ""
 
@@ -189,12 +189,12 @@ def _is_list_type(annotation: str) -> bool:
 
 
 def _is_the_list(function: ast.FunctionDef, args: list[Any]) -> bool:
-    """Whether a list of one item is the only argument itself: it wants a list, and the item is none."""
+    """Whether a list of one item is itself the only argument: the parameter is a list, and the item is not."""
     return _is_list_type(_annotation(function)) and not isinstance(args[0], list)
 
 
 def _wrapped(row: Row, function: ast.FunctionDef, cases: Sequence[tuple[Any, Any]]) -> bool:
-    """Whether each value stands in a list of its own, as in APPS. Raises SourceError where that cannot be told."""
+    """Whether each value is wrapped in a list, as in APPS. Raises SourceError if that is unclear."""
     if not cases or not all(isinstance(value, list) and len(value) == 1 for _, value in cases):
         return False
     annotation = _annotation(function, returns=True)

@@ -1,7 +1,7 @@
-"""From a row of somebody's data set to a problem, by a mapping declared in YAML.
+"""Turns the rows of a data set into problems, by a mapping declared in YAML.
 
-A mapping says which columns are the question, the answer or the tests. The ones that come with the product lie in
-`problems/mappings/`; your own is a file of a few lines beside your data.
+A mapping says which columns are the question, the answer or the tests. The built-in ones are in `problems/mappings/`;
+your own is a file of a few lines next to your data.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ from problems.rows import MissingColumnError, Row, SourceError, column
 
 FOLDER = Path(__file__).parent / "mappings"
 LONGEST_STATEMENT = 2**20
-"""Characters of a question: more than models read."""
+"""Maximum characters of a question: more than models read."""
 _BIGGEST_FILE = 2**20
 Cell = StrictBool | str | int
 _LONGEST_NUMBER = 1000
-"""Digits before or behind the point of a number that `whole` writes out."""
+"""Maximum digits before or after the point of a number that `whole` writes out."""
 
 
 class AnswerMapping(BaseModel):
-    """Where the gold answer stands, and how it is taken out of its column."""
+    """Where the gold answer is, and how to extract it from its column."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
-    """Column that holds it; `a.b` looks inside an object, `a.0` into a list, `a|b` takes the first that is there. Of a
-    chat it is the last answer; the items of a list are one answer together."""
+    """Its column; `a.b` is a field of an object, `a.0` an item of a list, `a|b` the first that exists. Of a chat, the
+    last answer is taken; the items of a list are one answer together."""
     after: str = ""
-    """Take what follows the last occurrence of this text."""
+    """Take the text after the last occurrence of this one."""
     boxed: bool = False
-    """Take the content of \\boxed{...}; of several that belong together, all. A row with several others is left out."""
+    """Take the content of \\boxed{...}; of several that belong together, all. A row with other boxes is excluded."""
     strip: str = ""
     """Characters to remove, for example a thousands comma."""
     whole: bool = False
-    """Write a number without fraction as a whole number: 8.0 becomes 8."""
+    """Write a number without a fraction as an integer: 8.0 becomes 8."""
 
 
 class DifficultyMapping(BaseModel):
-    """Where a row says how hard it is."""
+    """Where a row has its difficulty."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
-    """Column that holds it, as a word or a number."""
+    """Its column, with words or numbers."""
     values: dict[str, int] = Field(default_factory=dict)
     """Difficulty 1 to 10 of each word."""
     otherwise: int = Field(default=5, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
-    """Difficulty where the column is empty, or its word is not among `values`."""
+    """Difficulty if the column is empty, or its word is not in `values`."""
     scale: float = Field(default=1.0, gt=0)
-    """What a number is multiplied by that is not among `values`; it is then rounded and cut to 1 to 10."""
+    """Factor for numbers that are not in `values`; the product is rounded and clipped to 1 to 10."""
     optional: bool = False
-    """Take `otherwise` for a row without the column, instead of leaving the row out."""
+    """Take `otherwise` for a row without the column, instead of excluding the row."""
 
     @field_validator("values")
     @classmethod
@@ -84,26 +84,26 @@ class Mapping(BaseModel):
     name: str
     """Name of the source; ids and the problems' `family` begin with it."""
     hub: str = ""
-    """Name on the Hugging Face hub, used where no local path is given."""
+    """Name on the Hugging Face hub, used if no local path is given."""
     hub_files: tuple[str, ...] = ()
-    """Files of the hub data set to read as they are, for one that cannot be loaded by its name (a loading script)."""
+    """Files of the hub data set to read directly, for one that cannot be loaded by name (a loading script)."""
     revision: str = ""
     """Branch, tag or commit of the hub data set; empty takes the main branch."""
     subset: str = ""
     """Configuration of the hub data set."""
     hub_split: str = "test"
-    """Split of the hub data set; does nothing beside `hub_files`."""
+    """Split of the hub data set; has no effect with `hub_files`."""
     kind: Kind = "answer"
-    """What is asked for: a final answer, or a program and by which sort of tests it is judged."""
+    """What a solution is: a final answer, or a program that is judged by tests of this kind."""
     checker: str = ""
-    """Name of the checker, with its parameter after a colon; empty is math for answers and exact for programs."""
+    """Name of the checker, with its parameter after a colon; empty: math for answers and exact for programs."""
     id: str = ""
-    """Column that identifies a row; a hash of the question where it is empty."""
+    """Column that identifies a row; empty: a hash of the question."""
     statement: str
-    """Text of the question with `{column}` in place of columns, which may be `{a.b}`, `{a.0}` and `{a|b}` as in
-    `answer.column`. Of a chat it is what system and user say."""
+    """Text of the question, with `{column}` for columns, which may be `{a.b}`, `{a.0}` and `{a|b}` as in
+    `answer.column`. Of a chat, the messages of system and user are taken."""
     where: dict[str, Cell | tuple[Cell, ...]] = Field(default_factory=dict)
-    """Only rows whose columns have these values (one of them, where several are given); texts may end in * ."""
+    """Take only rows whose columns have these values (one of them, if several are given); texts may end in * ."""
     difficulty: int | DifficultyMapping = 5
     """1 to 10, or {column: ..., values: {easy: 2, ...}} or {column: ..., scale: 2}."""
     answer: AnswerMapping | None = None
@@ -111,11 +111,11 @@ class Mapping(BaseModel):
     options: OptionsMapping | None = None
     """Options of a multiple-choice question."""
     tests: Literal["", "humaneval", "mbpp", "livecodebench", "input_output"] = ""
-    """Layout of the tests, for programs (problems/benchmark_formats.py); input_output: lists of inputs and outputs."""
+    """Layout of the tests, for programs; input_output is lists of inputs and outputs."""
     cases: CasesMapping | None = None
-    """Columns of `tests: input_output`, where they are not called as in APPS and TACO."""
+    """Columns of `tests: input_output`, if their names are not those of APPS and TACO."""
     solution: str = ""
-    """Column with a reference program, with `{column}` places where it is put together."""
+    """The reference program, as a template with `{column}` for columns."""
 
     @model_validator(mode="after")
     def _usable(self) -> Mapping:
@@ -129,7 +129,7 @@ class Mapping(BaseModel):
         if self.tests and self.kind == "answer":
             raise ValueError(f"tests: {self.tests} are tests of programs; set kind to function, stdin or assert")
         if not self.tests and not self.answer and not (self.options and self.options.right):
-            raise ValueError("neither `answer` nor `tests` is given; say where the gold answer is")
+            raise ValueError("neither `answer` nor `tests` is given; give the place of the gold answer")
         if self.options and bool(self.options.right) == bool(self.answer):
             raise ValueError("the right option is either in the column `options.right` or named by `answer`; give one")
         if self.cases and self.tests != "input_output":
@@ -143,7 +143,7 @@ class Mapping(BaseModel):
 
 @cache
 def names() -> tuple[str, ...]:
-    """Names of the mappings that come with the product."""
+    """Names of the built-in mappings."""
     return tuple(sorted(p.stem for p in FOLDER.glob("*.yaml")))
 
 
@@ -171,8 +171,8 @@ def load(name_or_path: str) -> Mapping:
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def wanted(mapping: Mapping, row: Row) -> bool:
-    """Whether the mapping's `where` takes this row. Raises SourceError for a missing column."""
+def selects(mapping: Mapping, row: Row) -> bool:
+    """Whether the mapping's `where` selects this row. Raises SourceError for a missing column."""
     for name, values in mapping.where.items():
         found = _cell(row, name, _word)
         allowed = values if isinstance(values, tuple) else (values,)
@@ -182,7 +182,7 @@ def wanted(mapping: Mapping, row: Row) -> bool:
 
 
 def _word(value: Any) -> str:
-    """A value as `where` and `values` of a mapping write it: true, 3, text."""
+    """A value as it is written in `where` and `values` of a mapping: true, 3, text."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else cells.plain(value)
@@ -195,12 +195,12 @@ def _matches(found: str, pattern: str) -> bool:
 
 
 def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
-    """The problem of a row, and its gold answer or reference program ("" where the row has none).
+    """The problem of a row, and its gold answer or reference program ("" if the row has none).
 
-    Raises SourceError for a missing column, an answer that is not there, tests that cannot be read.
+    Raises SourceError for a missing column, a missing answer, and tests that cannot be read.
     """
     statement = fill(mapping.statement, row).strip()
-    if not any(_cell(row, name, cells.asked).strip() for name in _places(mapping.statement)):
+    if not any(_cell(row, name, cells.question_text).strip() for name in _places(mapping.statement)):
         raise SourceError(f"{row.place}: the statement is empty")
     if len(statement) > LONGEST_STATEMENT:
         raise SourceError(
@@ -214,7 +214,7 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         "difficulty": _difficulty(mapping, row),
         "split": split,
         "checker": mapping.checker,
-        "mode": mapping.kind,
+        "variant": mapping.kind,
         "params": {"question": fingerprint(statement)},
     }
     if mapping.tests:
@@ -236,20 +236,20 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
 
 
 def fingerprint(statement: str) -> str:
-    """What a question is known by wherever it stands: 16 hex digits, the same whatever its case and spacing."""
+    """The identity of a question in any data set: 16 hex digits that do not depend on case and spacing."""
     return hashlib.sha256(" ".join(statement.split()).casefold().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def fill(template: str, row: Row) -> str:
-    """A template with its `{column}` places filled.
+    """A template with its `{column}` placeholders filled in.
 
-    Raises SourceError for a missing column, and for a cell that has no plain text.
+    Raises SourceError for a missing column, and for a cell without plain text.
     """
     parts = []
     for text, name, _, _ in string.Formatter().parse(template):
         parts.append(text)
         if name is not None:
-            parts.append(_cell(row, name, cells.asked))
+            parts.append(_cell(row, name, cells.question_text))
     return "".join(parts)
 
 
@@ -266,20 +266,21 @@ def _cell(row: Row, name: str, read: Callable[[Any], Any]) -> Any:
 
 
 def _solution(mapping: Mapping, row: Row) -> str:
-    """The reference program; "" where the mapping names none, or the row has none."""
+    """The reference program; "" if the mapping or the row has none."""
     try:
         empty = any(column(row, name) in (None, "") for name in _places(mapping.solution))
         return "" if empty else fill(mapping.solution, row)
     except MissingColumnError:
         raise
-    except SourceError:  # nothing is inside the column that should hold it
+    except SourceError:  # the column for it is empty
         return ""
 
 
 def _gold(mapping: Mapping, row: Row) -> str:
-    rule = mapping.answer
     if mapping.options and mapping.options.right:
         return _cell(row, mapping.options.right, cells.plain).strip()
+    rule = mapping.answer
+    assert rule is not None, "a mapping has `answer` or `options.right`"
     if mapping.checker == "yes_no" and isinstance(column(row, rule.column), bool):
         return "yes" if column(row, rule.column) else "no"
     parts = [_taken(rule, row, text) for text in _cell(row, rule.column, cells.answers)]
@@ -295,7 +296,7 @@ def _gold(mapping: Mapping, row: Row) -> str:
 
 
 def _taken(rule: AnswerMapping, row: Row, text: str) -> str:
-    """The answer out of a text that says more than it."""
+    """The answer, extracted from a longer text."""
     if rule.after:
         if rule.after not in text:
             raise SourceError(f"{row.place}: column {rule.column!r} has no {rule.after!r} before its answer")

@@ -1,8 +1,8 @@
-"""Several sources of problems as one stream, by weights: a pure function of (seed, index), like each part of it.
+"""Several sources of problems as one weighted stream: a pure function of (seed, index), like each of its parts.
 
-Positions are dealt out by a fixed pattern of `PERIOD` places that holds each part in proportion to its weight, so the
-number of problems a part has given before any index is known at once. A finite part goes through all its problems,
-shuffled, before it begins again: none is lost or asked twice in an epoch.
+Indices are assigned to parts by a fixed pattern of length `PERIOD`, which holds each part in proportion to its weight.
+So the number of problems that a part has given before any index is known at once. A finite part yields all its
+problems, shuffled, before it starts again: none is missing or repeated within an epoch.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ PERIOD = 1000
 
 
 class Part(Protocol):
-    """Something that gives a problem for an index."""
+    """Anything with a problem for each index."""
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:
         """The problem at this index."""
+        ...
 
     def family(self, index: int) -> str:
         """Name of the family or data set at this index, whatever the difficulties."""
+        ...
 
 
 class Finite:
-    """A list of problems as an endless stream, shuffled anew each epoch. Difficulties are the problems' own."""
+    """A list of problems as an endless stream, reshuffled each epoch. Difficulties are the problems' own."""
 
     def __init__(self, problems: Sequence[Problem], seed: int) -> None:
         if not problems:
@@ -52,10 +54,10 @@ class Finite:
 
 
 class Mix:
-    """Parts with weights, as one stream."""
+    """Weighted parts as one stream."""
 
     def __init__(self, parts: Sequence[tuple[Part, float]], seed: int) -> None:
-        """Raises ValueError where there is no part with a positive weight, or one with a negative weight."""
+        """Raises ValueError if no part has a positive weight, or one has a negative weight."""
         if any(weight < 0 for _, weight in parts):
             raise ValueError(f"weights of a mix must be 0 or more, not {[w for _, w in parts]}")
         self.parts = [part for part, weight in parts if weight > 0]
@@ -71,7 +73,7 @@ class Mix:
             seen[part] += 1
 
     def place(self, index: int) -> tuple[int, int]:
-        """Which part gives the problem at this index, and at which index of its own. Raises ValueError below 0."""
+        """The part with the problem at this index, and the index within that part. Raises ValueError below 0."""
         if index < 0:
             raise ValueError(f"problem index {index} is negative; indices start at 0")
         period, at = divmod(index, PERIOD)
@@ -93,7 +95,7 @@ class Mix:
 
 
 def _shares(weights: Sequence[float]) -> list[int]:
-    """Places of a period in proportion to the weights (largest remainders), at least one each."""
+    """Each part's share of a period in proportion to its weight (largest remainders), at least one."""
     total = sum(weights)
     exact = [w / total * PERIOD for w in weights]
     shares = [max(1, int(x)) for x in exact]

@@ -1,7 +1,7 @@
-"""What a Parquet file will take to decode, by its own pages' headers, before any of it is decoded. Pure Python.
+"""The memory needed to decode a Parquet file, from its page headers, before any page is decoded. Pure Python.
 
-The file's footer may say anything of its pages; what decides is what stands before each page, as the decoder reads it
-too. A page is decompressed whole, so that a few KiB may ask for GiB; run lengths and dictionaries stand for more still.
+The file's footer may claim anything about its pages; only the header of each page counts, as for the decoder. A page is
+decompressed whole, so a few KiB may need GiB; run lengths and dictionaries may need even more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from problems.thrift import Reader, ThriftError
 
 MAGIC = b"PAR1"
 LONGEST_FOOTER = 64 * 2**20
-"""Bytes of a footer; real ones have a few KiB for each row group."""
+"""Maximum bytes of a footer; real ones have a few KiB per row group."""
 _LONGEST_HEADER = 16 * 2**20
 _MOST_VALUES = 2**25
 """Values of one page."""
@@ -25,33 +25,33 @@ _BYTE_ARRAY, _FIXED = 6, 7
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _BY_DICTIONARY, _BY_PREFIX = (2, 8), 7
 _SMALL_DICTIONARY = 2**16
-"""Bytes of a dictionary whose entries are simply written out."""
+"""Bytes up to which a dictionary's entries are copied into each row."""
 
 
 class PagesError(ValueError):
-    """A file that is damaged, or not what a decoder should be given; the message goes on from the file's name."""
+    """A damaged or dangerous file; the message continues the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """What decoding a row group takes."""
+    """The memory needed to decode a row group."""
 
     rows: int
     unpacked: int
     """Bytes of all its pages, decompressed."""
     at_once: int
-    """Bytes of the pages that are held at the same time, one data page and one dictionary a column."""
+    """Bytes of the pages held at the same time: one data page and one dictionary per column."""
     row_bytes: int
     """Bytes that a row may take, by its densest page."""
     nested_values: int
-    """Values of its fullest column inside lists, where one row may hold all of them."""
+    """Values of its largest column inside lists, all of which may be in one row."""
     by_dictionary: frozenset[str]
-    """Paths of columns to be kept by dictionary: their texts, written out for each row, may be of any size."""
+    """Paths of columns to read as dictionaries: their texts, copied into each row, could have any size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a file's metadata say."""
+    """The contents of a file's metadata."""
 
     size: int
     """Bytes of the file."""
@@ -59,12 +59,12 @@ class Layout:
     depth: int
     """Levels of its schema."""
     arrow_schema: bytes
-    """The Arrow schema that its writer stored, b"" where it stored none."""
+    """The Arrow schema that its writer stored, b"" if it stored none."""
     groups: tuple[RowGroup, ...]
 
 
 def layout(file: BinaryIO) -> Layout:
-    """The layout of an open Parquet file. Raises PagesError for one that is none, or is damaged."""
+    """The layout of an open Parquet file. Raises PagesError for another or a damaged file."""
     try:
         return _layout(file)
     except EOFError:
@@ -119,9 +119,9 @@ class _Leaf:
 
 
 def _schema(elements: Any) -> tuple[list[_Leaf], int]:
-    """The leaves of a schema, which is a tree written flat, and the levels of it."""
+    """The leaves of a schema, which is stored as a flattened tree, and its depth."""
     leaves: list[_Leaf] = []
-    open_groups: list[list[Any]] = []  # [children that are still to come, inside a list]
+    open_groups: list[list[Any]] = []  # [remaining children, inside a list]
     depth = 0
     for element in _list(elements)[1:] if elements else []:
         while open_groups and not open_groups[-1][0]:
@@ -145,8 +145,8 @@ def _group(file: BinaryIO, size: int, group: dict[int, Any], leaves: list[_Leaf]
     for column, leaf in zip(columns, leaves, strict=True):
         if 1 in column or 8 in column:
             raise PagesError("a column of it is encrypted, or lies in another file")
-        told = column[3]
-        pages = list(_pages(file, size, told))
+        metadata = column[3]
+        pages = list(_pages(file, size, metadata))
         data = [page for page in pages if page.kind != _DICTIONARY]
         dictionary = sum(page.unpacked for page in pages if page.kind == _DICTIONARY)
         biggest = max((page.unpacked for page in data), default=0)
@@ -155,14 +155,14 @@ def _group(file: BinaryIO, size: int, group: dict[int, Any], leaves: list[_Leaf]
         if leaf.nested:
             nested = max(nested, sum(page.values for page in data))
         if leaf.kind == _BYTE_ARRAY and dictionary > _SMALL_DICTIONARY:
-            by_dictionary.add(b".".join(told[3]).decode())
+            by_dictionary.add(b".".join(metadata[3]).decode())
             dictionary = 0
         weight += _row_bytes(leaf, data, dictionary, rows)
     return RowGroup(rows, unpacked, at_once, int(weight), nested, frozenset(by_dictionary))
 
 
 def _row_bytes(leaf: _Leaf, data: list[_Page], dictionary: int, rows: int) -> float:
-    """Bytes that a row of a column may take, by the densest of its pages; inside lists on average."""
+    """Bytes that a row of a column may take, by its densest page; inside lists on average."""
     if leaf.kind == _FIXED:
         return 16 + leaf.width
     if leaf.kind != _BYTE_ARRAY:
@@ -186,25 +186,25 @@ class _Page:
     encoding: int
 
 
-def _pages(file: BinaryIO, size: int, told: dict[int, Any]) -> Iterator[_Page]:
-    """The pages of a column, by the headers before them. One without a value is not read, and may lie anywhere."""
-    if told[5] <= 0:
+def _pages(file: BinaryIO, size: int, metadata: dict[int, Any]) -> Iterator[_Page]:
+    """The pages of a column, by their headers. A column without values is not read, and may claim any place."""
+    if metadata[5] <= 0:
         return
-    start = told[9]
-    if 0 < told.get(11, 0) < start:
-        start = told[11]
-    end = start + told[7]
+    start = metadata[9]
+    if 0 < metadata.get(11, 0) < start:
+        start = metadata[11]
+    end = start + metadata[7]
     if not 4 <= start <= end <= size:
         raise PagesError("a column lies outside of it")
     values = 0
-    while start < end and values < told[5]:
+    while start < end and values < metadata[5]:
         header, start = _header(file, start, end)
         kind, unpacked, packed = header[1], header[2], header[3]
         if unpacked < 0 or not 0 <= packed <= end - start:
             raise PagesError("a page of it has an impossible size")
         start += packed
         details = header.get({_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}.get(kind, 0))
-        if details is None:  # an index, which is passed over
+        if details is None:  # an index, which is skipped
             continue
         if not 0 <= details[1] <= _MOST_VALUES:
             raise PagesError(f"a page of it holds {details[1]:,} values")
@@ -214,7 +214,7 @@ def _pages(file: BinaryIO, size: int, told: dict[int, Any]) -> Iterator[_Page]:
 
 
 def _header(file: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], int]:
-    """A page's header, and where it ends."""
+    """A page's header, and the position after it."""
     length = 256
     while True:
         reader = Reader(_at(file, start, min(length, end - start)))

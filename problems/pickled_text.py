@@ -1,16 +1,16 @@
-"""A text out of its pickle, read by hand: of pickle's many instructions only those for one text are known here."""
+"""Reads a pickled text without `pickle`: of its many instructions, only those for a single text are supported."""
 
 from __future__ import annotations
 
 _PROTOCOL, _FRAME, _NAMED, _STOP = 0x80, 0x95, 0x93, ord(".")
 _TEXTS = {0x8C: 1, ord("X"): 4, 0x8D: 8}
-"""Instructions for a text, with the bytes of its length."""
+"""Instructions for a text, with the size of its length field."""
 _KEPT = {0x94: 0, ord("q"): 1, ord("r"): 4}
-"""Instructions that note the text for later, with the bytes of their number."""
+"""Instructions that memoise the text, with the size of their argument."""
 
 
 def pickled_text(data: bytes) -> str:
-    """The text that `data` is the pickle of. Raises ValueError for a pickle of anything else, and for a damaged one."""
+    """The text whose pickle is `data`. Raises ValueError for a pickle of anything else, and for a damaged one."""
     texts: list[str] = []
     at = 0
     while at < len(data):

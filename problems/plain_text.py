@@ -1,7 +1,7 @@
-"""Foreign text on a terminal and in logs: what a model, a teacher, a data set or a folder's name may say there.
+"""Untrusted text on a terminal and in logs: from a model, a teacher, a data set or a folder's name.
 
-Such text may hold escape sequences, which move the cursor, forge links or retitle the window, carriage returns and
-overrides of the writing direction, which hide what stands there, and brackets, which rich takes for its own markup.
+Such text may hold escape sequences, which move the cursor, forge links or change the window's title; carriage returns
+and overrides of the writing direction, which hide other text; and brackets, which rich takes for its own markup.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_LINE = 2000
-"""Characters of one line of a log or an error."""
+"""Maximum characters of one line of a log or an error."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _LINE_END = re.compile(r"\r\n?")
@@ -26,20 +26,25 @@ _CONTROL = re.compile(
 
 
 def plain_text(text: object) -> str:
-    """Text that only prints: colours are left out, carriage returns end a line, and every other control character but
-    tab and newline is replaced."""
+    """Printable text: colours are removed, carriage returns become newlines, and all other control characters except
+    tab and newline are replaced."""
     return _CONTROL.sub(REPLACEMENT, _LINE_END.sub("\n", _COLOUR.sub("", str(text))))
 
 
+def storable(text: str) -> str:
+    """The text with lone surrogates escaped: models and the programs they write produce them, and UTF-8 has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def one_line(text: object, longest: int = LONGEST_LINE) -> str:
-    """The same in one line, runs of white space as one space; what is longer than `longest` characters is cut."""
-    # Of what is far longer than a line only the beginning is worth the work.
+    """The same in one line of at most `longest` characters, with each run of white space as one space."""
+    # Processing all of a much longer text would be wasted work.
     line = " ".join(plain_text(str(text)[: 8 * longest]).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def shown(text: object, style: str = "") -> Text:
-    """Text for rich, in a console or a table: no bracket in it is markup, no word of it an emoji."""
-    from rich.text import Text  # here, for actors that only judge or log
+    """Text for rich, in a console or a table: without markup and emoji codes."""
+    from rich.text import Text  # not at the top: actors that only judge or log do not need it
 
     return Text(plain_text(text), style=style)

@@ -1,4 +1,4 @@
-"""The records that travel between the rooms, one definition each.
+"""The records that all packages share, one definition each.
 
 All are frozen. `Problem` and `Verdict` convert to and from plain rows (`to_row`, `from_row`) of types that
 Arrow holds natively; argument and expected values, which may be any nesting of Python data, travel as tagged
@@ -39,12 +39,12 @@ class Status(StrEnum):
     TRUNCATED = "truncated"
     FORBIDDEN = "forbidden"
     INFRASTRUCTURE = "infrastructure"
-    """The machinery failed, not the sample: retried, then excluded and counted, never scored."""
+    """The infrastructure failed, not the sample: retried, then excluded and counted, never scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One input and what a right answer to it is, read by the problem's `kind`.
+    """One input and its correct answer; their meaning depends on the problem's `kind`.
 
     function: `args` are positional arguments, `expected` the return value. stdin: `args` is (standard input
     text,), `expected` the standard output text. assert: `args` is (source of assert statements,), `expected`
@@ -68,11 +68,11 @@ class Problem:
     """1 (easy) to 10."""
     split: Split
     statement: str
-    """What is asked, in words, without examples and signature: the prompt builder adds those."""
+    """The question in prose, without examples and signature: the prompt builder adds those."""
     entry_point: str
-    """Name of the function to write ("" where `kind` is not function)."""
+    """Name of the function to write ("" if `kind` is not function)."""
     signature: str
-    """For example `def change(coins: list[int], amount: int) -> int:` ("" where `kind` is not function)."""
+    """For example `def change(coins: list[int], amount: int) -> int:` ("" if `kind` is not function)."""
     public_examples: tuple[Test, ...]
     """May be shown; never scored."""
     hidden_tests: tuple[Test, ...]
@@ -80,17 +80,17 @@ class Problem:
     checker: str = "exact"
     """Name of a checker in `verify.checkers`, with its parameter after a colon: `float:1e-6`."""
     kind: Kind = "function"
-    mode: str = ""
-    """Which question of its family this is."""
+    variant: str = ""
+    """Which of its family's questions this is."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """What was drawn for it: with family, version, mode and params its solutions can be written out again."""
+    """The sampled parameters: family, version, variant and params are enough to write its solutions again."""
     preamble: str = ""
-    """Imports and helpers that the statement shows, for kind assert: solution and test code run behind them."""
+    """Imports and helpers that the statement shows, for kind assert: they run before the solution and the tests."""
 
     @property
     def question_hash(self) -> str:
-        """Identity of what is asked, whatever its wording and its tests. Splits are disjoint on it."""
-        return _sha(self.family, self.family_version, self.mode, encode_value(dict(self.params)), self.kind)
+        """Identity of the question, whatever its wording and its tests. Splits are disjoint on it."""
+        return _sha(self.family, self.family_version, self.variant, encode_value(dict(self.params)), self.kind)
 
     @property
     def content_hash(self) -> str:
@@ -100,8 +100,8 @@ class Problem:
         return _sha(self.question_hash, self.statement, self.signature, self.checker, *tests, *shown)
 
     def to_row(self) -> dict[str, Any]:
-        """A flat row of strings and integers for Arrow, Parquet and JSONL."""
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        """A flat row of strings and integers for Arrow, Parquet and JSONL. The column `mode` holds `variant`."""
+        row = {column_of(f.name): getattr(self, f.name) for f in fields(self)}
         row["params"] = encode_value(dict(self.params))
         for name in ("public_examples", "hidden_tests"):
             row[name] = encode_value([[list(t.args), t.expected] for t in row[name]])
@@ -111,7 +111,7 @@ class Problem:
     def from_row(cls, row: Mapping[str, Any]) -> Problem:
         """The inverse of `to_row`; `preamble` may be missing. Raises KeyError for another missing column, ValueError
         for a malformed cell."""
-        values = {f.name: row[f.name] for f in fields(cls) if f.name != "preamble"}
+        values = {f.name: row[column_of(f.name)] for f in fields(cls) if f.name != "preamble"}
         values["preamble"] = row.get("preamble") or ""
         values["params"] = decode_value(values["params"])
         for name in ("public_examples", "hidden_tests"):
@@ -121,7 +121,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One completion of one prompt, with what the sampler knew when it drew it."""
+    """One completion of one prompt, with the sampler's own record of it."""
 
     problem_id: str
     group_id: str
@@ -139,15 +139,15 @@ class Sample:
     """`stop`, `length` (truncated) or `abort`."""
     policy_version: int
     adapter_hash: str
-    """Hash of the adapter bytes that sampled it; "" for the base model."""
+    """Hash of the bytes of the adapter that sampled it; "" for the base model."""
     engine: str = ""
     averaged: bool = False
-    """Drawn from the moving average of the policy, not from the policy itself."""
+    """Sampled from the moving average of the policy, not from the policy itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the checking of one sample found. Rewards are pure functions of it."""
+    """The result of checking one sample. Rewards are pure functions of it."""
 
     status: Status
     tests_passed: int = 0
@@ -157,13 +157,13 @@ class Verdict:
     wall_seconds: float = 0.0
     memory_mib: float = 0.0
     isolation: int = -1
-    """Isolation level of the sandbox that ran it (see verify/sandbox); -1 where nothing was run."""
+    """Isolation level of the sandbox that ran it (see verify/sandbox); -1 if nothing was run."""
     detail: str = ""
     """One line for people: the exception, the first failing test, the refused call."""
 
     @property
     def passed(self) -> bool:
-        """True where every hidden test passed."""
+        """True if every hidden test passed."""
         return self.status is Status.PASSED
 
     def to_row(self) -> dict[str, Any]:
@@ -180,29 +180,29 @@ class Verdict:
 class Group:
     """The G samples of one problem with their verdicts and rewards: the unit that the learner consumes."""
 
-    sequence: int
+    index: int
     """Position in the run's problem stream; with `attempt` the key of its lease."""
     attempt: int
     problem: Problem
     samples: tuple[Sample, ...]
     verdicts: tuple[Verdict, ...] = ()
     rewards: tuple[float | None, ...] = ()
-    """None where the machinery failed and the sample must not be scored."""
+    """None for a sample that must not be scored, because the infrastructure failed."""
     prompt: str = ""
-    """The prompt as the model saw it, for people; `prompt_ids` of the samples are what counts."""
+    """The prompt as the model saw it, for people; training uses the samples' `prompt_ids`."""
 
 
 def informative(group: Group, group_filter: GroupFilter) -> bool:
-    """Whether a group can teach anything under the filter: to the learner, and to whoever refills its batch.
+    """Whether a group has anything to learn from under the filter; the learner and the refill of its batch both ask.
 
     outcome: at least one scored sample passes and at least one does not; differences of partial credit
     inside an all-fail group do not count. reward: at least two scored samples have different rewards. off:
     at least two samples are scored. Raises ValueError for a group without rewards, or without verdicts
-    where the outcome is asked for.
+    if the filter is outcome.
     """
     if len(group.rewards) != len(group.samples):
         raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.rewards)} rewards for "
+            f"group {group.index} of problem {group.problem.id} has {len(group.rewards)} rewards for "
             f"{len(group.samples)} samples: reward it before training on it"
         )
     scored = [i for i, reward in enumerate(group.rewards) if reward is not None]
@@ -212,7 +212,7 @@ def informative(group: Group, group_filter: GroupFilter) -> bool:
         return len({group.rewards[i] for i in scored}) > 1
     if len(group.verdicts) != len(group.samples):
         raise ValueError(
-            f"group {group.sequence} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
+            f"group {group.index} of problem {group.problem.id} has {len(group.verdicts)} verdicts for "
             f"{len(group.samples)} samples: verify it, or use group_filter=reward"
         )
     return len({group.verdicts[i].passed for i in scored}) > 1
@@ -232,10 +232,12 @@ def decode_value(text: str) -> Any:
     return _untag(json_text.loads(text))
 
 
-_MOST_ALIKE = 1000
+_COLUMNS = {"variant": "mode"}
+"""Columns of `Problem` rows that are not called as the field is: files keep the name that they have always had."""
+_MAX_COLLISIONS = 1000
 """Keys of one set or dict that may have the same hash."""
 _DECIMAL = 10**4000
-"""Whole numbers from here on are written in hexadecimal: Python bounds the digits of decimal text (4,300)."""
+"""Integers from here on are written in hexadecimal: Python limits decimal text to 4,300 digits."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -258,7 +260,7 @@ def _tag(value: Any) -> Any:
     if isinstance(value, dict):
         items = [[_tag(k), _tag(v)] for k, v in value.items()]
         if all(type(k) is str and k.isidentifier() and k.isascii() for k in value):
-            return {"d": sorted(items, key=itemgetter(0))}  # the same order, by a shorter way
+            return {"d": sorted(items, key=itemgetter(0))}  # the same order, but faster
         return {"d": sorted(items, key=lambda kv: json.dumps(kv[0], sort_keys=True))}
     if isinstance(value, bytes):
         return {"b": value.hex()}
@@ -278,11 +280,11 @@ def _untag(value: Any) -> Any:
             return tuple(_untag(v) for v in inner)
         case "d":
             items = [(_untag(k), _untag(v)) for k, v in inner]
-            return dict(zip(_spread([k for k, _ in items]), (v for _, v in items), strict=True))
+            return dict(zip(_hashable([k for k, _ in items]), (v for _, v in items), strict=True))
         case "s":
-            return set(_spread([_untag(v) for v in inner]))
+            return set(_hashable([_untag(v) for v in inner]))
         case "z":
-            return frozenset(_spread([_untag(v) for v in inner]))
+            return frozenset(_hashable([_untag(v) for v in inner]))
         case "i":
             return int(inner, 16 if "x" in inner else 10)
         case "f":
@@ -292,14 +294,19 @@ def _untag(value: Any) -> Any:
     raise ValueError(f"not an encoded value: unknown tag {tag!r}")
 
 
-def _spread(keys: list[Any]) -> list[Any]:
-    """The keys of a set or dict. Raises ValueError where so many of them have one hash that building it takes time
-    that grows with their square; texts, whose hashes nobody knows beforehand, do not."""
-    if len(keys) > _MOST_ALIKE and not all(type(key) is str for key in keys):
+def _hashable(keys: list[Any]) -> list[Any]:
+    """The keys of a set or dict. Raises ValueError if so many share a hash that building it takes quadratic time;
+    strings cannot be made to collide, because Python salts their hashes."""
+    if len(keys) > _MAX_COLLISIONS and not all(type(key) is str for key in keys):
         counts = Counter(map(hash, keys))
-        if counts.most_common(1)[0][1] > _MOST_ALIKE:
-            raise ValueError(f"not an encoded value: more than {_MOST_ALIKE} keys have the same hash")
+        if counts.most_common(1)[0][1] > _MAX_COLLISIONS:
+            raise ValueError(f"not an encoded value: more than {_MAX_COLLISIONS} keys have the same hash")
     return keys
+
+
+def column_of(field_name: str) -> str:
+    """The column of `to_row` that holds a field of `Problem`."""
+    return _COLUMNS.get(field_name, field_name)
 
 
 def _sha(*parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""Python code of strangers, parsed and never run: what its syntax tree would take is bounded."""
+"""Untrusted Python code, parsed and never run; the memory of its syntax tree is bounded."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import warnings
 
 LONGEST = 4 * 2**20
-"""Characters of code; the largest tests of public benchmarks have one or two million."""
+"""Maximum characters of code; the largest tests of public benchmarks have one or two million."""
 MOST_WORDS = 2**19
 """Names, numbers, texts and brackets of code: each takes about 1 KiB in the tree."""
 _WORD = re.compile(r"\w+|\.{3}|[\[({'\"]")
 
 
 class CodeError(ValueError):
-    """Text that is no Python, or too much of it."""
+    """Text that is not Python, or too long."""
 
 
 def parse(source: str) -> ast.Module:

@@ -1,7 +1,7 @@
-"""What a job asks, of every split: the families' own stream, or a mix of streams and data sets.
+"""The problems of a job, for every split: the families' own stream, or a mix of streams and data sets.
 
-Training and evaluation take their problems from here. A problem is a pure function of its number in the stream; where a
-curriculum moves difficulty, of its number and the level that holds for it (`problems.curriculum`).
+Training and evaluation take their problems from here. A problem is a pure function of its index in the stream or, if a
+curriculum changes the difficulty, of its index and the level that applies to it (`problems.curriculum`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from problems.sources import Prove, Report, SourceConfig, read
 from problems.stream import ProblemStream
 
 TRIES_PER_PROBLEM = 50
-"""Numbers of a stream to look at for each different question that is wanted of it."""
+"""Indices of a stream to try for each different question wanted from it."""
 SEEDS_APART = 1_000_003
-"""Between the seeds of a mix's procedural parts, so that two parts never ask the same problem by the same id."""
+"""Distance between the seeds of a mix's procedural parts, so that two parts never give one problem id."""
 
 
 Levels = Callable[[int, str], Sequence[int]]
-"""(number of the stream, family) to the difficulties to draw from."""
+"""(index in the stream, family) to the difficulties to sample from."""
 
 
 class PartConfig(BaseModel):
@@ -35,11 +35,11 @@ class PartConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(default=1.0, ge=0)
-    """How often this part is drawn beside the others of its split; 0 leaves it out."""
+    """Relative weight among the parts of its split; 0 leaves it out."""
     procedural: ProblemsConfig | None = None
     """A stream of the families, which has problems of every split."""
     source: SourceConfig | None = None
-    """A data set, held in memory; it is asked where its own split is."""
+    """A data set, held in memory; it is used for its own split."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> PartConfig:
@@ -49,24 +49,26 @@ class PartConfig(BaseModel):
 
 
 class QuestionsConfig(ProblemsConfig):
-    """What a job asks: a procedural stream, or `parts` in its place; at what difficulty, the `curriculum` says."""
+    """The problems of a job: a procedural stream, or `parts` instead of it, and a `curriculum` of difficulties."""
 
     parts: tuple[PartConfig, ...] = Field(default=(), exclude_if=lambda parts: not parts)
-    """A mix of streams and data sets; empty asks the families named here."""
+    """A mix of streams and data sets; empty uses the families named here."""
     curriculum: CurriculumConfig = Field(
         default=CurriculumConfig(), exclude_if=lambda curriculum: curriculum == CurriculumConfig()
     )
-    """How difficulty moves in training; parts that are data sets keep their own. Evaluations ask all difficulties."""
+    """How difficulty changes in training; data sets keep their own. Evaluations use all difficulties."""
 
     @model_validator(mode="after")
     def _no_idle_fields(self) -> QuestionsConfig:
         plain = ProblemsConfig()
         idle = [name for name in _OF_THE_STREAM if getattr(self, name) != getattr(plain, name)]
         if self.parts and idle:
-            raise ValueError(f"{', '.join(idle)} would do nothing beside parts; set them in a part's `procedural`")
+            raise ValueError(
+                f"{', '.join(idle)} would have no effect together with parts; set them in a part's `procedural`"
+            )
         moved = self.curriculum.schedule != "constant"
         if moved and self.parts and not any(part.procedural for part in self.parts):
-            raise ValueError("a curriculum moves procedural parts alone, and there is none; use schedule constant")
+            raise ValueError("a curriculum applies to procedural parts only, and there are none; use schedule constant")
         return self
 
 
@@ -74,12 +76,12 @@ _OF_THE_STREAM = ("families", "difficulties", "weights", "hidden_tests", "public
 
 
 class Questions:
-    """The problems of every split. Data sets are read once, when this is made."""
+    """The problems of every split. Data sets are read once, on construction."""
 
     def __init__(self, config: QuestionsConfig, prove: Prove | None = None) -> None:
-        """Counts in `report` what became of the rows of data sets.
+        """Counts in `report` what happened to the rows of data sets.
 
-        Raises SourceError for a data set that cannot be read, ValueError for one of which nothing can be used.
+        Raises SourceError for a data set that cannot be read, ValueError for one without any usable row.
         """
         self.config = config
         self.report = Report()
@@ -99,9 +101,9 @@ class Questions:
         return problems
 
     def part(self, split: Split, seed: int) -> Part:
-        """The stream of one split. `seed` stands in place of the configuration's; that of a part is added to it.
+        """The stream of one split. `seed` replaces the configuration's; a part's own seed is added to it.
 
-        A training question that a val or test data set asks too is left out and counted. Raises ValueError where no
+        A training question that is also in a val or test data set is left out and counted. Raises ValueError if no
         part has problems of this split.
         """
         config = self.config
@@ -134,7 +136,7 @@ class Questions:
         return Mix(parts, seed)
 
     def distinct(self, split: Split, count: int, seed: int) -> list[Problem]:
-        """Up to `count` problems that ask different questions, the first of the split's stream; fewer where it ends."""
+        """The first `count` problems of the split's stream with different questions; fewer if there are not as many."""
         part: Part = self.part(split, seed)
         chosen: dict[str, Problem] = {}
         for index in range(TRIES_PER_PROBLEM * count):
@@ -145,7 +147,7 @@ class Questions:
         return list(chosen.values())
 
     def whole(self, split: Split) -> list[Problem]:
-        """Every problem of a split that data sets hold, each question once, in the order of the parts."""
+        """Every problem of a split in the data sets, each question once, in the order of the parts."""
         chosen: dict[str, Problem] = {}
         for problem in (p for held in self._held.values() for p in held if p.split == split):
             chosen.setdefault(problem.question_hash, problem)
@@ -153,37 +155,37 @@ class Questions:
 
 
 def identity(problem: Problem) -> str:
-    """What tells two questions apart across data sets: their text; for those of a family, its own hash."""
+    """Identifies a question across data sets: by its text, or by its own hash if it is a family's."""
     return str(problem.params.get("question") or problem.question_hash)
 
 
-def numbered(
-    part: Part, curriculum: CurriculumConfig, numbers_per_step: int, levels: Levels | None = None
+def by_index(
+    part: Part, curriculum: CurriculumConfig, indices_per_step: int, levels: Levels | None = None
 ) -> Callable[[int], Problem]:
-    """The problem of each number of a run's stream: a picklable function.
+    """The function from an index of a run's stream to its problem; it is picklable.
 
-    A linear curriculum counts `numbers_per_step` numbers as a step. `levels` gives the difficulties of (number, family)
-    under the schedules that follow outcomes.
+    A linear curriculum counts `indices_per_step` indices as a step. `levels` gives the difficulties of (index, family)
+    under the schedules that follow outcomes. Raises ValueError if such a schedule has no `levels`.
     """
     if curriculum.schedule == "constant":
         return part.problem
     if curriculum.schedule == "linear":
-        return partial(_rising, part, curriculum, numbers_per_step)
+        return partial(_rising, part, curriculum, indices_per_step)
     if levels is None:
-        raise ValueError(f"schedule {curriculum.schedule} follows outcomes, so it needs to be told them")
+        raise ValueError(f"schedule {curriculum.schedule} follows outcomes, so it needs `levels`")
     return partial(_levelled, part, levels)
 
 
-def _rising(part: Part, curriculum: CurriculumConfig, numbers_per_step: int, number: int) -> Problem:
-    return part.problem(number, (curriculum.linear(number // numbers_per_step),))
+def _rising(part: Part, curriculum: CurriculumConfig, indices_per_step: int, index: int) -> Problem:
+    return part.problem(index, (curriculum.linear(index // indices_per_step),))
 
 
-def _levelled(part: Part, levels: Levels, number: int) -> Problem:
-    return part.problem(number, levels(number, part.family(number)))
+def _levelled(part: Part, levels: Levels, index: int) -> Problem:
+    return part.problem(index, levels(index, part.family(index)))
 
 
 def worked_answer(problem: Problem) -> str:
-    """A right answer to a problem, as a program or as it stands in the box; "" where none is known."""
+    """A correct answer to a problem, as a program or as the content of the box; "" if none is known."""
     if problem.family in families.names():
         return families.get(problem.family).solutions(problem).correct[0]
     return str(problem.hidden_tests[0].expected) if problem.kind == "answer" else ""

@@ -1,8 +1,7 @@
-"""Runs a family's own programs against a problem's hidden tests, and says which pass.
+"""Runs a family's own programs against a problem's hidden tests.
 
-Only for programs that families write themselves: they are trusted, so they run in this process. What a model
-writes goes to the sandbox of `verify/`. The comparison is the strict reading of the checker names that
-families use.
+Only for programs that families write themselves: they are trusted, so they run in this process. Programs from a
+model run in the sandbox of `verify/`. The comparison is the strict reading of the checker names that families use.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ SECONDS = 5.0
 
 
 class TooLong(BaseException):
-    """A program ran past its time. Not an Exception, so that no program catches it."""
+    """A program exceeded its time limit. Not an Exception, so that no program catches it."""
 
 
 def passes(problem: Problem, code: str, *, seconds: float = SECONDS) -> bool:
-    """Whether a trusted program passes every hidden test within `seconds`, without exception."""
+    """Whether a trusted program passes every hidden test within `seconds`, without raising."""
     return failure(problem, code, seconds=seconds) == ""
 
 
 def failure(problem: Problem, code: str, *, seconds: float = SECONDS) -> str:
-    """Why a trusted program (or answer, where the kind asks for one) fails, "" where it passes.
+    """Why a trusted program (or answer, for kind answer) fails, "" if it passes.
 
-    Raises ValueError for the kinds stdin and assert, which no family makes.
+    Raises ValueError for the kinds stdin and assert, which no family uses.
     """
     if problem.kind == "answer":
         gold = problem.hidden_tests[0].expected
         return "" if same_answer(gold, code) else f"answered {code!r}, expected {gold!r}"
     if problem.kind != "function":
-        raise ValueError(f"{problem.id} is of kind {problem.kind}; families make only function and answer")
+        raise ValueError(f"{problem.id} is of kind {problem.kind}; families use only function and answer")
     same = comparison(problem.checker)
     try:
         with _deadline(seconds):
@@ -79,7 +78,7 @@ def comparison(checker: str) -> Callable[[tuple, Any, Any], bool]:
 
 
 def same_answer(gold: str, answer: str) -> bool:
-    """Equality of two short answers: as fractions where both are numbers, else as words."""
+    """Equality of two short answers: as fractions if both are numbers, else as words."""
     try:
         return Fraction(gold) == Fraction(answer)
     except (ValueError, ZeroDivisionError):
@@ -87,7 +86,7 @@ def same_answer(gold: str, answer: str) -> bool:
 
 
 def alike(expected: Any, got: Any, tolerance: float | None = None) -> bool:
-    """Equality of plain data: lists and tuples are one kind, bool is no int, an int may stand for a float.
+    """Equality of plain data: lists and tuples are the same, a bool is not an int, an int may replace a float.
 
     Floats may differ by `tolerance`, relative above 1.
     """
@@ -107,7 +106,7 @@ def alike(expected: Any, got: Any, tolerance: float | None = None) -> bool:
 
 
 def _near(expected: float, got: int | float, tolerance: float) -> bool:
-    """Whether two finite numbers differ by no more than the tolerance, relative above 1; infinity is near nothing."""
+    """Whether two finite numbers differ by at most the tolerance, relative above 1; nothing is near infinity."""
     try:
         apart = abs(expected - got)
     except OverflowError:

@@ -1,8 +1,7 @@
-"""Random draws that are the same on any machine and Python version.
+"""Random numbers that are the same on any machine and Python version.
 
-The state is derived from a key by BLAKE2b, and every draw is made of `Random.random()` alone, whose
-sequence Python documents as stable for an integer seed. Nothing here depends on `hash()`, set order or the
-platform.
+The seed is derived from a key by BLAKE2b, and everything is built on `Random.random()` only, whose sequence Python
+documents as stable for an integer seed. Nothing here depends on `hash()`, set order or the platform.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ T = TypeVar("T")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MARKS = "-_+*/:;.,|~^=#@!"
 LABELS = ("yes", "no", "good", "bad", "true", "false", "ok", "fail", "can", "cannot", "P", "N", "Y", "X", "in", "out")
-"""Words that a problem may ask for in place of True and False."""
+"""Words that a problem may use instead of True and False."""
 
 
 class Rng:
-    """A stream of draws for one key."""
+    """A random number generator for one key."""
 
     __slots__ = ("random",)
 
@@ -30,11 +29,11 @@ class Rng:
         self.random = Random(int.from_bytes(digest, "big")).random
 
     def int(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """An integer from `low` to `high`, both included."""
         return low + int(self.random() * (high - low + 1))
 
     def ints(self, count: int, low: int, high: int) -> list[int]:
-        """`count` independent whole numbers from `low` to `high`, both included."""
+        """`count` independent integers from `low` to `high`, both included."""
         random, width = self.random, high - low + 1
         return [low + int(random() * width) for _ in range(count)]
 
@@ -57,10 +56,10 @@ class Rng:
         return "".join([alphabet[int(random() * size)] for _ in range(count)])
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
-        """`count` different items in random order. Raises ValueError where there are fewer."""
+        """`count` different items in random order. Raises ValueError if there are fewer."""
         pool = list(items)
         if count > len(pool):
-            raise ValueError(f"cannot draw {count} different items out of {len(pool)}")
+            raise ValueError(f"cannot sample {count} different items out of {len(pool)}")
         for i in range(count):
             j = i + int(self.random() * (len(pool) - i))
             pool[i], pool[j] = pool[j], pool[i]
@@ -71,7 +70,7 @@ class Rng:
         return self.sample(items, len(items))
 
     def weighted(self, items: Sequence[T], cumulative: Sequence[float]) -> T:
-        """One of the items, by cumulative weights whose last is 1."""
+        """One of the items, by cumulative weights that end in 1."""
         at = self.random()
         for item, edge in zip(items, cumulative):
             if at < edge:

@@ -1,4 +1,4 @@
-"""Rows of data files, with the place that each came from.
+"""Rows of data files, with their places.
 
 JSONL, JSON, CSV, TSV, Parquet and Arrow files, also packed where they are text, are read a row at a time, in constant
 memory (JSON, which is one value, excepted).
@@ -20,24 +20,24 @@ from problems.plain_text import one_line
 from problems.text_files import inner_suffix as suffix_of
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".csv", ".tsv")
-_WIDTH = "this row has another number of fields than the header; mend its commas and quotes"
+_WIDTH = "this row has another number of fields than the header; correct its commas and quotes"
 _WHOLE = 4 * json_text.BIGGEST
-"""Bytes that the value of a whole file of JSON may take."""
+"""Maximum bytes of the value of a JSON file that is read whole."""
 _LONGEST_RECORD = 128 * 2**20
-"""Characters of a record of CSV."""
+"""Maximum characters of a CSV record."""
 _MOST_COLUMNS = 10_000
 _POINTER = b"version https://git-lfs"
 
 
 class SourceError(ValueError):
-    """A data source that cannot be used as it is: the message, one line, names the file, the place and the mend."""
+    """A data source that cannot be used; the message is one line with the file, the place and the fix."""
 
     def __init__(self, message: object) -> None:
         super().__init__(one_line(message))
 
 
 class NoRowsError(SourceError):
-    """A file whose content is whole, but no table of rows."""
+    """A valid file that is not a table of rows."""
 
 
 class MissingColumnError(SourceError):
@@ -46,14 +46,14 @@ class MissingColumnError(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row and where it stands."""
+    """One row and its place."""
 
     values: Mapping[str, Any]
     file: str
     number: int
-    """Line of a text file (JSONL, CSV), otherwise row; both counted from 1."""
+    """Line of a text file (JSONL, CSV), otherwise number of the row; both from 1."""
     error: str = ""
-    """Why this row could not be read; its values are then empty."""
+    """Why this row could not be read; then it has no values."""
 
     @property
     def place(self) -> str:
@@ -69,8 +69,8 @@ def read_rows(file: str | Path) -> Iterator[Row]:
         kind = suffix_of(path) or "none"
         raise SourceError(f"{path}: files of kind {kind} are not read; use one of {', '.join(SUFFIXES)}")
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_POINTER))
+        with path.open("rb") as opened:
+            start = opened.read(len(_POINTER))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
     if start == _POINTER:
@@ -100,7 +100,7 @@ def _read_lines(path: Path) -> Iterator[Row]:
 
 
 def _as_one_list(path: Path) -> list[dict[str, Any]] | None:
-    """The content of a file that is named as lines but holds one JSON list of objects; None for lines."""
+    """The content of a file of JSON lines that is really one JSON list of objects; None if it has lines."""
     with text_files.opened(path) as file:
         start = file.read(64)
     if not start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
@@ -118,7 +118,7 @@ def _json_row(line: bytes, path: Path, number: int) -> Row:
     except json_text.TooMuchError as error:
         return Row({}, str(path), number, f"this line is not read: {error}")
     except ValueError as error:  # bytes that are no UTF-8 are a ValueError too
-        return Row({}, str(path), number, f"this line is not JSON ({error}); mend or remove it")
+        return Row({}, str(path), number, f"this line is not JSON ({error}); repair or remove it")
     if not isinstance(value, dict):
         return Row({}, str(path), number, f"this line is a JSON {type(value).__name__}, not an object")
     return _row(value, path, number)
@@ -166,8 +166,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
         try:
             header = next(lines, "")
             reader = csv.DictReader(itertools.chain([header], lines), delimiter=_delimiter(path, header))
-            if len(reader.fieldnames or ()) > _MOST_COLUMNS:
-                raise SourceError(f"{path}: its first line names {len(reader.fieldnames):,} columns")
+            if (columns := len(reader.fieldnames or ())) > _MOST_COLUMNS:
+                raise SourceError(f"{path}: its first line names {columns:,} columns")
             for values in reader:
                 line, lines.length = reader.line_num, 0
                 wrong = "" if None not in values and None not in values.values() else _WIDTH
@@ -177,12 +177,12 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 class _Records:
-    """Lines of CSV. Raises csv.Error where those of one record, which may hold line ends, are too long together."""
+    """Lines of CSV. Raises csv.Error if a record, which may span several lines, is too long."""
 
     def __init__(self, text: TextIOWrapper) -> None:
         self._text = text
         self.length = 0
-        """Characters since the last record ended."""
+        """Characters since the end of the last record."""
 
     def __iter__(self) -> Iterator[str]:
         return self

@@ -1,7 +1,7 @@
-"""Problems from outside: files of our own schema, and anybody's data set by a declared mapping.
+"""Problems from outside: files in our own schema, and any data set with a declared mapping.
 
 Reading is a plain iterator of problems (`read`), which Ray Data runs file by file (`dataset`). A row that cannot
-be used is excluded, counted and named with its place; in strict mode it stops the reading.
+be used is excluded, counted and reported with its place; in strict mode it ends the reading.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,7 +21,7 @@ from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
 from problems.mapping import LONGEST_STATEMENT, Mapping
 from problems.plain_text import one_line
-from problems.problem import Kind, Problem, Split
+from problems.problem import Kind, Problem, Split, column_of
 from problems.python_code import CodeError, parse
 from problems.rows import MissingColumnError, NoRowsError, Row, SourceError, column, read_rows
 from problems.splits import split_of
@@ -34,71 +34,71 @@ if TYPE_CHECKING:
 OWN = "own"
 """Name of the mapping for files written by `Problem.to_row`."""
 SHOWN = 20
-"""Excluded rows that a report names; all are counted."""
+"""Excluded rows that a report shows; all are counted."""
 LONGEST_REASON = 600
-"""Characters of the reason for which a row is excluded."""
+"""Maximum characters of the reason why a row is excluded."""
 
 Prove = Callable[[Problem, str], str]
-"""(problem, gold answer or reference program) to why it fails its own checker, "" where it passes. May raise
+"""(problem, gold answer or reference program) to why it fails its own checker, "" if it passes. May raise
 NothingScoredError."""
 
 
 class NothingScoredError(SourceError):
-    """A program that answers nothing passes the problem's tests."""
+    """The problem's tests pass a program that answers nothing."""
 
 
 class SourceConfig(BaseModel):
-    """A data set to take problems from."""
+    """A data set of problems."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mapping: str = OWN
     """Name of a mapping (`crucible problems sources` lists them), path of a YAML file, or `own` for our own schema."""
     path: str = ""
-    """File or folder (.jsonl, .json, .csv, .tsv, .parquet, .arrow), as downloaded from the hub or written by
-    `save_to_disk` too; empty takes the mapping's data set from the Hugging Face hub."""
+    """File or folder (.jsonl, .json, .csv, .tsv, .parquet, .arrow), also as downloaded from the hub or written by
+    `save_to_disk`; empty takes the mapping's data set from the Hugging Face hub."""
     glob: str = ""
-    """Files to take from a folder, for example `test*.parquet`; empty takes those of `split`, where their names tell
-    splits apart, and otherwise all."""
+    """Files to take from a folder, for example `test*.parquet`; empty takes those of `split` if the names of the files
+    have splits, otherwise all."""
     hub_split: str = ""
-    """Split of the hub's data set, where that is read; empty takes the mapping's."""
+    """Split of the hub's data set; empty takes the mapping's."""
     split: Split | Literal["by_hash"] = "test"
-    """Split that these problems belong to; by_hash deals them out by question: 80 % train, 10 % val, 10 % test."""
+    """Split that these problems belong to; by_hash assigns them by question: 80 % train, 10 % val, 10 % test."""
     prove: bool = True
     """Run each gold answer or reference program, and programs that answer nothing, through the problem's checker in the
-    sandbox; false looks at its form."""
+    sandbox; false checks only its form."""
     strict: bool = False
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
-    """At most so many problems; 0 takes all."""
+    """Maximum number of problems; 0 takes all."""
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceConfig:
         if self.path and self.hub_split:
-            raise ValueError(f"hub_split {self.hub_split} does nothing where `path` is read; leave one of them out")
+            raise ValueError(f"hub_split {self.hub_split} has no effect with `path`; leave one of them out")
         if self.glob and not self.path:
-            raise ValueError(f"glob {self.glob} does nothing without `path`; leave it out")
+            raise ValueError(f"glob {self.glob} has no effect without `path`; leave it out")
         return self
 
 
 @dataclass
 class Report:
-    """What became of a source's rows."""
+    """What happened to a source's rows."""
 
     kept: int = 0
     passed_over: int = 0
-    """Rows that the mapping's `where` does not want."""
+    """Rows that the mapping's `where` skips."""
     excluded: int = 0
     """Rows that could not be used."""
     leaked: int = 0
-    """Rows of the train split left out because a val or test source asks the same question."""
+    """Rows of the train split left out because a val or test source has the same question."""
     reasons: list[str] = field(default_factory=list)
-    """Place and reason of the first of them."""
+    """Place and reason of the first excluded rows."""
     notes: list[str] = field(default_factory=list)
     """What else was left out, and why: files of other splits."""
 
     def add(self, other: Report) -> None:
-        """Adds another report's counts to this one's."""
+        """Adds the counts of another report."""
         self.kept += other.kept
         self.passed_over += other.passed_over
         self.excluded += other.excluded
@@ -117,9 +117,9 @@ class Report:
 
 
 def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
-    """The problems of a source, in order and in constant memory save for the ids seen.
+    """The problems of a source, in order; memory is constant except for the ids already seen.
 
-    `prove` checks each problem further than `self_check` can, for example its reference program in a sandbox.
+    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox.
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
@@ -129,14 +129,14 @@ def read(config: SourceConfig, report: Report | None = None, prove: Prove | None
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A row made into a problem, or why not."""
+    """A row as a problem, or the reason why it is not one."""
 
     place: str
     problem: Problem | None = None
     reason: str = ""
-    """Why it cannot be used; "" with no problem means that the mapping does not want the row."""
+    """Why it cannot be used; "" without a problem means that the mapping skips the row."""
     fatal: bool = False
-    """Whether the reason holds for the whole data set if it holds for its first row."""
+    """Whether the reason, if it applies to the first row, applies to the whole data set."""
 
 
 def _unique(
@@ -175,7 +175,7 @@ def _unique(
 
 
 def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
-    """The files that are read, [] for the hub. Raises SourceError where there are none."""
+    """The files to read, [] for the hub. Raises SourceError if there are none."""
     mapping = _mapping(config)
     if not config.path:
         return []
@@ -193,7 +193,7 @@ def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
 
 def _rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping | None, Row]]:
     mapping = _mapping(config)
-    if not config.path:
+    if mapping is not None and not config.path:
         for row in hub_rows(mapping, config.hub_split or mapping.hub_split):
             yield mapping, row
     for file in files:
@@ -209,7 +209,7 @@ def _rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping
 def _mapping(config: SourceConfig) -> Mapping | None:
     if config.mapping == OWN:
         if not config.path:
-            raise SourceError("a source of our own schema needs `path`, the file or folder it lies in")
+            raise SourceError("a source in our own schema needs `path`, its file or folder")
         return None
     return mappings.load(config.mapping)
 
@@ -221,7 +221,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
     try:
         if mapping is None:
             problem, gold = _own(row)
-        elif not mappings.wanted(mapping, row):
+        elif not mappings.selects(mapping, row):
             return Converted(row.place)
         else:
             problem, gold = mappings.to_problem(mapping, row, "test")
@@ -233,9 +233,9 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=str(error))
     except _OF_STRANGE_CELLS as error:
         name = mapping.name if mapping else OWN
-        return Converted(row.place, reason=f"{row.place}: not laid out as mapping {name} says: {error!r}")
+        return Converted(row.place, reason=f"{row.place}: does not have the layout of mapping {name}: {error!r}")
     except MemoryError:
-        return Converted(row.place, reason=f"{row.place}: it takes more memory than there is")
+        return Converted(row.place, reason=f"{row.place}: it needs more memory than there is")
     problem = replace(problem, split=split)
     try:
         if not why and prove and config.prove:
@@ -248,12 +248,12 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
 
 
 _OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What a cell of another type than its column should have makes the readers of layouts raise."""
+"""What layout readers raise for a cell of an unexpected type."""
 
 
 def _own(row: Row) -> tuple[Problem, str]:
     for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
-        column(row, name)
+        column(row, column_of(name))
     try:
         problem = Problem.from_row(row.values)
     except _OF_STRANGE_CELLS as error:
@@ -269,7 +269,7 @@ def _own(row: Row) -> tuple[Problem, str]:
 
 
 def self_check(problem: Problem, gold: str) -> str:
-    """Why a gold answer cannot be right by its checker, "" where nothing speaks against it. Runs no code."""
+    """Why a gold answer cannot pass its checker, "" if it may. Runs no code."""
     if not problem.hidden_tests:
         return "there is no hidden test, so nothing could be scored"
     if problem.kind != "answer":
@@ -311,10 +311,9 @@ def _check_program(problem: Problem, code: str) -> str:
 
 
 def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Dataset:
-    """The source as a Ray Data set, read lazily, a file a task; rows as `_as_row` writes them.
+    """The source as a lazy Ray Data set, with one task per file; rows are those of `_as_row`.
 
-    Take the problems out of it with `problems_of`, which also finds duplicates. Raises SourceError for files that
-    are not there.
+    `problems_of` yields its problems and also finds duplicates. Raises SourceError for missing files.
     """
     import ray.data
 
@@ -329,7 +328,7 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
 
 
 def problems_of(data: ray.data.Dataset, config: SourceConfig, report: Report | None = None) -> Iterator[Problem]:
-    """The problems of a data set made by `dataset`, streamed; excluded rows are counted in `report`."""
+    """Streams the problems of a data set from `dataset`; excluded rows are counted in `report`."""
     report = Report() if report is None else report
     yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()), _files(config, report))
 
@@ -337,7 +336,7 @@ def problems_of(data: ray.data.Dataset, config: SourceConfig, report: Report | N
 def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:
     """The problems of a stream or mix from index `start` up to `stop` as a lazy Ray Data set of problem rows.
 
-    Every worker makes its own problems: only the configuration travels.
+    Every worker generates its own problems: only the configuration is sent.
     """
     import ray.data
 
@@ -345,11 +344,11 @@ def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:
         made = [part.problem(start + int(i)).to_row() for i in batch["id"]]
         return {name: [row[name] for row in made] for name in made[0]}
 
-    return ray.data.range(stop - start).map_batches(rows, batch_size=256)
+    return ray.data.range(stop - start).map_batches(cast(Any, rows), batch_size=256)  # its stubs leave out lists
 
 
 def write(problems: Iterator[Problem], path: str | Path) -> int:
-    """Writes problems in our own schema to a .jsonl or .parquet file and returns their number."""
+    """Writes problems in our own schema to a .jsonl or .parquet file; returns their number."""
     path = Path(path)
     rows = (p.to_row() for p in problems)
     if path.suffix == ".jsonl":
@@ -370,7 +369,7 @@ def write(problems: Iterator[Problem], path: str | Path) -> int:
 
 
 def _as_row(converted: Converted) -> dict[str, Any]:
-    """A row of texts: place, reason, fatal, and the problem as JSON ("" where there is none)."""
+    """A row of place, reason, fatal, and the problem as JSON ("" if there is none)."""
     problem = json.dumps(converted.problem.to_row()) if converted.problem else ""
     return {"place": converted.place, "reason": converted.reason, "fatal": converted.fatal, "problem": problem}
 

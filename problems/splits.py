@@ -1,7 +1,7 @@
 """Which split a question belongs to.
 
-A split is a property of the question (family, version, mode, parameters), not of a seed: a question of the
-test split occurs in no training stream of any seed, even under another wording or with other tests.
+A split is a property of the question (family, version, variant, parameters) and not of a seed: a question of the
+test split occurs in no training stream of any seed, not even with another wording or other tests.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def split_of(question_hash: str) -> Split:
     return "val" if bucket < TRAIN_BUCKETS + VAL_BUCKETS else "test"
 
 
-def question_hash(family: str, version: int, mode: str, params: Mapping[str, Any], kind: str) -> str:
-    """`Problem.question_hash` of a problem that is still to be made; equal to it by test."""
-    key = f"{family}\x1f{version}\x1f{mode}\x1f{encode_value(dict(params))}\x1f{kind}"
+def question_hash(family: str, version: int, variant: str, params: Mapping[str, Any], kind: str) -> str:
+    """`Problem.question_hash` of a problem that does not exist yet; a test compares the two."""
+    key = f"{family}\x1f{version}\x1f{variant}\x1f{encode_value(dict(params))}\x1f{kind}"
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def check_split(name: str) -> Split:
-    """The split of that name. Raises ValueError, naming the three there are."""
+    """The split of that name. Raises ValueError with the three names."""
     for split in SPLITS:
         if name == split:
             return split

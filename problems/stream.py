@@ -14,18 +14,18 @@ from problems.splits import check_split
 
 
 class ProblemStream:
-    """Problems of one split by index, the same for the same configuration on any machine; holds none."""
+    """Problems of one split by index, the same for the same configuration on any machine. Generated on demand."""
 
     def __init__(self, config: ProblemsConfig, split: Split) -> None:
         self.config = config
-        self.split = check_split(split)
+        self.split: Split = check_split(split)
         named = [(n, w) for n in config.families if (w := config.weights.get(n, 1.0)) > 0]
         total = sum(w for _, w in named)
         self._families = [families.get(n) for n, _ in named]
         self._edges = [edge / total for edge in accumulate(w for _, w in named)]
 
     def family(self, index: int) -> str:
-        """Name of the family at this index, which does not depend on difficulties."""
+        """Name of the family at this index; it does not depend on difficulties."""
         return self._draw(index)[1].name
 
     def problem(self, index: int, difficulties: Sequence[int] = ()) -> Problem:

@@ -1,4 +1,4 @@
-"""One JSON value as the rows that it stands for, in whatever layout a library or web page wrote it.
+"""Converts a JSON value to rows, from any layout that a library or web page writes.
 
 A list of objects; an object with one such list; a page of the Hugging Face datasets server (`rows: [{row: ...}]`); and
 what pandas and `datasets` write by column: `{column: [..]}`, `{column: {"0": ..}}`, `{columns: [..], data: [[..]]}`, or
@@ -13,11 +13,11 @@ from typing import Any
 PAGE = ("row_idx", "row", "truncated_cells")
 """Keys of a row on a page of the datasets server."""
 WRAPPERS = ("rows", "data")
-"""Keys that hold the rows where an object holds several lists."""
+"""Keys of the rows in an object with several lists."""
 
 
 def unwrapped(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """A row without what a page of the datasets server wraps it in, and why it cannot be used ("" where it can)."""
+    """A row without the wrapping of a page of the datasets server, and why it cannot be used ("" if it can)."""
     inner = row.get("row")
     if not isinstance(inner, Mapping) or not row.keys() <= set(PAGE):
         return row, ""
@@ -26,7 +26,7 @@ def unwrapped(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
 
 
 def rows_of(content: Any) -> list[Mapping[str, Any]] | str:
-    """The rows of a value, or why it holds none."""
+    """The rows of a value, or why it has none."""
     if isinstance(content, list):
         return content if all(isinstance(row, dict) for row in content) else "it is a list, but not one of objects"
     if not isinstance(content, dict):
@@ -42,7 +42,12 @@ def rows_of(content: Any) -> list[Mapping[str, Any]] | str:
 
 def _by_column(content: dict[str, Any]) -> list[Mapping[str, Any]] | str:
     header, data = content.get("columns"), content.get("data")
-    if isinstance(header, list) and _is_list_of(data, list) and all(len(row) == len(header) for row in data):
+    if (
+        isinstance(header, list)
+        and isinstance(data, list)
+        and _is_list_of(data, list)
+        and all(len(row) == len(header) for row in data)
+    ):
         return [dict(zip(map(str, header), row, strict=True)) for row in data]
     values = list(content.values())
     if _is_list_of(values, list) and len({len(value) for value in values}) == 1 and values[0]:

@@ -1,4 +1,4 @@
-"""Text files, packed or not, a line at a time: what they unpack to, and the length of a line, are bounded."""
+"""Text files, compressed or not, read line by line: their decompressed size and the length of a line are bounded."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from problems.arrow_files import BIGGEST_ROW, room
 
 LONGEST_LINE = BIGGEST_ROW
-"""Bytes of a line; of one that is longer only so many more are passed over."""
+"""Maximum bytes of a line; of a longer line at most this many more are skipped."""
 BIGGEST_WHOLE = 2**30
-"""Bytes of a file that must be read whole."""
+"""Maximum bytes of a file that must be read whole."""
 _XZ_MEMORY = 2**28
-"""Bytes that a packed file may ask for; `xz -9` needs 65 MiB."""
+"""Maximum memory for decompression in bytes; `xz -9` needs 65 MiB."""
 _PART = 2**20
 
 
 class TextFileError(ValueError):
-    """A file that cannot be read or unpacked; the message is one line that names it."""
+    """A file that cannot be read or decompressed; the message is one line with its name."""
 
 
 class _Xz(io.RawIOBase):
-    """Unpacks .xz with bounded memory."""
+    """Decompresses .xz with bounded memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -39,7 +39,7 @@ class _Xz(io.RawIOBase):
 
     def readinto(self, out: memoryview) -> int:
         while True:
-            if self._decoder.eof:  # another stream may follow, behind zeros
+            if self._decoder.eof:  # another stream may follow, after zeros
                 rest = (self._decoder.unused_data or self._file.read(_PART)).lstrip(b"\0")
                 if not rest:
                     return 0
@@ -63,11 +63,11 @@ def _zstd(path: Path) -> BinaryIO:
     return pa.input_stream(str(path), compression="zstd")
 
 
-_UNPACKERS: dict[str, Callable[[Path], BinaryIO]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": _Xz, ".zst": _zstd}
+_UNPACKERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": _Xz, ".zst": _zstd}
 
 
 class _Counted(io.RawIOBase):
-    """What a packed file holds. Raises TextFileError where it is more than it may be."""
+    """The content of a compressed file. Raises TextFileError if there is too much of it."""
 
     def __init__(self, path: Path, unpacked: BinaryIO) -> None:
         self._path, self._unpacked = path, unpacked
@@ -89,13 +89,13 @@ class _Counted(io.RawIOBase):
 
 
 def inner_suffix(path: Path) -> str:
-    """The ending that says how a file is laid out, in small letters and without that of its packing."""
+    """The suffix for a file's format, in lower case and without that of its compression."""
     return Path(path.stem).suffix.lower() if path.suffix.lower() in _UNPACKERS else path.suffix.lower()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a text file. Raises TextFileError where it cannot be read or unpacked, also while it is read."""
+    """The bytes of a text file. Raises TextFileError if it cannot be read or decompressed, also while it is read."""
     unpacker = _UNPACKERS.get(path.suffix.lower())
     try:
         with path.open("rb") if unpacker is None else unpacker(path) as file:
@@ -107,9 +107,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """(number from 1, line) of each line that is not blank; None for one of more than LONGEST_LINE bytes.
+    """(number from 1, line) of each line that is not blank; None for a line of more than LONGEST_LINE bytes.
 
-    Raises TextFileError, also for a line of more than twice as many.
+    Raises TextFileError, also for a line of more than twice that.
     """
     with opened(path) as file:
         number = 0
@@ -129,7 +129,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
 
 
 def whole(path: Path) -> bytearray:
-    """All of a file. Raises TextFileError where it has more than BIGGEST_WHOLE bytes."""
+    """The whole content of a file. Raises TextFileError above BIGGEST_WHOLE bytes."""
     content = bytearray()
     with opened(path) as file:
         while part := file.read(_PART):

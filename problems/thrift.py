@@ -1,6 +1,6 @@
-"""Thrift's compact protocol, as far as Parquet's metadata needs it: structs as dictionaries by field number. Pure.
+"""The part of Thrift's compact protocol that Parquet's metadata uses: structs as dictionaries by field number. Pure.
 
-Only what every reader understands alike is taken: a field that comes twice in one struct is an error.
+Anything that readers may interpret differently is an error, such as a field that occurs twice in a struct.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import struct
 from typing import Any
 
 DEEPEST = 16
-"""Structs and lists inside each other; Parquet's own metadata goes 8 deep."""
+"""Maximum nesting of structs and lists; Parquet's own metadata has 8 levels."""
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _INTEGERS = (4, 5, 6)
 
 
 class ThriftError(ValueError):
-    """Bytes that are no struct of the compact protocol."""
+    """Bytes that are not a struct of the compact protocol."""
 
 
 class Reader:
-    """Reads structs from bytes, `at` a position. Raises EOFError where the bytes end too early."""
+    """Reads structs from bytes, from position `at`. Raises EOFError if the bytes end too early."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data
@@ -58,7 +58,7 @@ class Reader:
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         size = self._varint() if head >> 4 == 15 else head >> 4
-        if size > len(self._data) - self.at:  # each item takes a byte at least
+        if size > len(self._data) - self.at:  # each item takes at least a byte
             raise EOFError
         if head & 15 in (_TRUE, _FALSE):
             return [self._byte() == _TRUE for _ in range(size)]

@@ -1,4 +1,4 @@
-"""Proves families: right programs pass, the catalogue of wrong ones does not, and how large the share is."""
+"""Validates families: correct programs must pass their tests, and the catalogued mutants must fail them."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from problems import families
-from problems.family import CONSTANT, Family, WrongProgram
-from problems.problem import Problem
+from problems.family import CONSTANT, Family, Mutant
+from problems.problem import Problem, Split
 from problems.reference_check import failure
 from problems.rng import Rng
 from problems.splits import SPLITS, split_of
 
-SEED_SPLITS = (*["train"] * 8, "val", "test")
-"""Of every ten seeds, eight are drawn from train and one each from val and test."""
+SEED_SPLITS: tuple[Split, ...] = ("train",) * 8 + ("val", "test")
+"""Of every ten seeds, eight belong to train and one each to val and test."""
 NEEDED_KILL_RATE = 0.99
 SHOWN = 5
-"""Failures kept as examples, of each sort."""
+"""Failures of each kind that are kept as examples."""
 
 
 @dataclass
-class Tally:
-    """What was counted for one family at one difficulty; tallies add up."""
+class ValidationCounts:
+    """Counts of one family at one difficulty; `add` sums them."""
 
     problems: int = 0
     correct: int = 0
     accepted: int = 0
-    wrong: int = 0
-    """Wrong programs of the catalogue and the cheats but the constants, which are counted apart."""
+    mutants: int = 0
+    """The catalogue's mutants and the exploits, except the constants, which are counted separately."""
     rejected: int = 0
     constants: int = 0
     constants_passed: int = 0
     answers: Counter[str] = field(default_factory=Counter)
-    """Gold answers of kind `answer`, for the balance of labels."""
+    """Gold answers of kind `answer`, to see whether labels are balanced."""
     tried: Counter[str] = field(default_factory=Counter)
-    """Wrong programs by name."""
+    """Mutants and exploits by name."""
     survived: Counter[str] = field(default_factory=Counter)
-    """Those among them that passed."""
+    """Those that passed, by name."""
     refused: list[str] = field(default_factory=list)
     """Correct programs that failed, with the reason."""
     escaped: list[str] = field(default_factory=list)
-    """Wrong programs that passed."""
+    """Mutants and exploits that passed."""
 
-    def add(self, other: Tally) -> None:
-        """Adds another tally's counts to this one's."""
-        for name in ("problems", "correct", "accepted", "wrong", "rejected", "constants", "constants_passed"):
+    def add(self, other: ValidationCounts) -> None:
+        """Adds the counts of another."""
+        for name in ("problems", "correct", "accepted", "mutants", "rejected", "constants", "constants_passed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("answers", "tried", "survived"):
             getattr(self, name).update(getattr(other, name))
@@ -56,17 +56,17 @@ class Tally:
 
     @property
     def kill_rate(self) -> float:
-        """Share of wrong programs rejected; 1 where there are none."""
-        return self.rejected / self.wrong if self.wrong else 1.0
+        """Share of mutants and exploits rejected; 1 if there are none."""
+        return self.rejected / self.mutants if self.mutants else 1.0
 
     @property
     def sound(self) -> bool:
-        """All correct programs accepted, at least 99 % of the wrong ones rejected, and no constant passes."""
+        """All correct programs accepted, at least 99 % of the mutants rejected, and no constant passes."""
         return self.accepted == self.correct and self.kill_rate >= NEEDED_KILL_RATE and not self.constants_passed
 
 
 def problem_of(family: Family, difficulty: int, seed: int) -> Problem:
-    """The problem that validation looks at for this difficulty and seed."""
+    """The problem that validation uses for this difficulty and seed."""
     return family.problem(
         Rng("validate", family.name, difficulty, seed),
         id=f"{family.name}-{difficulty}-{seed}",
@@ -77,47 +77,47 @@ def problem_of(family: Family, difficulty: int, seed: int) -> Problem:
     )
 
 
-def validate(name: str, difficulty: int, seeds: Sequence[int]) -> Tally:
+def validate(name: str, difficulty: int, seeds: Sequence[int]) -> ValidationCounts:
     """Runs all programs of the family's catalogue on its problems of these seeds, in this process.
 
-    Raises AssertionError where a problem is malformed: in the wrong split, public inputs among the hidden ones.
+    Raises AssertionError for a malformed problem: in the wrong split, or with a public input among the hidden ones.
     """
-    family, tally = families.get(name), Tally()
+    family, counts = families.get(name), ValidationCounts()
     for seed in seeds:
         problem = problem_of(family, difficulty, seed)
         check_form(problem)
         solutions = family.solutions(problem)
-        tally.problems += 1
+        counts.problems += 1
         if problem.kind == "answer":
-            tally.answers[problem.hidden_tests[0].expected] += 1
+            counts.answers[problem.hidden_tests[0].expected] += 1
         for code in solutions.correct:
-            tally.correct += 1
+            counts.correct += 1
             if why := failure(problem, code):
-                tally.refused.append(f"{problem.id} ({problem.mode}, {problem.params}): {why}\n{code}")
+                counts.refused.append(f"{problem.id} ({problem.variant}, {problem.params}): {why}\n{code}")
             else:
-                tally.accepted += 1
-        for wrong in (*solutions.wrong, *family.cheats(problem)):
-            _count_wrong(tally, problem, wrong)
-    tally.refused, tally.escaped = tally.refused[:SHOWN], tally.escaped[:SHOWN]
-    return tally
+                counts.accepted += 1
+        for mutant in (*solutions.mutants, *family.exploits(problem)):
+            _count_mutant(counts, problem, mutant)
+    counts.refused, counts.escaped = counts.refused[:SHOWN], counts.escaped[:SHOWN]
+    return counts
 
 
-def _count_wrong(tally: Tally, problem: Problem, wrong: WrongProgram) -> None:
-    passed = not failure(problem, wrong.code)
-    if wrong.name == CONSTANT:
-        tally.constants += 1
-        tally.constants_passed += passed
+def _count_mutant(counts: ValidationCounts, problem: Problem, mutant: Mutant) -> None:
+    passed = not failure(problem, mutant.code)
+    if mutant.name == CONSTANT:
+        counts.constants += 1
+        counts.constants_passed += passed
     else:
-        tally.wrong += 1
-        tally.rejected += not passed
-        tally.tried[wrong.name] += 1
-        tally.survived[wrong.name] += passed
+        counts.mutants += 1
+        counts.rejected += not passed
+        counts.tried[mutant.name] += 1
+        counts.survived[mutant.name] += passed
     if passed:
-        tally.escaped.append(f"{problem.id} ({problem.mode}, {problem.params}): {wrong.name} passes")
+        counts.escaped.append(f"{problem.id} ({problem.variant}, {problem.params}): {mutant.name} passes")
 
 
 def check_form(problem: Problem) -> None:
-    """Raises AssertionError where a problem's split is not its question's, or a public input is also hidden."""
+    """Raises AssertionError if a problem's split is not its question's, or a public input is also hidden."""
     assert problem.split in SPLITS, f"{problem.id}: unknown split {problem.split}"
     assert split_of(problem.question_hash) == problem.split, f"{problem.id}: its question is of another split"
     public = {repr(t.args) for t in problem.public_examples}
@@ -126,8 +126,8 @@ def check_form(problem: Problem) -> None:
 
 def validate_many(
     names: Sequence[str], difficulties: Sequence[int], seeds: int, workers: int = 0
-) -> Iterator[tuple[str, int, Tally]]:
-    """Validates each family at each difficulty in worker processes and yields (name, difficulty, tally) as ready."""
+) -> Iterator[tuple[str, int, ValidationCounts]]:
+    """Validates each family at each difficulty in worker processes; yields (name, difficulty, counts) as ready."""
     workers = workers or os.cpu_count() or 1
     jobs = [(name, d) for name in names for d in difficulties]
     if workers == 1:

@@ -1,11 +1,12 @@
 """Admission: which problem of the stream may be generated now, and which groups a step learns from.
 
-Pure: no Ray, no clock of its own. The stream of problems is numbered; a *lease* lets one number be generated. The book
+Pure: no Ray, no clock of its own. A problem of the stream has an index; a *lease* permits generating one index. The
+book
 
-- bounds staleness: at version v no more than (v - v0 + 1 + S) * B numbers have been issued since the run began or was
+- bounds staleness: at version v at most (v - v0 + 1 + S) * B indices have been issued since the run began or was
   restored at v0, plus one for each group that a step was allowed to replace (B = groups a step, S = max_staleness);
-- loses nothing: a lease that is not answered in time is issued again, and so is one whose group came back too old;
-- counts nothing twice: the first answer to a number wins, whichever attempt it comes from.
+- loses nothing: a lease that is not answered in time is reissued, and so is one whose group came back too old;
+- counts nothing twice: the first answer to an index wins, whichever attempt it belongs to.
 
 With S = 0 a step's groups are the shortest stretch of the stream that fills it, so they do not depend on timing.
 """
@@ -19,7 +20,7 @@ from typing import Any
 from problems.problem import Group, GroupFilter, informative
 
 MAX_ATTEMPTS = 5
-"""Times that a number is generated before it is given up and counted as lost."""
+"""Times that an index is generated before it is given up and counted as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,17 @@ class Lease:
 
     epoch: int
     """Which start or restore of the run issued it: answers to leases of an earlier one are void."""
-    sequence: int
+    index: int
     """Position in the problem stream."""
     attempt: int
-    """0 at first, then one more each time the number is issued again."""
+    """0 at first, then one more each time the index is reissued."""
     min_version: int
     """Oldest policy version that may answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Which numbers of the stream have been consumed: all below `low_water`, and those in `above`."""
+    """Which indices of the stream have been consumed: all below `low_water`, and those in `above`."""
 
     version: int = 0
     low_water: int = 0
@@ -53,13 +54,13 @@ class Ledger:
         """The inverse of `to_dict`."""
         return cls(data["version"], data["low_water"], tuple(data["above"]))
 
-    def consume(self, numbers: Iterable[int]) -> Ledger:
-        """The ledger after `numbers` too. Raises ValueError for one that has been consumed already."""
+    def consume(self, indices: Iterable[int]) -> Ledger:
+        """The ledger after consuming `indices` too. Raises ValueError for one that has been consumed already."""
         above = set(self.above)
-        for number in numbers:
-            if number < self.low_water or number in above:
-                raise ValueError(f"problem {number} of the stream would be consumed twice")
-            above.add(number)
+        for index in indices:
+            if index < self.low_water or index in above:
+                raise ValueError(f"problem {index} of the stream would be consumed twice")
+            above.add(index)
         low = self.low_water
         while low in above:
             above.discard(low)
@@ -109,7 +110,7 @@ class LeaseBook:
         steps: int | None = None,
         group_filter: GroupFilter = "outcome",
     ):
-        """`limit` ends the stream after that many numbers; past `steps` versions nothing more is generated.
+        """`limit` ends the stream after that many indices; past `steps` versions nothing more is generated.
 
         `group_filter` says which groups teach nothing, and are replaced by `refill`: the learner's own.
         """
@@ -147,60 +148,60 @@ class LeaseBook:
         """Groups delivered and not yet consumed."""
         return len(self._ready)
 
-    def lease(self, most: int, now: float) -> list[Lease]:
-        """Up to `most` leases; fewer, or none, where the staleness bound is reached."""
+    def lease(self, count: int, now: float) -> list[Lease]:
+        """Up to `count` leases; fewer, or none, where the staleness bound is reached."""
         self._expire(now)
         leases = []
-        while len(leases) < most:
+        while len(leases) < count:
             if self._again:
-                sequence = min(self._again)
-                attempt = self._again.pop(sequence)
+                index = min(self._again)
+                attempt = self._again.pop(index)
             elif self._issued < self._allowance() and (self._limit is None or self._next < self._limit):
-                sequence, attempt = self._advance_cursor(), 0
+                index, attempt = self._advance_cursor(), 0
                 self._issued += 1
             else:
                 break
-            lease = Lease(self.epoch, sequence, attempt, self.version)
-            self._outstanding[sequence] = _Outstanding(lease, now + self._lease_seconds)
+            lease = Lease(self.epoch, index, attempt, self.version)
+            self._outstanding[index] = _Outstanding(lease, now + self._lease_seconds)
             leases.append(lease)
         return leases
 
     def deliver(self, epoch: int, group: Group) -> bool:
-        """Takes in an answer. False where it is of an earlier restore or the number has been answered already."""
-        if epoch != self.epoch or group.sequence not in self._known():
+        """Takes in an answer. False if it belongs to an earlier restore or the index has been answered already."""
+        if epoch != self.epoch or group.index not in self._known():
             self._taken["duplicate"] += 1
             return False
-        self._outstanding.pop(group.sequence, None)
-        self._again.pop(group.sequence, None)
-        self._ready[group.sequence] = group
+        self._outstanding.pop(group.index, None)
+        self._again.pop(group.index, None)
+        self._ready[group.index] = group
         return True
 
     def fail(self, lease: Lease) -> bool:
         """Books that a lease could not be answered: it is issued again. False where it had been given up or is void."""
-        held = self._outstanding.get(lease.sequence)
+        held = self._outstanding.get(lease.index)
         if lease.epoch != self.epoch or held is None or held.lease.attempt != lease.attempt:
             return False
-        return self._reissue(lease.sequence)
+        return self._reissue(lease.index)
 
     def reissue_all(self) -> None:
         """Books all outstanding leases as unanswered: the stream that carried them has died, and they are not to blame.
 
         None is given up for it.
         """
-        for sequence in list(self._outstanding):
-            self._reissue(sequence, give_up=False)
+        for index in list(self._outstanding):
+            self._reissue(index, give_up=False)
 
     def take(self) -> StepBatch | None:
         """The next step's groups, or None while too few are ready; those too old for it are dropped and reissued."""
         self._drop_stale()
         chosen: list[int] = []
-        dull = 0
-        for sequence in sorted(self._ready):
-            if len(chosen) >= self._size + min(dull, self._refill):
+        uninformative = 0
+        for index in sorted(self._ready):
+            if len(chosen) >= self._size + min(uninformative, self._refill):
                 break
-            chosen.append(sequence)
-            dull += not self._informative(self._ready[sequence])
-        if len(chosen) < self._size + min(dull, self._refill) and not self._exhausted(len(chosen)):
+            chosen.append(index)
+            uninformative += not self._informative(self._ready[index])
+        if len(chosen) < self._size + min(uninformative, self._refill) and not self._exhausted(len(chosen)):
             return None
         if self._staleness == 0 and chosen and self._outstanding and min(self._outstanding) < chosen[-1]:
             return None
@@ -225,8 +226,8 @@ class LeaseBook:
         steps = self.version - self._start_version + 1 + self._staleness
         if self._steps is not None:
             steps = min(steps, self._steps - self._start_version)
-        dull = sum(not self._informative(g) for g in self._ready.values())
-        return steps * self._size + self._extra + min(dull, self._refill)
+        uninformative = sum(not self._informative(g) for g in self._ready.values())
+        return steps * self._size + self._extra + min(uninformative, self._refill)
 
     def _exhausted(self, chosen: int) -> bool:
         """Whether the stream has ended and all that remains of it is in hand."""
@@ -242,25 +243,25 @@ class LeaseBook:
         return self._next - 1
 
     def _expire(self, now: float) -> None:
-        for sequence, held in list(self._outstanding.items()):
+        for index, held in list(self._outstanding.items()):
             if held.deadline <= now:
-                self._reissue(sequence)
+                self._reissue(index)
 
-    def _reissue(self, sequence: int, give_up: bool = True) -> bool:
-        attempt = self._outstanding.pop(sequence).lease.attempt + 1
+    def _reissue(self, index: int, give_up: bool = True) -> bool:
+        attempt = self._outstanding.pop(index).lease.attempt + 1
         if attempt >= MAX_ATTEMPTS and give_up:
-            # Given up: consumed without a sample, so that the stream moves on, and its place goes to the next number.
+            # Given up: consumed without a sample, so that the stream moves on, and its place goes to the next index.
             self._taken["lost"] += 1
-            self.ledger = self.ledger.consume([sequence])
+            self.ledger = self.ledger.consume([index])
             self._extra += 1
             return False
         self._taken["reissued"] += 1
-        self._again[sequence] = attempt
+        self._again[index] = attempt
         return True
 
     def _drop_stale(self) -> None:
-        for sequence, group in list(self._ready.items()):
+        for index, group in list(self._ready.items()):
             if self.version - group.samples[0].policy_version > self._staleness:
-                del self._ready[sequence]
+                del self._ready[index]
                 self._taken["stale"] += 1
-                self._again[sequence] = group.attempt + 1
+                self._again[index] = group.attempt + 1

@@ -111,8 +111,8 @@ class AsyncBackend:
         """Why the engine cannot go on; "" while it can. True to the moment also while nothing is asked of it."""
         if self._closed or not self._engine.errored:
             return ""
-        manager = self._engine.engine_core.resources.engine_manager
-        codes = manager.finished_procs() if manager is not None else {}
+        manager: Any = self._engine.engine_core.resources.engine_manager
+        codes = getattr(manager, "finished_procs", dict)()
         ended = ", ".join(f"{name} with exit code {code}" for name, code in codes.items())
         return f"vLLM's engine core has ended{f' ({ended})' if ended else ''}"
 

@@ -11,7 +11,7 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def lora_rank_room(rank: int) -> int:
-    """The smallest `max_lora_rank` of vLLM that holds adapters of `rank`. Raises ValueError, naming the mend."""
+    """The smallest `max_lora_rank` of vLLM that holds adapters of `rank`. Raises ValueError, naming the fix."""
     for room in LORA_RANKS:
         if 0 < rank <= room:
             return room
@@ -19,15 +19,15 @@ def lora_rank_room(rank: int) -> int:
 
 
 class Sampling(BaseModel):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = Field(1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0)
     """0 is greedy."""
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus mass. Training needs 1: a cut distribution is not the one that the learner differentiates."""
-    max_tokens: int = Field(192, ge=1)
+    max_tokens: int = Field(default=192, ge=1)
     """Longest completion, in tokens; one that reaches it counts as truncated."""
 
 
@@ -40,25 +40,25 @@ class EngineConfig(BaseModel):
     """in_process steps vLLM in the actor's own process (CPU); async runs AsyncLLM (GPU); auto chooses by device."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Numbers of the weights; auto is float32 on CPU and bfloat16 on GPU."""
-    max_model_len: int = Field(1024, ge=16)
+    max_model_len: int = Field(default=1024, ge=16)
     """Longest prompt plus completion, in tokens."""
-    max_sequences: int = Field(64, ge=1)
+    max_sequences: int = Field(default=64, ge=1)
     """Sequences decoded at once."""
-    kv_cache_gib: float = Field(0.5, gt=0)
+    kv_cache_gib: float = Field(default=0.5, gt=0)
     """Memory for keys and values on CPU, in GiB."""
-    gpu_memory_share: float = Field(0.45, gt=0, lt=1)
+    gpu_memory_share: float = Field(default=0.45, gt=0, lt=1)
     """Share of a GPU's memory that an engine may use."""
-    tensor_parallel: int = Field(1, ge=1)
+    tensor_parallel: int = Field(default=1, ge=1)
     """GPUs over which one engine's weights are split."""
     enforce_eager: bool = True
     """Skip compilation and CUDA graphs: starts faster, decodes slower on large GPUs."""
-    canary_bound: float | None = Field(None, gt=0)
+    canary_bound: float | None = Field(default=None, gt=0)
     """Mean |engine - learner| log-probability over a canary's tokens above which a run stops, in nats.
 
     None: by the coarser dtype of the two, 0.001 in float32, 0.05 in float16, 0.25 in bfloat16. It is for gross faults,
     such as another base model: that an adapter is loaded is proven by the checksums of its tensors.
     """
-    patience_seconds: float = Field(600.0, gt=0)
+    patience_seconds: float = Field(default=600.0, gt=0)
     """An engine that answers nothing for so many seconds is out: work and policies go to the others."""
 
 
@@ -67,25 +67,25 @@ class RolloutConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    group_size: int = Field(8, ge=1)
+    group_size: int = Field(default=8, ge=1)
     """G: completions sampled for one problem."""
-    ema_samples: int = Field(0, ge=0)
-    """How many of the G are drawn from the moving average of the policy (train.ema_decay), a steadier second voice."""
-    groups_per_step: int = Field(8, ge=1)
+    ema_samples: int = Field(default=0, ge=0)
+    """How many of the G are sampled from the moving average of the policy (train.ema_decay), which is steadier."""
+    groups_per_step: int = Field(default=8, ge=1)
     """Groups that one optimiser step learns from."""
-    max_staleness: int = Field(0, ge=0)
+    max_staleness: int = Field(default=0, ge=0)
     """S: versions by which a sample may lag behind the step that trains on it; 0 is synchronous training."""
-    refill: int = Field(0, ge=0)
+    refill: int = Field(default=0, ge=0)
     """Times `groups_per_step` more groups that a step may ask for to replace those whose outcomes are all alike."""
     sampling: Sampling = Sampling()
-    """How training completions are drawn."""
-    engines: int = Field(1, ge=1)
+    """How training completions are sampled."""
+    engines: int = Field(default=1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
-    lease_size: int = Field(2, ge=1)
+    lease_size: int = Field(default=2, ge=1)
     """Problems that travel together through the stream; more cost less a problem and are verified later."""
-    lease_seconds: float = Field(600.0, gt=0)
+    lease_seconds: float = Field(default=600.0, gt=0)
     """After this long without an answer a leased problem is issued again."""
 
     @property

@@ -1,33 +1,30 @@
 """The coordinator of a run: leases, ready groups, the current policy. One asynchronous actor, no model in it.
 
-Everything that decides is in `rollout.admission`; this class adds waiting, Ray, and the thread that keeps the Ray Data
-pipeline running. Its state is rebuilt from the learner's checkpoint by `begin`, so it may die too.
+All decisions are in `rollout.admission`; this class adds waiting and Ray, and puts the leases on the session's board.
+Its state is rebuilt from the learner's checkpoint by `begin`, so it may die too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from problems.problem import Group, GroupFilter
+from problems.problem import Group, GroupFilter, Problem
 from rollout.admission import Lease, LeaseBook, Ledger, StepBatch
+from rollout.board import StreamJob
 from rollout.config import RolloutConfig
 from rollout.fleet import NoEngine, load_policies, short_of_room
 from rollout.policy import Publication
 
-log = logging.getLogger(__name__)
-
-PIPELINE_RETRIES = 5
-"""Times in a row, without a group between, that the Ray Data pipeline is rebuilt before the run is ended."""
 SETTLE_SECONDS = 600.0
 """How long a learner waits, before a checkpoint, for the driver to take the records of the steps before it."""
+MOST_AT_ONCE = 1024
+"""Leases put on the board in one call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,19 +48,24 @@ class Coordinator:
         self,
         config: RolloutConfig,
         engines: Sequence[Any],
-        make_stream: Callable[[str], Any],
+        board: Any,
+        job: StreamJob,
+        problems: Callable[[int], Problem],
         steps: int,
         group_filter: GroupFilter = "outcome",
     ):
-        """`make_stream` builds the run's Ray Data pipeline, whose source calls `lease` with the token that it is given
-        and whose last stage calls `deliver`; `steps` ends the run; `group_filter` is the learner's."""
+        """`board` is the handle of the session's, whose last stage calls `deliver`; `job` is what stages must know of
+        the run, without the reference to `problems`, which gives the problem of an index of the stream. `steps` ends
+        the run; `group_filter` is the learner's."""
         self._config = config
         self._engines = list(engines)
-        self._make_stream = make_stream
+        self._board = board
+        self._job = job
+        self._problems = problems
         self._steps = steps
-        self._group_filter = group_filter
+        self._group_filter: GroupFilter = group_filter
         self._out: dict[int, str] = {}
-        self._told_room = False
+        self._room_noted = False
         self._book: LeaseBook | None = None
         self._publication: Any = None
         self._batch: StepBatch | None = None
@@ -71,15 +73,13 @@ class Coordinator:
         self._stopping = False
         self._fatal = ""
         self._changed = asyncio.Condition()
+        self._changes = 0
         self._events: list[Event] = []
         self._token, self._emitted, self._handled = uuid.uuid4().hex[:12], 0, 0
         self._waited = 0.0
         self._recorded = time.monotonic()
-        self._pipeline: threading.Thread | None = None
-        self._stream = ""
-        self._delivered = 0
-        self._loop = asyncio.get_event_loop()
-        if _was_lost():
+        self._feeding: asyncio.Task[None] | None = None
+        if _was_restarted():
             self._emit(Event("note", text="the coordinator was started again: its leases are reissued"))
 
     async def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Coordinator:
         `epoch` must rise with each start; the learner's other calls carry it. Returns what `publish` does.
         """
         if epoch <= self._epoch:
-            raise ValueError(f"start {epoch} of the run came after start {self._epoch}")
+            raise ValueError(f"start {epoch} of the run is not later than start {self._epoch}")
         self._epoch = epoch
         state = Ledger.from_dict(ledger) if ledger else Ledger(version=publication.policy.number)
         self._batch = self._book = None
@@ -108,35 +108,24 @@ class Coordinator:
         if epoch:
             self._emit(Event("note", text=f"the learner was started again and goes on after step {state.version}"))
         self._recorded = time.monotonic()
-        if self._pipeline is None:
-            self._pipeline = threading.Thread(target=self._run_pipeline, name="stream", daemon=True)
-            self._pipeline.start()
+        if self._feeding is None:
+            self._feeding = asyncio.create_task(self._feed())
         await self._notify()
         return report
-
-    async def lease(self, stream: str, most: int) -> list[Lease] | None:
-        """Waits for leases, up to `most`. None: the run is over, or another stream has replaced the one that asks."""
-        while not self._over() and stream == self._stream:
-            if self._book is not None and (leases := self._book.lease(most, time.monotonic())):
-                return leases
-            await self._wait(1.0)
-        return None
 
     async def deliver(self, answers: Sequence[tuple[Lease, Group | None, str]]) -> None:
         """Takes in judged groups, or the errors of those that could not be had."""
         if self._book is None:
             return
         for lease, group, error in answers:
-            scored = sum(r is not None for r in group.rewards) if group is not None else 0
-            if scored >= 2:
-                self._delivered += 1
+            if group is not None and sum(reward is not None for reward in group.rewards) >= 2:
                 self._book.deliver(lease.epoch, group)
                 continue
             reason = error or "its samples could not be judged"
             if self._book.fail(lease):
                 continue
             if lease.epoch == self._epoch:
-                self._emit(Event("note", text=f"problem {lease.sequence} of the stream given up: {reason}"))
+                self._emit(Event("note", text=f"problem {lease.index} of the stream given up: {reason}"))
         await self._notify()
 
     async def get_batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> StepBatch | None:
@@ -150,7 +139,8 @@ class Coordinator:
             self._check(epoch)
             if self._over():
                 return None
-            version = self._book.version if self._book is not None else -1
+            book = self._book
+            version = book.version if book is not None else -1
             if version > step:
                 raise ValueError(
                     f"rank {rank} of {world_size} asks for the groups of step {step}, and the run is at {version}: "
@@ -158,7 +148,7 @@ class Coordinator:
                     "checkpoint"
                 )
             # Not before the version is published: groups of this step would go out under the number of the one before.
-            batch = self._book.take() if version == step else None
+            batch = book.take() if book is not None and version == step else None
             if batch is not None:
                 self._batch = batch
                 await self._notify()
@@ -178,7 +168,7 @@ class Coordinator:
         self._check(epoch)
         report = await self._load_everywhere(publication)
         self._check(epoch)
-        if not self._over():
+        if not self._over() and self._book is not None:
             self._book.advance(publication.policy.number)
             await self._notify()
         return report
@@ -197,8 +187,8 @@ class Coordinator:
     def _short_of_room(self, step: int, batch: StepBatch) -> int:
         longest, room = self._config.sampling.max_tokens, self._config.engine.max_model_len
         count = short_of_room(batch.groups, longest, room)
-        if count and not self._told_room:
-            self._told_room = True
+        if count and not self._room_noted:
+            self._room_noted = True
             text = (
                 f"{count} samples of step {step + 1} had fewer than rollout.sampling.max_tokens {longest} tokens to "
                 f"answer in: their prompts leave less of rollout.engine.max_model_len {room}"
@@ -237,7 +227,7 @@ class Coordinator:
         return list(self._events)
 
     async def current_policy(self, engine: str) -> Publication:
-        """What an engine that came back empty must load."""
+        """What an engine that was restarted must load."""
         self._emit(Event("note", text=f"{engine} was started again and is given the current policy"))
         return await self._publication
 
@@ -273,7 +263,7 @@ class Coordinator:
             raise ValueError(f"start {epoch} of the run has been replaced by start {self._epoch}")
 
     async def _load_everywhere(self, publication: Publication) -> dict[str, Any]:
-        import ray
+        import ray.exceptions
 
         began = time.monotonic()
         # The coordinator owns the object: one that a learner owned would be lost with it.
@@ -314,37 +304,55 @@ class Coordinator:
         self._emitted += 1
         self._events.append(replace(event, id=f"{self._token}-{self._emitted}"))
 
-    def _run_pipeline(self) -> None:
-        failures = 0
-        while failures <= PIPELINE_RETRIES:
-            # Leases of a stream that has died are asked for to the last, and nobody would answer them.
-            self._stream, before = uuid.uuid4().hex, self._delivered
-            try:
-                rows = self._make_stream(self._stream)
-                for _ in rows.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
-                    pass
-                if self._over():
-                    return
-                error = "it ended by itself"
-            except Exception as failed:
-                error = f"{type(failed).__name__}: {failed}"
-                log.exception("the stream of the run failed")
-            self._stream = ""
-            if self._over():
-                return
-            failures = 1 if self._delivered > before else failures + 1
-            self._loop.call_soon_threadsafe(self._pipeline_died, failures, error)
-            time.sleep(min(2.0 ** (failures - 1), 10.0))
-        asyncio.run_coroutine_threadsafe(
-            self.fail(f"the Ray Data pipeline failed {failures} times in a row: {error}"), self._loop
-        )
+    async def _feed(self) -> None:
+        try:
+            await self._feed_board()
+        except Exception as error:
+            await self.fail(f"leases cannot be put on the session's board: {type(error).__name__}: {error}")
 
-    def _pipeline_died(self, failures: int, error: str) -> None:
-        if self._book is not None:
-            self._book.reissue_all()
-        self._emit(Event("note", text=f"the stream is rebuilt (failure {failures}): {error}"))
+    async def _feed_board(self) -> None:
+        """Puts leases on the board as the book lets them out, and shows it that the run is alive."""
+        import ray.exceptions
+
+        key, epoch = "", -1
+        while not self._over():
+            book, changes = self._book, self._changes
+            if book is None:
+                await self._wait(1.0)
+                continue
+            try:
+                if epoch != book.epoch:  # what is left of the start before this one is void
+                    key, epoch = await self._open(key), book.epoch
+                leases = book.lease(MOST_AT_ONCE, time.monotonic())
+                standing = await self._board.put.remote(key, leases)
+                if not standing.known:
+                    book.reissue_all()
+                    key = await self._open(key)
+            except ray.exceptions.RayActorError:
+                # Ray is starting it again; it has then lost all that it held.
+                await asyncio.sleep(0.5)
+                continue
+            for note in standing.notes:
+                self._emit(Event("note", text=note))
+            if standing.failure:
+                await self.fail(standing.failure)
+            if changes == self._changes:
+                await self._wait(1.0)
+        if key:
+            self._board.close.remote(key)
+
+    async def _open(self, key: str) -> str:
+        """Opens the run's job on the board in place of the one called `key`. Returns its key."""
+        import ray
+
+        if key:
+            self._board.close.remote(key)
+        key = uuid.uuid4().hex
+        await self._board.open.remote(key, replace(self._job, problems=ray.put(self._problems)))
+        return key
 
     async def _notify(self) -> None:
+        self._changes += 1
         async with self._changed:
             self._changed.notify_all()
 
@@ -354,8 +362,8 @@ class Coordinator:
                 await asyncio.wait_for(self._changed.wait(), seconds)
 
 
-def _was_lost() -> bool:
-    """Whether this actor stands for one that died."""
+def _was_restarted() -> bool:
+    """Whether this actor is the restart of one that died."""
     import ray
 
-    return ray.get_runtime_context().was_current_actor_reconstructed
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from problems.problem import Sample
-from rollout.adapter_config import check_adapter_config
-from rollout.adapter_folder import adapter_folder
+from rollout.adapter import adapter_folder, check_adapter_config
 from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair_queue import FairQueue
@@ -59,7 +58,7 @@ class GroupRequest:
     min_version: int = 0
     """Oldest policy version that may answer."""
     averaged: int = 0
-    """How many of the G, the last ones, are drawn from the moving average of the policy."""
+    """How many of the G, the last ones, are sampled from the moving average of the policy."""
 
 
 @dataclass(slots=True)
@@ -162,7 +161,7 @@ class Engine:
         except PolicyMismatch:
             await self._free(loaded)
             raise
-        # A version that rolls a run back (it resumed from a checkpoint) replaces all that came after it.
+        # A version that rolls a run back (it resumed from a checkpoint) replaces all later ones.
         versions = self._policies.setdefault(policy.run, [])
         versions.append(loaded)
         await self._retire(policy.run)
@@ -179,7 +178,7 @@ class Engine:
             return await self._generate(request)
 
     async def _generate(self, request: GroupRequest) -> list[Sample]:
-        # The policy is chosen now and not before the wait: the youngest there is when the samples are drawn.
+        # The policy is chosen now and not before the wait: the youngest there is when sampling begins.
         own = self._current(request.run, request.min_version)
         held, drawn_from = [own], [own] * (len(request.seeds) - request.averaged)
         if request.averaged:
@@ -315,7 +314,7 @@ class Engine:
         return np.array([row[token].logprob for row, token in zip(scored, completion_ids, strict=True)], np.float32)
 
     def _current(self, run: str, min_version: int) -> _Loaded:
-        versions = self._policies.get(run)
+        versions = self._policies.get(run, [])
         if not self.holds(run, min_version):
             held = versions[-1].policy_number if versions else "none"
             raise PolicyMissing(f"{self.name} holds version {held} of run {run}, and {min_version} was asked for")
@@ -328,7 +327,7 @@ class Engine:
             await self._free(old)
 
     async def _free(self, loaded: _Loaded) -> None:
-        if loaded.lora is not None:
+        if loaded.lora is not None and loaded.path is not None:
             await self._backend.remove_lora(loaded.lora.lora_int_id)
             shutil.rmtree(loaded.path, ignore_errors=True)
 
@@ -347,7 +346,7 @@ class Engine:
             prompt_ids=request.prompt_ids,
             completion_ids=ids,
             logprobs=logprobs,
-            text=self._text(ids),
+            text=self._text(ids.tolist()),
             finish_reason=completion.finish_reason or "abort",
             policy_version=loaded.policy_number,
             adapter_hash=loaded.adapter_hash,

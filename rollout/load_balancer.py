@@ -25,8 +25,8 @@ class _Engine:
     failures: int = 0
     """In a row; several at once count as one."""
     out_until: float = float("-inf")
-    heard: float = float("-inf")
-    """When it last answered, or was first asked after it had nothing to do."""
+    last_answer: float = float("-inf")
+    """When it last answered, or was first given work after it had none."""
 
 
 class LoadBalancer:
@@ -58,7 +58,7 @@ class LoadBalancer:
         engine = self._engines[chosen]
         self._tick(chosen, now)
         if not engine.in_flight:
-            engine.heard = now
+            engine.last_answer = now
         engine.in_flight += 1
         return chosen
 
@@ -77,7 +77,7 @@ class LoadBalancer:
         if engine.failures:
             # Back, and perhaps not as it was: what it showed with one group at a time says little.
             engine.rate, engine.done, engine.busy = None, 0, 0.0
-        engine.failures, engine.out_until, engine.heard = 0, float("-inf"), now
+        engine.failures, engine.out_until, engine.last_answer = 0, float("-inf"), now
         # One answer is a noisy measure: a rate is taken over as many as are in flight together, and two at least.
         if engine.done >= max(2, engine.in_flight) and engine.busy > 0:
             seen = engine.done / engine.busy
@@ -91,7 +91,7 @@ class LoadBalancer:
     def silence(self, index: int, now: float) -> float:
         """Seconds for which an engine with work has answered nothing."""
         engine = self._engines[index]
-        return now - engine.heard if engine.in_flight else 0.0
+        return now - engine.last_answer if engine.in_flight else 0.0
 
     @property
     def rates(self) -> list[float | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rollout.adapter_config import TENSOR, layer_scale
+from rollout.adapter import TENSOR, layer_scale
 from rollout.policy import PolicyVersion
 
 _ODD = (-0x61C8864680B583EB, -0x4B47D0C5A1A6E4E5, 0x2545F4914F6CDD1D)

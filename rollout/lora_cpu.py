@@ -46,7 +46,7 @@ def install() -> None:
 
     PunicaWrapperCPU.update_metadata = update_metadata
     PunicaWrapperCPU.add_lora_linear = add_lora_linear
-    PunicaWrapperCPU._crucible = True
+    PunicaWrapperCPU._crucible = True  # pyright: ignore[reportAttributeAccessIssue] - our own mark
 
 
 def token_groups(indices_N: Tensor) -> list[tuple[int, Tensor | None]]:

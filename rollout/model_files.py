@@ -1,6 +1,6 @@
 """A model's folder or Hub id is a stranger's: its own code is never run, nor asked about; what it brings is shown.
 
-Everybody who loads a tokenizer or a configuration does it here; `train.learner.load_base` loads the weights alike.
+Everybody who loads a tokenizer or a configuration does it here; `train.base_model.load_base` loads the weights alike.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def load_config(model: str | Path) -> PretrainedConfig:
 
 
 def unloadable(model: str | Path, part: str, error: Exception) -> ValueError:
-    """The error for a model of which a part cannot be loaded, in one line that says what to do."""
+    """The error for a model of which a part cannot be loaded, in one line with the fix."""
     text = str(error)
     if "trust_remote_code" in text or "execute the" in text:
         return ValueError(
@@ -66,7 +66,7 @@ def read_prompt(folder: Path) -> PromptConfig | None:
             raise ValueError("it has more than 1 MiB")
         return PromptConfig.model_validate_json(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no prompt configuration: {one_line(error, 300)}; mend or remove it") from None
+        raise ValueError(f"{path} is no prompt configuration: {one_line(error, 300)}; fix or remove it") from None
 
 
 def brought_by(model: str) -> str:

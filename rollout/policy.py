@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.adapter_files import read_object, read_weights, tensors_of
+from rollout.adapter import read_object, read_weights, tensors_of
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -90,7 +90,7 @@ def weights_checksum(weights: bytes) -> str:
 def tensors_checksum(tensors: Mapping[str, np.ndarray]) -> str:
     """Identity of float32 tensors by name."""
     plain = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-    return _tensors_sha((name, list(value.shape), memoryview(value).cast("B")) for name, value in plain.items())
+    return _tensors_sha((name, list(value.shape), memoryview(value.data).cast("B")) for name, value in plain.items())
 
 
 def _tensors_sha(tensors: Iterable[tuple[str, list[int], memoryview]]) -> str:

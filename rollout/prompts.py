@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import jinja2
 from jinja2.defaults import DEFAULT_NAMESPACE
@@ -92,9 +92,9 @@ class PromptConfig(BaseModel):
 
     style: Style = "direct"
     """`direct` asks for the answer alone; `think` asks for reasoning in think tags before it."""
-    examples: int = Field(2, ge=0)
+    examples: int = Field(default=2, ge=0)
     """How many public examples are shown, at most; hidden tests never are."""
-    max_example_chars: int = Field(240, ge=0)
+    max_example_chars: int = Field(default=240, ge=0)
     """An example longer than this, in characters, is left out."""
     system: str = ""
     """System message; "" sends none (a chat template may then put its own)."""
@@ -102,10 +102,10 @@ class PromptConfig(BaseModel):
     """Jinja2 text of the user message ("": the built-in one)."""
     chat: bool | None = None
     """Whether to use the tokenizer's chat template; None: where it has one."""
-    shots: tuple[Shot, ...] = Field((), exclude_if=lambda shots: not shots)
+    shots: tuple[Shot, ...] = Field(default=(), exclude_if=lambda shots: not shots)
     """Worked questions put before the one that is asked, as earlier turns for chat models."""
-    few_shot: int = Field(0, ge=0, exclude_if=lambda count: not count)
-    """As many shots more, drawn by the job from its training problems and answered rightly."""
+    few_shot: int = Field(default=0, ge=0, exclude_if=lambda count: not count)
+    """As many more shots, chosen by the job from its training problems and answered rightly."""
 
     @model_validator(mode="after")
     def _answers_as_asked(self) -> PromptConfig:
@@ -130,9 +130,9 @@ class CompletionDecoder:
     def __call__(self, ids: Sequence[int]) -> str:
         """The text of `ids` [completion length]."""
         if self._hidden is None:
-            return self._tokenizer.decode(ids, skip_special_tokens=True)
+            return str(self._tokenizer.decode([int(number) for number in ids], skip_special_tokens=True))
         shown = [int(number) for number in ids if int(number) not in self._hidden]
-        return self._tokenizer.decode(shown, skip_special_tokens=False)
+        return str(self._tokenizer.decode(shown, skip_special_tokens=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,8 @@ class PromptBuilder:
         """
         if self.tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token before training")
-        ids = self.tokenizer(self._continuing(text), add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+        ids: Any = self.tokenizer(self._continuing(text), add_special_tokens=False)["input_ids"]
+        return [*ids, int(cast(Any, self.tokenizer.eos_token_id))]
 
     def _continuing(self, text: str) -> str:
         """A completion behind the thinking that its prompt has opened."""
@@ -242,6 +242,7 @@ class PromptBuilder:
             raise self._refuses(error) from error
 
     def _render(self, messages: list[dict[str, str]]) -> str:
+        assert self._chat_template is not None, "only called where there is a chat template"
         try:
             return templates.rendered(
                 self._chat_template,
@@ -260,7 +261,7 @@ class PromptBuilder:
     def _refuses(self, error: Exception) -> ValueError:
         why = one_line(error, 300) or type(error).__name__
         return ValueError(
-            f"the chat template of {self._name} refuses the prompt: {why}; mend it, or set prompt.chat to false"
+            f"the chat template of {self._name} refuses the prompt: {why}; fix it, or set prompt.chat to false"
         )
 
     def _plain_text(self, turns: list[tuple[str, str]]) -> str:

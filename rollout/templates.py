@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2.compiler import CodeGenerator
-from jinja2.defaults import DEFAULT_FILTERS
+from jinja2.filters import FILTERS as DEFAULT_FILTERS
 from jinja2.nodes import Concat
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -73,7 +73,7 @@ def compiled(source: str, extensions: Any = (), **more: Mapping[str, Any]) -> ji
 def rendered(template: jinja2.Template, **values: Any) -> str:
     """The text of a template. Raises TemplateRefused where it is too long or takes too long, jinja2's own errors
     otherwise."""
-    environment: _Environment = template.environment
+    environment = cast(_Environment, template.environment)
     environment.local.made = 0
     before = sys.gettrace()
     sys.settrace(_Clock())

@@ -11,6 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # helpers that several rooms' te
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_terminal_summary(terminalreporter):
+    from shared_folder import report_missing
+
+    report_missing(terminalreporter)
+
+
 @pytest.fixture(scope="session")
 def ray_local():
     """One local Ray for the whole test session, shut down at its end."""

@@ -1,6 +1,6 @@
 """Rewards to advantages, within groups; and which groups are worth training on.
 
-Shapes: P problems, G samples of one problem. NaN (or None) stands for a sample that must not be scored.
+Shapes: P problems, G samples of one problem. NaN (or None) marks a sample that must not be scored.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from problems.problem import Group, Sample
-from train.advantage import group_advantages, informative
+from problems.problem import Group, Sample, informative
+from train.advantage import group_advantages
 from train.config import TrainConfig
 
 AVERAGED = -1
-"""Stands for the version of samples that the moving average of the policy drew."""
+"""Version of samples that the moving average of the policy generated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class TrainBatch:
 
     rows: tuple[Row, ...]
     groups: int
-    """Groups that came in."""
+    """All groups of the step."""
     kept: int
     """Groups that passed the filter."""
     excluded: int
@@ -112,7 +112,7 @@ class MicroBatch:
     mask: Tensor
     """float32 [B, T]"""
     sampler_logprobs: Tensor
-    """float32 [B, T], NaN where the sampler could not tell."""
+    """float32 [B, T], NaN where the sampler does not know it."""
     advantages: Tensor
     """float32 [B, T]"""
     policy_versions: Tensor
@@ -147,9 +147,9 @@ class MicroBatch:
 def micro_batches(rows: Sequence[Row], budget: int, overhead: int, shared: bool = True) -> list[list[Row]]:
     """Splits rows into micro-batches of at most `budget` padded tokens at the least cost.
 
-    The cost of a micro-batch is its padded tokens plus `overhead` tokens for the launches it takes whatever
-    its size. Two orders are tried, by completion length and by prompt, and each is cut at its optimal
-    places (dynamic programming over the last cut); `shared` says that a prompt costs once a micro-batch
+    The cost of a micro-batch is its padded tokens plus `overhead` tokens for the launches, which do not depend
+    on its size. Two orders are tried, by completion length and by prompt, and each is cut at its optimal
+    places (dynamic programming over the last cut); with `shared` a prompt costs once a micro-batch
     rather than once a row. A row over the budget by itself gets a micro-batch of its own. Deterministic.
     """
     if not rows:
@@ -199,7 +199,7 @@ def _cut(order: list[Row], budget: int, overhead: int, shared: bool) -> tuple[fl
 
 
 def _row(sample: Sample, advantage: float, prompts: dict[bytes, int]) -> Row:
-    """`prompts` numbers the distinct prompts met so far."""
+    """`prompts` numbers the distinct prompts seen so far."""
     where = f"sample {sample.index} of problem {sample.problem_id}"
     if len(sample.prompt_ids) == 0:
         raise ValueError(f"{where} has an empty prompt: a completion must follow at least one token")

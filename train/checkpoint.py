@@ -5,13 +5,12 @@ ema/                its moving average, in the same form, where one is kept
 state.pt            the learner's state_dict
 checkpoint.json     step, policy version, and what the caller keeps beside it (the ledger)
 
-Heads are read without torch, so that commands which only ask where a run stands answer at once.
+Heads are read without torch, so that commands that only ask for a run's progress answer at once.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from problems.files import sync
 from rollout.policy import PolicyVersion
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HEAD = "checkpoint.json"
-"""Name of the file that says what a checkpoint is; one without it is none."""
+"""Name of the file that describes a checkpoint; a folder without it is not one."""
 _STATE, _ADAPTER, _AVERAGE = "state.pt", "adapter", "ema"
 LARGEST_HEAD = 256 << 20
 """Bytes: its ledger names what was consumed."""
@@ -62,11 +62,9 @@ def save(
 ) -> Checkpoint:
     """Writes `<folder>/<step>` for the learner's step and drops all but the newest `keep`.
 
-    `settle` is called when all of it is written, before it counts: what it raises leaves the checkpoint out.
-
-    Checkpoints of the same and of later steps are dropped too: they belong to a course that was rolled
-    back. `ledger` must be JSON. Nothing under a numbered name is ever half-written, whenever the process
-    dies.
+    `settle` is called when everything is written, before the checkpoint counts: if it raises, there is none.
+    Checkpoints of the same and of later steps are dropped too: they are of updates that were rolled back. `ledger` must
+    be JSON. Nothing under a numbered name is ever half-written, even when the process dies.
     """
     import torch
 
@@ -88,13 +86,13 @@ def save(
     }
     (aside / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True))
     for path in (*aside.iterdir(), aside):
-        _sync(path)
+        sync(path)
     settle()
     for path in reversed(_numbered(folder)):
         if int(path.name) >= learner.steps_done:
             _drop(path)
     aside.rename(target)
-    _sync(folder)
+    sync(folder)
     for path in _numbered(folder)[:-keep]:
         _drop(path)
     return read(target)
@@ -121,12 +119,12 @@ def read(path: Path) -> Checkpoint:
         raise ValueError(f"checkpoint {path} has format {found!r:.40}; this version reads format {FORMAT}")
     for name, kind in _HEAD_KINDS.items():
         if type(head.get(name)) is not kind:
-            raise ValueError(f"checkpoint {path} is damaged: {name} of its {HEAD} is no {kind.__name__}")
+            raise ValueError(f"checkpoint {path} is damaged: {name} of its {HEAD} is not of type {kind.__name__}")
     return Checkpoint(path, head["step"], head["run"], head["version"], head["adapter_hash"], head["ledger"])
 
 
 def restore(path: Path, learner: Learner) -> Checkpoint:
-    """Puts `learner` where it was when the checkpoint was written.
+    """Restores `learner` to its state when the checkpoint was written.
 
     Raises ValueError, leaving the learner as it is, for a checkpoint of another base model or adapter shape.
     """
@@ -182,13 +180,4 @@ def _write_adapter(path: Path, version: PolicyVersion) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     version.write(path.parent).rename(path)
     for file in path.iterdir():
-        _sync(file)
-
-
-def _sync(path: Path) -> None:
-    """Waits until `path` is on disk, so that a rename never overtakes the content."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(file)

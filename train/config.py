@@ -66,7 +66,7 @@ class TrainConfig(BaseModel):
     covariance_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of a step's tokens that are chosen, at least one token; None is 0.0002 for clip_cov, 0.002 for kl_cov."""
     covariance_range: tuple[float, float] | None = None
-    """clip_cov draws among tokens whose covariance lies between these; None is 1 to 5."""
+    """clip_cov samples among tokens whose covariance lies between these; None is 1 to 5."""
     covariance_beta: Positive | None = None
     """kl_cov adds this times |log ratio| to the loss of each chosen token; None is 1."""
     entropy_alarm: Positive | None = None
@@ -81,7 +81,7 @@ class TrainConfig(BaseModel):
     advantage: Estimator = "group_std"
     """Baseline and scale within a group: (r - mean)/std, r - mean, or r - mean of the others."""
     group_filter: GroupFilter = "outcome"
-    """Drop groups whose outcomes are all alike, or whose rewards are all equal, or none."""
+    """Drop groups whose outcomes are all the same, or whose rewards are all equal, or none."""
 
     lora_r: Annotated[int, Field(ge=1, le=512)] = 8
     """Rank of the adapter."""
@@ -93,7 +93,7 @@ class TrainConfig(BaseModel):
     """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
 
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of a moving average of the adapter, kept in checkpoints; rollout.ema_samples draws from it."""
+    """Decay of a moving average of the adapter, kept in checkpoints; rollout.ema_samples samples from it."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -214,7 +214,7 @@ class TrainConfig(BaseModel):
 
     @property
     def knows_sampler(self) -> bool:
-        """Whether the loss weighs each token by how likely its sampler was to draw it."""
+        """Whether the loss weighs each token by its probability under the sampler."""
         return self.old_logprobs == "sampler" or self.correction != "off"
 
     @property
@@ -231,5 +231,5 @@ class TrainConfig(BaseModel):
 
     @property
     def chosen_range(self) -> tuple[float, float]:
-        """Effective bounds of the covariance that clip_cov draws from."""
+        """Effective bounds of the covariance that clip_cov samples from."""
         return self.covariance_range or (1.0, 5.0)

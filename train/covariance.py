@@ -1,4 +1,4 @@
-"""Which tokens take most entropy out of the policy: those of high covariance of log-probability and advantage.
+"""Tokens that lower the policy's entropy most: those of high covariance of log-probability and advantage.
 
 Source: Cui et al. 2025, "The Entropy Mechanism of Reinforcement Learning for Reasoning Language Models" (arXiv
 2505.22617): under policy gradient the entropy falls by about that covariance, and a few tokens make most of it.
@@ -20,7 +20,7 @@ def token_covariances(rows: Sequence[Row]) -> np.ndarray:
 
     Means are over all tokens whose log-probability is known; NaN where it is not. The log-probabilities are the
     sampler's, which are known before any forward pass: so the choice is the same for every division of the rows into
-    micro-batches and workers. They are the learner's own but for staleness.
+    micro-batches and workers. Without staleness they are also the learner's own.
     """
     logprobs_N = np.concatenate([row.sampler_logprobs for row in rows]).astype(np.float64)
     advantages_N = np.concatenate([row.advantages for row in rows]).astype(np.float64)
@@ -34,7 +34,7 @@ def token_covariances(rows: Sequence[Row]) -> np.ndarray:
 def choose(covariances_N: np.ndarray, config: TrainConfig, rng: np.random.Generator) -> np.ndarray:
     """bool [N]: the share of tokens that the configuration asks for, rounded down but at least one.
 
-    kl_cov takes those of the largest covariance. clip_cov draws evenly among those whose covariance lies strictly
+    kl_cov takes those of the largest covariance. clip_cov samples uniformly among those whose covariance lies strictly
     inside its bounds, which may be fewer, or none.
     """
     count = max(1, int(config.chosen_share * len(covariances_N)))

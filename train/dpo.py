@@ -35,7 +35,7 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class DPOResult:
-    """The adapter, and what the last epoch's rows said."""
+    """The adapter of a run, with its first and last loss."""
 
     policy: PolicyVersion
     steps: int
@@ -44,8 +44,13 @@ class DPOResult:
     skipped_steps: int = 0
     """Updates that were skipped, for a gradient that was not finite."""
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it but the adapter, as plain data."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "policy"}
 
-def prefer(
+
+def train_dpo(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[PairRow],
@@ -58,7 +63,7 @@ def prefer(
 ) -> DPOResult:
     """Trains an adapter of the shape that `shape` says (`initial` goes on) and returns it. `base` is changed in place.
 
-    `folder` is TRL's to write into. It is all done again where it was interrupted: the stage is short. Raises
+    TRL writes into `folder`. An interrupted stage is done again as a whole: it is short. Raises
     ValueError for no pairs and for an initial adapter of another shape, and FloatingPointError where gradients stay
     without finite values.
     """
@@ -74,21 +79,21 @@ def prefer(
         {"prompt_ids": list(row.prompt_ids), "chosen_ids": list(row.right_ids), "rejected_ids": list(row.wrong_ids)}
         for row in rows
     ]
-    told, skip = _Tell(on_row), SkipNotFinite()
+    report, skip = _Report(on_row), SkipNotFinite()
     trainer = _trainer_class()(
         model=adapter.model,
         args=_arguments(config, shape, folder, base, len(rows)),
         train_dataset=Dataset.from_list(features),
         processing_class=tokenizer,
-        callbacks=[told, skip],
+        callbacks=[report, skip],
     )
     trainer.train()
     steps = trainer.state.global_step
-    return DPOResult(adapter.export(run, steps), steps, told.losses[0], told.losses[-1], skip.guard.skipped)
+    return DPOResult(adapter.export(run, steps), steps, report.losses[0], report.losses[-1], skip.guard.skipped)
 
 
 def _trainer_class() -> type:
-    from trl import DPOTrainer
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     class Tokenised(DPOTrainer):
         """Takes the tokens as they were sampled: tokenised again, a completion may come out as others."""
@@ -100,7 +105,7 @@ def _trainer_class() -> type:
 
 
 def _arguments(config: DPOConfig, shape: SFTConfig, folder: Path, base: PreTrainedModel, rows: int) -> Any:
-    from trl import DPOConfig as Arguments
+    from trl.trainer.dpo_config import DPOConfig as Arguments
 
     on_gpu = torch.cuda.is_available()
     weighted = config.sft_weight > 0
@@ -109,7 +114,7 @@ def _arguments(config: DPOConfig, shape: SFTConfig, folder: Path, base: PreTrain
         beta=config.beta,
         loss_type=["sigmoid", "sft"] if weighted else ["sigmoid"],
         loss_weights=[1.0, config.sft_weight] if weighted else [1.0],
-        # Before the first update: the reference is then the adapter as it is loaded, whatever is trained afterwards.
+        # Before the first update: the reference is then the adapter as it was loaded.
         precompute_ref_log_probs=True,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
@@ -136,7 +141,7 @@ def _arguments(config: DPOConfig, shape: SFTConfig, folder: Path, base: PreTrain
     return arguments
 
 
-class _Tell(TrainerCallback):
+class _Report(TrainerCallback):
     """Passes the trainer's log on, from rank 0."""
 
     def __init__(self, on_row: OnRow) -> None:
@@ -149,5 +154,5 @@ class _Tell(TrainerCallback):
             return
         self.losses.append(float(logs["loss"]))
         if state.is_world_process_zero:
-            said = {key.replace("rewards/", ""): float(v) for key, v in logs.items() if isinstance(v, int | float)}
-            self._on_row({"kind": "step", "step": state.global_step, "steps": state.max_steps, **said})
+            values = {key.replace("rewards/", ""): float(v) for key, v in logs.items() if isinstance(v, int | float)}
+            self._on_row({"kind": "step", "step": state.global_step, "steps": state.max_steps, **values})

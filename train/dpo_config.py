@@ -14,21 +14,21 @@ class DPOConfig(BaseModel):
 
     stage: Literal["after", "instead"] = "after"
     """After an iteration's fine-tuning, or instead of it."""
-    pairs_per_problem: int = Field(2, ge=1)
+    pairs_per_problem: int = Field(default=2, ge=1)
     """Pairs of one problem, of different programs, at most."""
-    beta: float = Field(0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to where it started: the weight of the implied KL."""
-    sft_weight: float = Field(1.0, ge=0)
-    """Weight of the right completions' own likelihood beside the preference, which alone may lower both."""
-    epochs: float = Field(1.0, gt=0)
+    sft_weight: float = Field(default=1.0, ge=0)
+    """Weight of the right completions' own likelihood; the preference alone may lower that of both."""
+    epochs: float = Field(default=1.0, gt=0)
     """Times that each pair is seen."""
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     """Pairs in one forward pass."""
-    grad_accumulation: int = Field(1, ge=1)
+    grad_accumulation: int = Field(default=1, ge=1)
     """Forward passes before an update."""
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0)
     """Peak learning rate of AdamW; it falls linearly to 0."""
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the updates over which it rises first."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """The gradient is scaled down to this 2-norm."""

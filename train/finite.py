@@ -1,4 +1,4 @@
-"""Updates whose loss or gradient is not finite are skipped, counted, and stop the training when they do not end."""
+"""Updates whose loss or gradient is not finite are skipped and counted; too many in a row stop the training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 MOST_IN_A_ROW = 10
-"""Updates skipped one after another that end a training: what is wrong does not pass by itself."""
+"""Consecutive skipped updates that end a training: the cause will not go away by itself."""
 
 
 class StepGuard:
@@ -18,12 +18,12 @@ class StepGuard:
 
     def __init__(self) -> None:
         self.skipped = 0
-        """In all."""
+        """In total."""
         self.in_a_row = 0
         """Since the last update that was made."""
 
     def observe(self, finite: bool, what: str) -> None:
-        """Notes one update. Raises FloatingPointError, naming `what`, for the `MOST_IN_A_ROW`th skipped in a row."""
+        """Counts one update. Raises FloatingPointError, naming `what`, for the `MOST_IN_A_ROW`th skipped in a row."""
         if finite:
             self.in_a_row = 0
             return
@@ -39,14 +39,14 @@ class StepGuard:
 class SkipNotFinite(TrainerCallback):
     """For the trainers of transformers and TRL: an update with a gradient that is not finite does nothing.
 
-    In a process group the gradients are those that all ranks have reduced, so that all decide alike.
+    In a process group the gradients are those that all ranks have reduced, so all ranks decide the same.
     """
 
     def __init__(self) -> None:
         self.guard = StepGuard()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Takes the gradients away: an optimiser leaves a parameter without one, and its state, as they are."""
+        """Removes the gradients: an optimiser leaves a parameter without one, and its state, unchanged."""
         finite = drop_not_finite(model.parameters())
         self.guard.observe(finite, f"the gradient of update {state.global_step}")
 
@@ -54,7 +54,7 @@ class SkipNotFinite(TrainerCallback):
 def drop_not_finite(parameters: Iterable[Tensor]) -> bool:
     """Whether all gradients are finite; where one is not, none is left."""
     owners = [parameter for parameter in parameters if parameter.grad is not None]
-    if not owners or bool(torch.stack([torch.isfinite(p.grad).all() for p in owners]).all()):
+    if not owners or bool(torch.stack([torch.isfinite(p.grad).all() for p in owners if p.grad is not None]).all()):
         return True
     for parameter in owners:
         parameter.grad = None

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from problems.plain_text import one_line
 from problems.problem import Group
-from rollout.model_files import NO_CODE, unloadable
 from rollout.policy import PolicyVersion
+from train.base_model import load_base
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
 from train.covariance import mark
@@ -28,10 +27,10 @@ from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
 from train.schedule import learning_rate
 from train.scorer import Scorer, can_share_prompts
-from train.step_metrics import Gap, Tally, place
+from train.step_metrics import Gap, StepMetrics, rank_and_world_size
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
-"""What a forward and backward pass costs whatever its size, in tokens' worth of its time."""
+"""Fixed cost of a forward and backward pass, in tokens that would take as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +104,10 @@ class Learner:
         seconds: dict[str, float] = {}
         batch = TrainBatch.from_groups(groups, self.config)
         if self.config.covariance != "off":
-            # Not of the rank: every rank must choose the same tokens.
+            # The same on every rank: all must choose the same tokens.
             words = [self.config.seed & 0xFFFFFFFF, self.steps_done]
             batch = mark(batch, self.config, np.random.default_rng(words))
-        tally = Tally(sorted({row.policy_version for row in batch.rows}), self.device)
+        step_metrics = StepMetrics(sorted({row.policy_version for row in batch.rows}), self.device)
         parts = self._micro_batches(batch)
         seconds["prepare"] = self._clock() - started
         rate = learning_rate(self.config, self.steps_done)
@@ -116,8 +115,8 @@ class Learner:
         if batch.rows:
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(self._dropout_seed())
-                norm, updated = self._update(batch, parts, rate, tally, seconds)
-        metrics, gaps = tally.summary(self.config.epochs)
+                norm, updated = self._update(batch, parts, rate, step_metrics, seconds)
+        metrics, gaps = step_metrics.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
             metrics["logprob_gap/fresh_max"] = fresh.max
         if (averaged := gaps.get(AVERAGED)) is not None:
@@ -159,7 +158,7 @@ class Learner:
             return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
 
     def start_from(self, policy: PolicyVersion) -> None:
-        """Takes over an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
+        """Loads an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
         self.adapter.load(policy)
         if self.average is not None:
             self.average = self.adapter.copy()
@@ -199,7 +198,7 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on besides configuration and groups.
 
-        Schedule and dropout are functions of the step's number, so that it stands for their states.
+        Schedule and dropout are functions of the step's number, so they have no state of their own.
         """
         return {
             "step": self.steps_done,
@@ -212,7 +211,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state` was taken, bit for bit on the same kind of device.
+        """Resumes from `state`, bit for bit on the same kind of device.
 
         Raises ValueError, changing nothing, for the state of another base model or adapter shape.
         """
@@ -230,14 +229,14 @@ class Learner:
         self.steps_done = state["step"]
         self.entropy_weight = state.get("entropy_weight", 0.0)
         self.guard.skipped, self.guard.in_a_row = state.get("skipped", (0, 0))
-        if self.average is not None:
+        if self.average is not None and average is not None:
             for name, value in self.average.items():
                 value.copy_(average[name])
 
     def _micro_batches(self, batch: TrainBatch) -> list[MicroBatch]:
         """This worker's part of the batch, on the device."""
         overhead = LAUNCH_TOKENS.get(self.device.type, 4096)
-        rows = batch.shard(*place())
+        rows = batch.shard(*rank_and_world_size())
         parts = micro_batches(rows, self.config.micro_batch_tokens, overhead, self.share_prompts)
         return [MicroBatch.of(part, self.device) for part in parts]
 
@@ -246,7 +245,7 @@ class Learner:
         batch: TrainBatch,
         parts: list[MicroBatch],
         rate: float,
-        tally: Tally,
+        step_metrics: StepMetrics,
         seconds: dict[str, float],
     ) -> tuple[float, bool]:
         """All epochs on the batch; returns the last gradient's norm before clipping, and whether any was applied."""
@@ -266,7 +265,7 @@ class Learner:
                 )
                 if epoch == 0:
                     olds.append(self._old(part, logprobs.detach()))
-                    tally.add_gap(part, logprobs.detach())
+                    step_metrics.add_gap(part, logprobs.detach())
                 inputs = LossInputs(
                     logprobs=logprobs,
                     old_logprobs=olds[index],
@@ -283,7 +282,7 @@ class Learner:
                 output = policy_loss(inputs, self.config)
                 output.loss.backward()
                 loss += output.loss.detach()
-                tally.add(part, output, entropies.detach())
+                step_metrics.add(part, output, entropies.detach())
             seconds["gradient"] += self._clock() - began
             began = self._clock()
             gradient = self._reduced_gradient(loss)
@@ -293,7 +292,7 @@ class Learner:
             updated |= applied
             seconds["optimiser"] += self._clock() - began
         self.adapter.model.eval()
-        tally.reduce()
+        step_metrics.reduce()
         return norm, updated
 
     def _references(self, parts: list[MicroBatch]) -> list[Tensor | None]:
@@ -318,14 +317,14 @@ class Learner:
         pieces = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         gradient = torch.cat([*(piece.flatten() for piece in pieces), loss.to(pieces[0].dtype)])
         self.optimiser.zero_grad(set_to_none=True)
-        if place()[1] > 1:
+        if rank_and_world_size()[1] > 1:
             dist.all_reduce(gradient)
         return gradient
 
     def _apply(self, gradient: Tensor, rate: float) -> tuple[float, bool]:
-        """Clips and hands the gradient to the optimiser, unless it or the loss at its end is not finite.
+        """Clips the gradient and applies it, unless it or the loss at its end is not finite.
 
-        Returns its norm before clipping and whether it was applied: alike on all ranks, for all hold the same vector.
+        Returns its norm before clipping and whether it was applied: the same on all ranks, which hold the same vector.
         """
         loss, gradient = gradient[-1].item(), gradient[:-1]
         norm = gradient.norm().item()
@@ -346,10 +345,10 @@ class Learner:
         return norm, True
 
     def _guard_entropy(self, metrics: dict[str, float]) -> None:
-        """Raises the alarm and sets the bonus's weight for the next step, by the entropy of this one.
+        """Reports the alarm and sets the bonus's weight for the next step, from the entropy of this one.
 
         The weight moves by a fixed gain and never below 0, after the adaptive entropy control of Skywork-OR1 (arXiv
-        2505.22312), which besides takes the bonus away at once above the floor. A step without rows has no entropy
+        2505.22312), which also removes the bonus at once above the floor. A step without rows has no entropy
         and changes nothing.
         """
         config, entropy = self.config, metrics.get("entropy")
@@ -366,47 +365,21 @@ class Learner:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Moves the average a little way to the adapter. Both factors are averaged, not their product."""
-        if self.average is None:
+        """Moves the average towards the adapter. Both factors are averaged, not their product."""
+        if self.average is None or self.config.ema_decay is None:
             return
         for name, value in self.average.items():
             value.lerp_(self.adapter.parameters[name], 1 - self.config.ema_decay)
 
     def _dropout_seed(self) -> int:
-        words = [self.config.seed & 0xFFFFFFFF, self.steps_done, place()[0]]
+        words = [self.config.seed & 0xFFFFFFFF, self.steps_done, rank_and_world_size()[0]]
         return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _clock(self) -> float:
-        """Seconds, after the device has done what it was given."""
+        """Seconds, after the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
-    """The frozen base model with scaled-dot-product attention, in the configured dtype, on the CPU.
-
-    Raises ValueError, saying what was looked for, where there is no such model.
-    """
-    folder = Path(model).expanduser()
-    looks_local = folder.is_absolute() or str(model).startswith((".", "~"))
-    if (looks_local or folder.is_dir()) and not (folder / "config.json").is_file():
-        raise ValueError(f"model folder {model} has no config.json: give a Hugging Face model folder or id")
-    name = config.dtype
-    if name == "auto":
-        name = "bfloat16" if device.type == "cuda" else "float32"
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(folder if folder.is_dir() else model),
-            dtype=getattr(torch, name),
-            attn_implementation="sdpa",
-            **NO_CODE,
-        )
-    except OSError as error:
-        reason = one_line(str(error).strip().partition("\n")[0], 300)
-        raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
-    except Exception as error:  # whatever libraries make of somebody's files
-        raise unloadable(model, "weights", error) from error
 
 
 def _padding(parts: list[MicroBatch]) -> float:

@@ -1,4 +1,4 @@
-"""The adapter: attached to a base model by peft, computed in one fused step, carried about as bytes.
+"""The adapter: attached to a base model by peft, computed in one fused step, exported as bytes.
 
 peft owns the structure (which layers, names, files); the forward of a plain LoRA layer is replaced by one
 autograd function that does the same sum with fewer passes over the activations and keeps fewer of them for
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from problems.plain_text import one_line
-from rollout.adapter_config import TENSOR, check_adapter_config, layer_scale
+from rollout.adapter import TENSOR, check_adapter_config, layer_scale
 from rollout.policy import PolicyVersion, tensors_checksum
 from train.config import TrainConfig
 
@@ -35,7 +35,7 @@ class Adapter:
     """A LoRA adapter on a base model, the only part of it that learns."""
 
     def __init__(self, base: PreTrainedModel, config: TrainConfig) -> None:
-        """Wraps `base` (changed in place) with freshly drawn weights: equal seeds give equal weights on any
+        """Wraps `base` (changed in place) with fresh random weights: equal seeds give equal weights on any
         device.
 
         Raises ValueError for target modules that the model does not have, and for the output head.
@@ -73,7 +73,7 @@ class Adapter:
     def export(self, run: str, number: int, tensors: Mapping[str, Tensor] | None = None) -> PolicyVersion:
         """The adapter as peft's `save_pretrained` would write it: same names, same tensors, float32.
 
-        `tensors`, by the names of `parameters` and in their order, stand in for the weights as they are now.
+        `tensors`, by the names of `parameters` and in their order, are used in place of the current weights.
         """
         values = [value.detach() for value in (tensors or self.parameters).values()]
         flat = torch.cat([value.flatten() for value in values]).cpu()  # one copy off the device, not one a tensor
@@ -93,8 +93,8 @@ class Adapter:
         return {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def load(self, policy: PolicyVersion) -> None:
-        """Takes over what `policy` computes, in place: where its layers are scaled otherwise (lora_alpha, use_rslora,
-        alpha_pattern), B takes up the difference.
+        """Loads what `policy` computes, in place: where its layers are scaled otherwise (lora_alpha, use_rslora,
+        alpha_pattern), B is rescaled by the difference.
 
         Raises ValueError where they are not of this adapter's layers and shapes, where its configuration asks for what
         is not computed here, naming the field, and for the bare base model.
@@ -131,7 +131,7 @@ class Adapter:
 
 @torch.no_grad()
 def fingerprint(base: PreTrainedModel) -> str:
-    """Identity of a base model, whatever dtype and path: names, shapes and first values of its parameters."""
+    """Identity of a base model, independent of dtype and path: names, shapes and first values of its parameters."""
     digest = hashlib.sha256()
     for name, parameter in base.named_parameters():
         first = parameter.flatten()[:64].to(device="cpu", dtype=torch.bfloat16).view(torch.int16)

@@ -2,7 +2,7 @@
 
 Shapes: B rows (samples), T completion positions, right-padded. Everything is float32 and zero (or anything
 finite) on padding. All six losses share one form: a per-token loss times a per-token weight, summed; the
-weights make sums over micro-batches and workers add up to the loss of the whole batch, whatever the split.
+weights make sums over micro-batches and workers add up to the loss of the whole batch, however it is split.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from train.config import TrainConfig
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossInputs:
-    """What a loss may look at."""
+    """The inputs of a loss."""
 
     logprobs: Tensor
     """[B, T] the learner's, with gradient."""
     old_logprobs: Tensor
     """[B, T] what the ratio is taken to, without gradient."""
     sampler_logprobs: Tensor
-    """[B, T] the sampler's own; NaN where it could not tell."""
+    """[B, T] the sampler's own; NaN where it does not know it."""
     advantages: Tensor
     """[B, T]"""
     mask: Tensor
@@ -46,7 +46,7 @@ class LossInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossOutputs:
-    """The part of the batch's loss that these rows contribute, and what was seen on the way."""
+    """The part of the batch's loss that these rows contribute, and its statistics."""
 
     loss: Tensor
     """Scalar with gradient. Summed over all parts it is the batch's loss."""
@@ -61,14 +61,15 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
 
     grpo (arXiv 2402.03300): mean over rows of each row's mean over tokens. dapo (2503.14476) and bnpo
     (2505.23585): mean over all tokens of the batch; they differ in dapo's higher upper clip, because
-    normalising by the whole batch rather than by whatever micro-batch a token landed in makes them
+    normalising by the whole batch rather than by the micro-batch that a token is in makes them
     otherwise the same. dr_grpo (2503.20783): token sum over rows times `length_norm`. gspo (2507.18071):
     grpo with the ratio's geometric mean over the sequence. cispo (2506.13585): the capped ratio weights the
     log-probability, over all tokens. KL is the k3 estimator. On the chosen tokens clip_cov (2505.22617)
     leaves no policy gradient and kl_cov (same source) adds `covariance_beta` * |log ratio|; the authors'
-    kl_cov has no clip besides, here the loss keeps its own. The entropy bonus is minus
+    kl_cov has no clip, here the loss keeps its own. The entropy bonus is minus
     entropy_weight times each token's entropy, weighted as its loss. Raises ValueError where beta > 0 and no
-    reference log-probabilities are given, and where covariance is not off and no tokens are chosen.
+    reference log-probabilities are given, where entropy_weight > 0 and no entropies are, and where covariance is not
+    off and no tokens are chosen.
     """
     mask = inputs.mask
     log_ratio = inputs.logprobs - inputs.old_logprobs
@@ -97,6 +98,8 @@ def policy_loss(inputs: LossInputs, config: TrainConfig) -> LossOutputs:
     if config.covariance != "off":
         sums["covariance/chosen"] = _token_sum(_chosen(inputs), mask)
     if inputs.entropy_weight:
+        if inputs.entropies is None:
+            raise ValueError("entropy_weight > 0 needs the entropies: give them or set it to 0")
         token_loss = token_loss - inputs.entropy_weight * inputs.entropies
     loss = (token_loss * _token_weights(inputs, config)).sum()
     sums |= _clip_sums(ratio, inputs, config)
@@ -146,7 +149,7 @@ def _token_weights(inputs: LossInputs, config: TrainConfig) -> Tensor:
     mask = inputs.mask
     if config.loss in ("grpo", "gspo"):
         return mask / (mask.sum(-1, keepdim=True).clamp(min=1) * max(inputs.total_rows, 1))
-    if config.loss == "dr_grpo":
+    if config.length_norm is not None:  # of dr_grpo alone
         return mask / (max(inputs.total_rows, 1) * config.length_norm)
     return mask / max(inputs.total_tokens, 1)
 

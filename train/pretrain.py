@@ -51,17 +51,17 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(900, ge=1)
+    steps: int = Field(default=900, ge=1)
     """Optimiser steps."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Rows a step."""
-    matrix_lr: float = Field(0.02, gt=0)
+    matrix_lr: float = Field(default=0.02, gt=0)
     """Peak learning rate of Muon, for the matrices of the blocks."""
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(default=2e-3, gt=0)
     """Peak learning rate of AdamW, for embeddings, norms and biases."""
-    warmup: float = Field(0.05, ge=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which both rates rise; a cosine takes them to a tenth after it."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of matrices and embeddings."""
     seed: int = 0
     """Seed of the initial weights and of the order of rows."""

@@ -15,7 +15,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    if config.schedule == "constant":
+    if config.schedule == "constant" or config.total_steps is None:  # only a constant rate has no end
         return config.learning_rate
     done = min(1.0, (step - config.warmup_steps) / (config.total_steps - config.warmup_steps))
     share = 1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))

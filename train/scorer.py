@@ -7,6 +7,8 @@ V vocabulary.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
@@ -14,9 +16,12 @@ from transformers.cache_utils import DynamicLayer
 
 from train.batch import MicroBatch
 
-# Elements of the [tokens, vocabulary] block that the head works on at a time. On a CPU it should stay in
-# the second level cache; on a GPU it bounds memory (float32 and a few temporaries of this many elements).
+# Elements of the [tokens, vocabulary] block that the head works on at a time. On a CPU it should fit into the
+# second-level cache; on a GPU it bounds memory (float32 and a few temporaries of this many elements).
 HEAD_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 26}
+MIN_HEAD_ROWS = 32
+"""Rows of a block, at least, whatever the vocabulary: a product of fewer rows reads the whole head for little work.
+With 262,144 tokens such a block is 32 MiB."""
 
 
 class Scorer:
@@ -29,14 +34,14 @@ class Scorer:
 
     def __init__(self, model: PreTrainedModel, share_prompts: bool) -> None:
         self.model, self.share_prompts = model, share_prompts
-        self.head = model.get_output_embeddings()
-        self.fused_head = _head_is_linear(model)
+        self.head: Any = model.get_output_embeddings()  # None is possible for transformers, not for a causal model
+        self.fused_head = head_is_linear(model)
 
     def logprobs(self, batch: MicroBatch, temperature: float, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """(log-probabilities [B, T] float32, entropies [B, T] float32), 0 on padding.
 
         Both are of softmax(logits / temperature), as vLLM's `processed_logprobs` are where no top-k or
-        top-p is set. Entropies have a gradient only where it is asked for, since it costs another product with the
+        top-p is set. Entropies have a gradient only on request, since it costs another product with the
         head.
         """
         if self.share_prompts and batch.prompt_ids.shape[1] > 1:
@@ -47,7 +52,7 @@ class Scorer:
         targets_N = batch.completion_ids[mask]
         if self.fused_head:
             arguments = (states[mask], self.head.weight, self.head.bias, targets_N, temperature, entropy_gradient)
-            logprobs_N, entropies_N = _HeadLogprobs.apply(*arguments)
+            logprobs_N, entropies_N, _ = HeadLogprobs.apply(*arguments)
         else:
             logprobs_N, entropies_N = _softmax_logprobs(states[mask], targets_N, temperature, entropy_gradient)
         padded = torch.zeros_like(batch.mask)
@@ -63,7 +68,7 @@ class Scorer:
     def _joined(self, batch: MicroBatch) -> Tensor:
         """States [B, T, H or V] from one row of prompt and completion a sample.
 
-        Padding stands behind everything, where causal attention cannot see it: no attention mask is needed.
+        Padding is on the right, where causal attention cannot see it: no attention mask is needed.
         """
         lengths = batch.prompt_lengths[batch.prompt_of_row]
         steps = torch.arange(batch.completion_ids.shape[1], device=lengths.device)
@@ -78,7 +83,7 @@ class Scorer:
     def _shared(self, batch: MicroBatch) -> Tensor:
         """States [B, T, H or V] with each prompt but its last token run once, then all completions on top.
 
-        Prompts are padded behind, so their own pass needs no mask; the completions' mask hides that padding.
+        Prompts are padded on the right, so their own pass needs no mask; the completions' mask hides that padding.
         """
         cache = DynamicCache(config=self.model.config)
         head_ids = batch.prompt_ids[:, :-1]
@@ -107,11 +112,11 @@ def can_share_prompts(model: PreTrainedModel) -> bool:
 
 
 @torch.no_grad()
-def _head_is_linear(model: PreTrainedModel) -> bool:
-    """Whether logits are the head applied to the last hidden state and nothing else (no scaling, no soft
-    cap).
+def head_is_linear(model: PreTrainedModel) -> bool:
+    """Whether logits are the head applied to the last hidden state and nothing else (no scaling, no soft cap).
 
-    Found by trying it on a few tokens, because models differ in what they call such things.
+    Found by trying it on a few tokens, because models name such things differently. `model` must be in evaluation
+    mode: with dropout two passes differ.
     """
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
@@ -131,9 +136,9 @@ def _softmax_logprobs(
     return all_N_V.gather(-1, targets_N[:, None]).squeeze(-1), entropies_N
 
 
-class _HeadLogprobs(torch.autograd.Function):
-    """Hidden states [N, H] and a frozen head to log-probabilities and entropies [N], a block of rows at a
-    time.
+class HeadLogprobs(torch.autograd.Function):
+    """Hidden states [N, H] and a frozen head to log-probabilities [N], entropies [N], and whether each target is the
+    most likely token, bool [N]; a block of rows at a time.
 
     The derivative of log p(y) by the hidden state is (W[y] - sum_v p(v) W[v]) / temperature, that of the
     entropy H is -sum_v p(v) (log p(v) + H) W[v] / temperature. They are formed in the forward pass while the
@@ -145,9 +150,10 @@ class _HeadLogprobs(torch.autograd.Function):
         count, vocabulary = len(hidden_N_H), len(weight_V_H)
         logprobs_N = hidden_N_H.new_empty(count, dtype=torch.float32)
         entropies_N = torch.empty_like(logprobs_N)
+        top1_N = torch.empty(count, dtype=torch.bool, device=hidden_N_H.device)
         slopes_N_H = torch.empty_like(hidden_N_H) if ctx.needs_input_grad[0] else None
         entropy_slopes_N_H = torch.empty_like(hidden_N_H) if ctx.needs_input_grad[0] and entropy_gradient else None
-        block = max(1, HEAD_BLOCK.get(hidden_N_H.device.type, 1 << 26) // vocabulary)
+        block = max(MIN_HEAD_ROWS, HEAD_BLOCK.get(hidden_N_H.device.type, 1 << 26) // vocabulary)
         for start in range(0, count, block):
             part = slice(start, start + block)
             logits = torch.nn.functional.linear(hidden_N_H[part], weight_V_H, bias_V).float()
@@ -156,6 +162,7 @@ class _HeadLogprobs(torch.autograd.Function):
             top = logits.amax(-1, keepdim=True)
             logits.sub_(top)
             chosen = logits.gather(-1, targets_N[part, None]).squeeze(-1)
+            top1_N[part] = chosen == 0
             weights = logits.exp()
             total = weights.sum(-1)
             log_total = total.log()
@@ -171,12 +178,11 @@ class _HeadLogprobs(torch.autograd.Function):
                 entropy_slopes_N_H[part] = (tilt.to(weight_V_H.dtype) @ weight_V_H).div_(-temperature)
         if slopes_N_H is not None:
             ctx.save_for_backward(slopes_N_H, *([] if entropy_slopes_N_H is None else [entropy_slopes_N_H]))
-        if entropy_slopes_N_H is None:
-            ctx.mark_non_differentiable(entropies_N)
-        return logprobs_N, entropies_N
+        ctx.mark_non_differentiable(top1_N, *([entropies_N] if entropy_slopes_N_H is None else []))
+        return logprobs_N, entropies_N, top1_N
 
     @staticmethod
-    def backward(ctx, grad_N, entropy_grad_N):
+    def backward(ctx, grad_N, entropy_grad_N, _):
         slopes_N_H, *entropy_slopes = ctx.saved_tensors
         grad_N_H = slopes_N_H * grad_N[:, None].to(slopes_N_H.dtype)
         for entropy_slopes_N_H in entropy_slopes:

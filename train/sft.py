@@ -1,13 +1,12 @@
-"""Supervised fine-tuning of an adapter on tokenised traces by TRL's SFTTrainer. Without Ray; alone or in a torch
+"""Supervised fine-tuning of an adapter on tokenised examples by TRL's SFTTrainer. Without Ray; alone or in a torch
 process group.
 
-The rows come tokenised, prompt and completion apart, so that what is masked is decided here and checked: the loss is
-over completions alone, their end token included, and nothing is ever truncated.
+The examples come tokenised, prompt and completion apart, so that what is masked is decided here and checked: the loss
+is over completions alone, their end token included, and nothing is ever truncated.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,42 +18,49 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 
 from rollout.policy import PolicyVersion
 from train.finite import SkipNotFinite
+from train.fused_head import IGNORED, score_labels_alone
 from train.lora import Adapter
 from train.muon import Muon
 from train.pretrain import Row
+from train.scorer import head_is_linear
 from train.sft_config import SFTConfig
+from train.trainer_checkpoint import newest_checkpoint, relocate
 
-IGNORED = -100
-"""Label of a token that the loss leaves out."""
-STATE_FILE = "trainer_state.json"
-"""Written last into a checkpoint of the trainer's: one without it was interrupted."""
-
-OnRow = Callable[[Mapping[str, Any]], None]
+MetricsRow = Mapping[str, Any]
 
 
 class SFTError(ValueError):
-    """Traces that cannot be trained on; the message names the cause and the mend."""
+    """Examples that cannot be trained on; the message names the cause and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class SFTResult:
-    """The best adapter of a run."""
+    """The adapter of a run: that of the lowest validation loss, or the last one where nothing is held out."""
 
     policy: PolicyVersion
     steps: int
     """Updates made."""
     best_step: int
-    """Update after which the validation loss was lowest."""
-    best_loss: float
-    """Validation loss there, in nats a completion token."""
+    """Update that the adapter is of."""
+    best_loss: float | None
+    """Validation loss there, in nats a completion token; None without validation."""
     stopped_early: bool
+    first_loss: float
+    """Training loss of the first update, in nats a completion token."""
+    last_loss: float
+    """Training loss of the last update."""
     skipped_steps: int = 0
     """Updates that were skipped, for a gradient that was not finite, since training was last started."""
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it but the adapter, as plain data."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "policy"}
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What of the rows fits, in tokens."""
+    """Lengths of the examples, in tokens."""
 
     rows: int
     supervised: int
@@ -63,28 +69,32 @@ class Lengths:
     """Prompt and completion together."""
     limit: int
     too_long: tuple[int, ...]
-    """Numbers of the rows beyond the limit."""
+    """Indices of the rows beyond the limit."""
 
 
 def measure(rows: Sequence[Row], limit: int, eos_id: int) -> Lengths:
-    """Counts tokens. Raises SFTError for a row without anything to learn, or whose completion does not end."""
-    for number, row in enumerate(rows):
+    """Counts tokens. Raises SFTError for no rows, for a row with nothing to learn, and for a completion that does not
+    end."""
+    if not rows:
+        raise SFTError("there is no example to learn from")
+    for index, row in enumerate(rows):
         if len(row.completion_ids) < 2:
-            raise SFTError(f"trace {number} has an empty completion, so it teaches nothing; remove it")
+            raise SFTError(f"example {index} has an empty completion, so it teaches nothing; remove it")
         if row.completion_ids[-1] != eos_id:
-            raise SFTError(f"the completion of trace {number} does not end with the end token {eos_id}")
-    too_long = tuple(number for number, row in enumerate(rows) if len(row) > limit)
-    longest = max(map(len, rows), default=0)
-    return Lengths(len(rows), sum(len(row.completion_ids) for row in rows), longest, limit, too_long)
+            raise SFTError(f"the completion of example {index} does not end with the end token {eos_id}")
+    too_long = tuple(index for index, row in enumerate(rows) if len(row) > limit)
+    return Lengths(len(rows), sum(len(row.completion_ids) for row in rows), max(map(len, rows)), limit, too_long)
 
 
 def split_rows(questions: Sequence[str], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Row numbers of training and of validation: whole questions (by hash), at least one on each side.
+    """Row indices of training and of validation: whole questions (by hash), at least one on each side.
 
-    Raises SFTError where all rows are of one question.
+    A share of 0 holds nothing out. Raises SFTError where all rows are of one question.
     """
     import random
 
+    if not share:
+        return list(range(len(questions))), []
     distinct = sorted(set(questions))
     if len(distinct) < 2:
         raise SFTError(
@@ -92,8 +102,8 @@ def split_rows(questions: Sequence[str], share: float, seed: int) -> tuple[list[
         )
     random.Random(seed).shuffle(distinct)
     held = set(distinct[: min(len(distinct) - 1, max(1, round(share * len(distinct))))])
-    train = [number for number, question in enumerate(questions) if question not in held]
-    return train, [number for number, question in enumerate(questions) if question in held]
+    train = [index for index, question in enumerate(questions) if question not in held]
+    return train, [index for index, question in enumerate(questions) if question in held]
 
 
 def fit(
@@ -105,28 +115,63 @@ def fit(
     folder: Path,
     run: str,
     initial: PolicyVersion | None = None,
-    on_row: OnRow = lambda row: None,
+    on_row: Callable[[MetricsRow], None] = lambda row: None,
+    on_start: Callable[[Sequence[MetricsRow]], None] = lambda rows: None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> SFTResult:
-    """Trains an adapter (`initial` goes on) and returns the one of lowest validation loss.
+    """Trains an adapter (`initial` goes on) and returns the one of lowest validation loss, the last one without `val`.
 
-    `folder` gets the trainer's checkpoints; an interrupted run goes on from the newest that is whole. `on_row` is told
-    each update and each look at the validation loss. `base` is changed in place. Raises SFTError, ValueError for an
-    adapter of another shape, and FloatingPointError where gradients stay without finite values.
+    `folder` gets the trainer's checkpoints; an interrupted run goes on from the newest that is whole. `on_start` gets
+    the metrics of the updates that this checkpoint has behind it, then `on_row` each update and each validation loss;
+    both on rank 0 alone. `base` is changed in place. Raises SFTError, ValueError for an adapter of another shape, and
+    FloatingPointError where gradients stay without finite values.
     """
-    from datasets import Dataset
-    from trl import SFTTrainer
-
     base.requires_grad_(False)
     adapter = Adapter(base, config.adapter)
     if initial is not None:
         adapter.load(initial)
-    arguments = _arguments(config, folder, base, len(train))
-    data = [Dataset.from_list([_features(row) for row in rows]) for rows in (train, val)]
     skip = SkipNotFinite()
-    callbacks: list[TrainerCallback] = [_Tell(on_row), skip]
-    if config.patience:
+    arguments = _arguments(config, folder, base, len(train), bool(val))
+    trainer = _trainer(adapter, tokenizer, train, val, config, arguments, [_Report(on_row, on_start), skip, *callbacks])
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is not None:
+        relocate(checkpoint)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    state = trainer.state
+    if val and state.best_metric is None:
+        raise SFTError(f"no validation loss was measured in {state.global_step} updates; raise evaluations_per_epoch")
+    planned = math.ceil(config.epochs * math.ceil(len(train) / _rows_an_update(config, arguments)))
+    losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    best_step = state.best_global_step if val else state.global_step
+    return SFTResult(
+        policy=adapter.export(run, best_step),
+        steps=state.global_step,
+        best_step=best_step,
+        best_loss=float(state.best_metric) if val else None,
+        stopped_early=state.global_step < planned,
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        skipped_steps=skip.guard.skipped,
+    )
+
+
+def _trainer(
+    adapter: Adapter,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[Row],
+    val: Sequence[Row],
+    config: SFTConfig,
+    arguments: Any,
+    callbacks: list[TrainerCallback],
+) -> Any:
+    from datasets import Dataset
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    if config.patience and val:
         callbacks.append(EarlyStoppingCallback(config.patience))
-    optimiser = _muon(adapter, config) if config.optimiser == "muon" else None
+    base: Any = adapter.model.get_base_model()  # typed by peft as any module
+    own_head = base.device.type == "cpu" and head_is_linear(base)
+    data = [Dataset.from_list([_features(row) for row in rows]) if rows else None for rows in (train, val)]
     trainer = SFTTrainer(
         model=adapter.model,
         args=arguments,
@@ -134,44 +179,15 @@ def fit(
         eval_dataset=data[1],
         processing_class=tokenizer,
         callbacks=callbacks,
-        optimizers=(optimiser, None),
+        optimizers=(_muon(adapter, config) if config.optimiser == "muon" else None, None),
     )
-    planned = math.ceil(config.epochs * math.ceil(len(train) / _rows_an_update(config, arguments)))
-    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
-    state = trainer.state
-    if state.best_metric is None:
-        raise SFTError(f"no look at the validation loss in {state.global_step} updates; raise evaluations_per_epoch")
-    policy = adapter.export(run, state.best_global_step)
-    stopped = state.global_step < planned
-    return SFTResult(
-        policy, state.global_step, state.best_global_step, float(state.best_metric), stopped, skip.guard.skipped
-    )
-
-
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint of the trainer's, or None."""
-    named = [
-        path for path in folder.glob(f"checkpoint-*/{STATE_FILE}") if path.parent.name.partition("-")[2].isdecimal()
-    ]
-    found = [path.parent for path in named if _is_json(path)]
-    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
-
-
-def checkpoint_step(folder: Path) -> int:
-    """Updates done when the newest whole checkpoint was written; 0 without one."""
-    newest = newest_checkpoint(folder)
-    return int(newest.rpartition("-")[2]) if newest else 0
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return bool(json.loads(path.read_text()))
-    except (ValueError, RecursionError):
-        return False
+    if own_head:
+        score_labels_alone(base)
+    return trainer
 
 
 def _features(row: Row) -> dict[str, list[int]]:
-    """Tokens and labels as TRL's trainer takes them ready-made."""
+    """Tokens and labels in the form that TRL's trainer leaves as it is."""
     prompt, completion = list(row.prompt_ids), list(row.completion_ids)
     return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}
 
@@ -180,8 +196,8 @@ def _rows_an_update(config: SFTConfig, arguments: Any) -> int:
     return config.batch_size * config.grad_accumulation * max(1, arguments.world_size)
 
 
-def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int) -> Any:
-    from trl import SFTConfig as Arguments
+def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int, validates: bool) -> Any:
+    from trl.trainer.sft_config import SFTConfig as Arguments
 
     on_gpu = torch.cuda.is_available()
     arguments = Arguments(
@@ -195,19 +211,20 @@ def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         max_length=None,
-        train_sampling_strategy="group_by_length",  # unlike rows beside each other would be padded to the longest
+        train_sampling_strategy="group_by_length",  # rows of unlike lengths in one batch would mostly be padding
         gradient_checkpointing=config.gradient_checkpointing,
         bf16=on_gpu and base.dtype == torch.bfloat16,
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
-        eval_strategy="steps",
+        eval_strategy="steps" if validates else "no",
         save_strategy="steps",
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,  # or patience would start again at each interruption
         logging_strategy="steps",
         logging_steps=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        load_best_model_at_end=validates,
+        metric_for_best_model="eval_loss" if validates else None,
+        greater_is_better=False if validates else None,
         report_to=[],
         disable_tqdm=True,
         seed=config.seed,
@@ -226,21 +243,28 @@ def _muon(adapter: Adapter, config: SFTConfig) -> torch.optim.Optimizer:
     return Muon(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
-class _Tell(TrainerCallback):
+class _Report(TrainerCallback):
     """Passes the trainer's log on, from rank 0."""
 
-    def __init__(self, on_row: OnRow) -> None:
-        self._on_row = on_row
+    def __init__(self, on_row: Callable[[MetricsRow], None], on_start: Callable[[Sequence[MetricsRow]], None]) -> None:
+        self._on_row, self._on_start = on_row, on_start
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The rows of the updates that are done already."""
+        if state.is_world_process_zero:
+            rows = [metrics_row(entry, entry["step"], state.max_steps) for entry in state.log_history]
+            self._on_start([row for row in rows if row is not None])
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
-        """One row an update, one a look at the validation loss."""
-        if not state.is_world_process_zero or not logs:
-            return
-        if "eval_loss" in logs:
-            self._on_row({"kind": "validation", "step": state.global_step, **_plain(logs, "eval_")})
-        elif "loss" in logs:
-            self._on_row({"kind": "step", "step": state.global_step, "steps": state.max_steps, **_plain(logs, "")})
+        """One row an update, one a validation loss."""
+        row = metrics_row(logs or {}, state.global_step, state.max_steps)
+        if state.is_world_process_zero and row is not None:
+            self._on_row(row)
 
 
-def _plain(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): float(value) for name, value in logs.items() if isinstance(value, int | float)}
+def metrics_row(logs: Mapping[str, Any], step: int, steps: int) -> MetricsRow | None:
+    """The row of one entry of a trainer's log, None for one of neither an update nor a validation loss."""
+    values = {name: float(value) for name, value in logs.items() if name != "step" and isinstance(value, int | float)}
+    if "eval_loss" in values:
+        return {"kind": "validation", "step": step} | {n.removeprefix("eval_"): v for n, v in values.items()}
+    return {"kind": "step", "step": step, "steps": steps} | values if "loss" in values else None

@@ -1,4 +1,4 @@
-"""What was seen during a step, added up over micro-batches, epochs and workers."""
+"""Metrics of a training step, summed over micro-batches, epochs and workers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Gap:
     tokens: int
 
 
-class Tally:
-    """Sums and maxima over micro-batches, epochs and workers, kept on the device until asked for."""
+class StepMetrics:
+    """Sums and maxima over micro-batches, epochs and workers, kept on the device until `summary`."""
 
     def __init__(self, versions: list[int], device: torch.device) -> None:
         self._versions = torch.tensor(versions, device=device)
@@ -33,7 +33,7 @@ class Tally:
         self._gap_maxima = torch.zeros(len(versions), device=device)
 
     def add(self, part: MicroBatch, output: LossOutputs, entropies: Tensor) -> None:
-        """Books one micro-batch's pass."""
+        """Adds one micro-batch's forward pass."""
         sums = {
             **output.sums,
             "entropy": entropies.sum(),
@@ -46,25 +46,26 @@ class Tally:
             self._maxima[name] = torch.maximum(self._maxima.get(name, value), value)
 
     def add_gap(self, part: MicroBatch, logprobs: Tensor) -> None:
-        """Books how far the sampler was from the learner, by policy version."""
+        """Adds the gap between sampler and learner, by policy version."""
         known = part.mask * ~part.sampler_logprobs.isnan()
         gaps = torch.nan_to_num(logprobs - part.sampler_logprobs).abs() * known
-        place = torch.searchsorted(self._versions, part.policy_versions)
+        index = torch.searchsorted(self._versions, part.policy_versions)
         counts = torch.stack([gaps.double().sum(-1), known.double().sum(-1)])
-        self._gap_sums.index_add_(1, place, counts)
-        self._gap_maxima.scatter_reduce_(0, place, gaps.amax(-1), "amax")
+        self._gap_sums.index_add_(1, index, counts)
+        self._gap_maxima.scatter_reduce_(0, index, gaps.amax(-1), "amax")
 
     def reduce(self) -> None:
-        """Adds up over workers. A worker without rows takes part with zeros."""
-        if place()[1] == 1:
+        """Sums over workers. A worker without rows contributes zeros."""
+        workers = rank_and_world_size()[1]
+        if workers == 1:
             return
-        names: list[Any] = [None] * place()[1]
+        names: list[Any] = [None] * workers
         dist.all_gather_object(names, (sorted(self._sums), sorted(self._maxima)))
-        for index, values, operation in (
+        for position, values, operation in (
             (0, self._sums, dist.ReduceOp.SUM),
             (1, self._maxima, dist.ReduceOp.MAX),
         ):
-            keys = sorted({name for pair in names for name in pair[index]})
+            keys = sorted({name for pair in names for name in pair[position]})
             zero = torch.zeros((), device=self._gap_sums.device)
             stacked = torch.stack([values.get(key, zero).double() for key in keys])
             dist.all_reduce(stacked, operation)
@@ -91,7 +92,7 @@ class Tally:
         return metrics, gaps
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """(rank, number of workers)."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()

@@ -2,7 +2,7 @@
 
 `run_loop` knows no Ray: it talks to a `Coordinator` by plain calls. `train_worker` is the function that a Ray Train v2
 `TorchTrainer` runs on each worker; it reaches the coordinator's actor and reports to Ray. The checkpoints that count
-are those of `train.checkpoint` in the run's own folder; Ray is only told where they are.
+are those of `train.checkpoint` in the run's own folder; Ray only gets their path.
 
 The driver and Ray Train's controller read this module for `Job` alone: torch and peft are imported where learning is.
 """
@@ -38,7 +38,7 @@ class LedgerState(Protocol):
 
 
 class Batch(Protocol):
-    """The groups of one step, alike for every rank, and the ledger as it stands once they are consumed."""
+    """The groups of one step, the same for every rank, and the ledger as it stands once they are consumed."""
 
     groups: Sequence[Group]
     ledger: LedgerState
@@ -47,7 +47,7 @@ class Batch(Protocol):
 class Coordinator(Protocol):
     """What the loop asks of `rollout.coordinator.Coordinator`, in plain calls.
 
-    `epoch` numbers the starts of the learner, so that a worker that should be dead is told apart. Policy version v
+    `epoch` numbers the starts of the learner, so that a stale worker is recognised. Policy version v
     is the policy after v steps.
     """
 
@@ -214,7 +214,7 @@ class RemoteCoordinator:
 
 
 def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str, Any] | None:
-    """Puts the learner where the run stands and returns the ledger. Rank 0 chooses the checkpoint for all."""
+    """Restores the newest checkpoint and returns its ledger. Rank 0 chooses the checkpoint for all."""
     if job.store is not None:
         job.store.pull(Path(job.checkpoints))
     found = checkpoint.latest(Path(job.checkpoints)) if rank == 0 else None
@@ -227,7 +227,7 @@ def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str
 
 
 def _publication(learner: Learner, job: Job) -> Publication:
-    """The policy as it is now, with the learner's own log-probabilities of the canary under it."""
+    """The current policy, with the learner's own log-probabilities of the canary under it."""
     average = None
     if job.publish_average:
         with learner.averaged():

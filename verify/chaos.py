@@ -1,4 +1,4 @@
-"""Killing processes at random, for tests and benchmarks of what survives it."""
+"""Kills processes at random, for tests and benchmarks of fault tolerance."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Collection, Iterable
 
 
-class Storm:
-    """A context in which one of `targets()` is killed by SIGKILL about each `every` seconds, `most` times at most."""
+class ProcessKiller:
+    """A context in which a random one of `targets()` is killed by SIGKILL about every `every` seconds.
 
-    def __init__(self, targets: Callable[[], Iterable[int]], every: float, seed: int = 0, most: int = 1_000_000):
-        self.targets, self.every, self.most, self.kills = targets, every, most, 0
+    `kills` counts the processes that were killed; there are at most `max_kills`.
+    """
+
+    def __init__(self, targets: Callable[[], Iterable[int]], every: float, seed: int = 0, max_kills: int = 1_000_000):
+        self.targets, self.every, self.max_kills, self.kills = targets, every, max_kills, 0
         self._random = random.Random(seed)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._rage, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Storm:
+    def __enter__(self) -> ProcessKiller:
         self._thread.start()
         return self
 
@@ -28,38 +31,38 @@ class Storm:
         self._over.set()
         self._thread.join()
 
-    def _rage(self) -> None:
+    def _run(self) -> None:
         while not self._over.wait(self._random.expovariate(1 / self.every)):
             found = sorted(self.targets() or ())
-            if found and self.kills < self.most:
+            if found and self.kills < self.max_kills:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._random.choice(found), signal.SIGKILL)
                     self.kills += 1
 
 
-def descendants(pid: int, besides: Collection[int] = ()) -> list[int]:
-    """Every process below `pid`, as /proc tells it at this moment, without those of `besides` and all below them."""
+def descendants(pid: int, excluding: Collection[int] = ()) -> list[int]:
+    """All current descendants of process `pid`, except those in `excluding` and their descendants."""
     found = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children") as f:
                 for child in map(int, f.read().split()):
-                    if child not in besides:
-                        found += [child, *descendants(child, besides)]
+                    if child not in excluding:
+                        found += [child, *descendants(child, excluding)]
     return found
 
 
 def wait_until_gone(pids: Iterable[int], seconds: float) -> set[int]:
-    """Those of `pids` that are still alive (zombies aside) after at most `seconds`."""
+    """Waits up to `seconds`; returns those of `pids` that are still alive then, not counting zombies."""
     left = set(pids)
     deadline = time.monotonic() + seconds
     while left and time.monotonic() < deadline:
-        left = {pid for pid in left if _lives(pid)}
+        left = {pid for pid in left if _is_alive(pid)}
         time.sleep(0.02)
     return left
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as f:
             return f.read().rpartition(")")[2].split()[0] != "Z"

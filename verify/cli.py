@@ -1,14 +1,14 @@
-"""`crucible verify run | probe | attack | soak | storm`: judge a program, see what this machine enforces, run a folder
-of attacks, judge very many programs, judge them while processes are killed."""
+"""`crucible verify run | probe | attack | soak | chaos`: judge one program, show what this machine enforces, run
+a folder of attacks, judge very many programs, judge programs while processes are killed."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,69 +17,68 @@ from rich.table import Table
 
 from problems.plain_text import one_line, shown
 from problems.problem import Problem, Verdict
+from problems.rows import SourceError, read_rows
 from verify.attacks.folder import KINDS, BadFolder, load
 from verify.attacks.run import Trial, trials
 from verify.config import VerifyConfig
 from verify.pool import Judge, ProcessInfo
 from verify.sandbox.executor import Sandbox
-from verify.sandbox.probe import DENIALS, MENDS, IsolationTooLow, is_missing, probe
+from verify.sandbox.probe import DENIALS, FIXES, IsolationTooLow, is_missing, probe
 from verify.sandbox.worker import ZygoteDied
-from verify.soak_test import is_flat, soak, storm
+from verify.soak_test import chaos, is_flat, soak
 
-_ATTACK_SETTINGS = {"cpu_seconds": 1.5, "wall_factor": 5.0, "recycle_after": 1_000_000, "cache": False}
+_ATTACK_CONFIG = VerifyConfig(cpu_seconds=1.5, wall_factor=5.0, recycle_after=1_000_000, cache=False)
 
 
 class CannotRun(ValueError):
-    """What was asked for cannot be done; the message names the mend."""
+    """The request cannot be carried out; the message names the fix."""
 
 
 class RunArgs(BaseModel):
-    """Judge one program and print its verdict as JSON; exit status 0 where it passed."""
+    """Judge one program and print its verdict as JSON; exit status 0 if it passed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     problem: Path
-    """A JSON file that holds a problem as `Problem.to_row` writes it, or a JSONL file of such rows."""
+    """A JSON file with a problem as `Problem.to_row` writes it, or a JSONL file of such rows."""
     code: Path
-    """The program; or with `--completion` a completion that holds one."""
+    """A file with the program or, with `--completion`, with a model's completion."""
     id: str = ""
-    """Which problem of a JSONL file; the first where it is not given."""
+    """Id of the problem in a JSONL file; by default the first one."""
     completion: bool = False
-    """Read the program out of the file as out of a model's completion."""
+    """Extract the program from the file as from a model's completion."""
     config: VerifyConfig = VerifyConfig(cache=False)
-    """Limits and the least isolation."""
+    """Limits and the minimum isolation."""
 
 
 class ProbeArgs(BaseModel):
-    """Try what this machine can enforce and print it; exit status 0 where the level is at least
-    `min_isolation`."""
+    """Show what this machine can enforce; exit status 0 if the isolation level is at least `min_isolation`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     config: VerifyConfig = VerifyConfig()
-    """Limits and the least isolation."""
+    """Limits and the minimum isolation."""
 
 
 class AttackArgs(BaseModel):
-    """Run a folder of programs with a manifest.json; exit status 1 where an attack won or an honest one
-    failed."""
+    """Run a folder of programs with a manifest.json; exit status 1 if an attack won or an honest program failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """The folder."""
+    """Folder with the programs and their manifest.json."""
     ray: bool = False
     """Run them in a Ray actor instead of this process."""
     only: str = ""
-    """Run only programs whose name begins with this (and all setup programs)."""
+    """Run only programs whose name starts with this (and all setup programs)."""
     only_kind: str = ""
     """Run only programs of this kind: attack, compat or semantics (and all setup programs)."""
-    config: VerifyConfig = VerifyConfig(**_ATTACK_SETTINGS)
-    """Limits and the least isolation."""
+    config: VerifyConfig = _ATTACK_CONFIG
+    """Limits and the minimum isolation."""
 
 
 class SoakArgs(BaseModel):
-    """Judge many programs with one zygote and print its memory; exit status 1 where that grew."""
+    """Judge many programs with one zygote and print its memory; exit status 1 if it grew."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,8 +86,8 @@ class SoakArgs(BaseModel):
     """Programs to judge."""
 
 
-class StormArgs(BaseModel):
-    """Judge programs while processes are killed at random; exit status 1 where a verdict was wrong or missing, or a
+class ChaosArgs(BaseModel):
+    """Judge programs while processes are killed at random; exit status 1 if a verdict was wrong or missing, or if a
     process is left behind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,18 +95,18 @@ class StormArgs(BaseModel):
     jobs: int = Field(default=5000, ge=1)
     """Programs to judge."""
     kills: int = Field(default=200, ge=0)
-    """Processes to kill meanwhile, as evenly as the jobs go on."""
+    """Processes to kill meanwhile, spread evenly over the jobs."""
     actors: int = Field(default=0, ge=0)
-    """Ray actors to judge with, and to kill too; 0: a judge in this process."""
+    """Ray actors to judge with, which are killed too; 0: a judge in this process."""
     seed: int = 0
-    """What is killed when."""
+    """Seed of the random choice of what is killed, and when."""
 
 
 def run(args: RunArgs) -> int:
     """Judges one program."""
     problem = _load_problem(args.problem, args.id)
     if not args.code.is_file():
-        raise CannotRun(f"there is no file {args.code}; give the program with --code")
+        raise CannotRun(f"{args.code} does not exist; give the program's file with --code")
     text = args.code.read_bytes().decode("utf-8", "surrogateescape")
     with Judge(args.config) as judge:
         verdict = judge.judge(problem, text) if args.completion else judge.judge_code(problem, text)
@@ -115,24 +114,29 @@ def run(args: RunArgs) -> int:
     return 0 if verdict.passed else 1
 
 
-def _load_problem(path: Path, wanted: str) -> Problem:
+def _load_problem(path: Path, problem_id: str) -> Problem:
     try:
-        text = path.read_text()
+        problems = [Problem.from_row(row) for row in _problem_rows(path)]
     except OSError as error:
         raise CannotRun(f"the problem file {path} cannot be read: {error.strerror}") from None
-    try:
-        rows = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
-            if path.suffix == ".jsonl"
-            else [json.loads(text)]
-        )
-        problems = [Problem.from_row(row) for row in rows]
+    except SourceError as error:
+        raise CannotRun(str(error)) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CannotRun(f"{path} does not hold problems as Problem.to_row writes them: {error}") from None
-    found = [problem for problem in problems if wanted in ("", problem.id)]
+    found = [problem for problem in problems if problem_id in ("", problem.id)]
     if not found:
-        raise CannotRun(f"{path} has no problem {wanted!r}; it has {', '.join(p.id for p in problems[:5])}")
+        raise CannotRun(f"{path} has no problem {problem_id!r}; it has {', '.join(p.id for p in problems[:5])}")
     return found[0]
+
+
+def _problem_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.suffix != ".jsonl":
+        yield json.loads(path.read_text())
+        return
+    for row in read_rows(path):
+        if row.error:
+            raise SourceError(f"{row.file}:{row.number}: {row.error}")
+        yield row.values
 
 
 def show_probe(args: ProbeArgs) -> int:
@@ -140,12 +144,12 @@ def show_probe(args: ProbeArgs) -> int:
     with Sandbox(args.config) as sandbox:
         found = probe(sandbox)
         space = sandbox.zygote().report
-    table = Table("feature", "here", "mend", title="What this machine gives the sandbox")
-    for name, said in found.features.items():
-        table.add_row(name, shown(said), MENDS[name] if is_missing(said) else "")
-    table.add_row("root folder of its own", "yes" if space.get("root") else "no", "")
-    table.add_row("bound on threads", "by the kernel" if space.get("threads") else "by watching", "")
-    attempts = Table("attempt of the canary", "refused", "by", title="What was tried in a child")
+    table = Table("feature", "state", "fix", title="What this machine provides for the sandbox")
+    for name, state in found.features.items():
+        table.add_row(name, shown(state), FIXES[name] if is_missing(state) else "")
+    table.add_row("separate root folder", "yes" if space.get("root") else "no", "")
+    table.add_row("thread limit", "by the kernel" if space.get("threads") else "by the watchdog", "")
+    attempts = Table("attempt of the canary", "refused", "by", title="What a child attempted")
     for name, refused in found.refused.items():
         attempts.add_row(name, "yes" if refused else shown("NO", "red"), DENIALS[name])
     console = Console()
@@ -159,21 +163,21 @@ def show_probe(args: ProbeArgs) -> int:
 
 
 def attack(args: AttackArgs) -> int:
-    """Runs a folder of programs and prints what became of them."""
+    """Runs a folder of programs and prints the results."""
     kinds = ("setup", args.only_kind) if args.only_kind else KINDS
     everything = [p for p in load(args.folder) if p.kind in kinds]
     programs = [p for p in everything if p.kind == "setup" or p.name.startswith(args.only)]
     if args.ray:
         with RayTarget(args.config) as target:
-            done = list(trials(programs, target))
+            finished = list(trials(programs, target))
     else:
         with Judge(args.config) as target:
-            done = list(trials(programs, target))
-    return show_trials(done)
+            finished = list(trials(programs, target))
+    return show_trials(finished)
 
 
 class RayTarget:
-    """A verify actor to be attacked from here; on a Ray of its own where none is running."""
+    """A verify actor as the target of attacks; starts a local Ray if none is running."""
 
     def __init__(self, config: VerifyConfig):
         import ray
@@ -187,9 +191,9 @@ class RayTarget:
         """Judges a bare program in the actor."""
         return self._ray.get(self._actor.judge_code.remote(problem, code))
 
-    def whereabouts(self) -> ProcessInfo:
+    def process_info(self) -> ProcessInfo:
         """The actor's processes."""
-        return self._ray.get(self._actor.whereabouts.remote())
+        return self._ray.get(self._actor.process_info.remote())
 
     def __enter__(self) -> RayTarget:
         return self
@@ -201,14 +205,14 @@ class RayTarget:
 
 
 def _own_ray() -> bool:
-    """Starts a Ray where none is running, on 127.0.0.1 alone (as `cluster.connect` does); True where it did."""
+    """Starts a local Ray, on 127.0.0.1 only (as `cluster.connect` does), if none is running; True if it did."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read when Ray is imported
     import ray
 
     if ray.is_initialized():
         return False
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    before = os.umask(0o077)  # Ray writes its token to this user's home by it
+    before = os.umask(0o077)  # Ray writes its token to this user's home with it
     try:
         ray.init(address="local", num_cpus=2, **quiet)
     finally:
@@ -222,32 +226,32 @@ def show_soak(args: SoakArgs) -> int:
     for sample in soak(args.jobs):
         samples.append(sample)
         parent, zygote = sample.parent / 1024, sample.zygote / 1024
-        said = f"parent {parent:.1f} MiB, zygote {zygote:.1f} MiB, {sample.descriptors} descriptors"
-        print(f"{sample.jobs:>6} jobs: {said}", flush=True)
+        figures = f"parent {parent:.1f} MiB, zygote {zygote:.1f} MiB, {sample.descriptors} descriptors"
+        print(f"{sample.jobs:>6} jobs: {figures}", flush=True)
     flat = is_flat(samples)
-    print("flat" if flat else "it grew")
+    print("memory is flat" if flat else "memory grew")
     return 0 if flat else 1
 
 
-def show_storm(args: StormArgs) -> int:
-    """Judges programs while processes are killed and prints what became of them."""
+def show_chaos(args: ChaosArgs) -> int:
+    """Judges programs while processes are killed and prints the result."""
     own = bool(args.actors) and _own_ray()
-    done = storm(args.jobs, args.kills, actors=args.actors, seed=args.seed)
+    result = chaos(args.jobs, args.kills, actors=args.actors, seed=args.seed)
     if own:
         import ray
 
         ray.shutdown()
-    said = f"{done.wrong} wrong verdicts, {done.unjudged} jobs without one, {len(done.left)} processes left behind"
-    print(f"{done.jobs} jobs, {done.kills} processes killed: {said}")
-    return 0 if done.well else 1
+    faults = f"{result.wrong} wrong verdicts, {result.unjudged} missing ones, {len(result.left)} processes left behind"
+    print(f"{result.jobs} jobs, {result.kills} processes killed: {faults}")
+    return 0 if result.ok else 1
 
 
-def show_trials(done: Iterable[Trial]) -> int:
-    """Prints a table of trials; 1 where one of them shows that the sandbox failed."""
+def show_trials(finished: Iterable[Trial]) -> int:
+    """Prints a table of trials; returns 1 if one of them shows a failure of the sandbox."""
     table = Table("program", "kind", "verdict", "tests", "seconds", "traces", "result")
     counts = {"attack": 0, "compat": 0, "semantics": 0}
     failed = 0
-    for trial in done:
+    for trial in finished:
         counts[trial.program.kind] += 1
         failed += trial.fails
         verdict = trial.verdict
@@ -257,30 +261,36 @@ def show_trials(done: Iterable[Trial]) -> int:
         table.add_row(*map(shown, row), shown(", ".join(trial.traces)), result)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    console.print(shown(f"{said}; the sandbox failed at {failed or 'none'} of them"))
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    console.print(shown(f"{summary}; the sandbox failed at {failed or 'none'} of them"))
     return 1 if failed else 0
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[type[BaseModel], Callable[[Any], int]]] = {
     "run": (RunArgs, run),
     "probe": (ProbeArgs, show_probe),
     "attack": (AttackArgs, attack),
     "soak": (SoakArgs, show_soak),
-    "storm": (StormArgs, show_storm),
+    "chaos": (ChaosArgs, show_chaos),
 }
+_RENAMED = {"storm": "chaos"}
+"""Former names of commands."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line behind `crucible verify`. Returns the exit status: 2 where nothing could be run."""
+    """The command line of `crucible verify`. Returns the exit status: 2 if nothing could be run."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in _RENAMED:
+        print(f"crucible verify: {argv[0]} is now called {_RENAMED[argv[0]]}; use that name", file=sys.stderr)
+        return 2
     if not argv or argv[0] not in _COMMANDS:
         print(f"usage: crucible verify {{{','.join(_COMMANDS)}}} [--help]", file=sys.stderr)
         return 0 if argv[:1] in (["--help"], ["-h"]) else 2
     model, command = _COMMANDS[argv[0]]
     args = tyro.cli(model, args=argv[1:], prog=f"crucible verify {argv[0]}")
     try:
-        if "config" in model.model_fields and args.config.labels:
+        config = getattr(args, "config", None)
+        if config is not None and config.labels:
             raise CannotRun("--config.labels has no effect: this command runs programs on this machine; leave it out")
         return command(args)
     except (CannotRun, BadFolder, IsolationTooLow, TimeoutError, ZygoteDied) as error:

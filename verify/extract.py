@@ -1,7 +1,7 @@
 """Finds the program in a completion, without executing, compiling or parsing any of it.
 
-Completions are hostile input like the programs in them: everything here is a few linear passes of regular
-expressions over bounded text, because Python's own parser can be made to take minutes, or the stack.
+Completions are as hostile as the programs in them: everything here is a few linear passes of regular expressions over
+bounded text, because Python's own parser can be made to run for minutes or to overflow the stack.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from verify.fences import Block, fenced, without_end_tokens
+from verify.end_tokens import without_end_tokens
+from verify.fences import Block, fenced
 from verify.source import Source, bare_code, looks_like_code, outline
 from verify.thinking import after_thinking
 
 MAX_TEXT = 4 << 20
-"""Characters of a completion that are looked at."""
+"""Most characters of a completion that is read."""
 
 _INLINE = re.compile(r"(`{1,3})(?:python|py)?[ \t]*+((?:async[ \t]+)?def[ \t]+\w++[ \t]*+\([^`\n]*+)\1")
 _READS = {"input", "stdin", "raw_input", "fileinput", "open"}
@@ -23,25 +24,25 @@ _PRINTS = {"print", "stdout", "write", "writelines"}
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The program of a completion, or why there is none."""
+    """The program in a completion, or the reason why there is none."""
 
     code: str | None
     reason: str = ""
-    """Why there is no code; "" where there is."""
+    """Why there is no code; "" if there is."""
     complete: bool = True
-    """False where the text ended inside the program: its fence was never closed, or it had none."""
+    """False if the text ended inside the program: its fence was not closed, or it had none."""
 
 
 def extract_code(text: str, entry_point: str = "") -> Extraction:
-    """The program that a completion proposes for `entry_point` ("" for a whole program on standard input).
+    """The program that a completion proposes for `entry_point` ("" for a whole program that reads standard input).
 
-    Of several blocks the last that defines the entry point counts, with earlier blocks that it needs put
-    before it. A method of a class is made callable under the entry point's name, as is a function of another
-    name where it is the only plausible one. Of whole programs the last that reads its input counts, with the
-    blocks that it needs or that run it. Never raises, never executes anything.
+    Among several blocks, the last one that defines the entry point counts, preceded by earlier blocks that it needs. A
+    method of a class is made callable under the entry point's name, as is a function of another name if it is the only
+    plausible one. Among whole programs, the last one that reads its input counts, together with the blocks that it
+    needs or that run it. Never raises, never executes anything.
     """
     if len(text) > MAX_TEXT:
-        return Extraction(None, f"the completion has {len(text)} characters; {MAX_TEXT} are looked at")
+        return Extraction(None, f"the completion has {len(text)} characters; the limit is {MAX_TEXT}")
     answer = after_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
     if answer is None:
         return Extraction(None, "the completion ends inside its thinking", complete=False)
@@ -55,12 +56,12 @@ def extract_code(text: str, entry_point: str = "") -> Extraction:
 
 
 def _bare(text: str) -> list[Block]:
-    """Code without a fence: from the first line that is plainly code to the last statement that is."""
-    place = bare_code(text)
-    if place is None:
+    """Code without a fence: from the first line that is clearly code to the last statement that is."""
+    span = bare_code(text)
+    if span is None:
         return []
     lines = text.split("\n")
-    return [Block("\n".join(lines[slice(*place)]) + "\n", closed=place[1] < len(lines))]
+    return [Block("\n".join(lines[slice(*span)]) + "\n", closed=span[1] < len(lines))]
 
 
 def _defining(blocks: list[Block], entry_point: str) -> Extraction:
@@ -76,11 +77,11 @@ def _defining(blocks: list[Block], entry_point: str) -> Extraction:
     best = order[0]
     if not blocks[best].closed:
         return Extraction(None, f"the completion ends before it defines {entry_point}", complete=False)
-    return Extraction(None, f"no block defines {entry_point}, or one function that could be meant by it")
+    return Extraction(None, f"no block defines {entry_point}, nor a single function that could be meant by it")
 
 
 def _plainly_defines(text: str, entry_point: str) -> bool:
-    """Whether a definition is seen at the margin of a text in which no string runs over a line: then it is one.
+    """Whether a text without multi-line strings has an unindented definition, which then must be a real one.
 
     Spares most programs the outline, which costs more than all other steps of the trusted side together.
     """
@@ -90,7 +91,7 @@ def _plainly_defines(text: str, entry_point: str) -> bool:
 
 
 def _whole_program(blocks: list[Block]) -> Extraction:
-    """The last block that reads its input, else the last that prints, else the last that is code at all."""
+    """The last block that reads input; failing that, the last that prints; failing that, the last that is code."""
     if len(blocks) == 1:
         return Extraction(blocks[0].text, complete=blocks[0].closed)
     sources = [outline(block.text) for block in blocks]
@@ -109,24 +110,24 @@ def _whole_program(blocks: list[Block]) -> Extraction:
 
 
 def _is_code(source: Source) -> bool:
-    """Whether every statement at the margin is Python, as far as can be told: a sample's output is not."""
+    """Whether every unindented statement looks like Python; the sample output of a program does not."""
     statements = [s for s in source.statements if s.indent == 0]
     return bool(statements) and all(looks_like_code(s.text) and not s.text.startswith(">>>") for s in statements)
 
 
 def _definitions_before(best: int, code: list[int], sources: list[Source]) -> list[int]:
-    """Earlier blocks that only define, and define what the program uses and lacks."""
-    lacks = sources[best].words - sources[best].names - sources[best].local_names
+    """Earlier blocks that consist of definitions, among them some that the program uses but lacks."""
+    missing = sources[best].words - sources[best].names - sources[best].local_names
     needed: list[int] = []
     for i in reversed([i for i in code if i < best and not sources[i].acts]):
-        if sources[i].names & lacks:
+        if sources[i].names & missing:
             needed.append(i)
-            lacks = (lacks | (sources[i].words - sources[i].local_names)) - sources[i].names
+            missing = (missing | (sources[i].words - sources[i].local_names)) - sources[i].names
     return needed[::-1]
 
 
 def _run_after(best: int, code: list[int], sources: list[Source]) -> list[int]:
-    """The later blocks that a program needs which does nothing by itself, up to the first that does something."""
+    """Later blocks that run a program which does nothing by itself, up to the first one that acts."""
     added: list[int] = []
     names = set(sources[best].names)
     if sources[best].acts and sources[best].words & _PRINTS:
@@ -141,7 +142,7 @@ def _run_after(best: int, code: list[int], sources: list[Source]) -> list[int]:
 
 
 def _needed_before(index: int, blocks: list[Block], sources: list[Source]) -> list[int]:
-    """Earlier blocks that define names which the chosen one uses and lacks, and so on; in their order."""
+    """Earlier blocks that define names which the chosen one uses but lacks, transitively; in order."""
     needed: list[int] = []
     words, defined = set(sources[index].words), set(sources[index].names)
     for i in reversed(range(index)):
@@ -158,8 +159,7 @@ def _defines(source: Source, entry_point: str) -> str | None:
 
 
 def _method_of(source: Source, entry_point: str) -> str | None:
-    """Makes `class Solution`'s method callable; a class of another name must have a method of the right
-    name."""
+    """Code that makes a method of `class Solution` callable; in any other class the method's name must match."""
     for name, methods in source.classes.items():
         public = [m for m in methods if not m.startswith("_")]
         same = [m for m in public if _plain(m) == _plain(entry_point)]
@@ -174,7 +174,7 @@ def _renamed(source: Source, entry_point: str) -> str | None:
     plain = _plain(entry_point)
     chosen = set([f for f in functions if _plain(f) == plain] or functions)
     if len(chosen) > 1:
-        # A helper is named in another function's body; what nothing else calls is the program's way in.
+        # A helper is named in another function's body; the function that nothing else calls is the entry point.
         helpers = set().union(*[(source.calls.get(f, set()) & chosen) - {f} for f in set(functions)])
         chosen -= helpers
     if len(chosen) != 1:

@@ -1,7 +1,7 @@
-"""Cuts a completion into fenced blocks, as models write fences and not only as Markdown has them.
+"""Splits a completion into fenced blocks, including irregular fences that models write.
 
-One pass over the lines. A fence may stand behind the last statement of its block, may have prose or a model's end token
-behind it, may be opened within another one, and may lack its other half.
+One pass over the lines. A fence may follow the last statement of its block on the same line, may be followed by prose
+or an end token, may open inside another block, and may lack its counterpart.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from verify.end_tokens import END_TOKEN, without_end_tokens
 from verify.source import bare_code, looks_like_code
 
-_END_TOKEN = r"(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\])"
-"""A model's end token, where it was left in the text."""
-_BEGINS_WITH_END = re.compile(rf"[ \t]*+{_END_TOKEN}")
-_ENDS_WITH_END = re.compile(rf"{_END_TOKEN}\Z")
-_LONGEST_TOKEN = 44
+_BEGINS_WITH_END = re.compile(rf"[ \t]*+{END_TOKEN}")
 _FENCE = re.compile(r"([ \t>]*+)(`{3,}+|~{3,}+)[ \t]*+(.*)", re.DOTALL)
 _LABEL = re.compile(r"\{?[ \t]*+\.?([\w+#.-]*+)\}?[ \t]*+(.*)", re.DOTALL)
 _LABEL_BEHIND = re.compile(r"(?:python|py)[\d.]*\Z", re.IGNORECASE)
@@ -28,40 +25,29 @@ _UNQUOTE = {
 _PYTHON = {"", "py", "python", "python2", "python3", "py3", "ipython", "code", "sage", "pycon"}
 _MARKDOWN = {"markdown", "md", "mdx", "commonmark"}
 _SLACK = 3
-"""Columns by which a closing fence may stand further right than its opening one."""
+"""Columns by which a closing fence may be indented more than its opening one."""
 _DEPTH = 3
-"""How deep fences within fences are looked for."""
+"""Levels of nested fences that are examined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What stands between two fences."""
+    """The text between two fences."""
 
     text: str
     label: str = ""
-    """The first word behind the opening fence, in lower case; "" where there is none."""
+    """The first word after the opening fence, in lower case; "" if there is none."""
     closed: bool = True
-    """False where the text ended first."""
+    """False if the completion ended inside the block."""
 
     @property
     def python(self) -> bool:
-        """Whether it may be Python, by its label."""
+        """Whether the label allows that it is Python."""
         return self.label in _PYTHON or _LABEL_BEHIND.fullmatch(self.label) is not None
 
 
-def without_end_tokens(text: str) -> str:
-    """The text without end tokens (a few at most) and space at its end."""
-    for _ in range(4):
-        text = text.rstrip()
-        found = _ENDS_WITH_END.search(text, max(0, len(text) - _LONGEST_TOKEN))
-        if not found:
-            break
-        text = text[: found.start()]
-    return text
-
-
 def fenced(text: str, depth: int = _DEPTH) -> list[Block]:
-    """The blocks of a text that hold anything, in their order. Never raises; linear in the text."""
+    """The non-empty blocks of a text, in order. Never raises; linear in the text."""
     reader = _Reader()
     for line in text.split("\n"):
         reader.read(line)
@@ -75,45 +61,51 @@ def fenced(text: str, depth: int = _DEPTH) -> list[Block]:
     return [block for block in blocks if block.text.strip()]
 
 
+def _label(info: str) -> tuple[str, str]:
+    """(Label in lower case, the rest) of the text after an opening fence."""
+    found = _LABEL.match(info)
+    return (found[1].lower(), found[2]) if found else ("", info)
+
+
 def _wraps(block: Block) -> bool:
-    """Whether a block that is not labelled as Python begins with a fence, or holds one that is."""
+    """Whether a block without a Python label starts with a fence, or contains a fence with such a label."""
     if block.label in _PYTHON - {""} or ("```" not in block.text and "~~~" not in block.text):
         return False
     fences = [found for line in block.text.split("\n") if (found := _FENCE.match(line))]
-    labels = [_LABEL.match(found[3])[1].lower() for found in fences]
+    labels = [_label(found[3])[0] for found in fences]
     first = block.text.lstrip()
     return first.startswith(("```", "~~~")) or any(label in _PYTHON - {""} for label in labels)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Takes lines, and gathers blocks."""
+    """Reads lines and collects blocks."""
 
     blocks: list[Block] = field(default_factory=list)
     body: list[str] = field(default_factory=list)
-    """Lines of the open block, or those since the last one."""
+    """Lines of the open block, or lines since the last block."""
     fence: str = ""
-    """The run of characters that opened the block; "" outside of one."""
+    """The characters of the opening fence; "" outside a block."""
     indent: str = ""
     label: str = ""
     quote: str = ""
-    """The three quotes that are open in the block."""
+    """The triple quotes that are open in the block."""
     nested: int = 0
-    """Fences that a string of the block has opened."""
+    """Fences that were opened inside a string of the block."""
     outer: list[str] = field(default_factory=list)
-    """Fences of the Markdown around."""
+    """Fences of enclosing Markdown blocks."""
     over: bool = False
-    """True once an end token stood behind a fence: what follows is no part of the answer."""
+    """True after a fence that is followed by an end token: the rest is not part of the answer."""
 
     def read(self, line: str) -> None:
-        """Takes the next line."""
+        """Reads the next line."""
         if self.fence:
             self._inside(line)
         else:
             self._outside(line)
 
     def end(self) -> None:
-        """Takes the end of the text."""
+        """Handles the end of the text."""
         if self.fence:
             self._close(closed=False)
 
@@ -125,7 +117,7 @@ class _Reader:
         info = self._without_end_token(info)
         if fence[0] in info:
             self.body.append(line)
-        elif _LABEL.match(info)[1].lower() in _MARKDOWN:
+        elif _label(info)[0] in _MARKDOWN:
             self.outer.append(fence)
             self.body = []
         elif not info and self.outer and self.outer[-1][0] == fence[0] and len(fence) >= len(self.outer[-1]):
@@ -135,35 +127,35 @@ class _Reader:
             self._open(indent, fence, info)
 
     def _prose(self, line: str) -> None:
-        behind = _behind(line)
-        self.body.append(behind[0] if behind else line)
-        if behind and (behind[2] or not self._close_unopened()):
-            self._open("", behind[1], behind[2])
+        trailing = _trailing_fence(line)
+        self.body.append(trailing[0] if trailing else line)
+        if trailing and (trailing[2] or not self._close_unopened()):
+            self._open("", trailing[1], trailing[2])
 
     def _inside(self, line: str) -> None:
         found = _FENCE.match(line)
         same = found and found[2][0] == self.fence[0]
-        # Neither kind of fence is Python, so that either ends a block that is.
+        # No kind of fence is valid Python, so either kind ends a Python block.
         if found and (same or (self._is_python and not self.quote)) and len(found[1]) <= len(self.indent) + _SLACK:
             if self._at_fence(*found.groups()):
                 return
-        elif not found and (behind := _behind(line)) and behind[1][0] == self.fence[0]:
-            before, fence, label = behind
-            if len(fence) >= len(self.fence) and not label and not self._quote_behind(before):
+        elif not found and (trailing := _trailing_fence(line)) and trailing[1][0] == self.fence[0]:
+            before, fence, label = trailing
+            if len(fence) >= len(self.fence) and not label and not self._open_quote(before):
                 self.body.append(before)
                 self._without_end_token(line[line.rindex(fence) + len(fence) :])
                 return self._close()
         self.body.append(line)
-        self.quote = self._quote_behind(line)
+        self.quote = self._open_quote(line)
 
     @property
     def _is_python(self) -> bool:
         return self.label != "" and (self.label in _PYTHON or _LABEL_BEHIND.fullmatch(self.label) is not None)
 
     def _at_fence(self, indent: str, fence: str, info: str) -> bool:
-        """Ends the block, or begins the next one. False where the fence is but one more line of the block."""
+        """Ends the block, or starts the next one. False if the fence is just another line of the block."""
         info = self._without_end_token(info)
-        label = _LABEL.match(info)[1].lower()
+        label = _label(info)[0]
         alone = label == info.strip().lower()
         if self.quote and info:
             self.nested += alone
@@ -175,11 +167,11 @@ class _Reader:
             return False
         self._close()
         if info and (alone or label in _PYTHON):
-            self._open(indent, fence, info)  # the block before it was never closed
+            self._open(indent, fence, info)  # the previous block was never closed
         return True
 
-    def _quote_behind(self, line: str) -> str:
-        """The three quotes that are open behind a line of the block."""
+    def _open_quote(self, line: str) -> str:
+        """The triple quotes that are open at the end of a line of the block; "" if there are none."""
         quote, at = self.quote, 0
         while True:
             if quote:
@@ -202,8 +194,8 @@ class _Reader:
         return ""
 
     def _open(self, indent: str, fence: str, info: str) -> None:
-        label, rest = _LABEL.match(info).groups()
-        self.fence, self.indent, self.label = fence, indent, label.lower()
+        self.fence, self.indent = fence, indent
+        self.label, rest = _label(info)
         self.body = [rest] if _CODE_ON_FENCE.match(rest) else []
         self.quote, self.nested = "", 0
 
@@ -213,18 +205,18 @@ class _Reader:
         self.body, self.nested = [], 0
 
     def _close_unopened(self) -> bool:
-        """Takes the code in front of a closing fence whose opening one was left out; False where there is none."""
+        """Takes the code before a closing fence without an opening one as a block; False if there is no code."""
         last = next((line for line in reversed(self.body) if line.strip()), "")
-        place = bare_code("\n".join(self.body)) if last and looks_like_code(last) else None
-        if place is None or any(line.strip() for line in self.body[place[1] :]):
+        span = bare_code("\n".join(self.body)) if last and looks_like_code(last) else None
+        if span is None or any(line.strip() for line in self.body[span[1] :]):
             return False
-        self.body = self.body[slice(*place)]
+        self.body = self.body[slice(*span)]
         self._close()
         return True
 
 
-def _behind(line: str) -> tuple[str, str, str] | None:
-    """(What is in front, fence, label) where a line that begins otherwise ends in a fence; else None."""
+def _trailing_fence(line: str) -> tuple[str, str, str] | None:
+    """(Text before it, fence, label) of a fence at the end of a line that starts with other text; else None."""
     if "```" not in line and "~~~" not in line:
         return None
     text = without_end_tokens(line)
@@ -239,7 +231,7 @@ def _behind(line: str) -> tuple[str, str, str] | None:
 
 
 def _dedent(lines: list[str], indent: str) -> str:
-    """Takes the fence's own indentation (a list item's, a quotation's) off every line that has it."""
+    """Removes the fence's own indentation (of a list item or a quotation) from every line that has it."""
     if indent:
         lines = [line.removeprefix(indent) if line.strip() else "" for line in lines]
         margin = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)

@@ -1,4 +1,4 @@
-"""A process that drives sandboxes holds no keys: what breaks out of one finds none in its parent's memory."""
+"""Removes keys from processes that drive sandboxes: a program that escapes finds none in its parent's memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 KEY_NAME = re.compile(r"(?i)(^|_)(tokens?|keys?|secrets?|passw(or)?ds?|passphrase|credentials?|auth|sas)(_|$)|apikey")
 PASSWORD_IN_URL = re.compile(r"://[^/\s@]+@")
 KEPT = ("RAY_", "CRUCIBLE_")
-"""Ray's own token among them: its processes cannot do without."""
+"""Prefixes of variables that are kept. Ray's token is among them: its processes need it."""
 
 
 def drop_keys() -> list[str]:
-    """Removes the keys from this process's environment; returns their names. For processes that only judge."""
+    """Removes keys from this process's environment; returns their names. For processes that only judge."""
     dropped = [
         name
         for name, value in os.environ.items()

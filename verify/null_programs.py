@@ -1,4 +1,4 @@
-"""Programs that answer nothing: a problem that one of them solves scores nothing, and is refused when it is loaded."""
+"""Programs that do nothing: a problem that one of them solves has worthless tests, and is rejected when loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Anything:
 
 
 def null_programs(problem: Problem) -> dict[str, str]:
-    """Programs by what they do, for a problem that asks for one."""
+    """The null programs for a problem that asks for a program, by a description of what they do."""
     if problem.kind == "stdin":
         return {"prints nothing": "pass"}
     names = sorted({problem.entry_point, *_names(problem)} - {""})
@@ -45,19 +45,19 @@ def null_programs(problem: Problem) -> dict[str, str]:
 
 
 def passing_null_program(problem: Problem, judge: Judge) -> str:
-    """What a null program does that passes the problem's tests; "" where none passes."""
+    """The description of a null program that passes the problem's tests; "" if none does."""
     if problem.kind == "answer":
         return ""
     first = replace(problem, hidden_tests=problem.hidden_tests[:1])
-    for does, code in null_programs(problem).items():
-        # Few get past the first test, and only those are run through all of them.
+    for description, code in null_programs(problem).items():
+        # Few pass the first test, and only those are run on all of them.
         if judge.judge_code(first, code).passed and judge.judge_code(problem, code).passed:
-            return does
+            return description
     return ""
 
 
 def _names(problem: Problem) -> set[str]:
-    """Names that the tests need of a solution."""
+    """Names that the tests expect a solution to define."""
     found: set[str] = set()
     if problem.kind == "assert":
         for test in problem.hidden_tests:

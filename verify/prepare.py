@@ -1,4 +1,4 @@
-"""Problems made ready for judging: tests encoded once for all samples of a problem."""
+"""Prepares problems for judging: tests are encoded once for all samples of a problem."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from verify.config import VerifyConfig
 from verify.sandbox import codec, protocol
 
 _KEPT = 128
-"""Problems kept ready: a batch holds few, and each many samples."""
+"""Prepared problems that are kept: a batch has few problems with many samples each."""
 
 
 class BadProblem(ValueError):
-    """The problem itself cannot be judged, whatever is answered to it."""
+    """The problem itself cannot be judged, whatever the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What all samples of a problem share."""
+    """The encoded tests of a problem, shared by all of its samples."""
 
     problem: Problem
     checker: Checker
     requests: tuple[bytes, ...]
     """The calls to make, for problems of kind `function`."""
     expected: tuple[str, ...]
-    """Encodings of the expected values: the trusted side's alone."""
+    """Encodings of the expected values. They never leave the trusted side."""
     right: list[bytes]
-    """The lines of a program whose answers are right to the byte."""
+    """The lines of a program whose answers match the expected encodings exactly."""
     output_bytes: int
-    """What a program may send back."""
+    """Most bytes that a program may send back."""
     identity: str
     """Everything about the problem that a verdict depends on."""
 
@@ -45,7 +45,7 @@ _prepared: OrderedDict[tuple, Prepared] = OrderedDict()
 
 
 def prepare(problem: Problem, config: VerifyConfig) -> Prepared:
-    """Encodes a problem's tests. Raises BadProblem, naming what is wrong with it."""
+    """Encodes a problem's tests. Raises BadProblem, which names the fault."""
     key = (id(problem), config.max_tests, config.output_kib)
     known = _prepared.get(key)
     if known is not None and known.problem is problem:
@@ -60,7 +60,7 @@ def prepare(problem: Problem, config: VerifyConfig) -> Prepared:
 def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
     tests = problem.hidden_tests
     if not tests:
-        raise BadProblem(f"problem {problem.id} has no hidden tests, so nothing can be judged; give it some")
+        raise BadProblem(f"problem {problem.id} has no hidden tests to judge an answer by; add some")
     if len(tests) > config.max_tests:
         raise BadProblem(f"problem {problem.id} has {len(tests)} tests; max_tests is {config.max_tests}")
     try:
@@ -74,7 +74,7 @@ def _encode(problem: Problem, config: VerifyConfig) -> Prepared:
     else:
         expected = tuple([_printed(problem, i) for i in range(len(tests))])
     if problem.kind in ("stdin", "assert") and not all(t.args and isinstance(t.args[0], str) for t in tests):
-        raise BadProblem(f"problem {problem.id} of kind {problem.kind} has a test whose first argument is no text")
+        raise BadProblem(f"problem {problem.id} of kind {problem.kind} has a test whose first argument is not a string")
     try:
         identity = f"{problem.content_hash} {problem.kind} {problem.entry_point}"
     except (TypeError, ValueError, RecursionError) as error:
@@ -102,5 +102,5 @@ def _expected(problem: Problem, index: int) -> str:
 def _printed(problem: Problem, index: int) -> str:
     try:
         return str(problem.hidden_tests[index].expected)
-    except ValueError as error:  # a whole number of more digits than Python turns into text
+    except ValueError as error:  # an int with more digits than Python converts to text
         raise BadProblem(f"problem {problem.id}: the expected value of test {index + 1}: {error}") from None

@@ -1,8 +1,7 @@
 """Rewards: pure functions of a verdict.
 
-`outcome` says how right an answer is, and nothing else: filters and pass rates read it. `reward` is what the
-learner is paid: the outcome, plus shaping (format, length) that is never mistaken for it. A verdict whose
-status is `infrastructure` has neither: None, never 0.
+`outcome` is the correctness of an answer and nothing else; filters and pass rates use it. `reward` is what the learner
+sees: the outcome plus shaping (format, length). For a verdict of status `infrastructure` both are None, never 0.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from problems.problem import Status, Verdict
 from verify.config import Outcome, RewardConfig
 
 _NO_SHARE = (Status.FORBIDDEN, Status.OUTPUT_FLOOD)
-"""What earns nothing for the tests that were passed before it: a program that attacks or floods must not pay."""
+"""Statuses without partial credit: attacking the sandbox or flooding it must not be rewarded."""
 _NO_FORMAT = (Status.UNPARSED, Status.TRUNCATED)
 
 
 def passed_fraction(verdict: Verdict) -> float:
-    """Passed tests as a share of all, 0 to 1; tests that never ran have not passed.
+    """Passed tests as a fraction of all tests, 0 to 1; tests that did not run count as not passed.
 
-    Below 1 for what has not passed, though every answer was right: a program that was stopped behind the last one.
+    Below 1 unless the verdict is `passed`, even if every answer was right: the program may have been stopped after the
+    last one.
     """
     if verdict.status in _NO_SHARE or not verdict.tests_total:
         return 0.0
@@ -27,7 +27,7 @@ def passed_fraction(verdict: Verdict) -> float:
 
 
 def outcome(verdict: Verdict, kind: Outcome = "binary") -> float | None:
-    """How right the answer is, 0 to 1. None where the machinery failed."""
+    """Correctness of the answer, 0 to 1. None if the infrastructure failed."""
     if verdict.status is Status.INFRASTRUCTURE:
         return None
     if verdict.passed:
@@ -43,7 +43,7 @@ def outcome(verdict: Verdict, kind: Outcome = "binary") -> float | None:
 
 
 def format_reward(verdict: Verdict) -> float:
-    """1 where code, or an answer, could be read out of the completion."""
+    """1 if code, or an answer, could be extracted from the completion, else 0."""
     return 0.0 if verdict.status in _NO_FORMAT else 1.0
 
 
@@ -53,8 +53,7 @@ def length_penalty(tokens: int, free: int, budget: int) -> float:
 
 
 def reward(verdict: Verdict, config: RewardConfig | None = None, completion_tokens: int = 0) -> float | None:
-    """The weighted sum that the learner is paid. None where the machinery failed: such a sample is excluded,
-    not scored."""
+    """The weighted sum that the learner sees. None if the infrastructure failed: such a sample is excluded."""
     config = config or RewardConfig()
     base = outcome(verdict, config.outcome)
     if base is None:

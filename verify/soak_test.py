@@ -1,6 +1,6 @@
-"""What the sandbox must stand for long: many jobs in a row with flat memory, and kill -9 of any of its processes.
+"""Endurance of the sandbox: many jobs in a row with flat memory, and SIGKILL of any of its processes.
 
-Behind `crucible verify soak` and `crucible verify storm`; the tests run small versions.
+The functions of `crucible verify soak` and `crucible verify chaos`; the tests run small versions.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 from problems.problem import Problem, Status, Verdict
 from verify.attacks.folder import HONEST, coin_change_problem
-from verify.chaos import Storm, descendants, wait_until_gone
+from verify.chaos import ProcessKiller, descendants, wait_until_gone
 from verify.config import VerifyConfig
 from verify.pool import Judge, VerifyPool
 from verify.verdict import Item
 
 PARENT_KIB, ZYGOTE_KIB = 3000, 500
-"""Growth beyond which memory is not flat."""
+"""Growth, in KiB, from which memory does not count as flat."""
 _BATCH = 20
 _EVERY = 0.03
-"""Seconds between two thoughts of killing something, on average."""
+"""Mean seconds between two attempts to kill a process."""
 _KINDS = (
     (HONEST, Status.PASSED),
     ("def coin_change(c, a): return -1", Status.WRONG_ANSWER),
@@ -34,7 +34,7 @@ _ACTOR = b"VerifyActor"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Resident memory after some jobs, in KiB, and descriptors that are open."""
+    """Resident memory, in KiB, and open descriptors after a number of jobs."""
 
     jobs: int
     parent: int
@@ -43,8 +43,10 @@ class Sample:
 
 
 def soak(jobs: int, samples: int = 12, config: VerifyConfig | None = None) -> Iterator[Sample]:
-    """Judges `jobs` programs with one zygote that is never replaced; yields `samples` samples, the first after a share
-    of the jobs."""
+    """Judges `jobs` programs with one zygote that is never replaced; yields `samples` samples at equal intervals.
+
+    Raises AssertionError for a wrong verdict or a zygote that had to be replaced.
+    """
     config = (config or VerifyConfig()).model_copy(update={"cache": False, "recycle_after": 10**9})
     problem, done = coin_change_problem(), 0
     with Judge(config) as judge:
@@ -54,7 +56,9 @@ def soak(jobs: int, samples: int = 12, config: VerifyConfig | None = None) -> It
                 items, expected = _work(problem, done, _BATCH)
                 found = [verdict.status for verdict in judge.judge_batch(items)]
                 if found != expected:
-                    raise AssertionError(f"jobs {done} to {done + _BATCH} were judged {found} instead of {expected}")
+                    raise AssertionError(
+                        f"verdicts of jobs {done} to {done + _BATCH} are {found} instead of {expected}"
+                    )
                 done += _BATCH
             gc.collect()
             yield Sample(done, _resident("self"), _resident(zygote.pids[-1]), len(os.listdir("/proc/self/fd")))
@@ -63,7 +67,7 @@ def soak(jobs: int, samples: int = 12, config: VerifyConfig | None = None) -> It
 
 
 def is_flat(samples: list[Sample]) -> bool:
-    """Whether nothing grew between the second sample (caches are warm) and the last."""
+    """Whether nothing grew between the second sample, when caches are warm, and the last one."""
     first, last = samples[1], samples[-1]
     return (
         last.parent - first.parent < PARENT_KIB
@@ -78,57 +82,58 @@ def _resident(pid: int | str) -> int:
 
 
 def _work(problem: Problem, start: int, count: int) -> tuple[list[Item], list[Status]]:
-    """`count` completions that differ from all others, and their right verdicts."""
+    """`count` completions that differ from all others, and their expected statuses."""
     chosen = [(*_KINDS[i % len(_KINDS)], i) for i in range(start, start + count)]
     return [(problem, f"```python\n{code}\n# {i}\n```", "stop") for code, _, i in chosen], [s for _, s, _ in chosen]
 
 
 @dataclass(frozen=True, slots=True)
-class Survived:
-    """What became of jobs under a storm."""
+class ChaosResult:
+    """The outcome of jobs that ran while processes were killed."""
 
     jobs: int
     kills: int
+    """Processes that were killed."""
     wrong: int
-    """Jobs that were judged, and wrongly."""
+    """Jobs that got a wrong verdict."""
     unjudged: int
-    """Jobs that ended without a verdict after all retries: excluded, never scored."""
+    """Jobs without a verdict after all retries: excluded, never scored."""
     left: tuple[int, ...]
-    """Processes that were still there in the end."""
+    """Processes that were still alive at the end."""
 
     @property
-    def well(self) -> bool:
-        """True where every job got its right verdict and nothing is left behind."""
+    def ok(self) -> bool:
+        """True if every job got the right verdict and no process survives."""
         return not (self.wrong or self.unjudged or self.left)
 
 
-def storm(jobs: int, kills: int, *, actors: int = 0, seed: int = 0) -> Survived:
-    """Judges `jobs` programs while processes are killed at random moments, `kills` of them spread over the jobs.
+def chaos(jobs: int, kills: int, *, actors: int = 0, seed: int = 0) -> ChaosResult:
+    """Judges `jobs` programs while up to `kills` processes are killed at random moments, spread over the jobs.
 
-    With `actors` 0: a judge here, of which zygotes, stubs and children are killed; otherwise a pool on the running Ray,
-    of which actors are killed as well. Kills keep pace with the jobs, so that a busy machine does not starve the work.
+    With `actors` = 0, a judge in this process loses zygotes, stubs and children; otherwise a pool on the running Ray
+    loses actors as well. Kills keep pace with the jobs, so that the work also progresses on a busy machine.
     """
     config = VerifyConfig(cache=False, retries=100, batch_size=_BATCH, actors=max(1, actors))
     others, seen, counts = frozenset(descendants(os.getpid())), set(), Counter()
 
     def targets() -> list[int]:
-        found = _of_actors() if actors else descendants(os.getpid(), besides=others)
+        found = _of_actors() if actors else descendants(os.getpid(), excluding=others)
         seen.update(found)
-        return found if raging.kills < kills * (counts["done"] + _BATCH) // jobs else []
+        return found if killer.kills < kills * (counts["done"] + _BATCH) // jobs else []
 
     target = VerifyPool(config) if actors else Judge(config)
     try:
-        with Storm(targets, _EVERY, seed) as raging:
+        with ProcessKiller(targets, _EVERY, seed) as killer:
             _judge_all(target.judge_batch, jobs, counts)
         targets()
     finally:
         target.close()
     left = wait_until_gone(seen, 10.0)
-    return Survived(jobs, raging.kills, counts["wrong"], counts["unjudged"], tuple(sorted(left)))
+    return ChaosResult(jobs, killer.kills, counts["wrong"], counts["unjudged"], tuple(sorted(left)))
 
 
 def _judge_all(judge_batch: Callable[[list[Item]], list[Verdict]], jobs: int, counts: Counter) -> None:
-    """Judges all jobs, batch by batch, and counts those done, judged wrongly, and not judged."""
+    """Judges all jobs, batch by batch; counts those `done`, `wrong` and `unjudged`."""
     problem = coin_change_problem()
     for start in range(0, jobs, 2 * _BATCH):
         items, expected = _work(problem, start, min(2 * _BATCH, jobs - start))
@@ -139,7 +144,7 @@ def _judge_all(judge_batch: Callable[[list[Item]], list[Verdict]], jobs: int, co
 
 
 def _of_actors() -> list[int]:
-    """The verify actors below this process, their zygotes and children."""
+    """Verify actors among the descendants of this process, with their zygotes and children."""
     found: list[int] = []
     for pid in descendants(os.getpid()):
         try:

@@ -1,7 +1,7 @@
-"""An outline of Python source by one linear scan: top-level names, classes, methods, who names whom.
+"""An outline of Python source from one linear scan: top-level names, classes, methods, and which function uses which.
 
-Not a parser: it never rejects, never recurses, and reads any text whatever. It knows strings, comments,
-brackets and indentation, which is enough to tell a definition from the same words inside a docstring.
+Not a parser: it accepts any text, never fails and never recurses. It recognises strings, comments, brackets and
+indentation, which is enough to tell a definition from the same words inside a docstring.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK = re.compile(
     r"|(?:async\s+)?def\s+\w++\s*+[\[(]|class\s+\w++\s*+[(:\[])"
 )
 _OPEN_TO_MODULE = re.compile(r"(?:if|elif|while|for|with|except|match|case|else|try|finally|async\s+(?:for|with))\b")
-"""Headers of blocks whose bodies bind names of the module."""
+"""Headers of blocks whose bodies bind module-level names."""
 _MAIN_GUARD = re.compile(r"if\b.*\b__name__\b")
 _SIMPLE = re.compile(
     r"(?:assert\s|raise\b|return\b|yield\b|del\s+\w|global\s+\w|nonlocal\s+\w|(?:pass|break|continue)\s*+(?:\#.*)?$)"
@@ -45,7 +45,7 @@ _DEFINITION = re.compile(r"(?:async\s+)?(?:def|class)\s+\w+\s*[(:]")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A logical line that begins outside of brackets and strings."""
+    """A logical line: it starts outside brackets and strings."""
 
     line: int
     indent: int
@@ -54,34 +54,33 @@ class Statement:
 
     @property
     def opens_code(self) -> bool:
-        """True for a line that begins code even amid prose: an import, a definition, a decorator, an
-        assignment."""
+        """True for a line that can only be code, even amid prose: an import, definition, decorator or assignment."""
         return _opens(self.text)
 
 
 @dataclass(slots=True)
 class Source:
-    """What an outline found."""
+    """The outline of a source text."""
 
     statements: list[Statement] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    """Bound when the module runs, at the margin or under `if`, `try`, `with` and loops: functions, classes,
-    assignments, imports."""
+    """Names bound at module level, also under `if`, `try`, `with` and loops: functions, classes, assignments,
+    imports."""
     functions: list[str] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=dict)
-    """Methods by class."""
+    """Methods of each class."""
     calls: dict[str, set[str]] = field(default_factory=dict)
-    """Words in each of these functions."""
+    """Identifiers used in each of `functions`."""
     words: set[str] = field(default_factory=set)
-    """Every identifier outside of strings and comments."""
+    """All identifiers outside strings and comments."""
     local_names: set[str] = field(default_factory=set)
-    """Bound inside of functions and classes."""
+    """Names bound inside functions and classes."""
     acts: bool = False
-    """Whether it does anything at top level beside definitions, imports and assignments of what is written out."""
+    """Whether the top level has statements other than definitions, imports and assignments."""
 
 
 def looks_like_code(line: str) -> bool:
-    """Whether a line at the margin is Python rather than prose. Empty lines, comments and brackets are."""
+    """Whether an unindented line is Python rather than prose. Empty lines, comments and brackets count as Python."""
     text = line.strip()
     if not text or text[0] in "#)]}'\"@" or line[:1].isspace():
         return True
@@ -91,15 +90,14 @@ def looks_like_code(line: str) -> bool:
 
 
 def _stores(text: str) -> bool:
-    """Whether it assigns to something that can be assigned to: `a[i + 1] += 2`, but not `4 * 6 = 24`."""
+    """Whether it assigns to a valid target: `a[i + 1] += 2`, but not `4 * 6 = 24`."""
     if not _TARGET.match(text):
         return False
     return _SUM.search(_BRACKETED.sub("", text.partition("=")[0])) is None
 
 
 def _reads_as_prose(text: str) -> bool:
-    """A name behind another name, a number or a closing bracket, with nothing but space between them: Python has no
-    such thing."""
+    """Whether a name directly follows another name, a number or a closing bracket, which Python does not allow."""
     words = _PIECE.findall(_QUOTED.sub('""', text))
     return any(_is_name(b) and (a in (")", "]", "}") or a[0].isdigit() or _is_name(a)) for a, b in pairwise(words))
 
@@ -117,7 +115,7 @@ def _opens(text: str) -> bool:
 
 
 def bare_code(text: str) -> tuple[int, int] | None:
-    """Code amid prose: the first line that is plainly code, and the line behind the last statement that is."""
+    """Code amid prose: the first line that is clearly code, and the line after the last statement that is."""
     statements = [s for s in outline(text).statements if s.indent == 0]
     start = next((s.line for s in statements if s.opens_code), None)
     if start is None:
@@ -127,7 +125,7 @@ def bare_code(text: str) -> tuple[int, int] | None:
 
 
 def outline(text: str) -> Source:
-    """Scans `text` once. Never raises."""
+    """The outline of `text`. Never raises; linear in the text."""
     source = Source()
     _scan(text, source)
     return source
@@ -135,21 +133,21 @@ def outline(text: str) -> Source:
 
 @dataclass(slots=True)
 class _Blocks:
-    """The blocks that are open around a statement, by their indentation."""
+    """The blocks around the current statement, by their indentation."""
 
     source: Source
     headers: list[tuple[int, str]] = field(default_factory=list)
-    """Indentation and kind of each: any number that are `open` to the module's names, then at most one `def`, `class`
-    or `guard` (runs as a script only)."""
+    """Indentation and kind of each: any number of kind `open` (they bind module-level names), then at most one `def`,
+    `class` or `guard` (runs only as a script)."""
     owner: str = ""
-    """The class that is open."""
+    """The current class."""
     function: str = ""
-    """The function that is open; "" for methods."""
+    """The current function; "" in methods."""
     inner: int = 0
     """Indentation of the class's methods."""
 
     def enter(self, s: Statement) -> None:
-        """Books a statement."""
+        """Adds a statement."""
         while self.headers and s.indent <= self.headers[-1][0]:
             self.headers.pop()
             self.owner = self.function = ""
@@ -200,7 +198,7 @@ def _imported(text: str) -> list[str]:
 
 
 def _scan(text: str, source: Source) -> None:
-    """Collects statements and words; `calls` too, as words are met inside a function of the module."""
+    """Collects statements, words, and the words inside each function (`calls`)."""
     blocks = _Blocks(source)
     depth = line = start = 0
     fresh = True
@@ -231,5 +229,5 @@ def _scan(text: str, source: Source) -> None:
 
 
 def _resumes(text: str, at: int) -> bool:
-    """A definition at the margin ends brackets that were never closed: prose and cut-off lines leave such."""
+    """Whether an unindented definition starts here: it ends brackets that prose or a cut-off line left open."""
     return _DEFINITION.match(text, at) is not None

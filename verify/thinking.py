@@ -1,6 +1,6 @@
-"""Cuts a model's thinking away: what a completion answers is what stands behind it.
+"""Removes a model's thinking from a completion: only what follows it is the answer.
 
-Shared by all readers of completions, so that a draft in the thinking is an answer nowhere. Completions are hostile
+All readers of completions use it, so that a draft in the thinking never counts as an answer. Completions are hostile
 input: everything here is a few linear passes.
 """
 
@@ -21,29 +21,28 @@ _ANY = re.compile(rf"{OPENING}|{CLOSING}|<\|channel\|>", re.IGNORECASE)
 _QUOTED = re.compile(
     r"""(?<!\w)[rbuRBUfF]{0,2}(?:"(?:[^"\\]|\\.)*+(?:"|(?P<cut1>\\?\Z))|'(?:[^'\\]|\\.)*+(?:'|(?P<cut2>\\?\Z)))|(?<!`)`[^`]++`(?!`)"""
 )
-"""A literal on a line, or words in backticks. An apostrophe within a word opens none."""
+"""A string literal on one line, or text in backticks. An apostrophe within a word does not open one."""
 _MESSAGE_END = re.compile(r"<\|(?:end|return|call)\|>")
 _BARE_CHANNEL = re.compile(r"\s*analysis(?=\s*[A-Z\d\"'(*\\])")
-"""The first channel's name where the tokens around it were left out of the text."""
+"""The first channel's name in a text without the special tokens around it."""
 _BARE_FINAL = "assistantfinal"
 
 
 def continued(prompt: str, completion: str) -> str:
-    """The completion as judges read it: behind the mark of a thinking that its prompt left open.
+    """The completion for the judge: prefixed with the opening tag if the prompt left thinking open.
 
-    Chat templates of reasoning models end in `<think>`; what the model writes then begins inside its thinking, and says
-    so nowhere.
+    Chat templates of reasoning models end in `<think>`. The completion then starts inside the thinking without any mark
+    of its own.
     """
     return left_open(prompt) + completion
 
 
 def after_thinking(text: str) -> str | None:
-    """What stands behind the thinking; the whole text where there is none, None where it ends inside its thinking.
+    """The text after the thinking; the whole text if there is none, None if the text ends inside its thinking.
 
-    Knows tags (`<think>`, `<reasoning>`, `[THINK]` and their kin; the opening one may be missing) and channels
-    (`<|channel|>analysis`, then `<|channel|>final`). A mark counts where it is not quoted: one inside a string of a
-    program, or in backticks, is only mentioned; one that opens counts at the beginning of a line. Never raises; linear
-    in the text.
+    Recognises tags (`<think>`, `<reasoning>`, `[THINK]` and similar ones; the opening tag may be missing) and channels
+    (`<|channel|>analysis`, then `<|channel|>final`). A tag inside a string literal or in backticks does not count, and
+    an opening tag counts only at the start of a line. Never raises; linear in the text.
     """
     if _BARE_CHANNEL.match(text) and _BARE_FINAL in text:
         return text.rpartition(_BARE_FINAL)[2]
@@ -72,10 +71,10 @@ class _Mark(NamedTuple):
 
 
 def _unquoted(text: str) -> list[_Mark]:
-    """The marks that are not inside a string.
+    """The marks that are not inside a string literal.
 
-    A string in three quotes may hold lines, but no fence: a draft that breaks off inside its docstring must not hide
-    the end of the thinking behind it.
+    A triple-quoted string may span lines, but a fence ends it: a draft that breaks off inside a docstring must not hide
+    the end of the thinking.
     """
     found: list[_Mark] = []
     held: list[_Mark] = []
@@ -111,7 +110,7 @@ def _unquoted(text: str) -> list[_Mark]:
 
 
 def _literals(line: str, begin: int) -> list[tuple[int, int]]:
-    """Where literals of a line lie in the text. One that never ends is none."""
+    """Positions of a line's string literals in the text. An unterminated one does not count."""
     return [
         (begin + q.start(), begin + q.end()) for q in _QUOTED.finditer(line) if q["cut1"] is None and q["cut2"] is None
     ]

@@ -1,9 +1,9 @@
 """Judging: from a problem and completions to verdicts.
 
-`judge_batch` reads the programs out of the completions, runs all of them in one pass through the sandbox,
-compares what they answered on this side, and tries again whatever the machinery failed. It never raises for
-anything that a completion or a problem holds, and each item is guarded by itself: a problem that cannot be
-judged gives the status `infrastructure`, a completion on which the judge fails is a wrong answer; both say why.
+`judge_batch` extracts the programs from the completions, runs all of them in one pass through the sandbox, compares
+their answers on this side, and retries failures of the infrastructure. It never raises for the contents of a completion
+or a problem, and each item is guarded separately: a problem that cannot be judged gets the status `infrastructure`, a
+completion on which the judge itself fails is a wrong answer; both verdicts give the reason.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from verify.sandbox.executor import Sandbox
 log = logging.getLogger(__name__)
 
 Item = tuple[Problem, str, str]
-"""Problem, completion text (behind the mark of the thinking that its prompt left open: `verify.thinking.continued`),
-finish reason (`stop`, `length` or `abort`)."""
+"""Problem, completion text (if the prompt left thinking open, prefixed with its opening tag: see
+`verify.thinking.continued`), finish reason (`stop`, `length` or `abort`)."""
 
 _ONE_BY_ONE = {"stdin": stdin.judge, "assert": asserts.judge, "answer": answer.judge}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read out of a completion: something to judge, or the verdict where there is nothing to."""
+    """What was extracted from a completion: a text to judge, or the verdict if there is nothing to judge."""
 
     prepared: Prepared | None
     text: str = ""
@@ -43,15 +43,15 @@ class Reading:
 
 
 def read(problem: Problem, completion: str, finish_reason: str, config: VerifyConfig) -> Reading:
-    """Reads a completion. Never raises: a problem that cannot be judged gives an `infrastructure` verdict, a completion
-    on which reading itself fails is a wrong answer."""
+    """Reads a completion. Never raises: a problem that cannot be judged gets an `infrastructure` verdict, a completion
+    that makes the reader raise is a wrong answer."""
     try:
         prepared = prepare(problem, config)
     except BadProblem as error:
         return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(error, DETAIL)))
     except Exception as error:
         log.warning("the problem %s cannot be prepared", problem.id, exc_info=True)
-        detail = f"the problem {problem.id} cannot be prepared: {type(error).__name__}: {error}"
+        detail = f"problem {problem.id} cannot be prepared: {type(error).__name__}: {error}"
         return Reading(None, "", Verdict(Status.INFRASTRUCTURE, detail=one_line(detail, DETAIL)))
     try:
         return _read(prepared, completion, finish_reason, config)
@@ -83,7 +83,7 @@ def _read(prepared: Prepared, completion: str, finish_reason: str, config: Verif
 
 
 def judge(problem: Problem, completion: str, finish_reason: str, sandbox: Sandbox) -> Verdict:
-    """Judges one completion. Never raises for what it or the problem holds."""
+    """Judges one completion. Never raises for the contents of the completion or the problem."""
     return judge_batch([(problem, completion, finish_reason)], sandbox)[0]
 
 
@@ -93,14 +93,13 @@ def judge_batch(items: Sequence[Item], sandbox: Sandbox) -> list[Verdict]:
 
 
 def judge_readings(readings: Sequence[Reading], sandbox: Sandbox) -> list[Verdict]:
-    """Judges what was read; all programs that are called go through the sandbox in one pass."""
-    verdicts = [reading.verdict for reading in readings]
-    calls = [i for i, r in enumerate(readings) if r.verdict is None and r.prepared.problem.kind == "function"]
-    judged = function.judge_all([(readings[i].prepared, readings[i].text) for i in calls], sandbox)
-    for i, verdict in zip(calls, judged):
-        verdicts[i] = verdict
-    for i, reading in enumerate(readings):
-        if verdicts[i] is None:
-            judge_one = partial(_ONE_BY_ONE[reading.prepared.problem.kind], reading.prepared, reading.text, sandbox)
-            verdicts[i] = guarded(judge_one, reading.prepared.total, sandbox.level)
-    return verdicts
+    """Judges extracted texts; all programs of kind `function` go through the sandbox in one pass."""
+    verdicts = {i: reading.verdict for i, reading in enumerate(readings) if reading.verdict is not None}
+    todo = {i: (r.prepared, r.text) for i, r in enumerate(readings) if r.verdict is None and r.prepared is not None}
+    calls = {i: work for i, work in todo.items() if work[0].problem.kind == "function"}
+    verdicts.update(zip(calls, function.judge_all(list(calls.values()), sandbox)))
+    for i, (prepared, text) in todo.items():
+        if i not in verdicts:
+            judge_one = partial(_ONE_BY_ONE[prepared.problem.kind], prepared, text, sandbox)
+            verdicts[i] = guarded(judge_one, prepared.total, sandbox.level)
+    return [verdicts[i] for i in range(len(readings))]

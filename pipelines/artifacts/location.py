@@ -13,10 +13,11 @@ from pathlib import Path
 from cluster.names import BadName, check_run_name
 from cluster.private import LockHeld, NotPrivate, private_folder, take_lock, temporary_folder
 from cluster.storage import Mirror, Storage, StorageError, url_of
+from pipelines.errors import JobError
 
 
-class RunFolderError(RuntimeError):
-    """A run folder that cannot be used as asked; the message says why and what to do."""
+class RunFolderError(JobError, RuntimeError):
+    """A run folder that cannot be used in this way; the message says why and what to do."""
 
 
 class RunLocation:
@@ -41,14 +42,15 @@ class RunLocation:
         with _as_run_folder_error():
             url = url_of(path)
             copy = None if url is None else _copy_of(url, alone)
-        if copy is None:
+        if url is None or copy is None:
             yield cls(Path(path))
             return
-        place = cls(copy, url, Mirror(copy, Storage(url), cls.NOT_MIRRORED))
+        mirror = Mirror(copy, Storage(url), cls.NOT_MIRRORED)
+        place = cls(copy, url, mirror)
         if alone:
             place.hold()
         try:
-            place._bring()
+            place._bring(mirror)
             yield place
         except BaseException:
             place._mirror = None
@@ -56,14 +58,14 @@ class RunLocation:
             place.leave()
             raise
 
-    def _bring(self) -> None:
-        """Makes the copy what the store has, whatever an earlier run left there."""
+    def _bring(self, mirror: Mirror) -> None:
+        """Makes the copy equal to what the store has, and removes what an earlier run left there."""
         for leftover in self.path.iterdir():
             if leftover.name != ".lock":
                 is_folder = leftover.is_dir() and not leftover.is_symlink()
                 shutil.rmtree(leftover) if is_folder else leftover.unlink()
         with _as_run_folder_error():
-            self._mirror.pull()
+            mirror.pull()
 
     def hold(self) -> None:
         """Holds the folder against other processes of this machine. Raises RunFolderError."""

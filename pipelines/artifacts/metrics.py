@@ -36,7 +36,7 @@ def batch_row(batch: StepBatch) -> dict[str, Any]:
     """Rewards, outcomes, staleness and losses of a step's groups."""
     groups = batch.groups
     every = [one for g in groups for one in zip(g.samples, g.verdicts, g.rewards, strict=True)]
-    # What is said of the policy is said of its own samples.
+    # Figures of the policy are figures of its own samples.
     own = [one for one in every if not one[0].averaged]
     samples, verdicts = [s for s, _, _ in own], [v for _, v, _ in own]
     averages = [v for s, v, _ in every if s.averaged]

@@ -7,9 +7,7 @@ data alone.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,15 +16,13 @@ import yaml
 
 from cluster.names import quoted
 from pipelines.artifacts.location import RunFolderError
+from problems import files, json_text
+from problems.json_text import DEEPEST
 from problems.plain_text import one_line
 
 LARGEST_YAML = 1 << 20
 LARGEST_JSON = 64 << 20
-LARGEST_LINES = 1 << 30
-LONGEST_LINE = 16 << 20
 """Bytes."""
-DEEPEST = 50
-"""Lists and mappings within each other."""
 MOST_ENTRIES = 2_000_000
 """Files and folders of a run folder."""
 MOST_NODES = 100_000
@@ -107,7 +103,7 @@ def read_json(path: Path, most: int = LARGEST_JSON) -> Any:
     """What a JSON file holds. Raises Unreadable, FileNotFoundError."""
     content = read_bytes(path, most)
     try:
-        return parse_json(content)
+        return json_text.strict_loads(content)
     except ValueError as error:
         raise Unreadable(f"{path} is not JSON that can be used ({_line(error)}); repair or remove it") from None
 
@@ -121,43 +117,15 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number from 1, object) of each line; a torn last one is left out. Raises Unreadable, FileNotFoundError."""
-    with _opened(path) as file:
-        if os.fstat(file.fileno()).st_size > LARGEST_LINES:
-            raise Unreadable(f"{path} is larger than {LARGEST_LINES >> 20} MiB; is it what it is named?")
-        number = 0
-        while line := file.readline(LONGEST_LINE):
-            number += 1
-            if not line.endswith(b"\n"):
-                if len(line) == LONGEST_LINE:
-                    raise Unreadable(f"{path}, line {number} is longer than {LONGEST_LINE >> 20} MiB; remove it")
-                return
-            try:
-                value = parse_json(line)
-            except ValueError as error:
-                raise Unreadable(f"{path}, line {number} is not JSON ({_line(error)}); repair or remove it") from None
-            if not isinstance(value, dict):
-                raise Unreadable(f"{path}, line {number} is no JSON object; repair or remove it")
-            yield number, value
+    """`problems.files.read_json_lines` of a run folder's file. Raises Unreadable, FileNotFoundError."""
+    with _as_unreadable():
+        yield from files.read_json_lines(path)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines, [] where there is none; a torn last line is left out. Raises Unreadable."""
-    return [row for _, row in json_lines(path)] if path.exists() else []
-
-
-def parse_json(content: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError, also for depth beyond DEEPEST, and for NaN, which is not JSON."""
-    try:
-        value = json.loads(content, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("it is too deep") from None
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for each in level if isinstance(each, dict | list) for inner in _inside(each)]
-        if not level:
-            return value
-    raise ValueError(f"it is deeper than {DEEPEST} levels")
+    """`problems.files.read_rows` of a run folder's file. Raises Unreadable."""
+    with _as_unreadable():
+        return files.read_rows(path)
 
 
 def read_yaml(path: Path) -> Any:
@@ -176,12 +144,16 @@ def read_yaml(path: Path) -> Any:
 
 
 @contextlib.contextmanager
+def _as_unreadable() -> Iterator[None]:
+    try:
+        yield
+    except files.FileError as error:
+        raise Unreadable(str(error)) from None
+
+
+@contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would be waited for
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Unreadable(f"{path} is no plain file")
-    with os.fdopen(descriptor, "rb") as file:
+    with _as_unreadable(), files.open_regular(path) as file:
         yield file
 
 
@@ -218,14 +190,6 @@ def _check_size(node: yaml.Node, sizes: dict[int, int]) -> int:
         raise ValueError(f"its aliases make more than {MOST_NODES} values")
     sizes[id(node)] = size
     return size
-
-
-def _inside(value: dict[str, Any] | list[Any]) -> Any:
-    return value.values() if isinstance(value, dict) else value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _line(error: Exception) -> str:

@@ -7,7 +7,7 @@
     ledger.json           which problems were consumed
     evaluation.json       all figures of `crucible evaluate`
     report.html, log.txt
-    what a job writes besides is described where the job is (pipelines.jobs)
+    what a job writes besides is listed where the job is (pipelines.jobs)
 
 Whole files are written aside and renamed, so that a reader (or a resumed run) meets the old one or the new
 one and never a half; `metrics.jsonl` is appended to and synced, and a torn last line is cut off on resume.
@@ -41,6 +41,7 @@ from pipelines.artifacts.location import RunFolderError, RunLocation
 from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
 from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from problems.arrow_files import ArrowFileError, read_table
+from problems.files import PARTIAL, append_rows, replace_file, replacing
 from problems.plain_text import one_line
 from rollout.policy import PolicyVersion
 from train.checkpoint import HEAD
@@ -50,9 +51,8 @@ RUN_FOLDER_LINE = "run folder: "
 LARGEST_STEP = 1 << 53
 """Of a training step: larger ones no file of JSON carries whole."""
 _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
-_INTERRUPTED = ".partial"
-"""Suffix of what is still being written; whatever carries it when a run is resumed was interrupted, and is
-removed."""
+_FROM_THE_START = (".lock", "config.yaml", "log.txt", "ray", "costs.jsonl", "batches.jsonl")
+"""What a run may leave that failed on its way up: its own records, and those of what a teacher is to be paid."""
 
 
 class RunFolder:
@@ -76,10 +76,10 @@ class RunFolder:
         with RunLocation.find(path) as place:
             if (place.path / "config.yaml").is_file():
                 refuse_links(place.path)
-                _refuse_other_config(place, wanted, may_change=(), mend="choose another name for the run")
+                _refuse_other_config(place, wanted, may_change=(), fix="choose another name for the run")
                 if _has_progress(place.path):
-                    mend = "go on with it by --resume, or choose another name"
-                    raise RunFolderError(f"{place} already holds this run; {mend}")
+                    fix = "go on with it by --resume, or choose another name"
+                    raise RunFolderError(f"{place} already holds this run; {fix}")
             elif not _is_empty(place.path):
                 raise RunFolderError(f"{place} exists but is no run folder (no config.yaml); choose another name")
             return cls._begin(place, wanted)
@@ -98,9 +98,9 @@ class RunFolder:
             if not (place.path / "config.yaml").is_file():
                 raise RunFolderError(f"{place} holds no run to resume; leave out --resume to start it")
             refuse_links(place.path)
-            _refuse_other_config(place, wanted, may_change, mend="resume with those values, or start another run")
+            _refuse_other_config(place, wanted, may_change, fix="resume with those values, or start another run")
             run = cls._begin(place, wanted)
-        for leftover in run.path.rglob(f"*{_INTERRUPTED}"):
+        for leftover in run.path.rglob(f"*{PARTIAL}"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for leftover in run.checkpoints.glob(".*"):
             shutil.rmtree(leftover)
@@ -167,11 +167,7 @@ class RunFolder:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Appends one row to `metrics.jsonl` and syncs it to disk. A value that is not finite is written as
         null."""
-        line = json.dumps({key: _plain(value) for key, value in row.items()}, allow_nan=False) + "\n"
-        with open(self._metrics_path, "ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_rows(self._metrics_path, [_plain(row)], private=False)
         self._place.changed()
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -207,9 +203,8 @@ class RunFolder:
         path = self.path / "samples" / f"{name}.parquet"
         columns = {field.name: [row.get(field.name) for row in rows] for field in SAMPLE_SCHEMA}
         table = pa.table(columns, schema=SAMPLE_SCHEMA)
-        aside = path.with_name(path.name + _INTERRUPTED)
-        pq.write_table(table, aside, compression="zstd")
-        os.replace(aside, path)
+        with replacing(path) as file:
+            pq.write_table(table, file, compression="zstd")
         return path
 
     def samples(self, name: str = "step-*", columns: Sequence[str] | None = None) -> pa.Table:
@@ -236,7 +231,7 @@ class RunFolder:
 
     @property
     def checkpoint_store(self) -> CheckpointStore | None:
-        """Where a learner, on whatever node, puts checkpoints and takes them from; None: in `checkpoints` alone."""
+        """Where a learner on any node puts checkpoints and takes them from; None: in `checkpoints` alone."""
         return CheckpointStore(f"{self._place.url}/checkpoints", HEAD) if self._place.url else None
 
     def pull_checkpoints(self) -> None:
@@ -294,19 +289,6 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def replace_file(path: Path, content: str | bytes) -> Path:
-    """Writes a whole file aside, syncs it and renames it over `path`."""
-    aside = path.with_name(path.name + _INTERRUPTED)
-    aside.unlink(missing_ok=True)
-    with open(aside, "xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    _sync(path.parent)
-    return path
-
-
 def write_adapter(folder: Path, policy: PolicyVersion) -> Path:
     """Writes `folder`/adapter as peft and vLLM read it, whole or not at all, in place of one that is there."""
     aside, target = folder / f".adapter-{uuid.uuid4().hex[:8]}", folder / "adapter"
@@ -353,35 +335,30 @@ def _recorded(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_change: Collection[str], mend: str) -> None:
-    recorded, asked = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
+def _refuse_other_config(place: RunLocation, wanted: Mapping[str, Any], may_change: Collection[str], fix: str) -> None:
+    recorded, given = _flat(_recorded(place.path / "config.yaml")), _flat(wanted)
     missing, brief = "(none)", functools.partial(one_line, longest=100)
     changes = [
-        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(asked.get(key, missing))} now"
-        for key in dict.fromkeys([*recorded, *asked])
-        if recorded.get(key, missing) != asked.get(key, missing) and key not in may_change
+        f"{brief(key)}: {brief(recorded.get(key, missing))} there, {brief(given.get(key, missing))} now"
+        for key in dict.fromkeys([*recorded, *given])
+        if recorded.get(key, missing) != given.get(key, missing) and key not in may_change
     ]
     if changes:
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
-        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {mend}")
+        raise RunFolderError(f"{place} holds another configuration ({'; '.join(changes[:6])}{more}); {fix}")
 
 
 def _has_progress(path: Path) -> bool:
-    metrics = path / "metrics.jsonl"
-    if metrics.exists() and metrics.stat().st_size:
-        return True
-    return not all(_is_empty(path / name) for name in ("samples", "checkpoints"))
+    """Whether a job has done something here: what is neither empty nor there from the start was written by one."""
+    for entry in path.iterdir():
+        if entry.name not in _FROM_THE_START and not entry.name.endswith(PARTIAL):
+            is_empty = _is_empty(entry) if entry.is_dir() else not entry.stat().st_size
+            if not is_empty:
+                return True
+    return False
 
 
 def _is_empty(path: Path) -> bool:
     if not path.exists():
         return True
     return path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

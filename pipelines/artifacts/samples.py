@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from problems.plain_text import storable
 from problems.problem import Group, Problem, Sample, Verdict
 
 SAMPLE_SCHEMA = pa.schema(
@@ -43,7 +44,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("memory_mib", pa.float32()),
         ("isolation", pa.int32()),
         ("detail", pa.string()),
-        ("reward", pa.float32()),  # null where the machinery failed and the sample was not scored
+        ("reward", pa.float32()),  # null where the infrastructure failed and the sample was not scored
         ("advantage", pa.float32()),  # null where none was computed
     ]
 )
@@ -54,11 +55,11 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
     reward."""
     if not len(group.samples) == len(group.verdicts) == len(group.rewards):
         counts = f"{len(group.samples)} samples, {len(group.verdicts)} verdicts, {len(group.rewards)} rewards"
-        raise ValueError(f"group {group.sequence} is not judged: {counts}")
+        raise ValueError(f"group {group.index} is not judged: {counts}")
     problem = group.problem
-    asked = {
-        "step": step, "sequence": group.sequence, "attempt": group.attempt, "prompt": group.prompt,
-        "question_hash": problem.question_hash, "family": problem.family, "mode": problem.mode,
+    question = {
+        "step": step, "sequence": group.index, "attempt": group.attempt, "prompt": group.prompt,
+        "question_hash": problem.question_hash, "family": problem.family, "mode": problem.variant,
         "difficulty": problem.difficulty, "split": problem.split,
     }  # fmt: skip
     rows = []
@@ -71,15 +72,9 @@ def sample_rows(group: Group, *, step: int = -1, advantages: Sequence[float | No
             "finish_reason": sample.finish_reason, "engine": sample.engine, "reward": reward,
             "advantage": advantages[number] if len(advantages) else None,
         }  # fmt: skip
-        row = {**asked, **answered, **verdict.to_row(), "passed": verdict.passed}
-        rows.append({key: _storable(value) if isinstance(value, str) else value for key, value in row.items()})
+        row = {**question, **answered, **verdict.to_row(), "passed": verdict.passed}
+        rows.append({key: storable(value) if isinstance(value, str) else value for key, value in row.items()})
     return rows
-
-
-def _storable(text: str) -> str:
-    """Lone surrogates, which models and the programs they write do produce, have no UTF-8: they are
-    escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def groups_of(table: pa.Table) -> list[Group]:
@@ -98,7 +93,7 @@ def _group(rows: Sequence[dict[str, Any]]) -> Group:
     problem = Problem(
         id=first["problem_id"], family=first["family"], family_version=0, difficulty=first["difficulty"],
         split=first["split"], statement="", entry_point="", signature="", public_examples=(), hidden_tests=(),
-        mode=first["mode"],
+        variant=first["mode"],
     )  # fmt: skip
     samples = tuple(
         Sample(

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.artifacts.run_folder import replace_file
+from pipelines.errors import JobError
 from problems import json_text
-from problems.benchmark_formats import last_box
-from problems.plain_text import one_line
+from problems.boxes import last_box
+from problems.plain_text import one_line, storable
 from problems.problem import Problem, Verdict, encode_value
 from problems.rows import SourceError, read_rows
 from rollout.prompts import THINK_CLOSE, THINK_OPEN, Style, completion_text
@@ -61,7 +62,7 @@ REFUSED = "refused"
 _NEEDED = ("problem", "code", "thinking", "verified")
 
 
-class TracesError(ValueError):
+class TracesError(JobError, ValueError):
     """A file that cannot be used as traces; the message is one line that names file, row and cause."""
 
 
@@ -100,7 +101,7 @@ def trace_row(
     row = {
         "problem_type": problem.family,
         "problem_id": problem.id,
-        "title": f"{problem.family}: {problem.mode}".replace("_", " ").removesuffix(": "),
+        "title": f"{problem.family}: {problem.variant}".replace("_", " ").removesuffix(": "),
         "description": problem.statement,
         "signature": problem.signature,
         "function_name": problem.entry_point,
@@ -126,7 +127,7 @@ def trace_row(
         "isolation": verdict.isolation if verdict else -1,
         "problem": json.dumps(problem.to_row()),
     }
-    return {name: _storable(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def write_traces(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -183,8 +184,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if row.error:
             raise TracesError(f"{path}, row {row.number}: is neither JSON lines nor Parquet: {one_line(row.error)}")
     return [dict(row.values) for row in rows]
-
-
-def _storable(text: str) -> str:
-    """Lone surrogates, which a model may write, have no UTF-8: they are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()

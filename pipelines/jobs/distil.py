@@ -1,6 +1,6 @@
 """`crucible distil`: a teacher's worked traces, each verified in the sandbox; what passes is kept, the rest kept apart.
 
-attempts.jsonl              every answer as it came, with its verdict: what a resumed run goes on from
+attempts.jsonl              every answer with its verdict: what a resumed run goes on from
 costs.jsonl, batches.jsonl  what the teacher cost (rollout.teacher.cost_ledger, rollout.teacher.message_batches)
 traces.jsonl, .parquet      the answers that passed every hidden test
 failures.jsonl, .parquet    all others, corrections included, with their verdicts
@@ -10,43 +10,39 @@ report.html                 what was kept, how the rest failed, what the teacher
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cluster.connect import live_nodes, ray_session
-from cluster.hardware import NoRoom, check_labels
+from cluster.connect import live_nodes
+from cluster.hardware import check_labels
 from pipelines.artifacts.plain_files import read_rows
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError
+from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.traces import REFUSED, trace_row, write_traces
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
-from pipelines.jobs.teacher_job_config import DistilConfig
+from pipelines.errors import ConfigError, fail
+from pipelines.job import Context, Job
+from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
 from pipelines.measure.statistics import wilson_interval
-from pipelines.session import default_name
+from pipelines.sync_teacher import check_teacher
 from problems import families
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder
 from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
-from rollout.teacher.config import REFERENCE, TeacherConfig
+from rollout.teacher.config import REFERENCE
 from rollout.teacher.cost_ledger import CostLedger, append_rows
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 ATTEMPTS_FILE = "attempts.jsonl"
-MAY_CHANGE = (
-    "address", "runs", "name", "teacher.budget", "teacher.concurrency", "teacher.patience", "teacher.backoff",
-    "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
-)  # fmt: skip
-"""Keys that a resumed run may have other values for."""
+MAY_CHANGE = ("address", "runs", "name", *TEACHER_MAY_CHANGE)
 OFFLINE_CHUNK = 32
 """Requests that travel together to a teacher that answers at once; those of a server travel alone, and come back as
 they are answered."""
@@ -73,50 +69,54 @@ corrected program as one fenced Python block."""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
-    folder: Path
-    asked: int
-    kept: int
+    folder: str
+    """Its path or its URL."""
+    figures: dict[str, Any]
+    rows: list[dict[str, Any]]
+    """Every answer with its verdict, in the order of the problems and the rounds."""
 
 
-def lesson(config: DistilConfig) -> list[Problem]:
+def select_problems(config: DistilConfig) -> list[Problem]:
     """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
     found: dict[str, Problem] = {}
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
             one = config.problems.model_copy(update={"families": (family,), "difficulties": (difficulty,)})
-            stream, asked, repeats = ProblemStream(one, "train"), 0, 0
+            stream, selected, repeats = ProblemStream(one, "train"), 0, 0
             for index in itertools.count():
-                if asked == config.count:
+                if selected == config.count:
                     break
                 problem = stream.problem(index)
-                # One content may be drawn at several difficulties.
+                # One content may come up at several difficulties.
                 if problem.content_hash not in found:
                     found[problem.content_hash] = problem
-                    asked, repeats = asked + 1, 0
+                    selected, repeats = selected + 1, 0
                     continue
                 repeats += 1
                 # Were one of n + 1 equally likely questions left, so many repeats in a row had a chance of e^-10.
                 if repeats > 10 * (len(found) + 1):
                     raise ConfigError(
-                        f"family {family} has only {asked} more problems of difficulty {difficulty} that are "
-                        f"not asked already, and count is {config.count}; lower it"
+                        f"family {family} has only {selected} more problems of difficulty {difficulty} that are "
+                        f"not selected already, and count is {config.count}; lower it"
                     )
     return list(found.values())
 
 
 def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
     """The question as the teacher gets it."""
-    builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
+    builder = PromptBuilder(
+        cast(Any, SimpleNamespace(chat_template=None)), config.prompt
+    )  # no tokenizer: messages alone
     return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
 
 
 def correction_request(request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
     """The question, the answer that failed, and why: what the teacher gets in the next round."""
     answer = ("assistant", row["raw_response"].strip() or "(no answer)")
-    told = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
-    return TeacherRequest(request.system, (*request.messages, answer, told), problem=request.problem)
+    correction = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
+    return TeacherRequest(request.system, (*request.messages, answer, correction), problem=request.problem)
 
 
 class JudgeTraces:
@@ -139,50 +139,34 @@ class JudgeTraces:
         return pack([(n, r, a, next(verdicts) if a.reply is not None else None) for n, r, a in items])
 
 
-def run(config: DistilConfig, console: Console, resume: bool = False) -> Outcome:
-    """Asks, verifies, corrects and writes the traces; or goes on where the run folder stands.
-
-    Raises ConfigError, RunFolderError, and TeacherStopped where the teacher cannot go on: everything that it answered
-    is then in the folder.
-    """
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("distil", config.teacher.model)})
-    path = config.runs / config.name
-    _check(config.teacher)
-    if not resume and (path / ATTEMPTS_FILE).is_file():
-        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"run folder: {folder.path}"))
-        if config.teacher.model != REFERENCE:
-            check_start(config.teacher, folder.path)
-        problems = lesson(config)
-        rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
-        with ray_session(config.address or None):
-            check_labels("verify.labels", config.verify.labels, live_nodes())
-            for round in range(config.corrections + 1):
-                _ask_round(config, folder, problems, rows, round, console)
-        ordered = [rows[key] for key in sorted(rows)]
-        kept = [row for row in ordered if row["verified"]]
-        write_traces(folder.path, "traces", kept)
-        write_traces(folder.path, "failures", [row for row in ordered if not row["verified"]])
-        figures = figures_of(config, problems, ordered, folder.path)
-        if not any(row.get("kind") == "distil" for row in folder.metrics()):
-            folder.append_metrics(figures)
-        _report(figures, ordered, folder)
-        show(console, figures)
-    return Outcome(path, len(problems), len(kept))
-
-
-def _check(teacher: TeacherConfig) -> None:
+def check(config: DistilConfig) -> None:
     """Finds out before anything is started that there is no key, or no price. Raises ConfigError, TeacherStopped."""
-    if teacher.model == REFERENCE:
-        return
-    find_key(teacher)
-    try:
-        _ = teacher.price
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    check_teacher(config.teacher)
+
+
+def run(context: Context[DistilConfig]) -> Outcome:
+    """Asks, verifies, corrects and writes the traces; or goes on where the run folder is.
+
+    Raises JobError, and TeacherStopped where the teacher cannot go on: everything that it answered is then in the
+    folder.
+    """
+    config, folder, console = context.config, context.folder, context.console
+    if config.teacher.model != REFERENCE:
+        check_start(config.teacher, folder.path)
+    problems = select_problems(config)
+    rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
+    context.ray()
+    check_labels("verify.labels", config.verify.labels, live_nodes())
+    for round in range(config.corrections + 1):
+        _ask_round(config, folder, problems, rows, round, console)
+    ordered = [rows[key] for key in sorted(rows)]
+    kept = [row for row in ordered if row["verified"]]
+    write_traces(folder.path, "traces", kept)
+    write_traces(folder.path, "failures", [row for row in ordered if not row["verified"]])
+    figures = figures_of(config, problems, ordered, folder.path)
+    if not any(row.get("kind") == "distil" for row in folder.metrics()):
+        folder.append_metrics(figures)
+    return Outcome(str(folder), figures, ordered)
 
 
 def _ask_round(
@@ -214,11 +198,11 @@ def _ask_round(
         kept = 0
         for items in answered(config, folder, todo):
             fresh = []
-            for number, request, answer, verdict in items:
+            for number, _, answer, verdict in items:
                 if answer.stopped or (verdict is not None and verdict.status is Status.INFRASTRUCTURE):
                     stopped = stopped or answer.error or f"the sandbox failed: {verdict.detail}"
                     continue
-                row = trace_row(request.problem, number, round, answer.reply, verdict, answer.error)
+                row = trace_row(problems[number], number, round, answer.reply, verdict, answer.error)
                 rows[number, round] = row
                 fresh.append(row)
             append_rows(folder.path / ATTEMPTS_FILE, fresh)
@@ -231,7 +215,7 @@ def _ask_round(
 
 
 def wants_correction(row: dict[str, Any]) -> bool:
-    """Whether a trace failed in a way that another answer may mend."""
+    """Whether a trace failed in a way that another answer may correct."""
     return not row["verified"] and row["status"] != REFUSED
 
 
@@ -309,10 +293,11 @@ def figures_of(
     }
 
 
-def show(console: Console, figures: dict[str, Any]) -> None:
-    """Prints kept of asked by family and difficulty, how the others failed, and the cost."""
+def show(console: Console, outcome: Outcome) -> int:
+    """Prints kept of requested by family and difficulty, how the others failed, and the cost."""
+    figures = outcome.figures
     difficulties = sorted({d for cells in figures["families"].values() for d in cells}, key=int)
-    table = Table(title="Traces kept of those asked for", title_justify="left")
+    table = Table(title="Traces kept of those requested", title_justify="left")
     for heading in ("", *(f"difficulty {d}" for d in difficulties)):
         table.add_column(heading, justify="right" if heading else "left")
     for family, cells in figures["families"].items():
@@ -331,12 +316,17 @@ def show(console: Console, figures: dict[str, Any]) -> None:
         console.print(shown("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items())))
     if figures["requests_paid"]:
         console.print(shown(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}"))
+    console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))
+    if not figures["kept"]:
+        return fail(f"no trace passed its tests; {outcome.folder}/failures.jsonl says why")
+    return 0
 
 
-def _report(figures: dict[str, Any], rows: Sequence[dict[str, Any]], folder: RunFolder) -> None:
+def write_report(context: Context[DistilConfig], outcome: Outcome) -> None:
+    """Writes what was kept, how the rest failed, and what the teacher wrote."""
     from pipelines.report.traces import render  # help, and a mistyped option, need not wait for the charts
 
-    folder.write_report(render(figures, rows, folder))
+    context.folder.write_report(render(outcome.figures, outcome.rows, context.folder))
 
 
 def _progress(console: Console) -> Progress:
@@ -349,20 +339,5 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
-def main(argv: Sequence[str]) -> int:
-    """`crucible distil`."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(DistilConfig, Path(resumed)) if resumed is not None else None
-        config = parse(DistilConfig, argv, prog="crucible distil", default=default)
-        outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, TeacherStopped, NoRoom) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130
-    console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))
-    if not outcome.kept:
-        return fail(f"no trace passed its tests; {outcome.folder}/failures.jsonl says why")
-    return 0
+JOB = Job("distil", DistilConfig, run, show, write_report, check=check, may_change=MAY_CHANGE, named_after="teacher")
+main = JOB.main

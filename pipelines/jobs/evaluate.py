@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from cluster.hardware import NoRoom
-from cluster.storage import Storage, StorageError, url_of
+from pipelines.adapters import read_adapter
 from pipelines.artifacts.plain_files import reading
-from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError
+from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.samples import sample_rows
-from pipelines.config import ConfigError, EvaluateConfig, EvaluationConfig, JobConfig, fail, parse
-from pipelines.measure.evaluation import Evaluation, compare, reasons
+from pipelines.config import EvaluateConfig, EvaluationConfig, JobConfig
+from pipelines.errors import ConfigError
+from pipelines.evaluation_tables import show, show_grid, verdict_line
+from pipelines.job import Context, Job
+from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.problem_set import questions_of, with_questions
-from pipelines.measure.statistics import NEEDED, Difference
-from pipelines.session import (
-    ClusterSession,
-    default_name,
-    open_session,
-    resolve_model,
-    wait_for_engines,
-    with_model_prompt,
-)
+from pipelines.session import ClusterSession
 from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
-from rollout.adapter_config import check_adapter_config, check_adapter_shapes, largest_rank
-from rollout.adapter_files import tensors_of
+from rollout.adapter import largest_rank
 from rollout.backends import EngineSpec
 from rollout.config import Sampling
 from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
-from rollout.policy import ADAPTER_FILES, PolicyVersion, Publication
+from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
-from train.config import TrainConfig
 
 FORMAT = 1
 """Of `evaluation.json`."""
 
 
 def held_out(config: JobConfig) -> list[Problem]:
-    """The problems that an evaluation asks: distinct questions of the chosen split, the same for the same seed.
+    """The problems of an evaluation: distinct questions of the chosen split, the same for the same seed.
 
     Raises ConfigError where there are none.
     """
@@ -59,24 +47,24 @@ def held_out(config: JobConfig) -> list[Problem]:
 
 
 def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Problem]]:
-    """What each seed brings in: its held-out problems but those whose question an earlier seed asks already.
+    """What each seed brings in: its held-out problems but those that an earlier seed has brought in.
 
     Raises ConfigError for a seed that brings in nothing, as all but the first do on a whole data set.
     """
     if isinstance(config, EvaluateConfig) and config.suites:
         return {config.evaluation.seed: questions_of(config).whole(config.evaluation.split)}
-    asked: set[str] = set()
+    seen: set[str] = set()
     found = {}
     for seed in seeds:
         evaluation = config.evaluation.model_copy(update={"seed": seed})
-        drawn = held_out(config.model_copy(update={"evaluation": evaluation}))
-        found[seed] = [problem for problem in drawn if problem.question_hash not in asked]
+        sampled = held_out(config.model_copy(update={"evaluation": evaluation}))
+        found[seed] = [problem for problem in sampled if problem.question_hash not in seen]
         if not found[seed]:
             raise ConfigError(
-                f"seed {seed} draws no problem that the seeds before it did not: leave it out, and raise "
+                f"seed {seed} brings in no problem that the seeds before it did not: leave it out, and raise "
                 "evaluation.samples for more samples of the same problems"
             )
-        asked |= {problem.question_hash for problem in drawn}
+        seen |= {problem.question_hash for problem in sampled}
     return found
 
 
@@ -94,7 +82,7 @@ def evaluate(
     Goes on with the engines that there are, and says which are out. Raises ConfigError for an adapter that the engines
     refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
     """
-    from pipelines.stream import answer_all
+    from pipelines.stream import StreamFailed, answer_all
 
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
@@ -120,13 +108,16 @@ def evaluate(
     lost = []
     with _progress(console) as progress:
         task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
-        for problem, group, error in answer_all(problems, job, session.engines, config.verify):
-            if group is None:
-                lost.append(f"{problem.id}: {error}")
-            else:
-                groups[problem.id] = group
-            passed = [v.passed for g in groups.values() for v in g.verdicts]
-            progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
+        try:
+            for problem, group, error in answer_all(session.board, problems, job, config.verify):
+                if group is None:
+                    lost.append(f"{problem.id}: {error}")
+                else:
+                    groups[problem.id] = group
+                passed = [v.passed for g in groups.values() for v in g.verdicts]
+                progress.update(task, advance=1, rate=f"pass@1 {100 * sum(passed) / max(1, len(passed)):.1f} %")
+        except StreamFailed as error:
+            raise ConfigError(f"{name} cannot be evaluated: {error}") from None
     forgotten = [engine.forget.remote(run) for engine in session.engines]
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
     ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})
@@ -175,199 +166,42 @@ def write_evaluation(folder: RunFolder, evaluation: Evaluation, step: int) -> No
     folder.append_metrics(evaluation.row(step))
 
 
-def show(console: Console, evaluations: Sequence[Evaluation]) -> None:
-    """Prints one column an evaluation: pass rates with 95 % intervals, over all and by family."""
-    table = Table(title="Held-out problems", title_justify="left")
-    table.add_column("")
-    for evaluation in evaluations:
-        table.add_column(shown(evaluation.name), justify="right")
-    for k in [k for k in (1, 8) if all(k in e.ks for e in evaluations)]:
-        table.add_row(f"pass@{k}", *(str(e.pass_at(k)) for e in evaluations), style="bold")
-    for family in evaluations[0].grid():
-        table.add_row(shown(f"  {family}"), *(_family_rate(e, family) for e in evaluations))
-    for label, key in (("tests passed", "tests_passed"), ("truncated", "truncated"), ("unparsed", "unparsed")):
-        table.add_row(label, *(f"{100 * getattr(e, key):.1f} %" for e in evaluations), style="dim")
-    table.add_row("problems x samples", *(f"{len(e.groups)} x {len(e.groups[0].samples)}" for e in evaluations))
-    console.print(table)
-    for evaluation in evaluations:
-        _show_missing(console, evaluation)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of `crucible evaluate`."""
+
+    evaluation: Evaluation
+    other: Evaluation | None
+    """What it is compared with."""
+    comparison: Mapping[str, Any] | None
+    folder: str
+    """The run folder's path or URL."""
 
 
-def _show_missing(console: Console, evaluation: Evaluation) -> None:
-    """Says what an evaluation is without, and what had less room than the others."""
-    if lost := evaluation.without_verdict:
-        of = len(lost) + len(evaluation.outcomes)
-        console.print(
-            shown(
-                f"{len(lost)} of {of} problems of {evaluation.name} have no verdict and are left out, not counted "
-                f"as wrong: {reasons(lost)}",
-                "yellow",
-            )
-        )
-    if evaluation.short_of_room:
-        console.print(
-            shown(
-                f"{evaluation.short_of_room} samples of {evaluation.name} had fewer than max_tokens to answer in: "
-                "their prompts leave less of engine.max_model_len",
-                "yellow",
-            )
-        )
-
-
-def show_grid(console: Console, evaluation: Evaluation) -> None:
-    """Prints pass@1 by family and difficulty, with the number of problems behind each."""
-    grid = evaluation.grid()
-    difficulties = sorted({d for cells in grid.values() for d in cells})
-    title = shown(f"pass@1 of {evaluation.name} in % (problems), by difficulty")
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for difficulty in difficulties:
-        table.add_column(str(difficulty), justify="right")
-    for family, cells in grid.items():
-        texts = (f"{100 * cells[d].value:.0f} ({cells[d].problems})" if d in cells else "" for d in difficulties)
-        table.add_row(shown(family), *texts)
-    console.print(table)
-
-
-def verdict_line(difference: Difference | Mapping[str, Any]) -> str:
-    """One sentence on whether pass@1 moved by more than its interval."""
-    value, low, high = (100 * _get(difference, key) for key in ("value", "low", "high"))
-    moved = "improved" if low > 0 else "worsened" if high < 0 else "did not change beyond chance"
-    few = difference.get("informative") if isinstance(difference, Mapping) else difference.informative
-    note = f"; {few} problems differ, and fewer than {NEEDED} decide nothing" if few and few < NEEDED else ""
-    return f"held-out pass@1 {moved}: {value:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]{note}"
-
-
-def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | None = None) -> PolicyVersion:
-    """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
-
-    Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given,
-    for one whose configuration asks for what is not computed here, and for one of another rank than that of the
-    `learner` that is to go on from it. Its scale need not be the learner's: see `train.lora.Adapter.load`.
-    """
-    if not path:
-        return PolicyVersion(run, 0)
-    with _brought(path) as folder:
-        inner = folder / "adapter"
-        folder = inner if inner.is_dir() else folder
-        try:
-            policy = PolicyVersion.read(folder, run=run, number=0)
-        except FileNotFoundError as error:
-            raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"adapter {path} cannot be read: {error}") from None
-    try:
-        check_adapter_config(policy.lora_config, f"adapter {path}")
-        shapes = {name: tensor["shape"] for name, tensor in tensors_of(policy.weights)[0].items()}
-        check_adapter_shapes(policy.lora_config, shapes, f"adapter {path}")
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if model:
-        _check_base(path, policy.base, model)
-    if learner is not None:
-        _check_rank(path, policy.lora_config, learner)
-    return policy
-
-
-def _check_rank(adapter: str, config: Mapping[str, Any], learner: TrainConfig) -> None:
-    """Raises ConfigError, naming the field, for an adapter that the learner's cannot go on from."""
-    rank, ranks = config.get("r", 8), set((config.get("rank_pattern") or {}).values())
-    if rank != learner.lora_r:
-        raise ConfigError(
-            f"adapter {adapter} does not fit: its lora_r is {rank}, and lora_r is {learner.lora_r} here; set it to "
-            f"{rank}"
-        )
-    if ranks - {rank}:
-        raise ConfigError(
-            f"adapter {adapter} does not fit: its rank_pattern gives some layers the rank {min(ranks - {rank})} and "
-            f"lora_r is {rank} for all layers here; train an adapter of one rank"
-        )
-
-
-def _check_base(adapter: str, told: Mapping[str, str], model: str) -> None:
-    """Compares fingerprints where the adapter has one and was trained on a model of another name. Raises ConfigError.
-
-    Of equal shape, an adapter of another model would load, and make nonsense of every answer.
-    """
-    if not told.get("fingerprint") or told.get("model") == model:
-        return
-    import torch
-    from transformers.utils.logging import disable_progress_bar
-
-    from train.learner import load_base
-    from train.lora import fingerprint
-
-    disable_progress_bar()
-    try:
-        found = fingerprint(load_base(model, TrainConfig(), torch.device("cpu")))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if found != told["fingerprint"]:
-        raise ConfigError(
-            f"adapter {adapter} was trained on base model {one_line(told.get('model'), 100)} "
-            f"({one_line(told['fingerprint'], 40)}), and {model} is another one ({found}); give the model that it was "
-            "trained on, or another adapter"
-        )
-
-
-@contextlib.contextmanager
-def _brought(path: str) -> Iterator[Path]:
-    """The folder itself, or for the block a copy of what is of use to engines in one on an object store.
-
-    Raises ConfigError.
-    """
-    try:
-        url = url_of(path)
-    except StorageError as error:
-        raise ConfigError(str(error)) from None
-    if url is None:
-        yield Path(path).expanduser()
-        return
-    with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-        try:
-            wanted = {f"{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
-            of_use = {name: size for name, size in Storage(url).names().items() if name in wanted}
-            Storage(url).download(of_use, Path(folder))
-        except StorageError as error:
-            raise ConfigError(str(error)) from None
-        yield Path(folder)
-
-
-def run(config: EvaluateConfig, console: Console) -> Evaluation:
-    """The whole of `crucible evaluate`."""
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
+def run(context: Context[EvaluateConfig]) -> Outcome:
+    """Measures the model, and what it is compared with, on the same problems."""
+    config, console, model = context.config, context.console, context.model
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
-    name = config.name or default_name("evaluate", model)
-    given = config.problems
-    config = with_questions(config.model_copy(update={"name": name, "problems": config.asked}), console)
     # The suites are recorded by their names alone, so that the file can be given to `--config` again.
-    with RunFolder.create(config.runs / name, config.model_copy(update={"problems": given})) as folder:
-        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
-        by_seed = held_out_by(config, config.seeds or (config.evaluation.seed,))
-        problems = [problem for drawn in by_seed.values() for problem in drawn]
-        recorded = opponent if isinstance(opponent, RunFolder) else None
-        other = recorded_evaluation(recorded, config, problems) if recorded else None
-        policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
-        for key, value in policies.items():
-            if base := other_base(value, model):
-                console.print(
-                    shown(f"the adapter of {key} was made for model {base}, and is asked on {model}", "yellow")
-                )
-        ranks = [largest_rank(p.lora_config) for p in policies.values()]
-        spec = EngineSpec(model, config.engine, max(ranks))
-        with open_session(config, spec, config.engines) as session:
-            with console.status("starting the rollout engine"):
-                wait_for_engines(session)
-            found = {
-                key: evaluate(session, config, problems, value, key, config.max_tokens, console)
-                for key, value in policies.items()
-            }
-        seeds = {seed: [p.id for p in drawn] for seed, drawn in by_seed.items()} if len(by_seed) > 1 else {}
-        evaluation = replace(found["model"], seeds=seeds)
-        conclude(folder, config, policy, evaluation, found.get("against", other), console)
-    return evaluation
+    resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    context.config = resolved.model_copy(update={"problems": config.problems})
+    folder = context.folder
+    by_seed = held_out_by(resolved, config.seeds or (config.evaluation.seed,))
+    problems = [problem for brought in by_seed.values() for problem in brought]
+    other = recorded_evaluation(opponent, resolved, problems) if isinstance(opponent, RunFolder) else None
+    policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
+    for key, value in policies.items():
+        if base := other_base(value, model):
+            console.print(shown(f"the adapter of {key} was made for model {base}, and is used on {model}", "yellow"))
+    spec = EngineSpec(model, config.engine, max(largest_rank(value.lora_config) for value in policies.values()))
+    session = context.session(spec, config.engines)
+    found = {
+        key: evaluate(session, resolved, problems, value, key, config.max_tokens, console)
+        for key, value in policies.items()
+    }
+    seeds = {seed: [p.id for p in brought] for seed, brought in by_seed.items()} if len(by_seed) > 1 else {}
+    return conclude(folder, resolved, policy, replace(found["model"], seeds=seeds), found.get("against", other))
 
 
 def conclude(
@@ -376,11 +210,8 @@ def conclude(
     policy: PolicyVersion,
     evaluation: Evaluation,
     other: Evaluation | None,
-    console: Console,
-) -> None:
-    """Writes samples, figures and report of a finished evaluation, and prints its tables."""
-    from pipelines.report import write_report
-
+) -> Outcome:
+    """Writes samples and figures of a finished evaluation. Raises ConfigError where nothing can be compared."""
     both = [evaluation] if other is None else [other, evaluation]
     for one in both:
         write_evaluation(folder, one, 0)
@@ -392,7 +223,7 @@ def conclude(
             raise ConfigError(f"against {config.against}: {error}") from None
         folder.append_metrics(comparison)
     settings = config.evaluation
-    path = folder.write_evaluation(
+    folder.write_evaluation(
         {
             "format": FORMAT,
             "model": config.model,
@@ -409,23 +240,27 @@ def conclude(
             "comparison": comparison,
         }
     )
-    report = write_report(folder)
-    show(console, both)
+    return Outcome(evaluation, other, comparison, str(folder))
+
+
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """Prints the tables of an evaluation, and how it compares."""
+    evaluation, other, comparison = outcome.evaluation, outcome.other, outcome.comparison
+    show(console, [evaluation] if other is None else [other, evaluation])
     show_grid(console, evaluation)
     if comparison is not None:
         console.print(shown(verdict_line(comparison["pass_at_1"])))
         if "mcnemar_p" in comparison:
             gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
-            console.print(
-                shown(f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}")
-            )
-    console.print(shown(f"figures: {path}   report: {report}"))
+            line = f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}"
+            console.print(shown(line))
+    console.print(shown(f"figures: {outcome.folder}/evaluation.json   report: {outcome.folder}/report.html"))
 
 
 def other_base(policy: PolicyVersion, model: str) -> str:
     """The base model that an adapter names, where it goes by another name than `model`; else "".
 
-    Folders and ids are told apart by their last part alone, for models are moved about and downloaded.
+    Only the last part of a folder or id is compared, because models are moved and downloaded.
     """
     base = str(policy.lora_config.get("base_model_name_or_path") or "")
     return base if base and Path(base).name != Path(model).name else ""
@@ -434,7 +269,7 @@ def other_base(policy: PolicyVersion, model: str) -> str:
 def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunFolder | None:
     """Whom to compare with: a policy to be sampled, or a run folder whose recorded samples are to be used.
 
-    A run folder with a checkpoint stands for the newest of its adapters. Raises ConfigError where it is none of these.
+    Of a run folder with checkpoints the newest adapter is taken. Raises ConfigError where it is none of these.
     """
     if not config.against:
         return None
@@ -455,7 +290,7 @@ def opponent_of(config: EvaluateConfig, model: str = "") -> PolicyVersion | RunF
 def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
     """What an earlier `crucible evaluate` recorded of its model on these problems.
 
-    Raises ConfigError where it was sampled in another way, or asked other problems: then nothing can be paired; and
+    Raises ConfigError where it was sampled in another way, or on other problems: then nothing can be paired; and
     RunFolderError where its files are damaged.
     """
     with reading(str(folder), ConfigError):
@@ -472,28 +307,20 @@ def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Se
         if then[key] != value:
             raise ConfigError(f"against {folder.path}: {key} was {then[key]} there and is {value} here; use the same")
     rows = folder.samples("evaluation-model", ["problem_id", "question_hash"]).to_pylist()
-    asked = {row["problem_id"]: row["question_hash"] for row in rows}
-    missing = [p.id for p in problems if asked.get(p.id) != p.question_hash]
+    measured = {row["problem_id"]: row["question_hash"] for row in rows}
+    missing = [p.id for p in problems if measured.get(p.id) != p.question_hash]
     if missing:
         raise ConfigError(
             f"against {folder.path}: {len(missing)} of these {len(problems)} problems (such as {missing[0]}) were not "
-            "asked there; use the same problems, split and seeds"
+            "measured there; use the same problems, split and seeds"
         )
     recorded = load_evaluation(folder, "model")
+    if recorded is None:
+        raise ConfigError(f"against {folder.path}: it holds no evaluation of a model")
     wanted = {p.id for p in problems}
     found = Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
     check(found, config)
     return found
-
-
-def main(argv: Sequence[str]) -> int:
-    """`crucible evaluate`."""
-    try:
-        config = parse(EvaluateConfig, argv, prog="crucible evaluate")
-        run(config, Console(file=sys.stderr, highlight=False))
-    except (ConfigError, RunFolderError, NoRoom) as error:
-        return fail(str(error))
-    return 0
 
 
 def _progress(console: Console) -> Progress:
@@ -506,10 +333,5 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
-def _family_rate(evaluation: Evaluation, family: str) -> str:
-    cells = evaluation.grid().get(family)
-    return f"{100 * evaluation.pass_at(1, [family]).value:.0f} %" if cells else ""
-
-
-def _get(record: Any, key: str) -> float:
-    return record[key] if isinstance(record, Mapping) else getattr(record, key)
+JOB = Job("evaluate", EvaluateConfig, run, show_outcome, resumable=False)
+main = JOB.main

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from cluster.hardware import NoRoom
 from cluster.reservation import waiting_for
-from pipelines.artifacts.location import recorded_config
 from pipelines.artifacts.metrics import step_row
-from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, RunFolderError, step_name
+from pipelines.artifacts.run_folder import RunFolder, step_name
 from pipelines.artifacts.samples import sample_rows
-from pipelines.config import ConfigError, GRPOConfig, fail, load_yaml, parse, take_option
+from pipelines.config import GRPOConfig
 from pipelines.display import LiveDisplay
+from pipelines.errors import Interrupted, JobFailed
+from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import (
     Evaluation,
     compare,
@@ -32,15 +30,7 @@ from pipelines.jobs.evaluate import (
     write_evaluation,
 )
 from pipelines.measure.problem_set import outcomes_of, start_levels, train_problem, with_questions
-from pipelines.session import (
-    ClusterSession,
-    default_name,
-    interruption,
-    open_session,
-    resolve_model,
-    wait_for_engines,
-    with_model_prompt,
-)
+from pipelines.session import ClusterSession, interruption
 from problems import families
 from problems.plain_text import shown
 from problems.stream import ProblemStream
@@ -54,54 +44,34 @@ from train.advantage import group_advantages
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
 
-OR_RESUME = "--or-resume"
-"""Goes on with the run where it is there already: for jobs that something starts again by the same command."""
-
 TRAIN_FAILURES = 3
-"""Times that a learner that died is started again from its last checkpoint."""
+"""Times that a learner that died is restarted from its last checkpoint."""
 
 SILENCE = 60.0
-"""Seconds without word from the run after which engines are asked whether they are there."""
-
-
-class RunFailed(RuntimeError):
-    """A run ended with an error that is not the user's."""
+"""Seconds without an event of the run after which the engines are checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
     folder: str
     """Its path or its URL."""
     steps: int
-    finished: bool
-    """False where it was interrupted and can be resumed."""
-    before: Evaluation | None = None
-    after: Evaluation | None = None
-    difference: dict[str, Any] | None = None
+    before: Evaluation
+    after: Evaluation
+    difference: dict[str, Any]
 
 
-def run(config: GRPOConfig, console: Console, resume: bool = False) -> Outcome:
-    """Evaluates, trains, evaluates again, and writes the report; or goes on where the run folder stands."""
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("grpo", model)})
-    config = with_questions(config, console)
+def run(context: Context[GRPOConfig]) -> Outcome:
+    """Evaluates, trains and evaluates again; or goes on where the run folder is."""
+    config = context.config = with_questions(context.config, context.console)
+    model = context.model
     initial = read_adapter(config.adapter, config.name, model, config.train) if config.adapter else None
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        spec = EngineSpec(model, config.rollout.engine, config.train.lora_r, config.rollout.live_adapters, config.seed)
-        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
-        with open_session(config, spec, config.rollout.engines, config.train.workers) as session:
-            with console.status("starting the rollout engines"):
-                wait_for_engines(session)
-            outcome = run_in(session, config, folder, console, initial)
-        if outcome.finished:
-            _report(folder)
-    return outcome
+    folder, rollout = context.folder, config.rollout
+    spec = EngineSpec(model, rollout.engine, config.train.lora_r, rollout.live_adapters, config.seed)
+    session = context.session(spec, rollout.engines, config.train.workers)
+    return run_in(session, config, folder, context.console, initial)
 
 
 def run_in(
@@ -116,7 +86,8 @@ def run_in(
     """The run itself, in a session that is up: evaluates, trains, evaluates again.
 
     `initial` is the adapter to go on from, which is `config.adapter`; `before` where the starting policy has been
-    evaluated elsewhere; `on_step` is told every step's row of metrics.
+    evaluated elsewhere; `on_step` gets every step's row of metrics. Raises Interrupted after the step at which the user
+    interrupted, and JobFailed where the run cannot go on.
     """
     problems = held_out(config)
     max_tokens = config.rollout.sampling.max_tokens
@@ -127,13 +98,13 @@ def run_in(
         write_evaluation(folder, found, 0)
     steps = _Run(config, session, folder, initial, console, on_step).train()
     if steps < config.steps:
-        return Outcome(str(folder), steps, finished=False, before=found)
+        raise Interrupted(f"stopped after step {steps}")
     trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
     after = evaluate(session, config, problems, trained, "after", max_tokens, console)
     write_evaluation(folder, after, steps)
     comparison = compare(found, after)
     folder.append_metrics(comparison)
-    return Outcome(str(folder), steps, True, found, after, comparison["pass_at_1"])
+    return Outcome(str(folder), steps, found, after, comparison["pass_at_1"])
 
 
 class _Run:
@@ -161,17 +132,17 @@ class _Run:
     def train(self) -> int:
         """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
 
-        Raises RunFailed, with the cause, where the run cannot go on.
+        Raises JobFailed, with the cause, where the run cannot go on.
         """
         ray = self._session.ray
         canary = self._canary()
         coordinator = self._start_coordinator()
         fit = _Fit(lambda: self._fit(coordinator, canary))
-        told, heard, warned, handled = False, time.monotonic(), False, ""
+        noted, latest, warned, handled = False, time.monotonic(), False, ""
         with LiveDisplay(self._config.steps, self._console) as display, interruption() as interrupted:
             while True:
-                if interrupted() and not told:
-                    told = True
+                if interrupted() and not noted:
+                    noted = True
                     display.note("interrupted: finishing the step and writing a checkpoint (again to end at once)")
                     coordinator.stop.remote()
                 try:
@@ -181,10 +152,10 @@ class _Run:
                     if fit.done and not events:
                         break
                     if events:
-                        heard, warned = time.monotonic(), False
-                    elif not warned and time.monotonic() - heard > SILENCE:
+                        latest, warned = time.monotonic(), False
+                    elif not warned and time.monotonic() - latest > SILENCE:
                         warned = True
-                        self._tell_silence(display)
+                        self._note_silence(display)
                 except ray.exceptions.ActorUnavailableError:
                     continue
         ray.get(coordinator.stop.remote())
@@ -210,12 +181,13 @@ class _Run:
                 "the canary's tokens",
             )
         except NoEngine as error:
-            raise RunFailed(str(error)) from error
+            raise JobFailed(str(error)) from error
 
     def _start_coordinator(self) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from pipelines.stream import run_stream
+        from pipelines.stream import Judging
+        from rollout.board import StreamJob
 
         config, session = self._config, self._session
         rollout = config.rollout
@@ -232,31 +204,30 @@ class _Run:
         self._levels = start_levels(session.ray, config, self._folder.path, f"{session.run}-levels")
         problem = train_problem(config, self._levels)
         # Room for every lease that may be out at once, so that admission alone decides.
-        rows = -(-(rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill) // rollout.lease_size)
-        name, engines, verify = self._coordinator_name, session.engines, config.verify
-        shuffle = config.seed if config.control == "shuffled_rewards" else None
+        leases = (rollout.max_staleness + 1) * rollout.groups_per_step * (1 + rollout.refill)
+        judging = Judging(config.verify, config.seed if config.control == "shuffled_rewards" else None)
+        stream = StreamJob(job, None, judging, rollout.lease_size, max(16 * rollout.lease_size, leases))
 
-        def make_stream(stream: str) -> Any:
-            return run_stream(name, stream, problem, job, engines, verify, rollout.lease_size, max(16, rows), shuffle)
-
-        # Beside the driver: the loss of another node does not take what the run knows with it.
+        # Beside the driver, so that the run's state survives the loss of another node.
         here = NodeAffinitySchedulingStrategy(session.ray.get_runtime_context().get_node_id(), soft=True)
         actor = session.ray.remote(Coordinator).options(
-            name=name,
+            name=self._coordinator_name,
             num_cpus=0,
             max_concurrency=4096,
             max_restarts=-1,
             max_task_retries=0,
             scheduling_strategy=here,
         )
-        return actor.remote(rollout, engines, make_stream, config.steps, config.train.group_filter)
+        return actor.remote(
+            rollout, session.engines, session.board, stream, problem, config.steps, config.train.group_filter
+        )
 
     def _fit(self, coordinator: Any, canary: tuple[Any, Any]) -> Any:
         from pipelines.training import train
-        from train.worker import Job, train_worker
+        from train import worker
 
         config = self._config
-        job = Job(
+        job = worker.Job(
             run=config.name,
             model=self._session.model,
             config=config.train,
@@ -268,7 +239,7 @@ class _Run:
             publish_average=config.rollout.ema_samples > 0,
         )
         return train(
-            train_worker,
+            worker.train_worker,
             {"job": job, "coordinator": coordinator},
             self._session.learner,
             config.train.workers,
@@ -287,7 +258,7 @@ class _Run:
                 self._folder.log(event.text)
                 display.note(event.text)
             elif event.kind == "fatal":
-                raise RunFailed(event.text)
+                raise JobFailed(event.text)
             elif event.kind == "step":
                 row = step_row(event)
                 if event.batch is not None:
@@ -301,19 +272,19 @@ class _Run:
                     groups = event.batch.groups if event.batch is not None else ()
                     self._levels.observe.remote(event.step - 1, outcomes_of(groups))
                 self._folder.append_metrics(row)
-                self._tell_alarm(row, display)
+                self._note_alarm(row, display)
                 display.update(row)
                 self._on_step(row)
 
-    def _tell_silence(self, display: LiveDisplay) -> None:
+    def _note_silence(self, display: LiveDisplay) -> None:
         """Says which engines do not answer, after a while in which nothing happened."""
-        lost = silent(self._session.engines)
-        if lost:
+        missing = silent(self._session.engines)
+        if missing:
             text = (
                 f"{SILENCE:.0f} s without a step: of {len(self._session.engines)} engines number "
-                f"{', '.join(map(str, lost))} does not answer. Where its node is lost, Ray waits for another "
-                "that can take it: `ray status` says what it asks for; add such a node, or Ctrl-C and --resume with "
-                "what there is"
+                f"{', '.join(map(str, missing))} does not answer. Where its node has failed, Ray waits for "
+                "another that can take it: `ray status` shows what it needs; add such a node, or press Ctrl-C and "
+                "--resume with the engines there are"
             )
             self._folder.log(text)
             display.note(text)
@@ -322,7 +293,7 @@ class _Run:
             self._folder.log(text)
             display.note(text)
 
-    def _tell_alarm(self, row: dict[str, Any], display: LiveDisplay) -> None:
+    def _note_alarm(self, row: dict[str, Any], display: LiveDisplay) -> None:
         """Notes that the entropy fell below its alarm: once for each time it does, not at every step there."""
         if "entropy_alarm" not in row:
             return
@@ -356,12 +327,12 @@ class _Fit:
         return not self._thread.is_alive()
 
     def result(self) -> None:
-        """Raises RunFailed with the learner's own error where it failed."""
+        """Raises JobFailed with the learner's own error where it failed."""
         self._thread.join()
         if self._error is not None:
             errors = getattr(self._error, "worker_failures", None) or {}
             cause = next(iter(errors.values()), self._error)
-            raise RunFailed(f"the learner failed: {_last_line(cause)}") from self._error
+            raise JobFailed(f"the learner failed: {_last_line(cause)}") from self._error
 
 
 def _last_line(error: BaseException) -> str:
@@ -369,45 +340,12 @@ def _last_line(error: BaseException) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def _report(folder: RunFolder) -> None:
-    from pipelines.report import write_report
-
-    write_report(folder)
-
-
-def _recorded(path: str) -> GRPOConfig:
-    """The configuration of the run to resume. Raises ConfigError, RunFolderError."""
-    where = Path(path)
-    with recorded_config(path) as recorded:
-        if recorded is None:
-            raise ConfigError(f"{path} holds no run to resume (no config.yaml); give a run folder, as runs/NAME")
-        config = load_yaml(GRPOConfig, recorded)
-    return config.model_copy(update={"runs": where.parent, "name": where.name})
-
-
-def main(argv: Sequence[str]) -> int:
-    """`crucible grpo`."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed, again, default = take_option(argv, "--resume"), OR_RESUME in argv, None
-        if resumed is not None:
-            default = _recorded(resumed)
-        config = parse(GRPOConfig, [a for a in argv if a != OR_RESUME], prog="crucible grpo", default=default)
-        if again and not config.name:
-            raise ConfigError(f"{OR_RESUME} needs --name: a name made of the time is never there already")
-        if again:
-            with recorded_config(config.runs / config.name) as found:
-                again = found is not None
-        outcome = run(config, console, resume=again or resumed is not None)
-    except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("ended at once; `--resume` goes on from the last checkpoint") and 130
-    if not outcome.finished:
-        console.print(shown(f"stopped after step {outcome.steps}; go on with: crucible grpo --resume {outcome.folder}"))
-        return 130
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """Prints skill before and after, and where the rest is."""
     show(console, [outcome.before, outcome.after])
     console.print(shown(verdict_line(outcome.difference)))
     console.print(shown(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints"))
-    return 0
+
+
+JOB = Job("grpo", GRPOConfig, run, show_outcome, may_change=MAY_CHANGE)
+main = JOB.main

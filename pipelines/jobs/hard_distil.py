@@ -1,13 +1,12 @@
 """`crucible hard-distil`: a teacher's traces, fine-tuning on them, GRPO; held-out skill before, between and after.
 
-Each stage is a run of its own in the folder (`distil`, `sft`, `grpo`), resumed where it stands; each one's output is
-the next one's input, and the adapter of the second goes on in the third. `metrics.json` holds what came of it.
+Each stage is a run of its own in the folder (`distil`, `sft`, `grpo`), resumed where it was interrupted; each one's
+output is the next one's input, and the adapter of the second goes on in the third. `metrics.json` holds the results.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,34 +17,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cluster.connect import ray_session
-from cluster.hardware import NoRoom
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config, replace_file
+from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
 from pipelines.artifacts.traces import TracesError
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.errors import ConfigError, JobFailed
+from pipelines.job import MAY_CHANGE as ALL_MAY_CHANGE
+from pipelines.job import Context, Job
 from pipelines.jobs import distil, grpo, sft
 from pipelines.jobs.evaluate import Evaluation, compare, load_evaluation, show, verdict_line, write_evaluation
-from pipelines.jobs.teacher_job_config import HardDistilConfig
-from pipelines.session import default_name, resolve_model
+from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, HardDistilConfig
 from problems.plain_text import shown
-from rollout.teacher.request_cache import TeacherStopped
 
-MAY_CHANGE = (
-    "address", "runs", "name", "hardware", "skip_traces", "skip_sft", "skip_grpo", "traces", "steps",
-    *distil.MAY_CHANGE,
-)  # fmt: skip
+MAY_CHANGE = (*ALL_MAY_CHANGE, "skip_traces", "skip_sft", "skip_grpo", "traces", "steps", *TEACHER_MAY_CHANGE)
 METRICS_FILE = "metrics.json"
-
-
-class Interrupted(RuntimeError):
-    """The user ended a stage; it can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     metrics: Mapping[str, Any]
     evaluations: tuple[Evaluation, ...]
 
@@ -55,30 +46,26 @@ class Outcome:
         return all(gate["passed"] for gate in self.metrics["gates"])
 
 
-def run(config: HardDistilConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the stages that are not skipped and not done, and writes what they came to.
-
-    Raises what the stages raise, and Interrupted.
-    """
-    resolve_model(config.model)  # the first stage does without it: it would be missed only after that
-    config = config.agreed()
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("hard-distil", config.model)})
-    path = config.runs / config.name
-    held = RunFolder.resume(path, config, MAY_CHANGE) if resume or _skips(config) else RunFolder.create(path, config)
-    seconds: dict[str, float] = {}
-    with held as folder, ray_session(config.address or None):
-        traces = _timed(seconds, "distil", lambda: _distil(config, path, console))
-        adapter = _timed(seconds, "sft", lambda: _sft(config, path, traces, console))
-        last = path / "sft"
-        if not config.skip_grpo:
-            _timed(seconds, "grpo", lambda: _grpo(config, path, adapter, console))
-            last = path / "grpo"
-        evaluations = _evaluations(path / "sft", last)
-        metrics = _metrics(config, path, evaluations, seconds)
-        replace_file(path / METRICS_FILE, json.dumps(metrics, indent=1))
-        _write_run(folder, evaluations)
-    return Outcome(path, metrics, evaluations)
+def run(context: Context[HardDistilConfig]) -> Outcome:
+    """Runs the stages that are not skipped and not done, and writes the results. Raises what the stages raise."""
+    config, console = context.config.agreed(), context.console
+    context.config, context.resuming = config, context.resuming or _skips(config)
+    folder, seconds = context.folder, {}
+    path = folder.path
+    context.ray()
+    traces = _timed(seconds, "distil", lambda: _distil(config, path, console))
+    folder.changed()
+    adapter = _timed(seconds, "sft", lambda: _sft(config, path, traces, console))
+    folder.changed()
+    last = path / "sft"
+    if not config.skip_grpo:
+        _timed(seconds, "grpo", lambda: _grpo(config, path, adapter, console))
+        last = path / "grpo"
+    evaluations = _evaluations(path / "sft", last)
+    metrics = _metrics(config, path, evaluations, seconds)
+    replace_file(path / METRICS_FILE, json.dumps(metrics, indent=1))
+    _write_run(folder, evaluations)
+    return Outcome(str(folder), metrics, evaluations)
 
 
 def _skips(config: HardDistilConfig) -> bool:
@@ -96,7 +83,7 @@ def _distil(config: HardDistilConfig, path: Path, console: Console) -> Path:
     if not done.is_file():
         console.rule("1 of 3: traces")
         stage = config.distil_stage(path)
-        if not distil.run(stage, console, resume=_begun(path / "distil")).kept:
+        if not distil.JOB.execute(stage, console, resume=_begun(path / "distil")).figures["kept"]:
             raise TracesError(f"no trace passed its tests; {path}/distil/failures.jsonl says why")
     return done
 
@@ -109,7 +96,7 @@ def _sft(config: HardDistilConfig, path: Path, traces: Path, console: Console) -
         raise ConfigError(f"skip_sft is set, and {folder} holds no finished adapter; run that stage first")
     if not done:
         console.rule("2 of 3: fine-tuning")
-        sft.run(config.sft_stage(traces.resolve(), path), console, resume=_begun(folder))
+        sft.JOB.execute(config.sft_stage(traces.resolve(), path), console, resume=_begun(folder))
     return folder
 
 
@@ -119,8 +106,7 @@ def _grpo(config: HardDistilConfig, path: Path, adapter: Path, console: Console)
         return
     console.rule("3 of 3: GRPO")
     stage = config.grpo_stage(str(adapter.resolve()), path)
-    if not grpo.run(stage, console, resume=_begun(folder)).finished:
-        raise Interrupted
+    grpo.JOB.execute(stage, console, resume=_begun(folder))
 
 
 def _begun(folder: Path) -> bool:
@@ -152,6 +138,8 @@ def _evaluations(sft_folder: Path, last: Path) -> tuple[Evaluation, ...]:
     found = []
     for folder, name, called in places:
         evaluation = load_evaluation(RunFolder.open(folder), name)
+        if evaluation is None:
+            raise JobFailed(f"{folder} holds no evaluation {name}, though its stage has ended")
         found.append(Evaluation(called, evaluation.groups, evaluation.lost))
     return tuple(found)
 
@@ -190,31 +178,15 @@ def gates(before: Evaluation, after: Evaluation, target: float, below: float) ->
 
 
 def _write_run(folder: RunFolder, evaluations: Sequence[Evaluation]) -> None:
-    """The whole run's evaluations, comparison and report, as those of any other job."""
-    from pipelines.report import write_report
-
+    """The whole run's evaluations and comparison, as those of any other job."""
     folder.roll_back(-1)
     for step, evaluation in enumerate(evaluations):
         write_evaluation(folder, evaluation, step)
     folder.append_metrics({**compare(evaluations[0], evaluations[-1]), "step": len(evaluations)})
-    write_report(folder)
 
 
-def main(argv: Sequence[str]) -> int:
-    """`crucible hard-distil`. Exits with 1 where a success gate is not passed."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(HardDistilConfig, Path(resumed)) if resumed is not None else None
-        config = parse(HardDistilConfig, argv, prog="crucible hard-distil", default=default)
-        outcome = run(config, console, resume=resumed is not None)
-    except (
-        ConfigError, RunFolderError, TeacherStopped, TracesError, NoRoom, sft.SFTFailed, grpo.RunFailed,
-    ) as error:  # fmt: skip
-        return fail(str(error))
-    except (KeyboardInterrupt, Interrupted):
-        return fail("interrupted; `--resume RUN_FOLDER` goes on where it stands") and 130
+def show_outcome(console: Console, outcome: Outcome) -> int:
+    """Prints skill before, between and after, and the success gates; 1 where one of these is missed."""
     show(console, outcome.evaluations)
     for comparison in outcome.metrics["comparisons"]:
         console.print(shown(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"))
@@ -228,3 +200,7 @@ def main(argv: Sequence[str]) -> int:
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.metrics["seconds"].items())
     console.print(shown(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}"))
     return 0 if outcome.passed else 1
+
+
+JOB = Job("hard-distil", HardDistilConfig, run, show_outcome, may_change=MAY_CHANGE, takes_prompt=False)
+main = JOB.main

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.config import (
     ANSWERS_TOGETHER,
@@ -15,8 +15,7 @@ from pipelines.config import (
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
@@ -28,18 +27,21 @@ from verify.config import VerifyConfig
 
 HARD_FAMILIES = ("coin_change", "knapsack", "n_queens")
 HARD_DIFFICULTIES = (3, 5, 7)
+TEACHER_MAY_CHANGE = (
+    "teacher.budget", "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout",
+    "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
+)  # fmt: skip
+"""Keys that a resumed run may have other values for: none changes the requests to the teacher."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
 
 
-class DistilConfig(BaseModel):
+class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM,
-        "problems.parts": "the teacher is asked about the families alone",
+        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "verify.reward": "a trace passes or fails, and earns nothing",
         "prompt.few_shot": "the teacher is shown no examples",
@@ -48,20 +50,16 @@ class DistilConfig(BaseModel):
         "prompt.chat": "the teacher's server has its own template",
     }  # fmt: skip
 
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
-    count: int = Field(3, ge=1)
-    """Traces asked for each family and difficulty."""
-    corrections: int = Field(1, ge=0)
+    count: int = Field(default=3, ge=1)
+    """Traces requested for each family and difficulty."""
+    corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
-    """What is asked; always of the train split."""
+    """The problems; always of the train split."""
     prompt: PromptConfig = PromptConfig(style="think")
-    """In which words the teacher is asked; the student's own words are `sft`'s."""
+    """The teacher's prompt; the student's own is `sft`'s."""
     teacher: TeacherConfig = TeacherConfig()
     """Who answers."""
     verify: VerifyConfig = VerifyConfig()
@@ -90,7 +88,7 @@ class SFTJobConfig(JobConfig):
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     evaluate: bool = False
     """Also measure held-out problems before and after."""
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(default=512, ge=1)
     """Longest completion of those evaluations, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The engine of those evaluations."""
@@ -113,7 +111,7 @@ class HardDistilConfig(JobConfig):
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_SHOTS,
-        "problems.parts": "the teacher is asked about the families alone",
+        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
@@ -131,9 +129,9 @@ class HardDistilConfig(JobConfig):
     """End with the fine-tuned adapter."""
     traces: Path | None = None
     """File of traces to use with skip_traces; None: those of an earlier run of this name."""
-    count: int = Field(3, ge=1)
-    """Traces asked for each family and difficulty."""
-    corrections: int = Field(1, ge=0)
+    count: int = Field(default=3, ge=1)
+    """Traces requested for each family and difficulty."""
+    corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
     """Who writes the traces."""
@@ -141,15 +139,15 @@ class HardDistilConfig(JobConfig):
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns from traces; its shape is GRPO's too."""
-    steps: int = Field(10, ge=1)
+    steps: int = Field(default=10, ge=1)
     """Optimiser steps of GRPO."""
     rollout: RolloutConfig = RolloutConfig()
     """How GRPO's completions, and those of evaluations, are sampled."""
     train: TrainConfig = TrainConfig()
     """How the adapter learns by GRPO."""
-    target: float = Field(0.8, ge=0, le=1)
+    target: float = Field(default=0.8, ge=0, le=1)
     """Success gate: held-out pass@1 in the end, over all and of each family, must be above it."""
-    before_below: float = Field(0.2, ge=0, le=1)
+    before_below: float = Field(default=0.2, ge=0, le=1)
     """Success gate: held-out pass@1 of the untaught model must be below it, or little was there to teach."""
 
     @model_validator(mode="after")
@@ -158,7 +156,7 @@ class HardDistilConfig(JobConfig):
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
-            # Which keys were given is lost where options and files are read over one another; the values are not.
+            # Which keys were given is not known once options and files are merged; the values are.
             if getattr(self.train, name) not in (getattr(self.sft, name), getattr(plain, name)):
                 unlike = f"train.{name} {getattr(self.train, name)} is not sft.{name} {getattr(self.sft, name)}"
                 raise ValueError(f"{unlike}: one adapter goes through both stages, so leave train's out")

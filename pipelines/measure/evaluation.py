@@ -1,6 +1,6 @@
-"""What an evaluation found: judged samples of one policy on a fixed list of problems, and its figures. Pure.
+"""The result of an evaluation: judged samples of one policy on a fixed list of problems, and its figures. Pure.
 
-What the machinery failed to judge is left out and counted, never taken for wrong.
+Samples that could not be judged for an infrastructure failure are left out and counted, never taken for wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.measure.statistics import Difference, Estimate, cell_rate, mcnemar, paired_difference, pass_rate
 from problems.problem import Group, Status, Verdict
 
-MOST_LOST = 0.01
+MAX_MISSING = 0.01
 """Share of problems, or of samples, without a verdict above which there is no score."""
 _NUMBERS = re.compile(r"\d+")
 
@@ -43,8 +43,8 @@ class Evaluation:
 
     @property
     def without_verdict(self) -> dict[str, str]:
-        """Problem id -> why none of its samples has a verdict: the machinery failed."""
-        found = dict(line.partition(": ")[::2] for line in self.lost)
+        """Problem id -> why none of its samples has a verdict: an infrastructure failure."""
+        found = {line.partition(": ")[0]: line.partition(": ")[2] for line in self.lost}
         outcomes = self.outcomes
         for group in self.groups:
             if group.problem.id not in outcomes:
@@ -53,16 +53,16 @@ class Evaluation:
         return found
 
     def check_complete(self, parts: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Raises ValueError, saying what was lost and why, where more than 1 % of the problems or samples have no
-        verdict: a score of what is left would be of other problems.
+        """Raises ValueError, with what is missing and why, where more than 1 % of the problems or samples have no
+        verdict: a score of the rest would be of other problems.
 
-        `parts` names lists of problem ids (suites, say) of which each gets a score of its own, and must be as whole.
+        `parts` names lists of problem ids (suites, say) that each get a score of their own: the same holds for each.
         """
         missing = self.without_verdict
-        asked = [*dict.fromkeys([*(g.problem.id for g in self.groups), *missing])]
-        for part, ids in {"": asked, **(parts or {})}.items():
+        every = [*dict.fromkeys([*(g.problem.id for g in self.groups), *missing])]
+        for part, ids in {"": every, **(parts or {})}.items():
             gone, of = [i for i in ids if i in missing], f"{len(ids)} problems{f' of {part}' if part else ''}"
-            if len(gone) > MOST_LOST * len(ids):
+            if len(gone) > MAX_MISSING * len(ids):
                 raise ValueError(
                     f"{self.name}: no score, for {len(gone)} of {of} have no verdict: "
                     f"{reasons({i: missing[i] for i in gone})}"
@@ -70,7 +70,7 @@ class Evaluation:
             wanted = set(ids)
             verdicts = [v for g in self.groups if g.problem.id in wanted for v in g.verdicts]
             unjudged = [v for v in verdicts if v.status is Status.INFRASTRUCTURE]
-            if len(unjudged) > MOST_LOST * len(verdicts):
+            if len(unjudged) > MAX_MISSING * len(verdicts):
                 why = reasons({str(n): v.detail or "could not be judged" for n, v in enumerate(unjudged)}, named=False)
                 raise ValueError(
                     f"{self.name}: no score, for {len(unjudged)} of {len(verdicts)} samples of {of} have no verdict: "
@@ -157,16 +157,16 @@ class Evaluation:
         return {d: pass_rate(found[d], 1) for d in sorted(found)}
 
 
-def reasons(lost: Mapping[str, str], named: bool = True) -> str:
+def reasons(missing: Mapping[str, str], named: bool = True) -> str:
     """Why problems are missing, by kind of reason and the most frequent first: each with a count and, if `named`, the
     ids of the first few. Reasons that differ in their numbers alone are of one kind."""
     kinds: dict[str, list[str]] = collections.defaultdict(list)
-    for problem, why in lost.items():
+    for problem, why in missing.items():
         kinds[_NUMBERS.sub("#", why)].append(problem)
     texts = []
     for ids in sorted(kinds.values(), key=len, reverse=True)[:3]:
         few = f" ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if named else ""
-        texts.append(f"{len(ids)} x {lost[ids[0]]}{few}")
+        texts.append(f"{len(ids)} x {missing[ids[0]]}{few}")
     more = len(kinds) - len(texts)
     return "; ".join(texts) + (f"; and {more} other reasons" if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""The problems of a job: read, proven in the sandbox, and asked at the level of the curriculum."""
+"""The problems of a job: read, checked in the sandbox, and given at the level of the curriculum."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from rich.console import Console
 from cluster.connect import ray_session
 from cluster.hardware import NoRoom
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.config import ConfigError, GRPOConfig, JobConfig, fail
+from pipelines.config import GRPOConfig, JobConfig
+from pipelines.errors import ConfigError, fail
 from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.plain_text import shown
 from problems.problem import Group, Problem
-from problems.questions import Questions, numbered, worked_answer
+from problems.questions import Questions, by_index, worked_answer
 from problems.sources import NothingScoredError
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
 
 FOLLOW_OUTCOMES = ("adaptive", "self_paced", "staged")
-"""Schedules that must be told how groups ended."""
+"""Schedules that depend on how groups ended."""
 PATIENCE = 30.0
-"""Seconds that a number waits for the outcomes of the steps before it. They always come, save where many problems were
+"""Seconds that an index waits for the outcomes of the steps before it. They always come, save where many problems were
 given up, which pushes the stream ahead of its steps."""
 SHOT_SEED = -1
-"""Of the stream that few-shot examples are drawn from: no run has it."""
+"""Of the stream that few-shot examples are taken from: no run has it."""
 
 Job = TypeVar("Job", bound=JobConfig)
 
@@ -86,7 +87,7 @@ def questions_of(config: JobConfig) -> Questions:
 class SandboxProof:
     """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
 
-    The sandbox starts with the first problem, in whatever process it is asked.
+    The sandbox starts with the first problem, in the process that judges it.
     """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
@@ -126,14 +127,14 @@ class SandboxProof:
 
 
 def _with_shots(config: Job, questions: Questions) -> Job:
-    """`config` with its few-shot examples drawn: worked problems of the train split, of different families first."""
+    """`config` with its few-shot examples chosen: worked problems of the train split, of different families first."""
     prompt, shots = config.prompt, []
     if not prompt.few_shot:
         return config
     part = questions.part("train", SHOT_SEED)
-    drawn = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
-    first = {p.family: p for p in reversed(drawn.values())}
-    for problem in {p.id: p for p in (*reversed(first.values()), *drawn.values())}.values():
+    found = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
+    first = {p.family: p for p in reversed(found.values())}
+    for problem in {p.id: p for p in (*reversed(first.values()), *found.values())}.values():
         if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
             shots.append(shot(problem, answer, prompt))
     if len(shots) < prompt.few_shot:
@@ -143,29 +144,29 @@ def _with_shots(config: Job, questions: Questions) -> Job:
 
 
 class LevelsActor:
-    """Ray actor that knows the level of every number of a run's stream; started again, it reads the run folder."""
+    """Ray actor that knows the level of every index of a run's stream; started again, it reads the run folder."""
 
-    def __init__(self, config: CurriculumConfig, numbers_per_step: int, max_staleness: int, folder: str) -> None:
-        self._levels = Levels(config, numbers_per_step, max_staleness)
+    def __init__(self, config: CurriculumConfig, indices_per_step: int, max_staleness: int, folder: str) -> None:
+        self._levels = Levels(config, indices_per_step, max_staleness)
         self._changed = asyncio.Condition()
         self._rolled_back = 0
         table = RunFolder.open(folder).samples(columns=["step", *_COLUMNS])
         for step, outcomes in enumerate(outcomes_of_table(table)):
             self._levels.observe(step, outcomes)
 
-    async def difficulties(self, number: int, family: str) -> tuple[int, ...]:
-        """What this number is asked at, once the outcomes that decide it are known.
+    async def difficulties(self, index: int, family: str) -> tuple[int, ...]:
+        """The difficulties of this index, once the outcomes that decide it are known.
 
         A roll-back ends the waiting: the lease of whoever waits is void then.
         """
         deadline, rolled_back = time.monotonic() + PATIENCE, self._rolled_back
-        while self._levels.steps < self._levels.steps_before(number) and rolled_back == self._rolled_back:
+        while self._levels.steps < self._levels.steps_before(index) and rolled_back == self._rolled_back:
             if (left := deadline - time.monotonic()) <= 0:
                 break
             async with self._changed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), left)
-        return self._levels.difficulties(number, family)
+        return self._levels.difficulties(index, family)
 
     async def observe(self, step: int, outcomes: Sequence[Outcome]) -> None:
         """Notes the groups of a step; see `Levels.observe`."""
@@ -189,11 +190,11 @@ class AskLevels:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def __call__(self, number: int, family: str) -> tuple[int, ...]:
-        """The difficulties of a number of the stream."""
+    def __call__(self, index: int, family: str) -> tuple[int, ...]:
+        """The difficulties of an index of the stream."""
         import ray
 
-        return ray.get(self._actor.difficulties.remote(number, family))
+        return ray.get(self._actor.difficulties.remote(index, family))
 
 
 def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
@@ -208,19 +209,19 @@ def start_levels(ray: Any, config: GRPOConfig, folder: Path, name: str) -> Any:
         scheduling_strategy=here,
     )  # fmt: skip
     return actor.remote(
-        config.problems.curriculum, numbers_per_step(config), config.rollout.max_staleness, str(folder.resolve())
+        config.problems.curriculum, indices_per_step(config), config.rollout.max_staleness, str(folder.resolve())
     )
 
 
 def train_problem(config: GRPOConfig, levels: Any) -> Callable[[int], Problem]:
-    """The problem of each number of the run's stream, at the level that `levels` (see `start_levels`) gives it."""
+    """The problem of each index of the run's stream, at the level that `levels` (see `start_levels`) gives it."""
     part = questions_of(config).part("train", config.problems.seed + config.seed)
-    asked = AskLevels(levels) if levels is not None else None
-    return numbered(part, config.problems.curriculum, numbers_per_step(config), asked)
+    difficulties = AskLevels(levels) if levels is not None else None
+    return by_index(part, config.problems.curriculum, indices_per_step(config), difficulties)
 
 
-def numbers_per_step(config: GRPOConfig) -> int:
-    """The most numbers of the stream that a step consumes."""
+def indices_per_step(config: GRPOConfig) -> int:
+    """The most indices of the stream that a step consumes."""
     return config.rollout.groups_per_step * (1 + config.rollout.refill)
 
 
@@ -230,7 +231,7 @@ _COLUMNS = ("sequence", "family", "difficulty", "passed", "reward")
 def outcomes_of(groups: Iterable[Group]) -> list[Outcome]:
     """How a step's groups ended, in the order of the stream."""
     found = []
-    for group in sorted(groups, key=lambda g: g.sequence):
+    for group in sorted(groups, key=lambda g: g.index):
         passed = [v.passed for v, r in zip(group.verdicts, group.rewards, strict=True) if r is not None]
         if passed:
             found.append((group.problem.family, group.problem.difficulty, sum(passed) / len(passed)))

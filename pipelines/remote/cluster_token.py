@@ -8,7 +8,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict
 
 from cluster.auth import MODE, TokenError, make_token, read_token, send_token
-from pipelines.config import fail
+from pipelines.errors import fail
 
 
 class TokenConfig(BaseModel):

@@ -21,7 +21,8 @@ from cluster.health import Finding, Grade, Machine, findings, look
 from cluster.manifest import ManifestError, read_manifests
 from cluster.manifest_security import manifest_findings
 from cluster.storage import StorageError, try_storage, url_of
-from pipelines.config import RUNS_VARIABLE, fail
+from pipelines.config import RUNS_VARIABLE
+from pipelines.errors import fail
 from problems.plain_text import shown
 from verify.config import VerifyConfig
 
@@ -56,7 +57,7 @@ def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | No
 def sandbox_finding(node: str) -> Finding:
     """The isolation that verify's sandbox reaches here."""
     from verify.sandbox.executor import Sandbox
-    from verify.sandbox.probe import MENDS, is_missing, probe
+    from verify.sandbox.probe import FIXES, is_missing, probe
     from verify.sandbox.worker import ZygoteDied
 
     config = VerifyConfig(cache=False)
@@ -64,12 +65,12 @@ def sandbox_finding(node: str) -> Finding:
         with Sandbox(config) as sandbox:
             found = probe(sandbox)
     except (ZygoteDied, OSError) as error:
-        mend = "see: crucible verify probe"
-        return Finding(node, "sandbox", f"cannot be started: {error}", Grade.BREAKS, mend)
+        fix = "see: crucible verify probe"
+        return Finding(node, "sandbox", f"cannot be started: {error}", Grade.BREAKS, fix)
     text = f"isolation level {found.level}, at least {config.min_isolation} is wanted"
     if found.level >= config.min_isolation:
         return Finding(node, "sandbox", text)
-    mends = [MENDS[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
+    mends = [FIXES[name] for name in ("seccomp", "landlock") if is_missing(found.features[name])]
     breaches = f"; the canary could {', '.join(found.breaches)}" if found.breaches else ""
     return Finding(node, "sandbox", text + breaches, Grade.BREAKS, "; ".join(mends) or "see: crucible verify probe")
 
@@ -81,8 +82,8 @@ def storage_finding(node: str, runs: str) -> Finding:
         reason = try_storage(url) if url else try_folder(Path(runs).expanduser())
     except StorageError as error:
         reason = str(error)
-    mend = "see the reason; hand credentials over by crucible submit --env NAME, or give nodes a role"
-    return Finding(node, "runs", reason, Grade.BREAKS, mend) if reason else Finding(node, "runs", f"{runs} is writable")
+    fix = "see the reason; hand credentials over by crucible submit --env NAME, or give nodes a role"
+    return Finding(node, "runs", reason, Grade.BREAKS, fix) if reason else Finding(node, "runs", f"{runs} is writable")
 
 
 def try_folder(folder: Path) -> str:
@@ -110,34 +111,34 @@ def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Findin
             )
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        asked: dict[Any, str] = {}
+        requested: dict[Any, str] = {}
         for node in [node for node in ray.nodes() if node["Alive"]]:
             name, has = f"{node['NodeManagerHostname']}/{node['NodeID'][:6]}", node["Resources"]
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(examine).options(num_cpus=0, scheduling_strategy=here, max_retries=0)
-            asked[task.remote(name, runs, int(has.get("object_store_memory", 0)), has.get("GPU", 0.0))] = name
-        ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_WITHIN)
-        machines, lost = [], []
+            requested[task.remote(name, runs, int(has.get("object_store_memory", 0)), has.get("GPU", 0.0))] = name
+        ready, late = ray.wait(list(requested), num_returns=len(requested), timeout=ANSWER_WITHIN)
+        machines, missing = [], []
         for answer in ready:
             try:
                 machines.append(ray.get(answer))
             except ray.exceptions.RayError as error:
-                lost.append(unanswered(asked[answer], _last_line(str(error))))
-        lost += [unanswered(asked[answer], f"no answer within {ANSWER_WITHIN:.0f} s") for answer in late]
-        return sorted(machines, key=lambda machine: machine.node), lost
+                missing.append(unanswered(requested[answer], _last_line(str(error))))
+        missing += [unanswered(requested[answer], f"no answer within {ANSWER_WITHIN:.0f} s") for answer in late]
+        return sorted(machines, key=lambda machine: machine.node), missing
 
 
 def unanswered(node: str, reason: str) -> Finding:
     """A node on which nothing of ours runs."""
-    mend = "our code must be there: crucible submit -- doctor --address auto, or the same checkout on every node"
-    return Finding(node, "answer", reason, Grade.BREAKS, mend)
+    fix = "our code must be there: crucible submit -- doctor --address auto, or the same checkout on every node"
+    return Finding(node, "answer", reason, Grade.BREAKS, fix)
 
 
 def show(found: Sequence[Finding], console: Console) -> int:
     """Prints the table; returns 1 where something would break a run, or lets others in."""
     table = Table("node", "", "", "found", "what to do", box=None)
     for f in found:
-        table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.mend)))
+        table.add_row(shown(f.node), shown(f.grade, COLOURS[f.grade]), *map(shown, (f.what, f.found, f.fix)))
     console.print(table)
     breaking, unsafe = (sum(f.grade is grade for f in found) for grade in (Grade.BREAKS, Grade.UNSAFE))
     if unsafe:
@@ -160,10 +161,10 @@ def main(argv: Sequence[str]) -> int:
             return show(found, console) if found else 0
         if not config.address:
             return show(findings([examine(platform.node(), runs)]), console)
-        machines, lost = examine_cluster(config.address, runs)
+        machines, missing = examine_cluster(config.address, runs)
     except (ManifestError, NoCluster) as error:
         return fail(str(error))
-    return show([*findings(machines), *lost], console)
+    return show([*findings(machines), *missing], console)
 
 
 def _last_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`crucible jobs`: what was submitted to a Ray cluster, how it stands, and its files."""
+"""`crucible jobs`: what was submitted to a Ray cluster, its status and its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cluster.jobs import Cluster, Job, JobError
 from cluster.names import BadName, check_name, check_run_name, quoted
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.artifacts.run_folder import RUN_FOLDER_LINE
-from pipelines.config import fail
+from pipelines.errors import fail
 from pipelines.remote.submit import ended, show_log
 from problems.plain_text import one_line, plain_text, shown
 
@@ -40,7 +40,7 @@ def list_jobs(address: str = "") -> int:
 
 
 def status(job: JobId, address: str = "") -> int:
-    """Print how a job stands; exit status 1 where it failed or was stopped.
+    """Print a job's status; exit status 1 where it failed or was stopped.
 
     Args:
         job: its id, as `crucible submit` and `crucible jobs list` print it.
@@ -54,7 +54,7 @@ def status(job: JobId, address: str = "") -> int:
 
 
 def logs(job: JobId, address: str = "", follow: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
-    """Print what a job has said.
+    """Print a job's output.
 
     Args:
         job: its id.
@@ -142,7 +142,7 @@ def _may_be_run(folder: str, job: Job) -> bool:
 
 
 def bring(storage: Storage, target: Path) -> int:
-    """Copies a run folder from an object store, without what Ray keeps there. Returns the bytes that came.
+    """Copies a run folder from an object store, without what Ray keeps there. Returns the number of bytes.
 
     Raises JobError and StorageError; nothing is left at `target` then.
     """

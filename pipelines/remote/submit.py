@@ -19,7 +19,9 @@ from rich.console import Console
 from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.secret_files import secret_in
 from cluster.upload import UploadError, select
-from pipelines.config import RUNS_VARIABLE, ConfigError, fail, take_option
+from pipelines.config import RUNS_VARIABLE
+from pipelines.errors import ConfigError, fail
+from pipelines.options import take_option
 from problems.plain_text import one_line, plain_text, shown
 
 ENTRY = "pipelines.cli"
@@ -92,7 +94,7 @@ def submission(config: SubmitConfig, command: Sequence[str]) -> Submission:
 def recorded(config: SubmitConfig, command: Sequence[str], folder: Path) -> dict[str, str]:
     """`runs` and `name` of the run that the command makes, as options or its configuration file give them.
 
-    They are noted with the job: what a job prints later is not asked where its run folder lies.
+    They are noted with the job: where the run folder lies is not read from what a job prints later.
     """
     found: dict[str, str] = {"runs": config.runs}
     arguments = list(command)
@@ -111,7 +113,7 @@ def recorded(config: SubmitConfig, command: Sequence[str], folder: Path) -> dict
 
 
 def refuse_secrets(config: SubmitConfig, command: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises ConfigError where a secret stands in what Ray shows in its dashboard and writes to its logs."""
+    """Raises ConfigError where a secret is part of what Ray shows in its dashboard and writes to its logs."""
     nodes = "write ${NAME}, which pip fills in on the nodes, or put it into their pip.conf"
     places = (
         (command, "the command", "hand it over by --env NAME"),
@@ -133,16 +135,16 @@ def requirements(config: SubmitConfig, folder: Path) -> list[str]:
             raise ConfigError(f"there is no requirements file {config.requirements}")
         return [line for line in config.requirements.read_text().splitlines() if line.split("#")[0].strip()]
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"][config.extra]]
-    wanted = [line for line in asked if not line.startswith("ray[")]
+    needed = [*project["dependencies"], *project["optional-dependencies"][config.extra]]
+    wanted = [line for line in needed if not line.startswith("ray[")]
     constraints = "--constraint ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/constraints.txt"
     return [*wanted, constraints] if (folder / "constraints.txt").is_file() else wanted
 
 
 def _check_command(command: Sequence[str]) -> None:
-    from pipelines.cli import VERBS
+    from pipelines.cli import ALIASES, VERBS
 
-    known = [verb for verb in VERBS if verb not in NOT_SUBMITTED]
+    known = [verb for verb in (*VERBS, *ALIASES) if verb not in NOT_SUBMITTED]
     if not command:
         raise ConfigError(USAGE)
     if command[0] not in known:
@@ -157,7 +159,7 @@ def run(config: SubmitConfig, command: Sequence[str], console: Console) -> int:
     cluster = Cluster(config.address)
     if not config.open_cluster:
         cluster.refuse_open()
-    if stays := sent.selection.told():
+    if sent.selection is not None and (stays := sent.selection.summary()):
         console.print(shown(stays), soft_wrap=True)
     job_id = cluster.submit(sent)
     where = f" --address {config.address}" if config.address else ""

@@ -1,4 +1,4 @@
-"""`report.html`: what a run came to, how it went, and what the model wrote, in one file that needs no network."""
+"""`report.html`: the results of a run, its course, and what the model wrote, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from markupsafe import Markup
 
 from pipelines.artifacts.plain_files import read_object, read_rows, read_tail, reading
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError
-from pipelines.config import fail
 from pipelines.display import TREND
+from pipelines.errors import fail
 from pipelines.report import figures, tables, traces
 from pipelines.report.browser import browse
 from pipelines.report.page_layout import as_script, environment
 from pipelines.report.run_data import Record, engine_rates, whole_overlap
-from problems.plain_text import plain_text
+from problems.plain_text import plain_text, storable
 
 OWN_PAGES = ("expert", "lrl", "undo")
 """Jobs whose report is their own: `pipelines.<job>.report`."""
@@ -41,8 +41,7 @@ def write_report(run_folder: RunFolder) -> Path:
     """
     with reading(str(run_folder)):
         html = _of_its_job(run_folder) or render(run_folder)
-    # A lone surrogate, which JSON can carry, has no UTF-8.
-    return run_folder.write_report(html.encode("utf-8", "backslashreplace").decode())
+    return run_folder.write_report(storable(html))
 
 
 def _of_its_job(folder: RunFolder) -> str:
@@ -100,10 +99,10 @@ def render(folder: RunFolder) -> str:
 def main(argv: Sequence[str]) -> int:
     """`crucible report RUN_FOLDER`: writes the report again, also of a run that is going on."""
     if len(argv) != 1 or argv[0] in ("-h", "--help"):
-        asked = bool(argv) and argv[0] in ("-h", "--help")
+        is_help = bool(argv) and argv[0] in ("-h", "--help")
         usage = "usage: crucible report RUN_FOLDER\n\nWrites RUN_FOLDER/report.html from what the run has done so far."
-        print(usage, file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
+        print(usage, file=sys.stdout if is_help else sys.stderr)
+        return 0 if is_help else 2
     try:
         with RunFolder.open(argv[0]) as folder:
             write_report(folder)
@@ -122,7 +121,7 @@ def _environment() -> jinja2.Environment:
 
 def _figures_json(charts: Sequence[figures.Chart]) -> Markup:
     """{div id: figure} for the page's script."""
-    return as_script({f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) for chart in charts})
+    return as_script({f"chart-{chart.key}": plotly.io.to_json(chart.figure, validate=False) or "" for chart in charts})
 
 
 def _some(*charts: figures.Chart | None) -> list[figures.Chart]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from itertools import zip_longest
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pipelines.artifacts.run_folder import RunFolder, step_name
 from pipelines.report.run_data import Record
 from problems.config import ProblemsConfig
+from problems.problem import Split
 from problems.stream import ProblemStream
 
 LIMIT = 240
@@ -139,14 +140,16 @@ class Questions:
         if self._config is None or place is None:
             return ""
         try:
-            problem = self._stream(place[1], int(place[2])).problem(int(place[3]))
+            problem = self._stream(cast(Split, place[1]), int(place[2])).problem(int(place[3]))
         except (ValueError, LookupError):
             return ""
         if problem.question_hash != row["question_hash"]:
             return ""
         return f"{problem.statement}\n\n{problem.signature}".strip()
 
-    def _stream(self, split: str, seed: int) -> ProblemStream:
+    def _stream(self, split: Split, seed: int) -> ProblemStream:
+        if self._config is None:
+            raise ValueError("the problems of another version cannot be written out")
         return ProblemStream(self._config.model_copy(update={"seed": seed}), split)
 
 

@@ -1,4 +1,4 @@
-"""The charts of the report, as plotly figures. A chart whose numbers are nowhere in the run is not drawn."""
+"""The charts of the report, as plotly figures. A chart whose numbers are nowhere in the run is left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pipelines.report.run_data import OTHER, Record, engine_times, is_number, smoothed, step_overlaps, time_parts
+from pipelines.report.run_data import (
+    OTHER,
+    Record,
+    engine_times,
+    is_number,
+    mapping,
+    smoothed,
+    step_overlaps,
+    time_parts,
+)
 from problems.problem import Status
 from rollout.engine import CANARY_BOUNDS
 
@@ -147,8 +156,11 @@ def sync_bounds(record: Record) -> dict[str, float]:
     both = {record.setting(key, "auto") for key in ("rollout.engine.dtype", "train.dtype")}
     known = {machine if dtype == "auto" else dtype for dtype in both}
     open_, known = "auto" in known, known & CANARY_BOUNDS.keys()
-    bounds = {max({*known, kind}, key=CANARY_BOUNDS.get) for kind in (("float32", "bfloat16") if open_ else known)}
-    return {f"{kind} bound": CANARY_BOUNDS[kind] for kind in sorted(bounds, key=CANARY_BOUNDS.get)}
+    bounds = {
+        max({*known, kind}, key=lambda kind: CANARY_BOUNDS[kind])
+        for kind in (("float32", "bfloat16") if open_ else known)
+    }
+    return {f"{kind} bound": CANARY_BOUNDS[kind] for kind in sorted(bounds, key=lambda kind: CANARY_BOUNDS[kind])}
 
 
 SYNC_LINES = (
@@ -230,7 +242,7 @@ def engine_chart(record: Record) -> Chart | None:
 
 def status_chart(record: Record) -> Chart | None:
     """How judging ended, as shares of each step's samples. An area needs two steps; one is drawn as a bar."""
-    counts = [row.get("statuses") if isinstance(row.get("statuses"), Mapping) else {} for row in record.steps]
+    counts = [mapping(row.get("statuses")) for row in record.steps]
     names = ordered_statuses({name for row in counts for name in row})
     if not names:
         return None
@@ -257,7 +269,7 @@ def grid_charts(record: Record) -> list[Chart]:
     """One heat map an evaluation: pass@1 by family and difficulty. None where there is but one cell."""
     charts = []
     for number, row in enumerate(record.evaluations):
-        grid = row.get("grid") if isinstance(row.get("grid"), Mapping) else {}
+        grid = mapping(row.get("grid"))
         families = sorted((f for f in grid if isinstance(grid[f], Mapping)), reverse=True)
         difficulties = sorted({d for f in families for d in grid[f] if d.isdecimal()}, key=int)
         cells = [[_cell(grid[f].get(d)) for d in difficulties] for f in families]

@@ -29,7 +29,9 @@ def sheet(folder: RunFolder, package: str, name: str, job: str, figures: Mapping
             name=folder.name,
             job=job,
             config=yaml.safe_dump(folder.config, sort_keys=False, allow_unicode=True),
-            figures=as_script({name: plotly.io.to_json(figure, validate=False) for name, figure in figures.items()}),
+            figures=as_script(
+                {name: plotly.io.to_json(figure, validate=False) or "" for name, figure in figures.items()}
+            ),
             plotly=Markup(plotly.offline.get_plotlyjs()),
             # Only scripts that carry it are run: text that slipped through as markup could not know it.
             nonce=secrets.token_urlsafe(16),

@@ -27,7 +27,7 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run as its folder tells it."""
+    """A run as its folder records it."""
 
     name: str
     config: Mapping[str, Any]
@@ -92,6 +92,11 @@ class Record:
         return self.last_step >= planned and any(row["name"] == "after" for row in self.evaluations)
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A value that should be a mapping; {} for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a finite number (True and False are none)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -137,7 +142,7 @@ def engine_times(record: Record) -> list[dict[str, dict[str, float]]]:
     """
     found, before = [], {}
     for row in record.steps:
-        clocks = row.get("clock") if isinstance(row.get("clock"), Mapping) else {}
+        clocks = mapping(row.get("clock"))
         now = {
             str(e): {k: v for k, v in c.items() if is_number(v)} for e, c in clocks.items() if isinstance(c, Mapping)
         }
@@ -170,12 +175,14 @@ class EngineRate:
 
 def engine_rates(record: Record) -> list[EngineRate]:
     """Measured speed by kind of engine; engines are named <run>-<kind>-<number>. [] where no step tells."""
-    seconds, tokens = collections.Counter(), collections.Counter()
+    seconds: dict[str, float] = collections.defaultdict(float)
+    tokens: dict[str, float] = collections.defaultdict(float)
     before: Mapping[str, Any] = {}
     for row, times in zip(record.steps, engine_times(record)):
-        counts = row.get("engine_tokens") if isinstance(row.get("engine_tokens"), Mapping) else {}
+        counts = mapping(row.get("engine_tokens"))
         for engine, clock in times.items():
-            now, then = counts.get(engine), before.get(engine)
+            now: Any = counts.get(engine)
+            then: Any = before.get(engine)
             if not is_number(now) or not is_number(then):
                 continue
             # An engine that was started again counts from zero.

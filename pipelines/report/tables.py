@@ -18,7 +18,7 @@ CONTROLS = {
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the run came to, in one sentence."""
+    """The result of the run, in one sentence."""
 
     verdict: str
     mood: str
@@ -131,7 +131,7 @@ def _verdict(record: Record) -> tuple[str, str]:
             "open",
         )
     if losses := [row["loss"] for row in record.validation if is_number(row.get("loss"))]:
-        return f"Lowest validation loss {min(losses):.4f}; no held-out problem was asked.", "open"
+        return f"Lowest validation loss {min(losses):.4f}; no held-out problem was measured.", "open"
     return "No held-out result: nothing was evaluated.", "open"
 
 
@@ -188,7 +188,7 @@ def evaluation_facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
         "truncated": lambda row: _percent(number(row, "truncated")),
         "unparsed": lambda row: _percent(number(row, "unparsed")),
         "tokens a completion": lambda row: _formatted(number(row, "completion_tokens"), "{:.1f}"),
-        "samples not scored (machinery failed)": lambda row: _formatted(number(row, "unscored") or None, "{:.0f}"),
+        "samples not scored (infrastructure failed)": lambda row: _formatted(number(row, "unscored") or None, "{:.0f}"),
         "problems without an answer": lambda row: _formatted(number(row, "lost") or None, "{:.0f}"),
     }
     rows = [(label, tuple(fact(row) for row in record.evaluations)) for label, fact in facts.items()]
@@ -236,15 +236,15 @@ def sync_sentence(record: Record) -> str:
 
 
 def accounting(record: Record) -> list[tuple[str, str]]:
-    """What became of the problems that were asked in training: label and count."""
+    """What became of the problems of training: label and count."""
     labels = {
         "groups_sampled": "groups consumed",
         "groups_informative": "of them informative",
         "groups_stale": "dropped as too stale",
-        "groups_reissued": "asked again",
+        "groups_reissued": "reissued",
         "groups_duplicate": "duplicate answers ignored",
         "groups_lost": "given up",
-        "samples/excluded": "samples excluded (machinery failed)",
+        "samples/excluded": "samples excluded (infrastructure failed)",
     }
     totals = {
         "short_room": "samples with less room than max_tokens",
@@ -294,11 +294,11 @@ def produced(record: Record) -> list[tuple[str, str]]:
             lines.append((label, ", ".join(texts)))
     if suites := get("suites"):
         lines.append(("suites", ", ".join(suites)))
-    if (told := record.traces) and is_number(told.get("read")):
+    if (traces := record.traces) and is_number(traces.get("read")):
         lines.append((
             "traces",
-            f"{told['read']} read, {told['train']} to learn from, {told['val']} of other questions to validate, "
-            f"{told['without_thinking'] + told['dropped_too_long']} dropped; the longest has {told['longest']} tokens",
+            f"{traces['read']} read, {traces['train']} to learn from, {traces['val']} of other questions to validate, "
+            f"{traces['without_thinking'] + traces['dropped_too_long']} dropped; longest: {traces['longest']} tokens",
         ))  # fmt: skip
     return lines
 

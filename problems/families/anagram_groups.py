@@ -11,7 +11,7 @@ class AnagramGroups(Family):
     summary = "group anagrams (groups in any order) by size, ignoring letters; count pairs; group by rotation"
     functions = ("anagram_groups", "group_words", "anagrams", "solve")
     arguments = (Argument("words", "list[str]", ("items", "texts")),)
-    modes = (
+    variants = (
         Variant(
             "groups",
             "list[list[str]]",
@@ -94,10 +94,10 @@ class AnagramGroups(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        x, y = draw.sample(LETTERS, 2)
+    def params(self, rng, variant, difficulty):
+        x, y = rng.sample(LETTERS, 2)
         p = {"x": x, "y": y}
-        return p | {"k": draw.int(1, 4)} if mode in ("groups", "rotations") else p
+        return p | {"k": rng.int(1, 4)} if variant in ("groups", "rotations") else p
 
     def solve_groups(self, p, words):
         return [
@@ -116,9 +116,9 @@ class AnagramGroups(Family):
         groups = _groups(kept, lambda w: min([w[i:] + w[:i] for i in range(len(w) + 1)]))
         return [g for g in groups if len(g) >= p["k"]]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y, k = p["x"], p["y"], p.get("k", 2)
-        a, b, c, d = draw.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
+        a, b, c, d = rng.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
         word = a + b + c
         yield ([],)
         yield ([word],)
@@ -135,7 +135,7 @@ class AnagramGroups(Family):
         yield ([d] * (k + 1) + [word] * k + [c + b + a, a + c + b],)
         yield ([x, y + x, a + b, b + a],)
         yield ([x + a + b, b + x + a, b + a + x, a + b + x],)
-        if mode == "pairs":
+        if variant == "pairs":
             yield from (
                 ([x + a, a + y, y + b],),
                 ([x + y, y + y, x + x],),
@@ -143,15 +143,15 @@ class AnagramGroups(Family):
                 ([a + b + x, y + b + a],),
             )
 
-    def sample(self, draw, mode, p, difficulty):
-        alphabet = draw.text(LETTERS, 3) + p["x"] + p["y"]
-        stems = [draw.text(alphabet, draw.int(2, 3 + difficulty // 4)) for _ in range(2 + difficulty // 3)]
+    def sample(self, rng, variant, p, difficulty):
+        alphabet = rng.text(LETTERS, 3) + p["x"] + p["y"]
+        stems = [rng.text(alphabet, rng.int(2, 3 + difficulty // 4)) for _ in range(2 + difficulty // 3)]
         words = []
-        for _ in range(draw.int(3, 4 + difficulty)):
-            stem = draw.pick(stems)
-            i = draw.int(0, len(stem))
+        for _ in range(rng.int(3, 4 + difficulty)):
+            stem = rng.pick(stems)
+            i = rng.int(0, len(stem))
             words.append(
-                stem[i:] + stem[:i] if mode == "rotations" or draw.chance(0.3) else "".join(draw.shuffled(stem))
+                stem[i:] + stem[:i] if variant == "rotations" or rng.chance(0.3) else "".join(rng.shuffled(stem))
             )
         return (words,)
 
@@ -174,7 +174,7 @@ class AnagramGroups(Family):
                 f"return [g for g in out if len(g) >= {k}]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("letter_counts", _collect("''.join(sorted(w))", keep), "does not ignore the letters"),
             ("one_of_two", _collect(f"''.join(sorted(w.replace({x}, '')))", keep), "ignores one of the two"),
             ("more_than", _collect(key, keep.replace(">=", ">")), "asks for one more"),
@@ -190,7 +190,7 @@ class AnagramGroups(Family):
             ),
             ("equal_words", _collect(f"w.replace({x}, '').replace({y}, '')", keep), "groups equal words only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_pairs(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -207,7 +207,7 @@ class AnagramGroups(Family):
                 "        n += sorted(t[i]) == sorted(t[j])\nreturn n"
             ),
         ]
-        wrong = [
+        mutants = [
             ("told_apart", pairs("sorted(w)"), "tells the letters apart"),
             ("both_ways", pairs(count="t.count(a) - 1"), "counts each pair twice"),
             ("with_itself", pairs(count="t[:i + 1].count(a)"), "pairs a word with itself"),
@@ -218,7 +218,7 @@ class AnagramGroups(Family):
                 "counts words",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_largest(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -237,7 +237,7 @@ class AnagramGroups(Family):
                 "return best"
             ),
         ]
-        wrong = [
+        mutants = [
             ("letter_counts", _collect("''.join(sorted(w))", best), "does not ignore the letters"),
             ("one_of_two", _collect(f"''.join(sorted(w.replace({x}, '')))", best), "ignores one of the two"),
             (
@@ -249,7 +249,7 @@ class AnagramGroups(Family):
             ("size", _collect(key, "return max(map(len, d.values()), default=0)"), "returns its size"),
             ("equal_words", _collect(f"w.replace({x}, '').replace({y}, '')", best), "groups equal words only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rotations(self, p):
         x, y, k = repr(p["x"]), repr(p["y"]), p["k"]
@@ -269,7 +269,7 @@ class AnagramGroups(Family):
                 f"        if len(g) >= {k}:\n            out.append(g)\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("anagrams", drop + _collect("''.join(sorted(w))", keep), "groups all anagrams"),
             ("not_dropped", _collect(key, keep), "does not drop words"),
             ("more_than", drop + _collect(key, keep.replace(">=", ">")), "asks for one more"),
@@ -284,7 +284,7 @@ class AnagramGroups(Family):
             ),
             ("equal_words", drop + _collect("w", keep), "groups equal words only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _collect(key, end):

@@ -10,7 +10,7 @@ class Arithmetic(Family):
     summary = "evaluate infix expressions: usual precedence, left to right, or sums first, modulo a number"
     functions = ("evaluate", "calculate", "arithmetic", "solve")
     arguments = (Argument("expr", "str", ("text", "formula")),)
-    modes = (
+    variants = (
         Variant(
             "usual",
             "int",
@@ -55,8 +55,8 @@ class Arithmetic(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        return {"m": draw.int(20, 1999)}
+    def params(self, rng, variant, difficulty):
+        return {"m": rng.int(20, 1999)}
 
     def solve_usual(self, p, expr):
         tokens = expr.split()[::-1]
@@ -93,23 +93,23 @@ class Arithmetic(Family):
             value *= _leftmost(part.split())
         return value % p["m"]
 
-    def traps(self, draw, mode, p, difficulty):
-        a, b, c, d = draw.sample(range(3, 40), 4)
-        big = p["m"] + draw.int(1, 9)
+    def edge_cases(self, rng, variant, p, difficulty):
+        a, b, c, d = rng.sample(range(3, 40), 4)
+        big = p["m"] + rng.int(1, 9)
         yield from ((f"{a}",), (f"{big}",), (f"{a} + {b} * {c}",), (f"{a} * {b} - {c}",), (f"{a} - {b} - {c}",))
         yield from ((f"{a} - {b} + {c}",), (f"{a} - {big}",), (f"{a} + {b} * {c} - {d}",), (f"{a} * {b} + {c} * {d}",))
         yield from ((f"{a} - {b} * {c} * {d}",), (f"{a} * {b} - {c} + {d} * {a}",))
-        if mode == "usual" and difficulty > 3:
+        if variant == "usual" and difficulty > 3:
             yield from ((f"( {a} + {b} ) * {c}",), (f"{a} * ( {b} - {c} )",), (f"{a} - ( {b} - {c} )",))
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         top = 9 + 6 * difficulty
-        row = [str(draw.int(1, top))]
-        for _ in range(draw.int(2, 2 + difficulty)):
-            row += [draw.pick("+-*"), str(draw.int(1, top))]
-        if mode == "usual" and difficulty > 3:
-            for _ in range(draw.int(0, difficulty // 3)):
-                i, j = sorted(2 * draw.int(0, len(row) // 2) for _ in range(2))
+        row = [str(rng.int(1, top))]
+        for _ in range(rng.int(2, 2 + difficulty)):
+            row += [rng.pick("+-*"), str(rng.int(1, top))]
+        if variant == "usual" and difficulty > 3:
+            for _ in range(rng.int(0, difficulty // 3)):
+                i, j = sorted(2 * rng.int(0, len(row) // 2) for _ in range(2))
                 if i < j and "(" not in row[i : j + 1] and ")" not in row[i : j + 1]:
                     row[i : j + 1] = [" ".join(["(", *row[i : j + 1], ")"])]
         return (" ".join(row),)
@@ -134,13 +134,13 @@ class Arithmetic(Family):
             f"return s[0] % {m}"
         )
         correct = [f"return eval(expr) % {m}", parser, shunting]
-        wrong = [
+        mutants = [
             ("no_modulus", "return eval(expr)", "does not take the remainder"),
             ("other_modulus", f"return eval(expr) % {m + 1}", "divides by another number"),
             ("leftmost", _fold(m, "t = expr.replace('(', '').replace(')', '').split()"), "ignores precedence"),
             ("absolute", f"return abs(eval(expr)) % {m}", "drops the sign"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_leftmost(self, p):
         m = p["m"]
@@ -154,13 +154,13 @@ class Arithmetic(Family):
                 f"return x % {m}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("usual", f"return eval(expr) % {m}", "uses the usual precedence"),
             ("no_modulus", _fold(m).replace(f" % {m}", ""), "does not take the remainder"),
             ("other_modulus", _fold(m + 1), "divides by another number"),
             ("rightmost", _fold(m, "t = expr.split()[::-1]"), "works from the right"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_sums_first(self, p):
         m = p["m"]
@@ -174,13 +174,13 @@ class Arithmetic(Family):
                 f"    else:\n        x += sign * int(t)\nreturn out % {m}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("usual", f"return eval(expr) % {m}", "uses the usual precedence"),
             ("no_modulus", f"{product}return x", "does not take the remainder"),
             ("leftmost", _fold(m), "ignores precedence"),
             ("other_modulus", f"{product}return x % {m + 1}", "divides by another number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _fold(m, split="t = expr.split()"):

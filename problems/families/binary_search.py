@@ -10,7 +10,7 @@ class BinarySearch(Family):
     summary = "find a value, its first or last place, its neighbours or its rank in a sorted list"
     functions = ("binary_search", "search", "find", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")), Argument("target", "int", ("key", "goal")))
-    modes = (
+    variants = (
         Variant(
             "first",
             "int",
@@ -96,36 +96,36 @@ class BinarySearch(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "near":
-            return {"c": draw.int(1, 40)}
-        if mode == "rank":
-            return {"b": draw.int(1, 60)}
-        v = -draw.int(1, 99)
-        return {"v": v} if mode in ("above", "below") else {"v": v, "b": draw.int(0, 9)}
+    def params(self, rng, variant, difficulty):
+        if variant == "near":
+            return {"c": rng.int(1, 40)}
+        if variant == "rank":
+            return {"b": rng.int(1, 60)}
+        v = -rng.int(1, 99)
+        return {"v": v} if variant in ("above", "below") else {"v": v, "b": rng.int(0, 9)}
 
-    def answer(self, mode, p, nums, target):
-        if mode in ("first", "falling"):
+    def answer(self, variant, p, nums, target):
+        if variant in ("first", "falling"):
             return nums.index(target) + p["b"] if target in nums else p["v"]
-        if mode == "last":
+        if variant == "last":
             return len(nums) - 1 - nums[::-1].index(target) + p["b"] if target in nums else p["v"]
-        if mode == "above":
+        if variant == "above":
             return min([x for x in nums if x > target], default=p["v"])
-        if mode == "below":
+        if variant == "below":
             return max([x for x in nums if x < target], default=p["v"])
-        if mode == "rank":
+        if variant == "rank":
             return p["b"] + sum([x < target for x in nums])
         return sum([abs(x - target) <= p["c"] for x in nums])
 
-    def _numbers(self, draw, mode, size, spread):
-        nums = sorted(draw.ints(size, 1, spread))
-        return nums[::-1] if mode == "falling" else nums
+    def _numbers(self, rng, variant, size, spread):
+        nums = sorted(rng.ints(size, 1, spread))
+        return nums[::-1] if variant == "falling" else nums
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         c = p.get("c", 3)
         yield ([], 5)
-        if mode == "near":
-            t = draw.int(c + 5, c + 50)
+        if variant == "near":
+            t = rng.int(c + 5, c + 50)
             yield from (
                 ([t - c - 1, t - c, t, t + c, t + c + 1], t),
                 ([t - c, t - c], t),
@@ -138,24 +138,24 @@ class BinarySearch(Family):
                 ([t, t, t, t + c - 1], t),
             )
             return
-        x = draw.int(5, 20)
-        y, z = x + draw.int(2, 6), x + draw.int(8, 15)
+        x = rng.int(5, 20)
+        y, z = x + rng.int(2, 6), x + rng.int(8, 15)
         rows = [[x, y, z], [x, x, y, y, y, z], [x, y, y], [x, x, y]]
         for row in rows:
-            row = row[::-1] if mode == "falling" else row
+            row = row[::-1] if variant == "falling" else row
             yield (row, row[0])
             yield (row, row[-1])
         middle = [x, y, y, y, z, z + 1]
-        yield (middle[::-1] if mode == "falling" else middle, y)
+        yield (middle[::-1] if variant == "falling" else middle, y)
         yield ([x], x)
-        yield ([x, y], x + 1) if mode != "falling" else ([y, x], x + 1)
-        yield ([x, z], z + 3) if mode != "falling" else ([z, x], z + 3)
-        yield ([x, z], 1) if mode != "falling" else ([z, x], 1)
+        yield ([x, y], x + 1) if variant != "falling" else ([y, x], x + 1)
+        yield ([x, z], z + 3) if variant != "falling" else ([z, x], z + 3)
+        yield ([x, z], 1) if variant != "falling" else ([z, x], 1)
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         spread = 8 + 6 * difficulty + 3 * p.get("c", 0)
-        nums = self._numbers(draw, mode, draw.int(3, 5 + 3 * difficulty), spread)
-        return (nums, draw.pick(nums) if draw.chance(0.6) else draw.int(0, spread + 2))
+        nums = self._numbers(rng, variant, rng.int(3, 5 + 3 * difficulty), spread)
+        return (nums, rng.pick(nums) if rng.chance(0.6) else rng.int(0, spread + 2))
 
     def write_first(self, p):
         return self._write_first_hit("first", p)
@@ -163,36 +163,36 @@ class BinarySearch(Family):
     def write_falling(self, p):
         return self._write_first_hit("falling", p)
 
-    def _write_first_hit(self, mode, p):
+    def _write_first_hit(self, variant, p):
         v, b = p["v"], p["b"]
         plus = f" + {b}" if b else ""
 
         def find(plus=plus, v=v, hit="nums.index(target)"):
             return f"if target in nums:\n    return {hit}{plus}\nreturn {v}"
 
-        move = "nums[m] < target" if mode == "first" else "nums[m] > target"
+        move = "nums[m] < target" if variant == "first" else "nums[m] > target"
         correct = [
             find(),
             f"for i, x in enumerate(nums, {b}):\n    if x == target:\n        return i\nreturn {v}",
             f"lo, hi = 0, len(nums)\nwhile lo < hi:\n    m = (lo + hi) // 2\n    if {move}:\n        lo = m + 1\n"
             f"    else:\n        hi = m\nreturn lo{plus} if lo < len(nums) and nums[lo] == target else {v}",
         ]
-        wrong = [
+        mutants = [
             ("last", find(hit="len(nums) - 1 - nums[::-1].index(target)"), "returns the last position"),
             ("other_base", find(plus=f" + {b + 1}"), "counts from another number"),
             ("other_missing", find(v=v - 1), "has another answer for an absent value"),
             (
                 "insertion",
                 f"return sum(x < target for x in nums){plus}"
-                if mode == "first"
+                if variant == "first"
                 else f"return sum(x > target for x in nums){plus}",
                 "returns a place even where it is absent",
             ),
             ("count", f"return nums.count(target) or {v}", "counts the value"),
         ]
         if b:
-            wrong.append(("from_zero", find(plus=""), "counts from 0"))
-        return correct, wrong
+            mutants.append(("from_zero", find(plus=""), "counts from 0"))
+        return correct, mutants
 
     def write_last(self, p):
         v, b = p["v"], p["b"]
@@ -207,15 +207,15 @@ class BinarySearch(Family):
             f"from bisect import bisect_right\ni = bisect_right(nums, target)\n"
             f"return i - 1{plus} if i and nums[i - 1] == target else {v}",
         ]
-        wrong = [
+        mutants = [
             ("first", find(hit="nums.index(target)"), "returns the first position"),
             ("one_more", find(hit="len(nums) - nums[::-1].index(target)"), "is one too far"),
             ("other_missing", find(v=v - 1), "has another answer for an absent value"),
             ("from_the_end", find(hit="nums[::-1].index(target)"), "counts from the end"),
         ]
         if b:
-            wrong.append(("from_zero", find(plus=""), "counts from 0"))
-        return correct, wrong
+            mutants.append(("from_zero", find(plus=""), "counts from 0"))
+        return correct, mutants
 
     def write_above(self, p):
         return self._write_neighbour("above", p)
@@ -223,18 +223,18 @@ class BinarySearch(Family):
     def write_below(self, p):
         return self._write_neighbour("below", p)
 
-    def _write_neighbour(self, mode, p):
+    def _write_neighbour(self, variant, p):
         v = p["v"]
-        op, pick, side = (">", "min", "right") if mode == "above" else ("<", "max", "left")
-        other, turn = ("max", "<") if mode == "above" else ("min", ">")
+        op, pick, side = (">", "min", "right") if variant == "above" else ("<", "max", "left")
+        other, turn = ("max", "<") if variant == "above" else ("min", ">")
 
         def find(op=op, pick=pick, v=v):
             return f"return {pick}((x for x in nums if x {op} target), default={v})"
 
-        walk = "nums" if mode == "above" else "reversed(nums)"
+        walk = "nums" if variant == "above" else "reversed(nums)"
         place = (
             "i = bisect_right(nums, target)\nreturn nums[i] if i < len(nums)"
-            if mode == "above"
+            if variant == "above"
             else ("i = bisect_left(nums, target)\nreturn nums[i - 1] if i")
         )
         correct = [
@@ -242,7 +242,7 @@ class BinarySearch(Family):
             f"for x in {walk}:\n    if x {op} target:\n        return x\nreturn {v}",
             f"from bisect import bisect_{side}\n{place} else {v}",
         ]
-        wrong = [
+        mutants = [
             ("or_equal", find(op=op + "="), "takes an equal number"),
             ("extreme", find(pick=other), "takes the farthest"),
             ("other_side", find(op=turn, pick=other), "looks on the other side"),
@@ -253,7 +253,7 @@ class BinarySearch(Family):
                 "returns the position",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rank(self, p):
         b = p["b"]
@@ -262,7 +262,7 @@ class BinarySearch(Family):
             f"from bisect import bisect_left\nreturn bisect_left(nums, target) + {b}",
             f"i = 0\nwhile i < len(nums) and nums[i] < target:\n    i += 1\nreturn i + {b}",
         ]
-        wrong = [
+        mutants = [
             ("after", f"return sum(x <= target for x in nums) + {b}", "goes behind equal numbers"),
             ("from_zero", "return sum(x < target for x in nums)", "counts from 0"),
             (
@@ -277,7 +277,7 @@ class BinarySearch(Family):
                 "does not place absent values",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_near(self, p):
         c = p["c"]
@@ -287,7 +287,7 @@ class BinarySearch(Family):
             f"from bisect import bisect_left, bisect_right\n"
             f"return bisect_right(nums, target + {c}) - bisect_left(nums, target - {c})",
         ]
-        wrong = [
+        mutants = [
             ("strict", f"return sum(abs(x - target) < {c} for x in nums)", "leaves out the farthest"),
             (
                 "other_distance",
@@ -298,7 +298,7 @@ class BinarySearch(Family):
             ("far", f"return sum(abs(x - target) > {c} for x in nums)", "counts the others"),
             ("equal", "return nums.count(target)", "counts equal numbers only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = BinarySearch()

@@ -10,7 +10,7 @@ class Bits(Family):
     summary = "count, flip, rotate, reverse bits, differ from a drawn number, longest rows of ones"
     functions = ("bits", "bit_task", "twiddle", "solve")
     arguments = (Argument("n", "int", ("number", "value")),)
-    modes = (
+    variants = (
         Variant(
             "differ",
             "int",
@@ -79,16 +79,16 @@ class Bits(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode in ("differ", "longest"):
-            return {"m": draw.int(1, 9999)}
-        if mode == "low":
-            return {"k": draw.int(2, 12), "w": draw.int(2, 99)}
-        if mode == "rotate":
-            w = draw.int(5, 40)
-            return {"w": w, "k": draw.int(1, w - 1)}
-        w = draw.int(4, 12)
-        return {"w": w, "m": draw.int(1, 2**w - 1)}
+    def params(self, rng, variant, difficulty):
+        if variant in ("differ", "longest"):
+            return {"m": rng.int(1, 9999)}
+        if variant == "low":
+            return {"k": rng.int(2, 12), "w": rng.int(2, 99)}
+        if variant == "rotate":
+            w = rng.int(5, 40)
+            return {"w": w, "k": rng.int(1, w - 1)}
+        w = rng.int(4, 12)
+        return {"w": w, "m": rng.int(1, 2**w - 1)}
 
     def solve_differ(self, p, n):
         return (n ^ p["m"]).bit_count()
@@ -107,9 +107,9 @@ class Bits(Family):
     def solve_longest(self, p, n):
         return max(map(len, f"{n ^ p['m']:b}".split("0")))
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         m, k, w = p.get("m", 0), p.get("k", 0), p.get("w", 0)
-        if mode == "rotate":
+        if variant == "rotate":
             yield from (
                 (0,),
                 (1,),
@@ -121,7 +121,7 @@ class Bits(Family):
                 (5 % 2**w,),
                 ((1 << w - 1) + 1,),
             )
-        elif mode == "low":
+        elif variant == "low":
             yield from (
                 (0,),
                 (2**k - 1,),
@@ -132,7 +132,7 @@ class Bits(Family):
                 (2**k + 2 ** (k - 1),),
                 (1,),
             )
-        elif mode == "reverse":
+        elif variant == "reverse":
             yield from (
                 (0,),
                 (1,),
@@ -158,9 +158,9 @@ class Bits(Family):
                 (m ^ (2**9 - 1),),
             )
 
-    def sample(self, draw, mode, p, difficulty):
-        w = p["w"] if mode == "rotate" else 5 + 2 * difficulty + p.get("k", 0)
-        return (draw.int(0, 2 ** min(w, 50) - 1),)
+    def sample(self, rng, variant, p, difficulty):
+        w = p["w"] if variant == "rotate" else 5 + 2 * difficulty + p.get("k", 0)
+        return (rng.int(0, 2 ** min(w, 50) - 1),)
 
     def write_differ(self, p):
         m = p["m"]
@@ -169,14 +169,14 @@ class Bits(Family):
             f"x, out = n ^ {m}, 0\nwhile x:\n    out += x & 1\n    x >>= 1\nreturn out",
             f"return sum((n >> i & 1) != ({m} >> i & 1) for i in range(64))",
         ]
-        wrong = [
+        mutants = [
             ("common", f"return bin(n & {m}).count('1')", "counts common ones"),
             ("either", f"return bin(n | {m}).count('1')", "counts ones of either"),
             ("difference", f"return abs(bin(n).count('1') - bin({m}).count('1'))", "compares the counts"),
             ("other_number", f"return bin(n ^ {m + 1}).count('1')", "has another number"),
             ("cut", f"return sum(a != b for a, b in zip(bin(n)[2:], bin({m})[2:]))", "does not align the numbers"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_low(self, p):
         k, w = p["k"], p["w"]
@@ -185,14 +185,14 @@ class Bits(Family):
             f"return {w} * sum(n >> i & 1 for i in range({k}))",
             f"out = 0\nfor _ in range({k}):\n    out += n % 2\n    n //= 2\nreturn {w} * out",
         ]
-        wrong = [
+        mutants = [
             ("all", f"return {w} * bin(n).count('1')", "counts all ones"),
             ("one_more", f"return {w} * bin(n % {2 ** (k + 1)}).count('1')", "looks at one more place"),
             ("high", f"return {w} * bin(n)[2:2 + {k}].count('1')", "looks at the highest places"),
             ("one_less", f"return {w} * bin(n % {2 ** (k - 1)}).count('1')", "looks at one place less"),
             ("other_factor", f"return {w + 1} * bin(n % {2**k}).count('1')", "has another factor"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rotate(self, p):
         w, k = p["w"], p["k"]
@@ -205,15 +205,15 @@ class Bits(Family):
             f"return (n << {k} | n >> {w - k}) % 2 ** {w}",
             f"for _ in range({k}):\n    n = 2 * n\n    if n >= 2 ** {w}:\n        n -= 2 ** {w} - 1\nreturn n",
         ]
-        wrong = [
+        mutants = [
             ("shift", f"return (n << {k}) % 2 ** {w}", "loses the bits that leave"),
             ("no_width", f"return n << {k} | n >> {w - k}", "lets the number grow"),
             ("unpadded", f"t = bin(n)[2:]\nreturn int(t[{k}:] + t[:{k}], 2)", "forgets leading zeros"),
             ("other_amount", turn((k + 1) % w), "turns by another amount"),
         ]
         if 2 * k != w:
-            wrong.append(("right", turn(w - k), "turns to the right"))
-        return correct, wrong
+            mutants.append(("right", turn(w - k), "turns to the right"))
+        return correct, mutants
 
     def write_reverse(self, p):
         w, m = p["w"], p["m"]
@@ -226,14 +226,14 @@ class Bits(Family):
             f"out = 0\nfor _ in range({w}):\n    out = 2 * out + n % 2\n    n //= 2\nreturn out ^ {m}",
             f"return sum((n >> i & 1) << {w - 1} - i for i in range({w})) ^ {m}",
         ]
-        wrong = [
+        mutants = [
             ("unpadded", reverse(pad=""), "forgets leading zeros"),
             ("not_flipped", reverse(m=""), "leaves the second step out"),
             ("not_cut", reverse(cut=""), "keeps higher bits"),
             ("not_reversed", reverse(turn=""), "does not reverse"),
             ("other_mask", reverse(m=f" ^ {m + 1}"), "flips other bits"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_longest(self, p):
         m = p["m"]
@@ -249,14 +249,14 @@ class Bits(Family):
                 "    x //= 2\nreturn best"
             ),
         ]
-        wrong = [
+        mutants = [
             ("zeros", longest(bit="'1'"), "measures zeros"),
             ("common", longest("&"), "takes common ones"),
             ("plain", "return max(len(t) for t in bin(n)[2:].split('0'))", "leaves the first step out"),
             ("count", f"return bin(n ^ {m}).count('1')", "counts all ones"),
             ("other_number", longest(m=m + 1), "has another number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = Bits()

@@ -13,11 +13,8 @@ class CoinChange(Family):
     name = "coin_change"
     summary = "fewest coins, number of ways, orders, possibility, each coin once, limited coins"
     functions = ("coin_change", "change", "pay", "solve")
-    arguments = (
-        Argument("coins", "list[int]", ("units", "parts")),
-        Argument("amount", "int", ("total", "goal")),
-    )
-    modes = (
+    arguments = (Argument("coins", "list[int]", ("units", "parts")), Argument("amount", "int", ("total", "goal")))
+    variants = (
         Variant(
             "fewest",
             "int",
@@ -105,21 +102,21 @@ class CoinChange(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "possible":
-            yes, no = draw.sample(LABELS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "possible":
+            yes, no = rng.sample(LABELS, 2)
             return {"yes": yes, "no": no}
-        if mode in ("ways", "orders"):
-            return {"m": draw.int(50, 400)}
-        p = {"v": -draw.int(1, 299)}
-        if mode == "limit":
-            p["k"] = draw.int(2, 6)
+        if variant in ("ways", "orders"):
+            return {"m": rng.int(50, 400)}
+        p = {"v": -rng.int(1, 299)}
+        if variant == "limit":
+            p["k"] = rng.int(2, 6)
         return p
 
-    def answer(self, mode, p, coins, amount):
-        if mode in ("ways", "orders"):
+    def answer(self, variant, p, coins, amount):
+        if variant in ("ways", "orders"):
             ways = [1] + [0] * amount
-            if mode == "ways":
+            if variant == "ways":
                 for c in coins:
                     for x in range(c, amount + 1):
                         ways[x] += ways[x - c]
@@ -128,23 +125,23 @@ class CoinChange(Family):
                     ways[x] = sum([ways[x - c] for c in coins if c <= x])
             return ways[amount] % p["m"]
         far = amount + 1
-        best = [0] + [-far if mode == "most" else far] * amount
+        best = [0] + [-far if variant == "most" else far] * amount
         for c in coins:
-            span = range(c, amount + 1) if mode != "once" else range(amount, c - 1, -1)
+            span = range(c, amount + 1) if variant != "once" else range(amount, c - 1, -1)
             for x in span:
                 y = best[x - c] + 1
-                if y > best[x] if mode == "most" else y < best[x]:
+                if y > best[x] if variant == "most" else y < best[x]:
                     best[x] = y
         n = best[amount]
-        if mode == "possible":
+        if variant == "possible":
             return p["yes"] if n < far else p["no"]
         return n if 0 <= n <= min(amount, p.get("k", amount)) else p["v"]
 
-    def traps(self, draw, mode, p, difficulty):
-        x = draw.int(4, 5 + difficulty)
+    def edge_cases(self, rng, variant, p, difficulty):
+        x = rng.int(4, 5 + difficulty)
         yield ([x, x + 2], 0)
         yield ([2 * x, 2 * x + 2], 4 * x + 3)
-        if mode == "once":
+        if variant == "once":
             yield from (
                 ([x, x], 2 * x),
                 ([x], 2 * x),
@@ -154,14 +151,14 @@ class CoinChange(Family):
             )
             yield from (([x + 1, x - 1, 2, x - 2, 1], 2 * x), ([x, x + 1, 2 * x + 1], 2 * x + 1))
             return
-        yield (draw.shuffled([1, x, x + 1]), 2 * x)
-        yield (draw.shuffled([x, x + 1]), 2 * x)
-        yield (draw.shuffled([x, x + 3]), x + 3)
+        yield (rng.shuffled([1, x, x + 1]), 2 * x)
+        yield (rng.shuffled([x, x + 1]), 2 * x)
+        yield (rng.shuffled([x, x + 3]), x + 3)
         yield ([x + 3, x], 2 * x + 3)
         yield ([x + 2, x], x + 1)
         yield ([1, 2, x], x + 4)
         yield ([x], 3 * x)
-        if mode == "orders" or mode == "ways":
+        if variant == "orders" or variant == "ways":
             yield ([1, 2, 3], 9)
             yield ([2, 3, 1, 4], 11)
             yield ([1, 2], 14 + difficulty)
@@ -175,15 +172,15 @@ class CoinChange(Family):
                 ([x, 2], x * (k - 1) + 2),
             )
 
-    def sample(self, draw, mode, p, difficulty):
-        count, top = draw.int(2, 3 + difficulty // 3), 6 + difficulty
-        coins = draw.sample(range(1 if mode in ("ways", "orders", "most") else 2, top), count)
-        if mode == "once":
-            coins = draw.ints(count + 3, 1, top)
-            return (coins, sum(draw.sample(coins, draw.int(1, 4))) + draw.int(0, 1))
+    def sample(self, rng, variant, p, difficulty):
+        count, top = rng.int(2, 3 + difficulty // 3), 6 + difficulty
+        coins = rng.sample(range(1 if variant in ("ways", "orders", "most") else 2, top), count)
+        if variant == "once":
+            coins = rng.ints(count + 3, 1, top)
+            return (coins, sum(rng.sample(coins, rng.int(1, 4))) + rng.int(0, 1))
         if "k" in p:
-            return (coins, sum(draw.picks(coins, draw.int(1, p["k"] + 2))))
-        return (coins, draw.int(4, 10 + 4 * difficulty))
+            return (coins, sum(rng.picks(coins, rng.int(1, p["k"] + 2))))
+        return (coins, rng.int(4, 10 + 4 * difficulty))
 
     def write_fewest(self, p):
         v = p["v"]
@@ -195,7 +192,7 @@ class CoinChange(Family):
             f"    return min((go(x - c) + 1 for c in coins if c <= x), default={10**6})\n"
             f"n = go(amount)\nreturn n if n <= amount else {v}",
         ]
-        wrong = [
+        mutants = [
             ("greedy", _GREEDY.format(hit="n", more="", miss=v), "takes the largest coin first"),
             ("other_missing", _fewest(v - 1), "has another answer where it is impossible"),
             ("once", fewest("once"), "uses each coin once"),
@@ -204,23 +201,16 @@ class CoinChange(Family):
                 _table("best = [1] + [0] * amount", "best[x] += best[x - c]", f"best[amount] or {v}"),
                 "counts the ways",
             ),
-            (
-                "no_missing",
-                fewest(test="best[amount] <= amount + 1"),
-                "returns a number where it is impossible",
-            ),
+            ("no_missing", fewest(test="best[amount] <= amount + 1"), "returns a number where it is impossible"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_possible(self, p):
         yes, no = repr(p["yes"]), repr(p["no"])
 
         def can(order="coins", yes=yes, no=no):
             return _table(
-                "ok = [True] + [False] * amount",
-                "ok[x] = ok[x] or ok[x - c]",
-                f"{yes} if ok[amount] else {no}",
-                order,
+                "ok = [True] + [False] * amount", "ok[x] = ok[x] or ok[x - c]", f"{yes} if ok[amount] else {no}", order
             )
 
         correct = [
@@ -235,17 +225,13 @@ class CoinChange(Family):
                 f"            todo.append(x + c)\nreturn {yes} if amount in seen else {no}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("greedy", _GREEDY.format(hit=yes, more="", miss=no), "takes the largest coin first"),
             ("once", can("once"), "uses each coin once"),
             ("negated", can(yes=no, no=yes), "answers the opposite"),
-            (
-                "one_kind",
-                f"return {yes} if any(amount % c == 0 for c in coins) else {no}",
-                "uses one kind of coin",
-            ),
+            ("one_kind", f"return {yes} if any(amount % c == 0 for c in coins) else {no}", "uses one kind of coin"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_ways(self, p):
         return self._write_number("ways", p)
@@ -253,16 +239,16 @@ class CoinChange(Family):
     def write_orders(self, p):
         return self._write_number("orders", p)
 
-    def _write_number(self, mode, p):
+    def _write_number(self, variant, p):
         m = p["m"]
-        order, other = ("coins", "amounts") if mode == "ways" else ("amounts", "coins")
+        order, other = ("coins", "amounts") if variant == "ways" else ("amounts", "coins")
         update = "ways[x] += ways[x - c]"
         inner = f"if c <= x:\n            {update}"
 
         def ways(order=order, end=f"ways[amount] % {m}", update=update, start="ways = [1] + [0] * amount"):
             return _table(start, inner if order == "amounts" else update, end, order)
 
-        if mode == "ways":
+        if variant == "ways":
             again = "return go(x - coins[i], i) + go(x, i + 1)"
             head = (
                 "def go(x, i):\n    if x == 0:\n        return 1\n    if x < 0 or i == len(coins):\n        return 0\n"
@@ -281,18 +267,14 @@ class CoinChange(Family):
                 f"    ways.append(sum(ways[x - c] for c in coins if c <= x))\nreturn ways[-1] % {m}"
             )
         correct = [ways(), f"from functools import cache\n@cache\n{head}    {again}\n{call}", shift]
-        wrong = [
+        mutants = [
             ("other_order", ways(other), "counts the other thing"),
             ("no_modulus", ways(end="ways[amount]"), "does not take the remainder"),
             ("other_modulus", ways(end=f"ways[amount] % {m + 1}"), "has another modulus"),
-            (
-                "once",
-                _table("ways = [1] + [0] * amount", update, f"ways[amount] % {m}", "once"),
-                "uses each coin once",
-            ),
+            ("once", _table("ways = [1] + [0] * amount", update, f"ways[amount] % {m}", "once"), "uses each coin once"),
             ("no_start", ways(start="ways = [0] * (amount + 1)"), "has no way to pay nothing"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_once(self, p):
         v = p["v"]
@@ -307,7 +289,7 @@ class CoinChange(Family):
                 f"return {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("reused", fewest(), "uses coins again"),
             (
                 "greedy",
@@ -323,7 +305,7 @@ class CoinChange(Family):
                 "returns a number where it is impossible",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_limit(self, p):
         v = p["v"]
@@ -339,22 +321,18 @@ class CoinChange(Family):
                 f"return best[amount] if best[amount] <= {k} else {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("unlimited", fewest(), "has no limit"),
             ("one_less", fewest(test=f"best[amount] < min(amount + 1, {k})"), "has a stricter limit"),
             ("one_more", fewest(test=f"best[amount] <= min(amount, {k + 1})"), "has a weaker limit"),
-            (
-                "greedy",
-                _GREEDY.format(hit="n", more=f" and n <= {k}", miss=v),
-                "takes the largest coin first",
-            ),
+            ("greedy", _GREEDY.format(hit="n", more=f" and n <= {k}", miss=v), "takes the largest coin first"),
             (
                 "other_missing",
                 _fewest(v - 1, test=f"best[amount] <= min(amount, {k})"),
                 "has another answer where it is impossible",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_most(self, p):
         v = p["v"]
@@ -363,10 +341,7 @@ class CoinChange(Family):
 
         def most(order="coins", v=v, pick="max", test="best[amount] >= 0"):
             return _table(
-                start,
-                f"best[x] = {pick}(best[x], best[x - c] + 1)",
-                f"best[amount] if {test} else {v}",
-                order,
+                start, f"best[x] = {pick}(best[x], best[x - c] + 1)", f"best[amount] if {test} else {v}", order
             )
 
         correct = [
@@ -380,7 +355,7 @@ class CoinChange(Family):
             f"    return max((go(x - c) + 1 for c in coins if c <= x), default={-(10**6)})\n"
             f"n = go(amount)\nreturn n if n >= 0 else {v}",
         ]
-        wrong = [
+        mutants = [
             ("fewest", fewest(), "returns the fewest"),
             ("once", most("once"), "uses each coin once"),
             ("other_missing", most(v=v - 1), "has another answer where it is impossible"),
@@ -391,7 +366,7 @@ class CoinChange(Family):
             ),
             ("no_missing", most(test="True"), "returns a number where it is impossible"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _GREEDY = (

@@ -10,7 +10,7 @@ class Components(Family):
     summary = "count parts of a graph by size, the largest part without a node, bridges to add, who is connected"
     functions = ("components", "groups", "count_parts", "solve")
     arguments = (Argument("n", "int", ("count",)), Argument("edges", "list[list[int]]", ("links", "pairs")))
-    modes = (
+    variants = (
         Variant(
             "sized",
             "int",
@@ -88,13 +88,13 @@ class Components(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "largest":
-            return {"d": draw.int(1, 40)}
-        if mode == "bridges":
-            f = draw.int(1, 20)
-            return {"f": f, "c": f + draw.int(1, 30)}
-        return {"k": draw.int(2, 4), "w": draw.int(2, 199)}
+    def params(self, rng, variant, difficulty):
+        if variant == "largest":
+            return {"d": rng.int(1, 40)}
+        if variant == "bridges":
+            f = rng.int(1, 20)
+            return {"f": f, "c": f + rng.int(1, 30)}
+        return {"k": rng.int(2, 4), "w": rng.int(2, 199)}
 
     def solve_sized(self, p, n, edges):
         return p["w"] * sum([size >= p["k"] for size in _sizes(n, edges)])
@@ -112,7 +112,7 @@ class Components(Family):
     def solve_together(self, p, n, edges):
         return [s * p["w"] for s in sorted(_sizes(n, edges), reverse=True) if s >= p["k"]]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         k, d = p.get("k", 2), p.get("d", 3)
         yield from (
             (1, []),
@@ -128,7 +128,7 @@ class Components(Family):
         leaves = [[0, i] for i in range(1, k + 1)] + [[k + 1, i] for i in range(k + 2, 2 * k + 2)]
         yield (2 * k + 2, [*leaves, [k + 1, 0]])
         yield (7, [[6, 0], [0, 3], [3, 6], [1, 2], [5, 4], [4, 5]])
-        if mode == "largest":
+        if variant == "largest":
             yield from (
                 (d + 3, [[0, d], [1, d + 1], [0, d + 1], [d + 2, 1]]),
                 (2 * d + 3, [[0, d], [d, 2 * d], [2 * d + 1, d]]),
@@ -136,9 +136,9 @@ class Components(Family):
             yield (d + 2, [[d + 1, 0]])
             yield (2 * d + 3, [[0, d + 1], [d + 1, 2 * d + 2], [0, 1], [d, 0]])
 
-    def sample(self, draw, mode, p, difficulty):
-        n = draw.int(4, 5 + 2 * difficulty) + p.get("d", 0) // 2
-        return (n, [draw.sample(range(n), 2) for _ in range(draw.int(2, n))])
+    def sample(self, rng, variant, p, difficulty):
+        n = rng.int(4, 5 + 2 * difficulty) + p.get("d", 0) // 2
+        return (n, [rng.sample(range(n), 2) for _ in range(rng.int(2, n))])
 
     def write_sized(self, p):
         k, w = p["k"], p["w"]
@@ -157,14 +157,14 @@ class Components(Family):
         d = p["d"]
         keep = f"edges = [e for e in edges if abs(e[0] - e[1]) <= {d}]\n"
         best = "max(len(t) for t in parts)"
-        correct, wrong = _programs([("", best, ""), ("count", "len(parts)", "counts the parts")], keep)
+        correct, mutants = _programs([("", best, ""), ("count", "len(parts)", "counts the parts")], keep)
         others = [
             ("all_edges", _union(best), "removes no edge"),
             ("strict", _union(best, keep.replace("<=", "<")), "removes edges of just that span"),
             ("signed", _union(best, keep.replace("abs(e[0] - e[1])", "e[1] - e[0]")), "forgets edges that go down"),
             ("other_span", _union(best, keep.replace(f"<= {d}", f"<= {d + 1}")), "allows a longer span"),
         ]
-        return correct, wrong + others
+        return correct, mutants + others
 
     def write_bridges(self, p):
         f, c = p["f"], p["c"]
@@ -230,8 +230,8 @@ def _programs(ends, before="", before_end=""):
         f"{before}g = list(range(n))\nfor a, b in edges:\n    g[b] = g[a]\n"
         "parts = [[i for i in range(n) if g[i] == x] for x in set(g)]\n"
     )
-    wrong = [(name, _union(end, before, before_end), why) for name, end, why in ends[1:]]
-    return correct, [*wrong, ("one_pass", f"{one_pass}{before_end}return {right}", "does not carry names through")]
+    mutants = [(name, _union(end, before, before_end), why) for name, end, why in ends[1:]]
+    return correct, [*mutants, ("one_pass", f"{one_pass}{before_end}return {right}", "does not carry names through")]
 
 
 def _sizes(n, edges):

@@ -12,11 +12,8 @@ class EditDistance(Family):
     name = "edit_distance"
     summary = "cheapest edits with drawn costs, letters that are alike, no substitution, limits"
     functions = ("edit_distance", "distance", "min_cost", "solve")
-    arguments = (
-        Argument("word1", "str", ("source", "first")),
-        Argument("word2", "str", ("target", "second")),
-    )
-    modes = (
+    arguments = (Argument("word1", "str", ("source", "first")), Argument("word2", "str", ("target", "second")))
+    variants = (
         Variant(
             "positions",
             "int",
@@ -93,39 +90,39 @@ class EditDistance(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "positions":
-            return {"s": draw.int(1, 9), "e": draw.int(1, 9)}
-        if mode == "indel":
-            return {"i": draw.int(1, 12), "d": draw.int(1, 12)}
-        if mode == "costs":
-            i, d = draw.int(1, 6), draw.int(1, 6)
-            return {"i": i, "d": d, "s": draw.int(1, i + d - 1)}
-        if mode == "swaps":
-            i = draw.int(3, 8)
-            s = draw.int(3, 2 * i - 1)
-            return {"i": i, "s": s, "t": draw.int(1, min(2 * i, 2 * s, i + s) - 2)}
-        x, y = draw.sample(LETTERS, 2)
-        return {"x": x, "y": y} if mode == "alike" else {"x": x, "y": y, "k": draw.int(1, 4)}
+    def params(self, rng, variant, difficulty):
+        if variant == "positions":
+            return {"s": rng.int(1, 9), "e": rng.int(1, 9)}
+        if variant == "indel":
+            return {"i": rng.int(1, 12), "d": rng.int(1, 12)}
+        if variant == "costs":
+            i, d = rng.int(1, 6), rng.int(1, 6)
+            return {"i": i, "d": d, "s": rng.int(1, i + d - 1)}
+        if variant == "swaps":
+            i = rng.int(3, 8)
+            s = rng.int(3, 2 * i - 1)
+            return {"i": i, "s": s, "t": rng.int(1, min(2 * i, 2 * s, i + s) - 2)}
+        x, y = rng.sample(LETTERS, 2)
+        return {"x": x, "y": y} if variant == "alike" else {"x": x, "y": y, "k": rng.int(1, 4)}
 
-    def answer(self, mode, p, word1, word2):
-        if mode == "positions":
+    def answer(self, variant, p, word1, word2):
+        if variant == "positions":
             unlike = sum([a != b for a, b in zip(word1, word2)])
             return p["s"] * unlike + p["e"] * abs(len(word1) - len(word2))
         insert, delete = p.get("i", 1), p.get("d", p.get("i", 1))
-        change = p.get("s", 1) if mode != "indel" else insert + delete
+        change = p.get("s", 1) if variant != "indel" else insert + delete
         if "x" in p:
             word1, word2 = word1.replace(p["x"], p["y"]), word2.replace(p["x"], p["y"])
         cost = _distance(word1, word2, insert, delete, change, p.get("t"))
-        return cost <= p["k"] if mode == "within" else cost
+        return cost <= p["k"] if variant == "within" else cost
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y = p.get("x", ""), p.get("y", "")
-        a, b, c, d = draw.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
+        a, b, c, d = rng.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
         k = p.get("k", 0)
         if k:
-            word = draw.text(a + b + c, k + 3)
-            e, f = draw.sample([ch for ch in LETTERS if ch not in (x, y, a, b, c)], 2)
+            word = rng.text(a + b + c, k + 3)
+            e, f = rng.sample([ch for ch in LETTERS if ch not in (x, y, a, b, c)], 2)
             yield from (("", ""), (word, word), (word, e * k + word[k:]), (word, e * (k + 1) + word[k + 1 :]))
             yield from ((word, word + e * k), (word, word + f * (k + 1)), (x * (k + 1) + a, y * (k + 1) + a))
             yield (y * (k + 1) + b, x * (k + 1) + b)
@@ -137,20 +134,8 @@ class EditDistance(Family):
                 (x * k + a, y * k + b),
             )
             return
-        yield from (
-            ("", ""),
-            ("", a + b),
-            (a + b + c, ""),
-            (a + b, a + b),
-            (a + b + c, a + c),
-            (a + c, a + b + c),
-        )
-        yield from (
-            (a + b + c + d, b + c + d + a),
-            (a, b),
-            (a + b + c, a + b + d),
-            (a + b + c + d + a, d + b + a),
-        )
+        yield from (("", ""), ("", a + b), (a + b + c, ""), (a + b, a + b), (a + b + c, a + c), (a + c, a + b + c))
+        yield from ((a + b + c + d, b + c + d + a), (a, b), (a + b + c, a + b + d), (a + b + c + d + a, d + b + a))
         if x:
             yield from (
                 (x + a, y + a),
@@ -169,25 +154,25 @@ class EditDistance(Family):
                 (a + b + d, b + a),
             )
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         x, y = p.get("x", ""), p.get("y", "")
-        alphabet = (x + y) * 2 + draw.text(LETTERS, 4)
-        size = draw.int(2, 3 + (difficulty + 1) // 2)
-        word = draw.text(alphabet, size)
+        alphabet = (x + y) * 2 + rng.text(LETTERS, 4)
+        size = rng.int(2, 3 + (difficulty + 1) // 2)
+        word = rng.text(alphabet, size)
         other = list(word)
-        for _ in range(draw.int(1, 2 + difficulty // 3)):
-            at, change = draw.int(0, len(other)), draw.random()
+        for _ in range(rng.int(1, 2 + difficulty // 3)):
+            at, change = rng.int(0, len(other)), rng.random()
             if change < 0.35:
-                other.insert(at, draw.pick(alphabet))
+                other.insert(at, rng.pick(alphabet))
             elif other and change < 0.6:
                 other.pop(min(at, len(other) - 1))
             elif other and change < 0.85:
-                other[min(at, len(other) - 1)] = draw.pick(alphabet)
+                other[min(at, len(other) - 1)] = rng.pick(alphabet)
             elif len(other) > 1:
                 at = min(at, len(other) - 2)
                 other[at], other[at + 1] = other[at + 1], other[at]
-        if draw.chance(0.2):
-            other = draw.picks(alphabet, size)
+        if rng.chance(0.2):
+            other = rng.picks(alphabet, size)
         return (word, "".join(other))
 
     def write_positions(self, p):
@@ -206,19 +191,15 @@ class EditDistance(Family):
                 "return out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("equal", side(op="=="), "counts equal positions"),
-            (
-                "no_rest",
-                f"return {s} * sum(a != b for a, b in zip(word1, word2))",
-                "forgets the longer word's rest",
-            ),
+            ("no_rest", f"return {s} * sum(a != b for a, b in zip(word1, word2))", "forgets the longer word's rest"),
             ("signed", side(longer="(len(word1) - len(word2))"), "subtracts where the second is longer"),
             ("other_cost", side(s=s + 1), "has another cost"),
         ]
         if s != e:
-            wrong.append(("swapped_costs", side(e, s), "mixes the costs up"))
-        return correct, wrong
+            mutants.append(("swapped_costs", side(e, s), "mixes the costs up"))
+        return correct, mutants
 
     def write_indel(self, p):
         insert, delete = p["i"], p["d"]
@@ -233,23 +214,19 @@ class EditDistance(Family):
             grid(insert + delete),
             f"{common}n = t[-1][-1]\nreturn (len(word1) - n) * {delete} + (len(word2) - n) * {insert}",
         ]
-        wrong = [
+        mutants = [
             ("substitution", rows(change=min(insert, delete)), "allows cheap substitutions"),
             (
                 "lengths",
                 f"n = len(word2) - len(word1)\nreturn n * {insert} if n > 0 else -n * {delete}",
                 "looks at the lengths only",
             ),
-            (
-                "rewrite",
-                f"return len(word1) * {delete} + len(word2) * {insert}",
-                "writes everything anew",
-            ),
+            ("rewrite", f"return len(word1) * {delete} + len(word2) * {insert}", "writes everything anew"),
             ("other_cost", rows(insert=insert + 1), "has another cost"),
         ]
         if insert != delete:
-            wrong.append(("swapped_costs", rows(insert=delete, delete=insert), "mixes the costs up"))
-        return correct, wrong
+            mutants.append(("swapped_costs", rows(insert=delete, delete=insert), "mixes the costs up"))
+        return correct, mutants
 
     def write_costs(self, p):
         insert, delete, s = p["i"], p["d"], p["s"]
@@ -257,7 +234,7 @@ class EditDistance(Family):
         grid = partial(_grid, insert=insert, delete=delete)
         recursion = partial(_recursion, insert=insert, delete=delete)
         correct = [rows(), grid(s), recursion(s)]
-        wrong = [
+        mutants = [
             ("no_substitution", rows(change=None), "never replaces a letter"),
             (
                 "positions",
@@ -268,10 +245,10 @@ class EditDistance(Family):
             ("other_cost", rows(delete=delete + 1), "has another cost"),
         ]
         if (insert, delete, s) != (1, 1, 1):
-            wrong.append(("unit_costs", rows(insert=1, delete=1, change=1), "takes every cost for 1"))
+            mutants.append(("unit_costs", rows(insert=1, delete=1, change=1), "takes every cost for 1"))
         if insert != delete:
-            wrong.append(("swapped_costs", rows(insert=delete, delete=insert), "mixes the costs up"))
-        return correct, wrong
+            mutants.append(("swapped_costs", rows(insert=delete, delete=insert), "mixes the costs up"))
+        return correct, mutants
 
     def write_alike(self, p):
         return self._write_same("alike", p)
@@ -279,28 +256,24 @@ class EditDistance(Family):
     def write_within(self, p):
         return self._write_same("within", p)
 
-    def _write_same(self, mode, p):
+    def _write_same(self, variant, p):
         x, y, k = repr(p["x"]), repr(p["y"]), p.get("k")
         same = f"word1, word2 = word1.replace({x}, {y}), word2.replace({x}, {y})\n"
-        end, last = ("row[-1]", "d[-1][-1]") if mode == "alike" else (f"row[-1] <= {k}", f"d[-1][-1] <= {k}")
-        call = "go(0, 0)" if mode == "alike" else f"go(0, 0) <= {k}"
+        end, last = ("row[-1]", "d[-1][-1]") if variant == "alike" else (f"row[-1] <= {k}", f"d[-1][-1] <= {k}")
+        call = "go(0, 0)" if variant == "alike" else f"go(0, 0) <= {k}"
         correct = [_rows(first=same, end=end), _grid(1, same, last), _recursion(1, first=same, call=call)]
-        wrong = [
+        mutants = [
             ("told_apart", _rows(end=end), "tells the two letters apart"),
-            (
-                "one_word",
-                _rows(first=f"word1 = word1.replace({x}, {y})\n", end=end),
-                "changes one word only",
-            ),
+            ("one_word", _rows(first=f"word1 = word1.replace({x}, {y})\n", end=end), "changes one word only"),
             ("dropped", _rows(first=same.replace(y, "''"), end=end), "drops one of the letters"),
         ]
-        if mode == "within":
-            wrong += [
+        if variant == "within":
+            mutants += [
                 ("strict", _rows(first=same, end=f"row[-1] < {k}"), "allows one edit less"),
                 ("one_more", _rows(first=same, end=f"row[-1] <= {k + 1}"), "allows one edit more"),
             ]
         else:
-            wrong += [
+            mutants += [
                 ("no_substitution", _rows(change=None, first=same), "never replaces a letter"),
                 (
                     "positions",
@@ -308,7 +281,7 @@ class EditDistance(Family):
                     "compares position by position",
                 ),
             ]
-        return correct, wrong
+        return correct, mutants
 
     def write_swaps(self, p):
         insert, s, t = p["i"], p["s"], p["t"]
@@ -330,7 +303,7 @@ class EditDistance(Family):
         )
         turned = grid(s, more=swap.format(t=t)).replace("n, m =", "word1, word2 = word1[::-1], word2[::-1]\nn, m =")
         correct = [grid(s, more=swap.format(t=t)), free, turned]
-        wrong = [
+        mutants = [
             ("no_swaps", rows(), "never swaps"),
             ("other_cost", grid(s, more=swap.format(t=t + 1)), "has another cost of a swap"),
             ("no_substitution", grid(2 * insert, more=swap.format(t=t)), "never replaces a letter"),
@@ -343,10 +316,10 @@ class EditDistance(Family):
                 "compares position by position",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
-def _rows(insert=1, delete=1, change=1, first="", end="row[-1]"):
+def _rows(insert=1, delete=1, change: int | None = 1, first="", end="row[-1]"):
     """One row of the table at a time; `change` None forbids substitutions."""
     if change is None:
         step = f"old[j] if a == b else min(row[-1] + {insert}, old[j + 1] + {delete})"

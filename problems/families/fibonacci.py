@@ -21,7 +21,7 @@ class Fibonacci(Family):
     summary = "terms, lists, sums, remainders of a two-term recurrence from drawn start values"
     functions = ("fibonacci", "fib", "sequence", "solve")
     arguments = (Argument("n", "int", ("k", "count")),)
-    modes = (
+    variants = (
         Variant(
             "nth",
             "int",
@@ -93,39 +93,39 @@ class Fibonacci(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        p = {"a": draw.int(0, 20), "b": draw.int(1, 20)}
-        if mode == "remainder":
-            p["m"] = draw.int(3, 60)
+    def params(self, rng, variant, difficulty):
+        p = {"a": rng.int(0, 20), "b": rng.int(1, 20)}
+        if variant == "remainder":
+            p["m"] = rng.int(3, 60)
             while p["a"] % p["m"] == p["b"] % p["m"] == 0:
-                p["m"] = draw.int(3, 60)
-        if mode == "weighted":
-            p["u"], p["v"] = draw.pick(((1, 2), (2, 1), (3, 1), (1, 3), (2, 3), (3, 2), (2, 2)))
-        if mode == "count":
-            p["m"] = draw.int(2, 6)
+                p["m"] = rng.int(3, 60)
+        if variant == "weighted":
+            p["u"], p["v"] = rng.pick(((1, 2), (2, 1), (3, 1), (1, 3), (2, 3), (3, 2), (2, 2)))
+        if variant == "count":
+            p["m"] = rng.int(2, 6)
             while not 2 <= sum(t % p["m"] == 0 for t in _terms(p["a"], p["b"], 10)) <= 9:
-                p["a"], p["b"] = draw.int(0, 20), draw.int(1, 20)
+                p["a"], p["b"] = rng.int(0, 20), rng.int(1, 20)
         return p
 
-    def answer(self, mode, p, n):
-        if mode == "first":
+    def answer(self, variant, p, n):
+        if variant == "first":
             return _terms(p["a"], p["b"], n)
-        if mode == "total":
+        if variant == "total":
             return sum(_terms(p["a"], p["b"], n))
-        if mode == "count":
+        if variant == "count":
             return sum(t % p["m"] == 0 for t in _terms(p["a"], p["b"], n))
         term = _terms(p["a"], p["b"], n + 1, p.get("u", 1), p.get("v", 1))[n]
-        return term % p["m"] if mode == "remainder" else term
+        return term % p["m"] if variant == "remainder" else term
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         yield from ((0,), (1,), (2,), (3,))
-        if mode == "count":  # where one term more or less changes the count
+        if variant == "count":  # where one term more or less changes the count
             hits = [i for i, t in enumerate(_terms(p["a"], p["b"], 14)) if t % p["m"] == 0]
             yield from ((hits[0],), (hits[0] + 1,), (hits[1],), (hits[1] + 1,))
         yield (9 + 2 * difficulty,)
 
-    def sample(self, draw, mode, p, difficulty):
-        return (draw.int(3, 10 + 3 * difficulty),)
+    def sample(self, rng, variant, p, difficulty):
+        return (rng.int(3, 10 + 3 * difficulty),)
 
     def write_nth(self, p):
         a, b = p["a"], p["b"]
@@ -134,14 +134,14 @@ class Fibonacci(Family):
             _build(a, b, "t[n]", "n + 1"),
             f"def t(i, a, b):\n    return t(i - 1, b, a + b) if i else a\nreturn t(n, {a}, {b})",
         ]
-        wrong = [
+        mutants = [
             *_starts(p, _term),
             ("list", _gather(a, b), "returns the list of terms"),
             ("total", _gather(a, b, **_SUM), "returns the sum of the terms"),
             ("late", _term(a, b, end="b"), "is one term too far"),
             ("late_steps", _term(a, b, steps="n + 1"), "takes a step too many"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_first(self, p):
         a, b = p["a"], p["b"]
@@ -150,14 +150,14 @@ class Fibonacci(Family):
             _build(a, b, "t[:n]"),
             f"t = [{a}, {b}]\nfor i in range(2, n):\n    t.append(t[i - 1] + t[i - 2])\nreturn t[:n]",
         ]
-        wrong = [
+        mutants = [
             *_starts(p, _gather),
             ("nth", _term(a, b), "returns one term"),
             ("one_more", _gather(a, b, steps="n + 1"), "returns a term too many"),
             ("second_first", _gather(a, b, add="out.append(b)"), "leaves out the first term"),
             ("too_few", _build(a, b, "t"), "returns two terms where fewer are asked"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_total(self, p):
         a, b = p["a"], p["b"]
@@ -166,14 +166,14 @@ class Fibonacci(Family):
             _build(a, b, "sum(t[:n])"),
             _term(a, b, steps="n + 1", end=f"a - {b}"),
         ]
-        wrong = [
+        mutants = [
             *_starts(p, lambda x, y: _gather(x, y, **_SUM)),
             ("one_more", _gather(a, b, steps="n + 1", **_SUM), "adds a term too many"),
             ("second_first", _gather(a, b, **_SUM | {"add": "x += b"}), "leaves out the first term"),
             ("too_few", _build(a, b, "sum(t)"), "adds two terms where fewer are asked"),
             ("nth", _term(a, b), "returns one term"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_remainder(self, p):
         a, b, m = p["a"], p["b"], p["m"]
@@ -182,13 +182,13 @@ class Fibonacci(Family):
             _build(a, b, f"t[n] % {m}", "n + 1"),
             _term(a, b, step=f"b, (a + b) % {m}", end=f"a % {m}"),
         ]
-        wrong = [
+        mutants = [
             ("no_remainder", _term(a, b), "does not take the remainder"),
             ("other_modulus", _term(a, b, end=f"a % {m + 1}"), "divides by another number"),
             ("quotient", _term(a, b, end=f"a // {m}"), "returns the quotient"),
             ("late", _term(a, b, end=f"b % {m}"), "is one term too far"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_weighted(self, p):
         a, b, u, v = p["a"], p["b"], p["u"], p["v"]
@@ -199,15 +199,15 @@ class Fibonacci(Family):
             f"t = [{a}, {b}]\nfor _ in range(n):\n    t.append({u} * t[-1] + {v} * t[-2])\nreturn t[n]",
             f"def t(i, a, b):\n    return t(i - 1, {step}) if i else a\nreturn t(n, {a}, {b})",
         ]
-        wrong = [
+        mutants = [
             ("unweighted", _term(a, b), "leaves the factors out"),
             ("late", _term(a, b, step=step, end="b"), "is one term too far"),
             ("second_factor", _term(a, b, step=slip), "has a wrong factor"),
             ("late_steps", _term(a, b, steps="n + 1", step=step), "takes a step too many"),
         ]
         if u != v:
-            wrong.append(("swapped_factors", _term(a, b, step=f"b, {v} * b + {u} * a"), "mixes the factors up"))
-        return correct, wrong
+            mutants.append(("swapped_factors", _term(a, b, step=f"b, {v} * b + {u} * a"), "mixes the factors up"))
+        return correct, mutants
 
     def write_count(self, p):
         a, b, m = p["a"], p["b"], p["m"]
@@ -217,15 +217,15 @@ class Fibonacci(Family):
             _build(a, b, f"sum(x % {m} == 0 for x in t[:n])"),
             _build(a, b, f"len([x for x in t[:n] if x % {m} == 0])"),
         ]
-        wrong = [
+        mutants = [
             ("total", _gather(a, b, **_SUM), "returns the sum of the terms"),
             ("not_divisible", _gather(a, b, **tally | {"add": f"x += a % {m} != 0"}), "counts the others"),
             ("one_more", _gather(a, b, steps="n + 1", **tally), "looks at a term too many"),
             ("list", _gather(a, b), "returns the terms"),
         ]
         if (a - b) % m or a % m:
-            wrong.append(("one_less", _gather(a, b, steps="n - 1", **tally), "leaves out the last term"))
-        return correct, wrong
+            mutants.append(("one_less", _gather(a, b, steps="n - 1", **tally), "leaves out the last term"))
+        return correct, mutants
 
 
 _SUM = {"add": "x += a", "start": "x = 0", "end": "x"}
@@ -245,12 +245,12 @@ def _build(a, b, end, need="n"):
 
 def _starts(p, make):
     """Programs with other start values, where these are other ones."""
-    wrong = []
+    mutants = []
     if (p["a"], p["b"]) != (0, 1):
-        wrong.append(("plain_start", make(0, 1), "starts with 0, 1 whatever is asked"))
+        mutants.append(("plain_start", make(0, 1), "starts with 0, 1 whatever is asked"))
     if p["a"] != p["b"]:
-        wrong.append(("swapped_start", make(p["b"], p["a"]), "takes the start values in the wrong order"))
-    return wrong
+        mutants.append(("swapped_start", make(p["b"], p["a"]), "takes the start values in the wrong order"))
+    return mutants
 
 
 FAMILY = Fibonacci()

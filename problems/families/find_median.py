@@ -11,7 +11,7 @@ class FindMedian(Family):
     checker = "float:1e-6"
     functions = ("find_median", "median", "middle", "solve")
     arguments = (Argument("nums1", "list[int]", ("left", "xs")), Argument("nums2", "list[int]", ("right", "ys")))
-    modes = (
+    variants = (
         Variant(
             "median",
             "float",
@@ -89,13 +89,13 @@ class FindMedian(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "scaled":
-            return {"w": draw.int(2, 300)}
-        if mode == "apart":
-            return {"v": draw.int(-999, 999)}
-        v = -draw.int(1, 999)
-        return {"v": v, "k": draw.int(1, 3)} if mode == "trimmed" else {"v": v}
+    def params(self, rng, variant, difficulty):
+        if variant == "scaled":
+            return {"w": rng.int(2, 300)}
+        if variant == "apart":
+            return {"v": rng.int(-999, 999)}
+        v = -rng.int(1, 999)
+        return {"v": v, "k": rng.int(1, 3)} if variant == "trimmed" else {"v": v}
 
     def solve_median(self, p, nums1, nums2):
         return _median(nums1 + nums2, p["v"])
@@ -110,10 +110,10 @@ class FindMedian(Family):
     def solve_apart(self, p, nums1, nums2):
         return _median(nums1, p["v"]) - _median(nums2, p["v"])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         k = p.get("k", 1)
-        a, b, c, d = draw.sample(range(1, 60), 4)
-        if mode != "scaled":
+        a, b, c, d = rng.sample(range(1, 60), 4)
+        if variant != "scaled":
             yield ([], [])
         yield from (
             ([a], []),
@@ -125,19 +125,19 @@ class FindMedian(Family):
             ([], [b, b + 3]),
         )
         yield from (([90, 1, 50, 2], [3, 91, 4]), ([1, 2, 100], [5, 7, 11]), ([5, -40, 6], [300, 7, 8, 9]))
-        if mode == "trimmed":
+        if variant == "trimmed":
             yield from (
                 (list(range(2 * k)), []),
                 (list(range(k)), [50 + i * i for i in range(k + 1)]),
                 ([a] * k + [b] * k, [c] * k + [d]),
             )
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         top, low = 20 + 8 * difficulty, 0 if difficulty < 4 else -30
-        sizes = (draw.int(1, 3 + difficulty), draw.int(1, 3 + difficulty))
-        nums1, nums2 = (draw.ints(n, low, top) for n in sizes)
-        if mode == "scaled":
-            nums1 = [x * p["w"] + draw.int(-5, 5) if draw.chance(0.4) else x for x in nums1]
+        sizes = (rng.int(1, 3 + difficulty), rng.int(1, 3 + difficulty))
+        nums1, nums2 = (rng.ints(n, low, top) for n in sizes)
+        if variant == "scaled":
+            nums1 = [x * p["w"] + rng.int(-5, 5) if rng.chance(0.4) else x for x in nums1]
         return (nums1, nums2)
 
     def write_median(self, p):
@@ -151,7 +151,7 @@ class FindMedian(Family):
             f"import statistics\nt = nums1 + nums2\nreturn float(statistics.median(t)) if t else {v}.0",
             f"t = sorted(nums1 + nums2)\nwhile len(t) > 2:\n    t = t[1:-1]\nreturn sum(t) / len(t) if t else {v}.0",
         ]
-        wrong = [
+        mutants = [
             ("unsorted", median("nums1 + nums2"), "does not sort"),
             (
                 "upper",
@@ -169,7 +169,7 @@ class FindMedian(Family):
                 "rounds down",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_scaled(self, p):
         w = p["w"]
@@ -185,14 +185,14 @@ class FindMedian(Family):
                 "    t = t[1:-1]\nreturn sum(t) / len(t)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("unscaled", median("sorted(nums1 + nums2)"), "leaves the factor out"),
             ("both_scaled", median(f"sorted(x * {w} for x in nums1 + nums2)"), "scales both lists"),
             ("repeated", median(f"sorted(nums1 + nums2 * {w})"), "repeats the numbers"),
             ("first_scaled", median(f"sorted([x * {w} for x in nums1] + nums2)"), "scales the first list"),
             ("other_factor", median(f"sorted(nums1 + [x * {w + 1} for x in nums2])"), "has another factor"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_trimmed(self, p):
         k, v = p["k"], p["v"]
@@ -211,14 +211,14 @@ class FindMedian(Family):
                 "    t.remove(min(t))\n    t.remove(max(t))\nreturn sum(t) / len(t)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("untrimmed", trimmed(""), "drops nothing"),
             ("low_only", trimmed(f"[{k}:]"), "drops the smallest only"),
             ("unsorted", trimmed(order="(nums1 + nums2)"), "does not sort"),
             ("one_more", trimmed(f"[{k + 1}:-{k + 1}]"), "drops one more"),
             ("other_sentinel", trimmed(v=v - 1), "has another answer where nothing is left"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_apart(self, p):
         v = p["v"]
@@ -237,14 +237,14 @@ class FindMedian(Family):
                 f"        t = t[1:-1]\n    out.append(sum(t) / len(t) if t else {v})\nreturn float(out[0] - out[1])"
             ),
         ]
-        wrong = [
+        mutants = [
             ("turned", apart(end="go(nums2) - go(nums1)"), "subtracts the other way"),
             ("absolute", apart(end="abs(go(nums1) - go(nums2))"), "drops the sign"),
             ("means", apart(value="sum(t) / len(t)"), "takes means"),
             ("upper", apart(value="t[len(t) // 2]"), "takes the upper middle"),
             ("other_sentinel", apart(v - 1), "has another median for an empty list"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _median(nums, empty):

@@ -12,7 +12,7 @@ class FizzBuzz(Family):
     summary = "say words for multiples or digits: one number, a list, or the sum of plain numbers"
     functions = ("fizzbuzz", "say", "call", "solve")
     arguments = (Argument("n", "int", ("number", "k")),)
-    modes = (
+    variants = (
         Variant(
             "word",
             "str",
@@ -76,14 +76,14 @@ class FizzBuzz(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        a, b = sorted(draw.sample(range(2, 10), 2))
+    def params(self, rng, variant, difficulty):
+        a, b = sorted(rng.sample(range(2, 10), 2))
         if b % a == 0:
             b += 1
-        x, y = draw.sample(WORDS, 2)
-        if mode == "digit":
-            return {"a": draw.int(3, 20), "c": draw.int(1, 9), "x": x}
-        return {"a": a, "b": b} if mode == "plain" else {"a": a, "b": b, "x": x, "y": y}
+        x, y = rng.sample(WORDS, 2)
+        if variant == "digit":
+            return {"a": rng.int(3, 20), "c": rng.int(1, 9), "x": x}
+        return {"a": a, "b": b} if variant == "plain" else {"a": a, "b": b, "x": x, "y": y}
 
     def solve_word(self, p, n):
         return (p["x"] * (n % p["a"] == 0) + p["y"] * (n % p["b"] == 0)) or str(n)
@@ -98,9 +98,9 @@ class FizzBuzz(Family):
     def solve_plain(self, p, n):
         return sum([i for i in range(1, n + 1) if i % p["a"] and i % p["b"]])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         a, b = p["a"], p.get("b", 7)
-        if mode == "digit":
+        if variant == "digit":
             c = p["c"]
             yield from ((c,), (a,), (10 * a,), (a * 10 + 1,), (10 * c + 7,), (100 + c,), (c * 10,), (200 + 10 * c + 3,))
             yield (next(i for i in range(1, 400) if i % a == 0 and str(c) not in str(i)),)
@@ -112,8 +112,8 @@ class FizzBuzz(Family):
             yield (a + 1,)
             yield (next(i for i in range(a * b + 1, 400) if i % a and i % b),)
 
-    def sample(self, draw, mode, p, difficulty):
-        return (draw.int(2, (14 + 4 * difficulty) if mode == "listed" else 30 + 40 * difficulty),)
+    def sample(self, rng, variant, p, difficulty):
+        return (rng.int(2, (14 + 4 * difficulty) if variant == "listed" else 30 + 40 * difficulty),)
 
     def write_word(self, p):
         a, b, x, y = p["a"], p["b"], repr(p["x"]), repr(p["y"])
@@ -130,7 +130,7 @@ class FizzBuzz(Family):
             ),
             f"t = ''\nif n % {a} == 0:\n    t += {x}\nif n % {b} == 0:\n    t += {y}\nreturn t if t else str(n)",
         ]
-        wrong = [
+        mutants = [
             (
                 "first_only",
                 f"if n % {a} == 0:\n    return {x}\nif n % {b} == 0:\n    return {y}\nreturn str(n)",
@@ -141,7 +141,7 @@ class FizzBuzz(Family):
             ("silent", word(end=""), "says nothing for other numbers"),
             ("other_divisor", word(b=b + 1), "has another divisor"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_digit(self, p):
         a, c, x = p["a"], p["c"], repr(p["x"])
@@ -157,14 +157,14 @@ class FizzBuzz(Family):
             ),
             f"if n % {a} == 0:\n    return {x}\nif str(n).count('{c}') > 0:\n    return {x}\nreturn str(n)",
         ]
-        wrong = [
+        mutants = [
             ("multiples", digit(f"n % {a} == 0"), "forgets the digit"),
             ("digits", digit(f"'{c}' in str(n)"), "forgets the multiples"),
             ("last_digit", digit(f"n % {a} == 0 or n % 10 == {c}"), "looks at the last digit only"),
             ("both", digit(f"n % {a} == 0 and '{c}' in str(n)"), "asks for both"),
             ("other_digit", digit(f"n % {a} == 0 or '{(c + 1) % 10}' in str(n)"), "looks for another digit"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_listed(self, p):
         a, b, x, y = p["a"], p["b"], repr(p["x"]), repr(p["y"])
@@ -181,7 +181,7 @@ class FizzBuzz(Family):
             f"out = [str(i + 1) for i in range(n)]\nfor i in range({b - 1}, n, {b}):\n    out[i] = {y}\n"
             f"for i in range({a - 1}, n, {a}):\n    out[i] = {x}\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("from_zero", listed(span="range(n)"), "counts from 0"),
             ("too_short", listed(span="range(1, n)"), "leaves the last out"),
             ("numbers", listed(number="i"), "returns numbers"),
@@ -192,7 +192,7 @@ class FizzBuzz(Family):
                 "says both words",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_plain(self, p):
         a, b = p["a"], p["b"]
@@ -205,14 +205,14 @@ class FizzBuzz(Family):
             f"out = 0\nfor i in range(1, n + 1):\n    if i % {a} != 0 and i % {b} != 0:\n        out += i\nreturn out",
             f"t = set(range(1, n + 1)) - set(range({a}, n + 1, {a})) - set(range({b}, n + 1, {b}))\nreturn sum(t)",
         ]
-        wrong = [
+        mutants = [
             ("either", plain(f"i % {a} or i % {b}"), "strikes out multiples of both only"),
             ("multiples", plain(f"i % {a} == 0 or i % {b} == 0"), "adds the multiples"),
             ("too_short", plain(span="range(1, n)"), "leaves the last out"),
             ("count", plain(what="1"), "counts them"),
             ("one_divisor", plain(f"i % {a}"), "forgets a divisor"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = FizzBuzz()

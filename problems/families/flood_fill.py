@@ -14,7 +14,7 @@ class FloodFill(Family):
         Argument("row", "int", ("top",)),
         Argument("col", "int", ("left",)),
     )
-    modes = (
+    variants = (
         Variant(
             "fill",
             "list[list[int]]",
@@ -93,8 +93,8 @@ class FloodFill(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        return {"k": draw.int(1, 99)} if mode == "near" else {"c": draw.int(-99, 999)}
+    def params(self, rng, variant, difficulty):
+        return {"k": rng.int(1, 99)} if variant == "near" else {"c": rng.int(-99, 999)}
 
     def solve_fill(self, p, grid, row, col):
         for r, c in _area(grid, row, col):
@@ -117,11 +117,11 @@ class FloodFill(Family):
                 grid[r][c] = p["c"]
         return grid
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         k, new = p.get("k", 0), p.get("c", 0)
-        a, b = draw.sample([i for i in range(1000, 1099) if i != new], 2)
-        if mode == "near":
-            a = draw.int(100, 200)
+        a, b = rng.sample([i for i in range(1000, 1099) if i != new], 2)
+        if variant == "near":
+            a = rng.int(100, 200)
             yield from (
                 ([[a]], 0, 0),
                 ([[a, a + k]], 0, 0),
@@ -148,19 +148,19 @@ class FloodFill(Family):
         yield ([[a, a, a, b], [a, b, a, a], [a, a, a, a], [b, a, a, a], [a, b, a, a]], 2, 2)
         yield ([[b] * 5, [b, a, a, a, b], [b, a, a, a, b], [b, a, a, a, a], [b] * 5], 1, 1)
 
-    def sample(self, draw, mode, p, difficulty):
-        height, width = draw.int(2, 3 + difficulty // 2), draw.int(2, 3 + difficulty // 2)
-        if mode == "near":
-            grid = [draw.ints(width, 0, 3 * p["k"]) for _ in range(height)]
+    def sample(self, rng, variant, p, difficulty):
+        height, width = rng.int(2, 3 + difficulty // 2), rng.int(2, 3 + difficulty // 2)
+        if variant == "near":
+            grid = [rng.ints(width, 0, 3 * p["k"]) for _ in range(height)]
         else:
-            colours = draw.ints(2, 0, 9)
-            grid = [draw.picks([*colours, colours[0]], width) for _ in range(height)]
-        return (grid, draw.int(0, height - 1), draw.int(0, width - 1))
+            colours = rng.ints(2, 0, 9)
+            grid = [rng.picks([*colours, colours[0]], width) for _ in range(height)]
+        return (grid, rng.int(0, height - 1), rng.int(0, width - 1))
 
     def write_fill(self, p):
         paint = f"for i, j in t:\n    grid[i][j] = {p['c']}\nreturn grid"
         correct = _ways("grid[i][j] == v", paint)
-        wrong = [
+        mutants = [
             ("corners", _walk("grid[i][j] == v", paint, diagonal=True), "goes over corners"),
             (
                 "everywhere",
@@ -175,12 +175,12 @@ class FloodFill(Family):
             ),
             ("count", _walk("grid[i][j] == v", "return len(t)"), "counts the cells"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_corners(self, p):
         paint = f"for i, j in t:\n    grid[i][j] = {p['c']}\nreturn grid"
         correct = _ways("grid[i][j] == v", paint, diagonal=True)
-        wrong = [
+        mutants = [
             ("sides_only", _walk("grid[i][j] == v", paint), "does not go over corners"),
             (
                 "everywhere",
@@ -194,20 +194,20 @@ class FloodFill(Family):
                 "has another colour",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_near(self, p):
         k = p["k"]
         test, end = f"abs(grid[i][j] - grid[a][b]) <= {k}", "return len(t)"
         correct = _ways(test, end)
-        wrong = [
+        mutants = [
             ("strict", _walk(f"abs(grid[i][j] - grid[a][b]) < {k}", end), "forbids a difference of just that size"),
             ("from_start", _walk(f"abs(grid[i][j] - v) <= {k}", end), "compares with the first cell"),
             ("corners", _walk(test, end, diagonal=True), "goes over corners"),
             ("upwards", _walk(f"0 <= grid[i][j] - grid[a][b] <= {k}", end), "only climbs"),
             ("without_first", _walk(test, "return len(t) - 1"), "does not count the first cell"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_border(self, p):
         c = p["c"]
@@ -216,7 +216,7 @@ class FloodFill(Family):
             return f"for i, j in t:\n    if {test}:\n        grid[i][j] = {c}\nreturn grid"
 
         correct = _ways("grid[i][j] == v", border())
-        wrong = [
+        mutants = [
             (
                 "fill",
                 _walk("grid[i][j] == v", f"for i, j in t:\n    grid[i][j] = {c}\nreturn grid"),
@@ -239,7 +239,7 @@ class FloodFill(Family):
                 "has another colour",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _walk(test, end, diagonal=False):

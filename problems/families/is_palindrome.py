@@ -30,7 +30,7 @@ class IsPalindrome(Family):
     summary = "palindromes that ignore, equate or allow some characters"
     functions = ("is_palindrome", "palindrome", "check", "solve")
     arguments = (Argument("s", "str", ("text", "word")),)
-    modes = (
+    variants = (
         Variant(
             "without",
             "bool",
@@ -107,153 +107,153 @@ class IsPalindrome(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode in ("without", "alike"):
-            x, y = draw.sample(LETTERS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant in ("without", "alike"):
+            x, y = rng.sample(LETTERS, 2)
             return {"x": x, "y": y}
-        if mode in ("changes", "windows"):
-            low, high = (1, 4) if mode == "changes" else (2, 5)
-            return {"x": draw.pick(LETTERS + MARKS), "k": draw.int(low, high)}
-        yes, no = draw.sample(LABELS, 2)
+        if variant in ("changes", "windows"):
+            low, high = (1, 4) if variant == "changes" else (2, 5)
+            return {"x": rng.pick(LETTERS + MARKS), "k": rng.int(low, high)}
+        yes, no = rng.sample(LABELS, 2)
         p = {"yes": yes, "no": no}
-        if mode == "words":
-            p["x"] = draw.pick(MARKS)
+        if variant == "words":
+            p["x"] = rng.pick(MARKS)
         return p
 
-    def _core(self, mode, p, s):
-        if mode == "without":
+    def _core(self, variant, p, s):
+        if variant == "without":
             return s.replace(p["x"], "").replace(p["y"], "")
-        if mode == "alike":
+        if variant == "alike":
             return s.replace(p["x"], p["y"])
-        if mode == "case":
+        if variant == "case":
             return s.lower()
-        if mode == "letters":
+        if variant == "letters":
             return "".join([c for c in s.lower() if c.isalnum()])
-        if mode == "words":
+        if variant == "words":
             return s.split(p["x"])
         return s.replace(p["x"], "")
 
-    def answer(self, mode, p, s):
-        t = self._core(mode, p, s)
-        if mode == "changes":
+    def answer(self, variant, p, s):
+        t = self._core(variant, p, s)
+        if variant == "changes":
             half = len(t) // 2
             return sum([a != b for a, b in zip(t[:half], t[::-1])]) <= p["k"]
-        if mode == "windows":
+        if variant == "windows":
             k = p["k"]
             return sum([t[i : i + k] == t[i : i + k][::-1] for i in range(len(t) - k + 1)])
         same = t == t[::-1]
         return (p["yes"] if same else p["no"]) if "yes" in p else same
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         free = [c for c in LETTERS if c not in (p.get("x"), p.get("y"))]
-        letters = draw.sample(free, 5)
-        if mode == "changes":
-            made = self._traps_changes(draw, p, letters[0], free)
+        letters = rng.sample(free, 5)
+        if variant == "changes":
+            made = self._edge_cases_changes(rng, p, letters[0], free)
         else:
-            made = getattr(self, f"_traps_{mode}")(p, *letters)
+            made = getattr(self, f"_edge_cases_{variant}")(p, *letters)
         return [(s,) for s in ("", *made)]
 
-    def _traps_without(self, p, a, b, c, d, e):
+    def _edge_cases_without(self, p, a, b, c, d, e):
         x, y = p["x"], p["y"]
         yield from (x + a + b + a, a + b + y + a, a + x + b + b + y + y + a, x + y, a + b, x + a + b + x)
         yield from (a + b + x + y + a + a, a + b + c + b + a + y, y + a + x)
 
-    def _traps_alike(self, p, a, b, c, d, e):
+    def _edge_cases_alike(self, p, a, b, c, d, e):
         x, y = p["x"], p["y"]
         yield from (x + a + y, a + x + b + y + a, x + a + b, x + y, x + a, a + y, a + b + a, a + x + y + b)
         yield from (x + a + x + y + b + y, a + x + a + y, y + a + x)
 
-    def _traps_case(self, p, a, b, c, d, e):
+    def _edge_cases_case(self, p, a, b, c, d, e):
         yield from (a + b + a.upper(), a + b, a.upper() + a, a + " " + b.upper() + a, a + " " + a.upper() + b + a)
         yield from (a + b + "." + a, a.upper() + b, a + b + c + b.upper() + a, a + b.upper() + b + c)
         yield a.upper() + b + b
 
-    def _traps_letters(self, p, a, b, c, d, e):
+    def _edge_cases_letters(self, p, a, b, c, d, e):
         yield from (a.upper() + ", " + b + a, a + b + "!", ".,", "0" + a.upper(), a + "1" + a.upper())
         yield from (a + "_" + b + a, a + "1" + a + "2", "9" + a + " " + a + "9.", a + b + " " + b + "," + c)
         yield a + b + "," + c + a
 
-    def _traps_words(self, p, a, b, c, d, e):
+    def _edge_cases_words(self, p, a, b, c, d, e):
         rows = ((a + b, c, a + b), (a + b, b + a), (a + b + c,), (a, "", a), (a, b, c, a), (a, b))
         yield from map(p["x"].join, rows)
         yield from map(p["x"].join, ((a + b, c, d, c, a + b), (a, ""), (a + b + a, c, a + b)))
 
-    def _traps_changes(self, draw, p, a, free):
+    def _edge_cases_changes(self, rng, p, a, free):
         x, k = p["x"], p["k"]
-        left = draw.text("".join(free[:12]), k + 3)
-        other = "".join([draw.pick(free[12:]) for _ in left])
-        for wrong in (0, k, k + 1):
-            right = left[wrong:][::-1] + other[:wrong]
+        left = rng.text("".join(free[:12]), k + 3)
+        other = "".join([rng.pick(free[12:]) for _ in left])
+        for offset in (0, k, k + 1):
+            right = left[offset:][::-1] + other[:offset]
             yield from (left + right, x + left + x + x + a + right)
         yield from (left + other[: k + 3], x + left[: k + 2] + x)
 
-    def _traps_windows(self, p, a, b, c, d, e):
+    def _edge_cases_windows(self, p, a, b, c, d, e):
         x, k = p["x"], p["k"]
         half = "".join((a, b, c)[: (k + 1) // 2])
         whole = half + half[::-1][k % 2 :]
         yield from (whole, whole + d + whole, whole[:1] + x + whole[1:], d * (k + 2), d * (k - 1), d + e + whole)
         yield from (a + x + b + x + a + c + x + a, x * (k + 1), d + x * k + d + e)
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         x, y = p.get("x", ""), p.get("y", "")
-        if mode == "words":
-            half = [draw.text(LETTERS[:6], draw.int(1, 2)) for _ in range(draw.int(1, 1 + difficulty // 2))]
-            words = half + half[::-1][draw.int(0, 1) :]
-            if draw.chance(0.5):
-                words[draw.int(0, len(words) - 1)] = draw.text(LETTERS[:6], 2)
+        if variant == "words":
+            half = [rng.text(LETTERS[:6], rng.int(1, 2)) for _ in range(rng.int(1, 1 + difficulty // 2))]
+            words = half + half[::-1][rng.int(0, 1) :]
+            if rng.chance(0.5):
+                words[rng.int(0, len(words) - 1)] = rng.text(LETTERS[:6], 2)
             return (x.join(words),)
         letters = (
-            draw.text(LETTERS, 4).replace(x, "") if mode in ("windows", "changes") and x else draw.text(LETTERS, 4)
+            rng.text(LETTERS, 4).replace(x, "") if variant in ("windows", "changes") and x else rng.text(LETTERS, 4)
         )
-        half = draw.text(letters + y or "a", draw.int(1, 2 + difficulty))
-        row = [*half, *half[::-1][draw.int(0, 1) :]]
-        if draw.chance(0.5):
-            row[draw.int(0, len(row) - 1)] = draw.pick(LETTERS)
-        extra = {"without": x + y, "alike": x + y, "letters": " ,.'!?-"}.get(mode, x)
-        if mode in ("case", "letters"):
-            row = [c.upper() if draw.chance(0.4) else c for c in row]
-        if mode == "alike":
-            row = [draw.pick(extra) if c in extra else c for c in row]
-        elif mode != "case":
-            for _ in range(draw.int(0, 1 + difficulty // 2)):
-                row.insert(draw.int(0, len(row)), draw.pick(extra))
+        half = rng.text(letters + y or "a", rng.int(1, 2 + difficulty))
+        row = [*half, *half[::-1][rng.int(0, 1) :]]
+        if rng.chance(0.5):
+            row[rng.int(0, len(row) - 1)] = rng.pick(LETTERS)
+        extra = {"without": x + y, "alike": x + y, "letters": " ,.'!?-"}.get(variant, x)
+        if variant in ("case", "letters"):
+            row = [c.upper() if rng.chance(0.4) else c for c in row]
+        if variant == "alike":
+            row = [rng.pick(extra) if c in extra else c for c in row]
+        elif variant != "case":
+            for _ in range(rng.int(0, 1 + difficulty // 2)):
+                row.insert(rng.int(0, len(row)), rng.pick(extra))
         return ("".join(row),)
 
     def write_without(self, p):
-        correct, wrong = _whole("without", p)
+        correct, mutants = _whole("without", p)
         x, y = repr(p["x"]), repr(p["y"])
-        wrong += [
+        mutants += [
             ("one_of_two", f"t = s.replace({x}, '')\nreturn t == t[::-1]", "ignores one of the two"),
             ("replaced", f"t = s.replace({x}, {y})\nreturn t == t[::-1]", "takes one for the other"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_alike(self, p):
-        correct, wrong = _whole("alike", p)
+        correct, mutants = _whole("alike", p)
         x, y = repr(p["x"]), repr(p["y"])
-        wrong += [
+        mutants += [
             ("dropped", f"t = s.replace({x}, '').replace({y}, '')\nreturn t == t[::-1]", "ignores both letters"),
             ("one_dropped", f"t = s.replace({x}, '')\nreturn t == t[::-1]", "ignores one letter"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_case(self, p):
-        correct, wrong = _whole("case", p)
+        correct, mutants = _whole("case", p)
         only_letters = f"t = [c for c in s.lower() if c.isalnum()]\n{_verdict(p)}"
-        return correct, [*wrong, ("letters", only_letters, "ignores other characters too")]
+        return correct, [*mutants, ("letters", only_letters, "ignores other characters too")]
 
     def write_letters(self, p):
-        correct, wrong = _whole("letters", p)
-        wrong += [
+        correct, mutants = _whole("letters", p)
+        mutants += [
             ("case_kept", f"t = [c for c in s if c.isalnum()]\n{_verdict(p)}", "takes case into account"),
             ("no_digits", f"t = [c for c in s.lower() if c.isalpha()]\n{_verdict(p)}", "ignores digits too"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_words(self, p):
-        correct, wrong = _whole("words", p)
+        correct, mutants = _whole("words", p)
         letters = f"t = s.replace({p['x']!r}, '')\n{_verdict(p)}"
-        return correct, [*wrong, ("letters", letters, "compares letters, not words")]
+        return correct, [*mutants, ("letters", letters, "compares letters, not words")]
 
     def write_changes(self, p):
         clean, slow = _clean("changes", p)
@@ -267,14 +267,14 @@ class IsPalindrome(Family):
             f"{slow}\nd = 0\nfor i in range(len(t) // 2):\n    d += t[i] != t[-1 - i]\nreturn d <= {k}",
             f"{clean}\nd = 0\nwhile len(t) > 1:\n    d += t[0] != t[-1]\n    t = t[1:-1]\nreturn d <= {k}",
         ]
-        wrong = [
+        mutants = [
             ("strict", changes(op="<"), "allows one change less"),
             ("both_sides", changes(half=""), "counts each change twice"),
             ("not_ignored", changes(clean="t = s"), "does not ignore the character"),
             ("no_changes", f"{clean}\nreturn t == t[::-1]", "allows no change"),
             ("one_more", changes(k=p["k"] + 1), "allows one change more"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_windows(self, p):
         clean, slow = _clean("windows", p)
@@ -290,18 +290,18 @@ class IsPalindrome(Family):
             (f"{slow}\nw = [t[i:i + {k}] for i in range(len(t) - {p['k'] - 1})]\nreturn sum(b == b[::-1] for b in w)"),
             (f"{clean}\nout = 0\nwhile len(t) >= {k}:\n    out += t[:{k}] == t[:{k}][::-1]\n    t = t[1:]\nreturn out"),
         ]
-        wrong = [
+        mutants = [
             ("short_windows", windows(size="len(t)"), "counts shorter windows at the end"),
             ("not_ignored", windows(clean="t = s"), "does not take the character out"),
             ("other_length", windows(k=k + 1, size=f"len(t) - {p['k']}"), "looks at longer windows"),
             ("one_less", windows(size=f"len(t) - {k}"), "leaves out the last window"),
             ("whole", f"{clean}\nreturn int(t == t[::-1])", "looks at the whole string"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
-def _clean(mode, p):
-    """Two ways to take from s what the mode does not look at."""
+def _clean(variant, p):
+    """Two ways to take from s what the variant ignores."""
     x, y = repr(p.get("x")), repr(p.get("y"))
     return {
         "without": (f"t = s.replace({x}, '').replace({y}, '')", f"t = ''.join(c for c in s if c != {x} and c != {y})"),
@@ -311,7 +311,7 @@ def _clean(mode, p):
         "words": (f"t = s.split({x})", f"t = tuple(s.split({x}))"),
         "changes": (f"t = s.replace({x}, '')", f"t = [c for c in s if c != {x}]"),
         "windows": (f"t = s.replace({x}, '')", f"t = [c for c in s if c != {x}]"),
-    }[mode]
+    }[variant]
 
 
 def _labels(p):
@@ -326,21 +326,21 @@ def _verdict(p, t="t", turned=False):
     return f"return {yes} if {t} == {t}[::-1] else {no}"
 
 
-def _whole(mode, p):
-    """Programs for the modes that ask whether the whole is a palindrome."""
-    clean, slow = _clean(mode, p)
+def _whole(variant, p):
+    """Programs for the variants that ask whether the whole is a palindrome."""
+    clean, slow = _clean(variant, p)
     yes, no = _labels(p)
     correct = [
         f"{clean}\n{_verdict(p)}",
         f"{slow}\nfor i in range(len(t) // 2):\n    if t[i] != t[-1 - i]:\n        return {no}\nreturn {yes}",
         f"{clean}\nwhile len(t) > 1:\n    if t[0] != t[-1]:\n        return {no}\n    t = t[1:-1]\nreturn {yes}",
     ]
-    wrong = [
+    mutants = [
         ("naive", _verdict(p, "s"), "compares the string as it is"),
         ("negated", f"{clean}\n{_verdict(p, turned=True)}", "answers the opposite"),
         ("ends", f"{clean}\nreturn {yes} if t[:1] == t[-1:] else {no}", "compares the ends only"),
     ]
-    return correct, wrong
+    return correct, mutants
 
 
 FAMILY = IsPalindrome()

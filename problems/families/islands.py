@@ -13,7 +13,7 @@ class Islands(Family):
     summary = "count patches of a drawn cell by size, the largest patch with diagonals, shore length, lakes"
     functions = ("islands", "patches", "count_cells", "solve")
     arguments = (Argument("grid", "list[str]", ("rows", "lines")),)
-    modes = (
+    variants = (
         Variant(
             "count",
             "int",
@@ -88,14 +88,14 @@ class Islands(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        x, y = draw.sample(CELLS, 2)
-        if mode == "largest":
+    def params(self, rng, variant, difficulty):
+        x, y = rng.sample(CELLS, 2)
+        if variant == "largest":
             return {"x": x, "y": y}
         return (
-            {"x": x, "w": draw.int(2, 60)}
-            if mode == "shore"
-            else {"x": x, "k": draw.int(2, 20 if difficulty > 6 else 9)}
+            {"x": x, "w": rng.int(2, 60)}
+            if variant == "shore"
+            else {"x": x, "k": rng.int(2, 20 if difficulty > 6 else 9)}
         )
 
     def solve_count(self, p, grid):
@@ -121,15 +121,15 @@ class Islands(Family):
         ]
         return len(inner)
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y, k = p["x"], p.get("y", p["x"]), p.get("k", 2)
-        o = draw.pick([c for c in EMPTY if c not in (x, y)])
+        o = rng.pick([c for c in EMPTY if c not in (x, y)])
         yield ([],)
         yield ([x],)
         yield ([o],)
         yield ([x + o, o + x],)
         yield ([x + y + o, o + o + x, x + o + y],)
-        if mode in ("count", "inner"):
+        if variant in ("count", "inner"):
             row, short = x * k, x * (k - 1) + o
             frame, side = o * (k + 2), o
             yield ([row, o * k, short],)
@@ -152,12 +152,12 @@ class Islands(Family):
             yield ([x + o + o + y + y, o * 5, x + y + x + o + o],)
             yield ([o * 3, o + x + o, o * 3],)
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         x, y = p["x"], p.get("y", p["x"])
-        o = draw.pick([c for c in EMPTY if c not in (x, y)])
-        width = draw.int(3, 4 + difficulty) + (2 if mode == "inner" else 0)
-        cells = (x + y + o) if mode == "largest" else x * (2 if p.get("k", 0) > 4 else 1) + o
-        return ([draw.text(cells + o * (mode == "largest"), width) for _ in range(draw.int(3, 4 + difficulty))],)
+        o = rng.pick([c for c in EMPTY if c not in (x, y)])
+        width = rng.int(3, 4 + difficulty) + (2 if variant == "inner" else 0)
+        cells = (x + y + o) if variant == "largest" else x * (2 if p.get("k", 0) > 4 else 1) + o
+        return ([rng.text(cells + o * (variant == "largest"), width) for _ in range(rng.int(3, 4 + difficulty))],)
 
     def write_count(self, p):
         x, k = repr(p["x"]), p["k"]
@@ -170,23 +170,23 @@ class Islands(Family):
                 ("exactly", f"sum(len(t) == {k} for t in parts)", "asks for just that size"),
                 ("cells", f"sum(len(t) for t in parts if len(t) >= {k})", "counts cells"),
             ],
-            diagonal_wrong=True,
+            diagonal_mutant=True,
         )
 
     def write_largest(self, p):
         x, y = repr(p["x"]), repr(p["y"])
         both = repr(p["x"] + p["y"])
         end = "max([len(t) for t in parts], default=0)"
-        correct, wrong = _programs(
+        correct, mutants = _programs(
             f"grid[i][j] in {both}", end, [("count", "len(parts)", "counts the patches")], diagonal=True
         )
-        wrong += [
+        mutants += [
             ("edges_only", _search(f"grid[i][j] in {both}", end, diagonal=False), "forgets contact at corners"),
             ("one_kind", _search(f"grid[i][j] == {x}", end, diagonal=True), "looks at one kind only"),
             ("other_kind", _search(f"grid[i][j] == {y}", end, diagonal=True), "looks at the other kind only"),
             ("total", f"return sum(row.count({x}) + row.count({y}) for row in grid)", "counts all cells"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_shore(self, p):
         x, w = repr(p["x"]), p["w"]
@@ -213,14 +213,14 @@ class Islands(Family):
                 f"                    out += grid[r][c] != {x}\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("edge_like_others", shore("1"), "counts an edge of the map once"),
             ("no_edge", shore("0"), "forgets the edge of the map"),
             ("edge_only", shore(other="0"), "forgets other cells"),
             ("other_factor", shore(w + 1), "has another factor"),
             ("cells", f"return 4 * sum(row.count({x}) for row in grid)", "counts inner sides too"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_inner(self, p):
         x, k = repr(p["x"]), p["k"]
@@ -248,7 +248,7 @@ def _search(test, end, diagonal=False):
     )
 
 
-def _programs(test, right, wrong, diagonal=False, diagonal_wrong=False):
+def _programs(test, right, mutants, diagonal=False, diagonal_mutant=False):
     steps = "for a in (-1, 0, 1) for b in (-1, 0, 1)" + ("" if diagonal else " if a * b == 0")
     cells = f"left = {{(i, j) for i in range(len(grid)) for j in range(len(grid[i])) if {test}}}\n"
     recursion = (
@@ -268,8 +268,8 @@ def _programs(test, right, wrong, diagonal=False, diagonal_wrong=False):
         f"        for q in [(i + a, j + b) {steps}]:\n            if q in left:\n"
         f"                left.remove(q)\n                t.append(q)\n    parts.append(t)\nreturn {right}"
     )
-    others = [(name, _search(test, end, diagonal), why) for name, end, why in wrong]
-    if diagonal_wrong:
+    others = [(name, _search(test, end, diagonal), why) for name, end, why in mutants]
+    if diagonal_mutant:
         others.append(("corners", _search(test, right, diagonal=True), "joins cells that touch at corners"))
     return [queue, _search(test, right, diagonal), recursion], others
 

@@ -14,7 +14,7 @@ class KeyValues(Family):
     summary = "parse texts like a=1;b=2 with drawn separators: look up, add up, normalise, join lists"
     functions = ("key_values", "parse", "read_settings", "solve")
     arguments = (_S,)
-    modes = (
+    variants = (
         Variant(
             "lookup",
             "int",
@@ -94,9 +94,9 @@ class KeyValues(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        x, y = draw.sample("+*/:;,|~^=#@!&%$?", 2)
-        return {"x": x, "y": y} | ({"v": -draw.int(1, 999)} if mode == "lookup" else {})
+    def params(self, rng, variant, difficulty):
+        x, y = rng.sample("+*/:;,|~^=#@!&%$?", 2)
+        return {"x": x, "y": y} | ({"v": -rng.int(1, 999)} if variant == "lookup" else {})
 
     def _entries(self, p, s):
         parts = [e.split(p["y"]) for e in s.split(p["x"])] if s else []
@@ -115,11 +115,11 @@ class KeyValues(Family):
         totals = {}
         for k, v in self._entries(p, s):
             totals[k] = totals.get(k, 0) + v
-        return max(sorted(totals), key=totals.get, default="")
+        return max(sorted(totals), key=lambda k: totals[k], default="")
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y = p["x"], p["y"]
-        a, b, c = sorted(draw.sample(LETTERS, 3))
+        a, b, c = sorted(rng.sample(LETTERS, 3))
         rows = [
             "",
             f"{a}{y}7",
@@ -132,28 +132,28 @@ class KeyValues(Family):
             f"{a}{y}0{x}{a}{y}15{x}{b}{y}9{x}{a}{y}-8{x}{c}{y}8",
             f"{c}{y}10{x}{b}{y}9{x}{a}{y}10",
         ]
-        if mode == "total":
+        if variant == "total":
             rows = [*rows, f" {a} {y} 5 {x}{b}{y}6", f"{a}{y}2{x} {a}{y}3{x}{a} {y}4", f"{a}{a}{y}5{x}{a}{y} 6"]
-        if mode in ("lookup", "total"):
+        if variant in ("lookup", "total"):
             rows.append(f"{a}{y}1{x}{a}{b}{y}9")
             yield (rows[1], b)
             yield from ((row, a) for row in rows)
         else:
             yield from ((row,) for row in rows)
 
-    def sample(self, draw, mode, p, difficulty):
-        names = [draw.text(LETTERS[:8], draw.int(1, 1 + difficulty // 4)) for _ in range(3 + difficulty // 3)]
+    def sample(self, rng, variant, p, difficulty):
+        names = [rng.text(LETTERS[:8], rng.int(1, 1 + difficulty // 4)) for _ in range(3 + difficulty // 3)]
         low = -9 if difficulty > 3 else 0
         entries = [
-            f"{draw.pick(names)}{p['y']}{draw.int(low, 9 + 9 * difficulty)}" for _ in range(draw.int(2, 3 + difficulty))
+            f"{rng.pick(names)}{p['y']}{rng.int(low, 9 + 9 * difficulty)}" for _ in range(rng.int(2, 3 + difficulty))
         ]
-        if mode == "total":
+        if variant == "total":
             entries = [
-                " " + e if draw.chance(0.3) else e.replace(p["y"], " " + p["y"]) if draw.chance(0.2) else e
+                " " + e if rng.chance(0.3) else e.replace(p["y"], " " + p["y"]) if rng.chance(0.2) else e
                 for e in entries
             ]
         s = p["x"].join(entries)
-        return (s, draw.pick(names) if draw.chance(0.85) else "zz") if mode in ("lookup", "total") else (s,)
+        return (s, rng.pick(names) if rng.chance(0.85) else "zz") if variant in ("lookup", "total") else (s,)
 
     def write_lookup(self, p):
         x, y, v = repr(p["x"]), repr(p["y"]), p["v"]
@@ -171,7 +171,7 @@ class KeyValues(Family):
                 f"        return int(e[len(key) + 1:])\nreturn {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("first", lookup(keep="return int(t[1])"), "returns the first"),
             ("text", lookup(keep="out = t[1]"), "returns text"),
             ("prefix", lookup(test="e and t[0].startswith(key)"), "takes longer names too"),
@@ -179,7 +179,7 @@ class KeyValues(Family):
             ("other_sentinel", lookup(v=v - 1), "has another answer for a missing name"),
             ("absolute", lookup(keep="out = abs(int(t[1]))"), "drops the sign"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_total(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -195,14 +195,14 @@ class KeyValues(Family):
             ),
             f"t = [e.split({y}) for e in s.split({x}) if e]\nreturn sum(int(v) for k, v in t if k.strip() == key)",
         ]
-        wrong = [
+        mutants = [
             ("blanks", total("t[0] == key"), "does not ignore blanks"),
             ("last", total(add="out = int(t[1])"), "returns the last"),
             ("count", total(add="out += 1"), "counts"),
             ("prefix", total("e and t[0].strip().startswith(key)"), "takes longer names too"),
             ("all", total("e"), "adds every number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_tidy(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -220,7 +220,7 @@ class KeyValues(Family):
             f"t = s.split({x})\nnames = sorted({{e.split({y})[0] for e in t if e}})\nout = []\nfor k in names:\n"
             f"    out.append([e for e in t if e.startswith(k + {y})][-1])\nreturn {x}.join(out)",
         ]
-        wrong = [
+        mutants = [
             ("unsorted", tidy(order="d"), "does not sort"),
             ("first", tidy(f"d = dict(e.split({y}) for e in s.split({x})[::-1] if e)\n"), "keeps the first"),
             ("repeats", f"return {x}.join(sorted(s.split({x})))", "keeps repeats"),
@@ -228,7 +228,7 @@ class KeyValues(Family):
             ("falling", tidy(order="sorted(d)[::-1]"), "sorts backwards"),
             ("numbers", tidy(order="sorted(d, key=lambda k: int(d[k]))"), "sorts by number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_best(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -252,7 +252,7 @@ class KeyValues(Family):
                 "return t[0][1] if t else ''"
             ),
         ]
-        wrong = [
+        mutants = [
             ("last", best("int(v)"), "takes the last number of each name"),
             ("single", best("max(d.get(k, 0), int(v))"), "takes the largest single number"),
             ("last_tie", best(order="sorted(d)[::-1]"), "takes the last name at a tie"),
@@ -260,7 +260,7 @@ class KeyValues(Family):
             ("smallest", best(pick="min"), "takes the smallest sum"),
             ("count", best("d.get(k, 0) + 1"), "counts entries"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = KeyValues()

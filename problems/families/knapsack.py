@@ -16,7 +16,7 @@ class Knapsack(Family):
         Argument("weights", "list[int]", ("sizes", "loads")),
         Argument("values", "list[int]", ("prices", "gains")),
     )
-    modes = (
+    variants = (
         Variant(
             "light",
             "int",
@@ -119,24 +119,24 @@ class Knapsack(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "light":
-            return {"h": draw.int(6, 40), "u": draw.int(5, 24)}
-        if mode == "few":
-            return {"h": draw.int(6, 60), "k": draw.int(2, 4)}
-        if mode == "exact":
-            return {"v": -draw.int(1, 500)}
-        return {"g": draw.int(10, 300)} if mode == "ways" else {"f": draw.int(2, 99)}
+    def params(self, rng, variant, difficulty):
+        if variant == "light":
+            return {"h": rng.int(6, 40), "u": rng.int(5, 24)}
+        if variant == "few":
+            return {"h": rng.int(6, 60), "k": rng.int(2, 4)}
+        if variant == "exact":
+            return {"v": -rng.int(1, 500)}
+        return {"g": rng.int(10, 300)} if variant == "ways" else {"f": rng.int(2, 99)}
 
-    def answer(self, mode, p, capacity, weights, values):
+    def answer(self, variant, p, capacity, weights, values):
         h, f, u = p.get("h", 10**6), p.get("f", 0), p.get("u", 0)
         items = [(w, v - f) for w, v in zip(weights, values) if w <= h and w <= capacity and v >= u]
-        if mode == "ways":
+        if variant == "ways":
             sums = [(0, 0)]
             for w, v in items:
                 sums += [(a + w, b + v) for a, b in sums if a + w <= capacity]
             return sum([b >= p["g"] for _, b in sums])
-        if mode == "few":
+        if variant == "few":
             best = [{0: 0} for _ in range(p["k"] + 1)]
             for w, v in items:
                 for n in range(p["k"], 0, -1):
@@ -145,7 +145,7 @@ class Knapsack(Family):
                         if a + w <= capacity and row.get(a + w, -1) < b + v:
                             row[a + w] = b + v
             return max([max(row.values()) for row in best])
-        if mode == "repeat":
+        if variant == "repeat":
             best = [0] * (capacity + 1)
             for w, v in items:
                 if v > 0:
@@ -159,13 +159,13 @@ class Knapsack(Family):
                 for a, b in list(worth.items()):
                     if a + w <= capacity and worth.get(a + w, -1) < b + v:
                         worth[a + w] = b + v
-        return worth.get(capacity, p["v"]) if mode == "exact" else max(worth.values())
+        return worth.get(capacity, p["v"]) if variant == "exact" else max(worth.values())
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         f, h = p.get("f", 0), p.get("h", 10)
         yield (0, [3, 4], [50 + f, 60 + f])
         yield (10, [], [])
-        a = draw.int(3, min(h - 1, 9))
+        a = rng.int(3, min(h - 1, 9))
         # The best value for its weight shuts out two items worth more together, and the other way round.
         yield (2 * a, [a + 1, a, a], [27 + 25 // a + f, 25 + f, 25 + f])
         yield (2 * a, [a, a, a + 1, 1], [20 + f, 21 + f, 38 + f, 2 + f])
@@ -180,7 +180,7 @@ class Knapsack(Family):
             yield (4 * a, [a, a, a], [u, u - 1, u + 1])
             yield (3 * a, [a, a], [u - 1, u])
             yield (3 * a, [a, a], [u - 1, u - 2])
-        if mode in ("light", "few"):
+        if variant in ("light", "few"):
             yield (3 * h, [h, h + 1, h - 1], [20, 60, 30])
             yield (2 * h + 2, [h + 1, h, 2], [90, 40, 7])
             yield (h + 1, [h + 1, h], [90, 40])
@@ -188,7 +188,7 @@ class Knapsack(Family):
             yield (k * 3 + 3, [3] * (k + 1), [10 + i for i in range(k + 1)])
             yield (h, [1] * (k + 2) + [h], [10] * (k + 2) + [10 * k + 5])
             yield (6 * k, [5, 6] * k, [9, 14] * k)
-        if mode == "exact":
+        if variant == "exact":
             yield (2 * a + 1, [a, a, 2], [30, 40, 20])
             yield (2 * a, [a, a + 1, a, 2 * a], [30, 90, 20, 45])
             yield (2 * a, [a], [30])
@@ -201,19 +201,19 @@ class Knapsack(Family):
             )
             yield (12, [3, 4, 5, 6], [g // 3 + 1] * 4)
 
-    def sample(self, draw, mode, p, difficulty):
-        count = draw.int(2, 3 + (difficulty + 1) // 2)
+    def sample(self, rng, variant, p, difficulty):
+        count = rng.int(2, 3 + (difficulty + 1) // 2)
         h, f = p.get("h", 0), p.get("f", 0)
-        if mode == "repeat":
-            capacity = draw.int(8, 14 + 2 * difficulty)
-            return (capacity, draw.ints(count, 2, 9), draw.ints(count, max(f - 4, 1), f + 20 + difficulty))
-        weights = draw.ints(count, max(2, h - 6), h + 4) if h else draw.ints(count, 2, 6 + difficulty)
-        capacity = sum(weights) * draw.int(4, 8) // 10
-        if mode == "exact":
-            capacity = sum(draw.sample(weights, draw.int(1, count))) + draw.int(0, 1)
+        if variant == "repeat":
+            capacity = rng.int(8, 14 + 2 * difficulty)
+            return (capacity, rng.ints(count, 2, 9), rng.ints(count, max(f - 4, 1), f + 20 + difficulty))
+        weights = rng.ints(count, max(2, h - 6), h + 4) if h else rng.ints(count, 2, 6 + difficulty)
+        capacity = sum(weights) * rng.int(4, 8) // 10
+        if variant == "exact":
+            capacity = sum(rng.sample(weights, rng.int(1, count))) + rng.int(0, 1)
         if g := p.get("g"):
-            return (capacity, weights, draw.ints(count, g // 8, g // 2 + 10))
-        return (capacity, weights, draw.ints(count, max(f - 4, 1), f + 20 + difficulty))
+            return (capacity, weights, rng.ints(count, g // 8, g // 2 + 10))
+        return (capacity, weights, rng.ints(count, max(f - 4, 1), f + 20 + difficulty))
 
     def write_light(self, p):
         h, u = p["h"], p["u"]
@@ -223,7 +223,7 @@ class Knapsack(Family):
             _sums(f" and {fits}"),
             _recursion(f"weights[i] <= min(c, {h}) and values[i] >= {u}"),
         ]
-        wrong = [
+        mutants = [
             ("no_ban", _table(), "bans nothing"),
             ("greedy", _RATIO.format(test=f"w <= min(capacity, {h}) and v >= {u}", less=""), _GREEDY),
             ("strict", _table(f"w < {h} and v >= {u}"), "bans items of just that weight"),
@@ -231,20 +231,20 @@ class Knapsack(Family):
             ("any_value", _table(f"w <= {h}"), "does not look at the least value"),
             ("repeated", _table(fits, span=_AGAIN), "takes items again"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_fee(self, p):
         f = p["f"]
         less = f" - {f}"
         correct = [_table(less=less), _sums(less=less), _recursion("weights[i] <= c", less)]
-        wrong = [
+        mutants = [
             ("free", _table(), "leaves the fee out"),
             ("once", _table(end=f"best[capacity] - {f}"), "takes the fee once"),
             ("greedy", _RATIO.format(test=f"w <= capacity and v > {f}", less=less), _GREEDY),
             ("repeated", _table(less=less, span=_AGAIN), "takes items again"),
             ("other_fee", _table(less=f" - {f + 1}"), "has another fee"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_repeat(self, p):
         f = p["f"]
@@ -258,13 +258,13 @@ class Knapsack(Family):
             ),
             _recursion("weights[i] <= c", less, nxt="i"),
         ]
-        wrong = [
+        mutants = [
             ("free", _table(span=_AGAIN), "leaves the fee out"),
             ("not_repeated", _table(less=less), "takes each item once"),
             ("once", _table(span=_AGAIN, end=f"best[capacity] - {f}"), "takes the fee once"),
             ("other_fee", _table(less=f" - {f + 1}", span=_AGAIN), "has another fee"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_few(self, p):
         h, k = p["h"], p["k"]
@@ -291,13 +291,13 @@ class Knapsack(Family):
                 "            out = max(out, sum(x[1] for x in b))\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("unlimited", _table(f"w <= {h}"), "takes any number of items"),
             ("one_more", few(op="<="), "takes one item too many"),
             ("no_ban", few(test=""), "bans nothing"),
             ("one_less", few(k=k - 1), "takes one item too few"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_exact(self, p):
         v = p["v"]
@@ -309,7 +309,7 @@ class Knapsack(Family):
             f"best = {{0: 0}}\nfor w, v in zip(weights, values):\n    for c, b in list(best.items()):\n"
             f"        best[c + w] = max(best.get(c + w, 0), b + v)\nreturn best.get(capacity, {v})",
         ]
-        wrong = [
+        mutants = [
             ("at_most", _table(), "allows a smaller weight"),
             ("repeated", _table(span=_AGAIN, start=start, end=end), "takes items again"),
             ("no_missing", _table(start=start), "returns a number where nothing fits"),
@@ -326,7 +326,7 @@ class Knapsack(Family):
                 _GREEDY,
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_ways(self, p):
         g = p["g"]
@@ -348,14 +348,14 @@ class Knapsack(Family):
                 f"        out += sum(x[0] for x in b) <= capacity and sum(x[1] for x in b) >= {g}\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("best", _table(), "returns the best value"),
             ("strict", ways(f"sum(v > {g} for w, v in t)"), "leaves out sets of just that value"),
             ("all", ways("len(t)"), "counts sets of any value"),
             ("less", ways(f"sum(v < {g} for w, v in t)"), "counts the others"),
             ("any_weight", _sums(end=f"sum(v >= {g} for w, v in t)", fits=""), "ignores the capacity"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _GREEDY = "takes the best value for its weight first"

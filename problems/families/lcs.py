@@ -11,7 +11,7 @@ class Lcs(Family):
     summary = "longest common subsequence or substring with weighted or banned letters, merges, deletions"
     functions = ("lcs", "common", "longest", "solve")
     arguments = (Argument("s1", "str", ("first", "left")), Argument("s2", "str", ("second", "right")))
-    modes = (
+    variants = (
         Variant(
             "shared",
             "int",
@@ -89,36 +89,36 @@ class Lcs(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "deletions":
-            return {"d": draw.int(1, 20), "e": draw.int(1, 20)}
-        if mode in ("banned", "substring"):
-            x, y = draw.sample(LETTERS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "deletions":
+            return {"d": rng.int(1, 20), "e": rng.int(1, 20)}
+        if variant in ("banned", "substring"):
+            x, y = rng.sample(LETTERS, 2)
             return {"x": x, "y": y}
-        return {"x": draw.pick(LETTERS), "w": draw.int(2, 9)}
+        return {"x": rng.pick(LETTERS), "w": rng.int(2, 9)}
 
-    def answer(self, mode, p, s1, s2):
+    def answer(self, variant, p, s1, s2):
         x, y, w = p.get("x"), p.get("y"), p.get("w", 1)
-        if mode == "shared":
+        if variant == "shared":
             return sum([min(s1.count(c), s2.count(c)) * (w if c == x else 1) for c in set(s1)])
-        if mode == "substring":
+        if variant == "substring":
             best, old = 0, [0] * (len(s2) + 1)
             for a in s1:
                 old = [0] + [old[j] + 1 if a == b and a != x and a != y else 0 for j, b in enumerate(s2)]
                 best = max(best, max(old))
             return best
-        if mode == "banned":
+        if variant == "banned":
             s1, s2 = s1.replace(x, "").replace(y, ""), s2.replace(x, "").replace(y, "")
         common = _heaviest(s1, s2, x, w)
-        if mode == "deletions":
+        if variant == "deletions":
             return (len(s1) - common) * p["d"] + (len(s2) - common) * p["e"]
-        if mode == "merged":
+        if variant == "merged":
             return len(s1) + len(s2) + (w - 1) * (s1.count(x) + s2.count(x)) - common
         return common
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y, w = p.get("x", ""), p.get("y", ""), p.get("w", 0)
-        a, b, c, d = draw.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
+        a, b, c, d = rng.sample([ch for ch in LETTERS if ch not in (x, y)], 4)
         yield from (
             ("", ""),
             (a + b, ""),
@@ -152,15 +152,15 @@ class Lcs(Family):
                 (a + x + b + c, a + x + b + d),
             )
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         x, y = p.get("x", ""), p.get("y", "")
-        alphabet = x + y + draw.text(LETTERS, 3 + difficulty // 4)
+        alphabet = x + y + rng.text(LETTERS, 3 + difficulty // 4)
         low, high = 2 + difficulty // 3, 4 + (2 * difficulty) // 3
-        s1 = draw.text(alphabet, draw.int(low, high))
-        if draw.chance(0.5):
-            return (s1, draw.text(alphabet, draw.int(low, high)))
-        s2 = [ch for ch in s1 if draw.chance(0.7)]
-        s2.insert(draw.int(0, len(s2)), draw.pick(alphabet))
+        s1 = rng.text(alphabet, rng.int(low, high))
+        if rng.chance(0.5):
+            return (s1, rng.text(alphabet, rng.int(low, high)))
+        s2 = [ch for ch in s1 if rng.chance(0.7)]
+        s2.insert(rng.int(0, len(s2)), rng.pick(alphabet))
         return (s1, "".join(s2))
 
     def write_shared(self, p):
@@ -180,7 +180,7 @@ class Lcs(Family):
                 f"        out += {w} if c == {x} else 1\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("unweighted", shared("1").replace(" * 1", ""), "leaves the weight out"),
             (
                 "not_used_up",
@@ -195,7 +195,7 @@ class Lcs(Family):
             ("larger", shared(count="max(s1.count(c), s2.count(c))"), "takes the larger count"),
             ("other_weight", shared(f"({w + 1} if c == {x} else 1)"), "has another weight"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_substring(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -214,7 +214,7 @@ class Lcs(Family):
             "        while s1[i + n:i + n + 1] == s2[j + n:j + n + 1] != '' and "
             f"s1[i + n] not in {banned}:\n            n += 1\n        best = max(best, n)\nreturn best",
         ]
-        wrong = [
+        mutants = [
             (
                 "not_banned",
                 start + "return max([len(a) for a in t if a in s2], default=0)",
@@ -238,7 +238,7 @@ class Lcs(Family):
                 "looks at the start only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_subsequence(self, p):
         x, w = repr(p["x"]), p["w"]
@@ -248,7 +248,7 @@ class Lcs(Family):
             _grid(gain.replace("a ==", "s1[i] ==")),
             _recursion(gain.replace("a ==", "s1[i] ==")),
         ]
-        wrong = [
+        mutants = [
             ("unweighted", _rows(), "leaves the weight out"),
             ("greedy", _GREEDY.format(gain=gain, end="n"), "takes the first match of each letter"),
             ("other_weight", _rows(gain.replace(str(w), str(w + 1))), "has another weight"),
@@ -258,13 +258,13 @@ class Lcs(Family):
                 "ignores the order",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_banned(self, p):
         x, y = repr(p["x"]), repr(p["y"])
         out = f"s1 = s1.replace({x}, '').replace({y}, '')\n"
         correct = [_rows(first=out), _grid(first=out), _recursion(first=out)]
-        wrong = [
+        mutants = [
             ("not_banned", _rows(), "bans nothing"),
             ("one_of_two", _rows(first=f"s1 = s1.replace({x}, '')\n"), "bans one of the two"),
             (
@@ -278,7 +278,7 @@ class Lcs(Family):
                 "ignores the order",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_deletions(self, p):
         d, e = p["d"], p["e"]
@@ -287,7 +287,7 @@ class Lcs(Family):
             return f"(len(s1) - {n}) * {d} + (len(s2) - {n}) * {e}"
 
         correct = [_rows(end=cost("r[-1]")), _grid(end=cost("t[-1][-1]")), _recursion(end=cost("go(0, 0)"))]
-        wrong = [
+        mutants = [
             ("length", _rows(), "returns the common length"),
             ("one_string", _rows(end=f"(len(s1) - r[-1]) * {d}"), "deletes from one string only"),
             ("other_cost", _rows(end=cost("r[-1]", d + 1)), "has another cost"),
@@ -298,8 +298,8 @@ class Lcs(Family):
             ),
         ]
         if d != e:
-            wrong.append(("swapped_costs", _rows(end=cost("r[-1]", e, d)), "mixes the costs up"))
-        return correct, wrong
+            mutants.append(("swapped_costs", _rows(end=cost("r[-1]", e, d)), "mixes the costs up"))
+        return correct, mutants
 
     def write_merged(self, p):
         x, w = repr(p["x"]), p["w"]
@@ -311,7 +311,7 @@ class Lcs(Family):
             _grid(gain.replace("a ==", "s1[i] =="), end=f"{both} - t[-1][-1]"),
             _recursion(gain.replace("a ==", "s1[i] =="), end=f"{both} - go(0, 0)"),
         ]
-        wrong = [
+        mutants = [
             ("unweighted", _rows(end="len(s1 + s2) - r[-1]"), "leaves the cost out"),
             ("glued", f"return {both}", "shares no letter"),
             ("common", _rows(gain), "returns what is shared"),
@@ -329,7 +329,7 @@ class Lcs(Family):
                 "has another cost",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _GREEDY = (

@@ -12,7 +12,7 @@ class Lis(Family):
     summary = "longest rising, falling or stepped subsequences, heaviest ones, longest runs, under a drawn cap"
     functions = ("lis", "longest_rise", "longest", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")),)
-    modes = (
+    variants = (
         Variant(
             "run",
             "int",
@@ -100,11 +100,11 @@ class Lis(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "heaviest":
-            return {"v": -draw.int(100, 999)}
-        p = {"h": draw.int(20, 199)}
-        return p | {"k": draw.int(2, 9)} if mode in ("run", "steps") else p
+    def params(self, rng, variant, difficulty):
+        if variant == "heaviest":
+            return {"v": -rng.int(100, 999)}
+        p = {"h": rng.int(20, 199)}
+        return p | {"k": rng.int(2, 9)} if variant in ("run", "steps") else p
 
     def solve_run(self, p, nums):
         best = cur = 0
@@ -134,12 +134,12 @@ class Lis(Family):
             best.append(x + max([0, *[b for b, y in zip(best, nums) if y < x]]))
         return max(best, default=p["v"])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         h, k = p.get("h", 60), p.get("k", 1)
-        a = draw.int(1, 5)
+        a = rng.int(1, 5)
         yield ([],)
         yield ([h],)
-        if mode == "heaviest":
+        if variant == "heaviest":
             yield from (
                 ([-5],),
                 ([-5, -9, -2],),
@@ -167,12 +167,12 @@ class Lis(Family):
         yield ([h + 9, h + 3, h, h, h - 1],)
         yield ([5, 1, 4, 1, 3, 1, 1],)
 
-    def sample(self, draw, mode, p, difficulty):
-        h, size = p.get("h", 40 + 4 * difficulty), draw.int(4, 5 + 2 * difficulty)
-        nums = draw.ints(size, 0 if difficulty < 5 else -10, h + 8)
-        if mode in ("run", "steps") and draw.chance(0.6):
-            at, x = draw.int(0, size), draw.int(0, 6)
-            nums[at:at] = [x + p["k"] * i + draw.int(0, 1) * i for i in range(draw.int(2, 4))]
+    def sample(self, rng, variant, p, difficulty):
+        h, size = p.get("h", 40 + 4 * difficulty), rng.int(4, 5 + 2 * difficulty)
+        nums = rng.ints(size, 0 if difficulty < 5 else -10, h + 8)
+        if variant in ("run", "steps") and rng.chance(0.6):
+            at, x = rng.int(0, size), rng.int(0, 6)
+            nums[at:at] = [x + p["k"] * i + rng.int(0, 1) * i for i in range(rng.int(2, 4))]
         return (nums,)
 
     def write_run(self, p):
@@ -197,14 +197,14 @@ class Lis(Family):
                 "return best"
             ),
         ]
-        wrong = [
+        mutants = [
             ("any_rise", run("x > old"), "allows smaller steps"),
             ("strict", run(f"x - old > {k}"), "asks for larger steps"),
             ("no_cap", run(cap="False"), "allows numbers above the cap"),
             ("gaps", _table(f"nums[j] + {k} <= nums[i]", h), "allows gaps"),
             ("cap_itself", run(cap=f"x >= {h}"), "bans the cap itself"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rising(self, p):
         h = p["h"]
@@ -218,7 +218,7 @@ class Lis(Family):
                 "return max(map(go, range(len(t))), default=0)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("or_equal", _table("nums[j] <= nums[i]", h), "allows equal numbers"),
             ("no_cap", _table("nums[j] < nums[i]"), "allows numbers above the cap"),
             (
@@ -237,7 +237,7 @@ class Lis(Family):
             ),
             ("falling", _table("nums[j] > nums[i]", h), "falls"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_falling(self, p):
         h = p["h"]
@@ -253,7 +253,7 @@ class Lis(Family):
                 "return max(map(go, range(len(t))), default=0)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("strict", _table("nums[j] > nums[i]", h), "forbids equal numbers"),
             ("rising", _table("nums[j] <= nums[i]", h), "rises"),
             ("no_cap", _table("nums[j] >= nums[i]"), "allows numbers above the cap"),
@@ -266,7 +266,7 @@ class Lis(Family):
                 "takes every smaller number",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_steps(self, p):
         h, k = p["h"], p["k"]
@@ -283,13 +283,13 @@ class Lis(Family):
                 "return max(map(go, range(len(t))), default=0)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("any_rise", _table("nums[j] < nums[i]", h), "allows smaller steps"),
             ("strict", _table(f"nums[j] + {k} < nums[i]", h), "asks for larger steps"),
             ("no_cap", _table(f"nums[j] + {k} <= nums[i]"), "allows numbers above the cap"),
             ("at_most", _table(f"0 < nums[i] - nums[j] <= {k}", h), "takes the step for the largest one"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_heaviest(self, p):
         v = p["v"]
@@ -312,7 +312,7 @@ class Lis(Family):
                 f"return max(map(go, range(len(nums))), default={v})"
             ),
         ]
-        wrong = [
+        mutants = [
             ("or_equal", heaviest("nums[j] <= nums[i]"), "allows equal numbers"),
             ("longest", _table("nums[j] < nums[i]"), "returns a length"),
             ("other_sentinel", heaviest(v=v - 1), "has another answer for an empty list"),
@@ -326,7 +326,7 @@ class Lis(Family):
                 "looks at neighbours only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _table(test, cap=None):

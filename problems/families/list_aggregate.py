@@ -10,7 +10,7 @@ class ListAggregate(Family):
     summary = "sums of chosen elements, weighted alternation, remainders of products, spans, most frequent"
     functions = ("list_aggregate", "summarise", "total", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
-    modes = (
+    variants = (
         Variant(
             "chosen",
             "int",
@@ -85,17 +85,17 @@ class ListAggregate(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "chosen":
-            return {"m": draw.int(2, 12), "c": draw.int(10, 70)}
-        if mode == "weighted":
-            u, v = draw.sample(range(-15, 31), 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "chosen":
+            return {"m": rng.int(2, 12), "c": rng.int(10, 70)}
+        if variant == "weighted":
+            u, v = rng.sample(range(-15, 31), 2)
             return {"u": u, "v": v}
-        if mode == "product":
-            return {"m": draw.int(11, 999)}
-        if mode == "span":
-            return {"c": draw.int(-20, 40), "v": -draw.int(1, 99)}
-        return {"k": draw.int(2, 4), "v": -draw.int(1, 999)}
+        if variant == "product":
+            return {"m": rng.int(11, 999)}
+        if variant == "span":
+            return {"c": rng.int(-20, 40), "v": -rng.int(1, 99)}
+        return {"k": rng.int(2, 4), "v": -rng.int(1, 999)}
 
     def solve_chosen(self, p, nums):
         return sum([x for x in nums if x % p["m"] == 0 or x > p["c"]])
@@ -117,11 +117,11 @@ class ListAggregate(Family):
         best = max(sorted(set(nums)), key=nums.count, default=None)
         return best if best is not None and nums.count(best) >= p["k"] else p["v"]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         m, c, k = p.get("m", 3), p.get("c", 5), p.get("k", 2)
-        a, b = draw.sample(range(1, 40), 2)
+        a, b = rng.sample(range(1, 40), 2)
         yield ([],)
-        if mode == "chosen":
+        if variant == "chosen":
             over = c + 1 if (c + 1) % m else c + 2
             yield from (
                 ([m],),
@@ -132,9 +132,9 @@ class ListAggregate(Family):
                 ([-m, -1],),
             )
             yield ([m + 1, over, 2 * m, c],)
-        elif mode == "weighted":
+        elif variant == "weighted":
             yield from (([a],), ([0, b],), ([a, b],), ([b, a],), ([a, b, 1],), ([a, 0, b, 0, 1],))
-        elif mode == "product":
+        elif variant == "product":
             yield from (
                 ([0],),
                 ([m + 2],),
@@ -145,7 +145,7 @@ class ListAggregate(Family):
                 ([7, 11, 13, 17],),
                 ([-a, b],),
             )
-        elif mode == "span":
+        elif variant == "span":
             yield from (
                 ([c],),
                 ([c + 1],),
@@ -167,13 +167,13 @@ class ListAggregate(Family):
             yield from (([x, y] * (k - 1),), ([-x] * k + [y] * k,), ([x, y, *[x] * (k - 1), 90, 91],))
             yield ([y] * k + [x] * (k + 1) + [y - 1],)
 
-    def sample(self, draw, mode, p, difficulty):
-        size, low = draw.int(3, 5 + 2 * difficulty), -40 if difficulty > 4 else 0
-        if mode == "frequent":
-            return (draw.picks(draw.ints(2 + size // 3, low, 99), size),)
-        if mode == "product":
-            return ([0 if draw.chance(0.15) else x for x in draw.ints(size, low // 4, 9 + 4 * difficulty)],)
-        return (draw.ints(size, low, p.get("c", 20) + 20 + 4 * difficulty),)
+    def sample(self, rng, variant, p, difficulty):
+        size, low = rng.int(3, 5 + 2 * difficulty), -40 if difficulty > 4 else 0
+        if variant == "frequent":
+            return (rng.picks(rng.ints(2 + size // 3, low, 99), size),)
+        if variant == "product":
+            return ([0 if rng.chance(0.15) else x for x in rng.ints(size, low // 4, 9 + 4 * difficulty)],)
+        return (rng.ints(size, low, p.get("c", 20) + 20 + 4 * difficulty),)
 
     def write_chosen(self, p):
         m, c = p["m"], p["c"]
@@ -186,7 +186,7 @@ class ListAggregate(Family):
             f"out = 0\nfor x in nums:\n    if x % {m} == 0 or x > {c}:\n        out += x\nreturn out",
             f"return sum(x for x in nums if x % {m} == 0) + sum(x for x in nums if x % {m} != 0 and x > {c})",
         ]
-        wrong = [
+        mutants = [
             ("both", chosen(f"x % {m} == 0 and x > {c}"), "asks for both conditions"),
             ("multiples", chosen(f"x % {m} == 0"), "forgets the large numbers"),
             ("large", chosen(f"x > {c}"), "forgets the multiples"),
@@ -197,7 +197,7 @@ class ListAggregate(Family):
             ),
             ("count", chosen(what="1"), "counts them"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_weighted(self, p):
         u, v = p["u"], p["v"]
@@ -206,7 +206,7 @@ class ListAggregate(Family):
             f"return sum(x * ({v} if i % 2 else {u}) for i, x in enumerate(nums))",
             f"out, a, b = 0, {u}, {v}\nfor x in nums:\n    out += a * x\n    a, b = b, a\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("swapped", f"return {v} * sum(nums[::2]) + {u} * sum(nums[1::2])", "mixes the factors up"),
             (
                 "values",
@@ -221,7 +221,7 @@ class ListAggregate(Family):
             ),
             ("other_factor", f"return {u + 1} * sum(nums[::2]) + {v} * sum(nums[1::2])", "has another factor"),
         ]
-        return correct, [w for w in wrong if not (w[0] == "difference" and v == 0)]
+        return correct, [w for w in mutants if not (w[0] == "difference" and v == 0)]
 
     def write_product(self, p):
         m = p["m"]
@@ -234,14 +234,14 @@ class ListAggregate(Family):
             f"from math import prod\nreturn prod(x for x in nums if x != 0) % {m}",
             f"out = 1\nfor x in nums:\n    if x != 0:\n        out = out * x % {m}\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("with_zeros", product(test=""), "multiplies zeros too"),
             ("no_modulus", product(end="out"), "does not take the remainder"),
             ("other_modulus", product(end=f"out % {m + 1}"), "divides by another number"),
             ("from_zero", product(start="0"), "starts with 0"),
             ("sum", f"return sum(nums) % {m}", "adds"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_span(self, p):
         c, v = p["c"], p["v"]
@@ -255,14 +255,14 @@ class ListAggregate(Family):
             f"hi = lo = None\nfor x in nums:\n    if x > {c}:\n        hi = x if hi is None else max(hi, x)\n"
             f"        lo = x if lo is None else min(lo, x)\nreturn {v} if hi is None else hi - lo",
         ]
-        wrong = [
+        mutants = [
             ("or_equal", span(">="), "takes the limit itself too"),
             ("other_sentinel", span(v=v - 1), "has another answer where there are none"),
             ("largest", span(what="max(t)"), "returns the largest"),
             ("all", f"return max(nums) - min(nums) if nums else {v}", "looks at all numbers"),
             ("no_sentinel", span(v=0), "returns 0 where there are none"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_frequent(self, p):
         k, v = p["k"], p["v"]
@@ -279,7 +279,7 @@ class ListAggregate(Family):
             f"return min(x for x in d if d[x] == m) if m >= {k} else {v}",
             f"t = sorted((-nums.count(x), x) for x in nums)\nreturn t[0][1] if t and -t[0][0] >= {k} else {v}",
         ]
-        wrong = [
+        mutants = [
             ("largest", frequent("sorted(set(nums))[::-1]"), "takes the largest at a tie"),
             ("more_than", frequent(op=">"), "asks for one more"),
             ("no_limit", frequent(k=1), "has no limit"),
@@ -290,7 +290,7 @@ class ListAggregate(Family):
                 "takes the smallest frequent number",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = ListAggregate()

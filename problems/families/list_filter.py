@@ -12,7 +12,7 @@ class ListFilter(Family):
     summary = "keep elements by range, divisors, place, or by their neighbours"
     functions = ("list_filter", "keep", "select", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
-    modes = (
+    variants = (
         Variant(
             "between",
             "list[int]",
@@ -75,17 +75,17 @@ class ListFilter(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "between":
-            a = draw.int(-40, 60)
-            return {"a": a, "b": a + draw.int(5, 60)}
-        if mode == "divisible":
-            a = draw.int(2, 12)
-            b = draw.int(2, 20)
-            return {"a": a, "b": b if a % b else b + a} if (a % b) else {"a": a, "b": a * draw.int(2, 9)}
-        if mode == "places":
-            return {"k": draw.int(2, 4), "s": draw.int(0, 2), "z": draw.int(0, 199)}
-        return {"a": draw.int(2, 250)}
+    def params(self, rng, variant, difficulty):
+        if variant == "between":
+            a = rng.int(-40, 60)
+            return {"a": a, "b": a + rng.int(5, 60)}
+        if variant == "divisible":
+            a = rng.int(2, 12)
+            b = rng.int(2, 20)
+            return {"a": a, "b": b if a % b else b + a} if (a % b) else {"a": a, "b": a * rng.int(2, 9)}
+        if variant == "places":
+            return {"k": rng.int(2, 4), "s": rng.int(0, 2), "z": rng.int(0, 199)}
+        return {"a": rng.int(2, 250)}
 
     def solve_between(self, p, nums):
         return [x for x in nums if p["a"] <= x < p["b"]]
@@ -107,10 +107,10 @@ class ListFilter(Family):
                 top = x
         return out
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         a, b = p.get("a", 0), p.get("b", 0)
         yield ([],)
-        if mode == "between":
+        if variant == "between":
             yield from (
                 ([a, b],),
                 ([a - 1, b - 1],),
@@ -119,7 +119,7 @@ class ListFilter(Family):
                 ([b + 3, a + 2, a + 1],),
             )
             yield ([a, a, b - 1, a - 5],)
-        elif mode == "divisible":
+        elif variant == "divisible":
             yield from (
                 ([a, b, a * b],),
                 ([a * b + a, 2 * a, 3 * a],),
@@ -128,7 +128,7 @@ class ListFilter(Family):
                 ([-a, -b, b],),
             )
             yield ([a * (b + 1), a, b * (a + 1), 5 * a, a + 1],)
-        elif mode == "places":
+        elif variant == "places":
             z, k = p["z"], p["k"]
             yield from (
                 ([z] * (2 * k + 3),),
@@ -152,17 +152,17 @@ class ListFilter(Family):
             )
             yield from (([-a, 0],), ([2 * a, 5 * a, 4 * a, 6 * a + 1],))
 
-    def sample(self, draw, mode, p, difficulty):
-        size = draw.int(3, 5 + 2 * difficulty)
+    def sample(self, rng, variant, p, difficulty):
+        size = rng.int(3, 5 + 2 * difficulty)
         a = p.get("a", 0)
-        if mode == "between":
-            return (draw.ints(size, a - 15, p["b"] + 15),)
-        if mode == "divisible":
-            nums = draw.ints(size, -3 * (difficulty > 5), 9 + 3 * difficulty)
-            return ([x * draw.pick((a, p["b"], 1)) for x in nums],)
-        if mode == "places":
-            return ([p["z"] if draw.chance(0.2) else draw.int(0, 199) for _ in range(size + 2 + p["k"])],)
-        return (draw.ints(size, -a if difficulty > 4 else 0, 3 * a),)
+        if variant == "between":
+            return (rng.ints(size, a - 15, p["b"] + 15),)
+        if variant == "divisible":
+            nums = rng.ints(size, -3 * (difficulty > 5), 9 + 3 * difficulty)
+            return ([x * rng.pick((a, p["b"], 1)) for x in nums],)
+        if variant == "places":
+            return ([p["z"] if rng.chance(0.2) else rng.int(0, 199) for _ in range(size + 2 + p["k"])],)
+        return (rng.ints(size, -a if difficulty > 4 else 0, 3 * a),)
 
     def write_between(self, p):
         a, b = p["a"], p["b"]
@@ -204,7 +204,7 @@ class ListFilter(Family):
             ),
             f"return [x for i, x in enumerate(nums) if i >= {s} and (i - {s}) % {k} == 0 and x != {z}]",
         ]
-        wrong = [
+        mutants = [
             ("not_left_out", places(test=""), "keeps the number"),
             ("next_start", places(s + 1), "starts one later"),
             ("other_step", places(k=k + 1), "has another step"),
@@ -215,8 +215,8 @@ class ListFilter(Family):
             ),
         ]
         if s:
-            wrong.append(("from_zero", places(0), "starts at the front"))
-        return correct, wrong
+            mutants.append(("from_zero", places(0), "starts at the front"))
+        return correct, mutants
 
     def write_after(self, p):
         a = p["a"]
@@ -232,7 +232,7 @@ class ListFilter(Family):
                 "        out.append(x)\n    old = x\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("strict", after(f"y - x > {a}"), "leaves out a difference of just that size"),
             ("before", after(what="x"), "returns the number before"),
             ("either_way", after(f"abs(y - x) >= {a}"), "takes falls too"),
@@ -243,7 +243,7 @@ class ListFilter(Family):
             ),
             ("other_step", after(f"y - x >= {a - 1}"), "asks for less"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_leaders(self, p):
         a = p["a"]
@@ -256,7 +256,7 @@ class ListFilter(Family):
             f"return [x for i, x in enumerate(nums) if x > max([{a}] + nums[:i])]",
             f"out = [{a}]\nfor x in nums:\n    if x > out[-1]:\n        out.append(x)\nreturn out[1:]",
         ]
-        wrong = [
+        mutants = [
             ("or_equal", leaders(op=">="), "lists a maximum again"),
             ("above", f"return [x for x in nums if x > {a}]", "lists every large number"),
             ("no_limit", leaders("float('-inf')"), "forgets the limit"),
@@ -267,17 +267,17 @@ class ListFilter(Family):
             ),
             ("smaller", leaders(op="<"), "lists new minima"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
-def _keep(test, wrong):
+def _keep(test, mutants):
     correct = [
         f"return [x for x in nums if {test}]",
         f"out = []\nfor x in nums:\n    if {test}:\n        out.append(x)\nreturn out",
         f"return list(filter(lambda x: {test}, nums))",
     ]
     return correct, [
-        *[(name, f"return [x for x in nums if {t}]", why) for name, t, why in wrong],
+        *[(name, f"return [x for x in nums if {t}]", why) for name, t, why in mutants],
         (
             "remove_while_walking",
             f"for x in nums:\n    if not ({test}):\n        nums.remove(x)\nreturn nums",

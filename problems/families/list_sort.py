@@ -10,7 +10,7 @@ class ListSort(Family):
     summary = "sort by remainder, by distance, multiples first, or only the odd places"
     functions = ("list_sort", "arrange", "sort_list", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
-    modes = (
+    variants = (
         Variant(
             "remainder",
             "list[int]",
@@ -91,10 +91,10 @@ class ListSort(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode in ("distance", "stable"):
-            return {"c": draw.int(-400, 400)}
-        return {"m": draw.int(3, 400)}
+    def params(self, rng, variant, difficulty):
+        if variant in ("distance", "stable"):
+            return {"c": rng.int(-400, 400)}
+        return {"m": rng.int(3, 400)}
 
     def solve_remainder(self, p, nums):
         return sorted(nums, key=lambda x: (x % p["m"], -x))
@@ -112,11 +112,11 @@ class ListSort(Family):
         rest = sorted([x for x in nums if x % p["m"]], reverse=True)
         return [rest.pop() if x % p["m"] else x for x in nums]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         yield ([],)
         if "m" in p:
             m = p["m"]
-            r, s = draw.sample(range(1, m), 2)
+            r, s = rng.sample(range(1, m), 2)
             yield from (
                 ([r + m, s, r, s + m],),
                 ([r, r + 2 * m, r + m, m],),
@@ -127,7 +127,7 @@ class ListSort(Family):
             yield ([s + 3 * m, 2 * m, r + m, r, m, s],)
         else:
             c = p["c"]
-            d, e = draw.sample(range(1, 20), 2)
+            d, e = rng.sample(range(1, 20), 2)
             yield from (([c + d, c - d],), ([c - d, c + d],), ([c + e, c, c - d, c + d],), ([c, c + 1, c - 1, c],))
             yield from (
                 ([c + 30, c - d, c + e, c - 30, c + d],),
@@ -136,11 +136,11 @@ class ListSort(Family):
             )
             yield ([c + 3, c + 1, c + 2, c - 5, c - 7],)
 
-    def sample(self, draw, mode, p, difficulty):
-        size, m = draw.int(3, 4 + 2 * difficulty), p.get("m", 0)
-        nums = draw.ints(size, *((-2 * m if difficulty > 4 else 0, 3 * m) if m else (p["c"] - 60, p["c"] + 60)))
+    def sample(self, rng, variant, p, difficulty):
+        size, m = rng.int(3, 4 + 2 * difficulty), p.get("m", 0)
+        nums = rng.ints(size, *((-2 * m if difficulty > 4 else 0, 3 * m) if m else (p["c"] - 60, p["c"] + 60)))
         if m:
-            nums = [x - x % m if draw.chance(0.3) else x for x in nums]
+            nums = [x - x % m if rng.chance(0.3) else x for x in nums]
             nums[-1] = nums[0] + m
         else:
             nums[-1] = 2 * p["c"] - nums[0]
@@ -188,7 +188,7 @@ class ListSort(Family):
                 "return sorted(a) + sorted(b, reverse=True)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("all_rising", parts(second=""), "sorts the rest from small to large"),
             ("all_falling", parts(first="[::-1]"), "sorts the multiples from large to small"),
             (
@@ -202,7 +202,7 @@ class ListSort(Family):
             ("plain", "return sorted(nums)", "sorts by size"),
             ("other_divisor", parts(test=f"x % {m + 1} == 0", other=f"x % {m + 1}"), "has another divisor"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_stable(self, p):
         c = p["c"]
@@ -221,14 +221,14 @@ class ListSort(Family):
             ),
             f"out, i = [], 0\nfor x in nums:\n    out.insert(i, x)\n    i += x < {c}\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("not_reversed", parts(turn=""), "does not reverse the back"),
             ("both_reversed", parts(front="[::-1]"), "reverses the front too"),
             ("or_equal", parts("<=", ">"), "puts equal numbers in front"),
             ("large_first", parts(">=", "<"), "puts the large numbers in front"),
             ("sorted", parts(sort="nums = sorted(nums)\n"), "sorts"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_fixed(self, p):
         m = p["m"]
@@ -245,7 +245,7 @@ class ListSort(Family):
                 "for j, x in zip(i, t):\n    nums[j] = x\nreturn nums"
             ),
         ]
-        wrong = [
+        mutants = [
             ("all_moved", "return sorted(nums)", "moves the multiples"),
             ("falling", fixed(order="reverse=False"), "sorts from large to small"),
             ("multiples", fixed(cond="x % {m} == 0"), "sorts the multiples"),
@@ -256,10 +256,10 @@ class ListSort(Family):
                 "moves the multiples to the front",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
-def _by_key(key, wrong):
+def _by_key(key, mutants):
     insertion = (
         f"key = lambda x: {key}\nout = []\nfor x in nums:\n    i = len(out)\n"
         "    while i and key(out[i - 1]) > key(x):\n        i -= 1\n    out.insert(i, x)\nreturn out"
@@ -269,7 +269,7 @@ def _by_key(key, wrong):
         f"t = [({key}, x) for x in nums]\nt.sort()\nreturn [x for k, x in t]",
         insertion,
     ]
-    return correct, [(name, f"return sorted(nums, key=lambda x: {k})", why) for name, k, why in wrong]
+    return correct, [(name, f"return sorted(nums, key=lambda x: {k})", why) for name, k, why in mutants]
 
 
 FAMILY = ListSort()

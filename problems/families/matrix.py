@@ -10,7 +10,7 @@ class Matrix(Family):
     summary = "turn a matrix, walk it in a spiral, best rows and columns, diagonals"
     functions = ("matrix", "grid_task", "transform", "solve")
     arguments = (Argument("rows", "list[list[int]]", ("table", "cells")),)
-    modes = (
+    variants = (
         Variant(
             "turn",
             "list[list[int]]",
@@ -75,16 +75,16 @@ class Matrix(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "turn":
-            return {"clockwise": draw.chance(0.5), "c": draw.int(-20, 60), "k": draw.int(1, 99)}
-        if mode == "spiral":
-            return {"across": draw.chance(0.5), "c": draw.int(-99, 199)}
-        if mode == "line":
-            return {"columns": draw.chance(0.5), "c": draw.int(5, 60), "v": -draw.int(100, 999)}
-        return {"plus": draw.chance(0.5), "m": draw.int(2, 5), "w": draw.int(2, 99)}
+    def params(self, rng, variant, difficulty):
+        if variant == "turn":
+            return {"clockwise": rng.chance(0.5), "c": rng.int(-20, 60), "k": rng.int(1, 99)}
+        if variant == "spiral":
+            return {"across": rng.chance(0.5), "c": rng.int(-99, 199)}
+        if variant == "line":
+            return {"columns": rng.chance(0.5), "c": rng.int(5, 60), "v": -rng.int(100, 999)}
+        return {"plus": rng.chance(0.5), "m": rng.int(2, 5), "w": rng.int(2, 99)}
 
-    def words(self, mode, p):
+    def template_vars(self, variant, p):
         return {
             **p,
             "way": "clockwise" if p.get("clockwise") else "anticlockwise",
@@ -113,7 +113,7 @@ class Matrix(Family):
         sign, m = 1 if p["plus"] else -1, p["m"]
         return p["w"] * sum([x for i, r in enumerate(rows) for j, x in enumerate(r) if (i + sign * j) % m == 0])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         c = p.get("c", 5)
         yield ([],)
         yield ([[c]],)
@@ -125,20 +125,20 @@ class Matrix(Family):
         yield ([[101, 102, 103, 104], [105, 106, 107, 108], [109, 110, 111, 112], [113, 114, 115, 116]],)
         yield ([[-1, -2], [-3, -4]],)
         yield ([[101, 102, 103], [104, 105, 106], [107, 108, 109], [110, 111, 112]],)
-        if mode == "line":
+        if variant == "line":
             yield from (
                 ([[c, c], [c, -9], [1, c]],),
                 ([[c + 5, 1, 2], [3, 4, c]],),
                 ([[-c, -c - 1], [-1, -2]],),
                 ([[c, 0, c], [c, 1, 1]],),
             )
-        if mode == "diagonal":
+        if variant == "diagonal":
             yield ([[2**j * (i + 1) for j in range(7)] for i in range(6)],)
 
-    def sample(self, draw, mode, p, difficulty):
-        height, width, top = draw.int(1, 2 + difficulty // 2), draw.int(1, 2 + difficulty // 2), p.get("c", 20) + 15
+    def sample(self, rng, variant, p, difficulty):
+        height, width, top = rng.int(1, 2 + difficulty // 2), rng.int(1, 2 + difficulty // 2), p.get("c", 20) + 15
         low = min(0, top) - 9
-        return ([draw.ints(width, low, top) for _ in range(height)],)
+        return ([rng.ints(width, low, top) for _ in range(height)],)
 
     def write_turn(self, p):
         k, c = p["k"], p["c"]
@@ -158,7 +158,7 @@ class Matrix(Family):
             f"rows = [[x + {k} if x < {c} else x for x in r] for r in rows]\nfor _ in range(3):\n"
             f"    rows = [list(r) for r in {other}]\nreturn rows"
         )
-        wrong = [
+        mutants = [
             ("other_way", turn(other), "turns the other way"),
             ("transposed", turn("zip(*rows)"), "swaps rows and columns"),
             ("half_turn", turn("[r[::-1] for r in rows[::-1]]"), "turns by half"),
@@ -166,7 +166,7 @@ class Matrix(Family):
             ("not_raised", f"return [list(r) for r in {one}]", "raises nothing"),
             ("other_amount", turn(k=k + 1), "adds another number"),
         ]
-        return [turn(), by_index, thrice], wrong
+        return [turn(), by_index, thrice], mutants
 
     def write_spiral(self, p):
         c = p["c"]
@@ -190,14 +190,14 @@ class Matrix(Family):
                 f"    out += [r.pop(0) for r in t[::-1] if r]\nreturn [x for x in out if x != {c}]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("other_way", spiral(other), "goes the other way first"),
             ("rows", f"return [x for r in rows for x in r if x != {c}]", "reads row by row"),
             ("not_left_out", spiral(keep="out"), "keeps the number"),
             ("zigzag", spiral(turn="[r[::-1] for r in rows[1:]]"), "goes to and fro"),
             ("backwards", spiral(keep=f"[x for x in out[::-1] if x != {c}]"), "reads from the end"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_line(self, p):
         c, v = p["c"], p["v"]
@@ -214,14 +214,14 @@ class Matrix(Family):
             ),
             f"if not rows:\n    return {v}\nreturn max(sum(x * (x <= {c}) for x in r) for r in {lines})",
         ]
-        wrong = [
+        mutants = [
             ("other_lines", line(others), "looks the other way"),
             ("all_numbers", line(test="True").replace(" if True", ""), "counts all numbers"),
             ("strict", line(test=f"x < {c}"), "leaves out the limit itself"),
             ("smallest", line(pick="min"), "returns the smallest sum"),
             ("other_sentinel", line(v=v - 1), "has another answer for an empty table"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_diagonal(self, p):
         m, w = p["m"], p["w"]
@@ -241,7 +241,7 @@ class Matrix(Family):
             ),
             f"return {w} * sum(sum(r[{'-i' if p['plus'] else 'i'} % {m}::{m}]) for i, r in enumerate(rows))",
         ]
-        wrong = [
+        mutants = [
             ("others", diagonal(rest="!= 0"), "adds the other cells"),
             ("other_step", diagonal(m=m + 1), "has another step"),
             (
@@ -253,8 +253,8 @@ class Matrix(Family):
             ("other_factor", diagonal(w=w + 1), "has another factor"),
         ]
         if m > 2:
-            wrong.append(("other_sign", diagonal(other), "mixes sum and difference up"))
-        return correct, wrong
+            mutants.append(("other_sign", diagonal(other), "mixes sum and difference up"))
+        return correct, mutants
 
 
 FAMILY = Matrix()

@@ -12,7 +12,7 @@ class MaxSubarray(Family):
     summary = "largest or smallest sum of a run, with length limits, costs, or round a circle"
     functions = ("max_subarray", "best_run", "best", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "a")),)
-    modes = (
+    variants = (
         Variant(
             "largest",
             "int",
@@ -100,59 +100,59 @@ class MaxSubarray(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        p = {"v": draw.int(-99, 99)}
-        if mode == "cost":
-            p["c"] = draw.int(1, 9)
-        elif mode in ("exactly", "at_most", "at_least"):
-            p["k"] = draw.int(2, 6)
+    def params(self, rng, variant, difficulty):
+        p = {"v": rng.int(-99, 99)}
+        if variant == "cost":
+            p["c"] = rng.int(1, 9)
+        elif variant in ("exactly", "at_most", "at_least"):
+            p["k"] = rng.int(2, 6)
         return p
 
-    def answer(self, mode, p, nums):
+    def answer(self, variant, p, nums):
         k = p.get("k", 1)
-        if not nums or (mode in ("exactly", "at_least") and len(nums) < k):
+        if not nums or (variant in ("exactly", "at_least") and len(nums) < k):
             return p["v"]
-        if mode == "exactly":
+        if variant == "exactly":
             return max([sum(nums[i : i + k]) for i in range(len(nums) - k + 1)])
-        if mode == "at_most":
+        if variant == "at_most":
             return max([sum(nums[i:j]) for i in range(len(nums)) for j in range(i + 1, min(i + k, len(nums)) + 1)])
-        if mode == "at_least":
+        if variant == "at_least":
             best = cur = sum(nums[:k])
             for i in range(k, len(nums)):
                 cur = max(cur + nums[i], sum(nums[i - k + 1 : i + 1]))
                 best = max(best, cur)
             return best
-        if mode == "smallest":
+        if variant == "smallest":
             return -_kadane([-x for x in nums])
-        if mode == "circle":
+        if variant == "circle":
             best, least = _kadane(nums), -_kadane([-x for x in nums])
             return best if best < 0 else max(best, sum(nums) - least)
         return _kadane([x - p.get("c", 0) for x in nums])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         k, c, low = p.get("k", 3), p.get("c", 0), 3 + difficulty
         yield ([],)
-        yield ([-draw.int(1, 9)],)
-        yield ([draw.int(1, 9)],)
-        if mode in ("exactly", "at_least", "at_most"):
-            yield ([draw.int(1, 20) for _ in range(k - 1)],)
-            yield ([-draw.int(1, 20) for _ in range(k)],)
-            yield ([draw.int(1, 20) for _ in range(k)],)
-            yield ([draw.int(1, 20) for _ in range(k + 2)],)
-            yield ([-draw.int(1, 9) for _ in range(k + 2)],)
-            yield ([50] + [-draw.int(1, 4) for _ in range(k + 1)] + [40] + [-1] * k,)
+        yield ([-rng.int(1, 9)],)
+        yield ([rng.int(1, 9)],)
+        if variant in ("exactly", "at_least", "at_most"):
+            yield ([rng.int(1, 20) for _ in range(k - 1)],)
+            yield ([-rng.int(1, 20) for _ in range(k)],)
+            yield ([rng.int(1, 20) for _ in range(k)],)
+            yield ([rng.int(1, 20) for _ in range(k + 2)],)
+            yield ([-rng.int(1, 9) for _ in range(k + 2)],)
+            yield ([50] + [-rng.int(1, 4) for _ in range(k + 1)] + [40] + [-1] * k,)
             yield ([-3] * k + [-1] * (k - 1) + [-9] * k + [30],)
         else:
-            yield ([-draw.int(1, low) for _ in range(3)],)
-            yield ([draw.int(1 + c, 20 + c) for _ in range(3)],)
-            yield ([draw.int(5, 9) + c, c - draw.int(1, 3), draw.int(5, 9) + c, -30, 3],)
-            yield ([-draw.int(5, 9), draw.int(1, 3), -draw.int(5, 9), 30, -3],)
-            yield ([draw.int(5, 9) + c, -40, draw.int(10, 19) + c],)
-            yield ([-draw.int(5, 9), 40, -draw.int(10, 19)],)
+            yield ([-rng.int(1, low) for _ in range(3)],)
+            yield ([rng.int(1 + c, 20 + c) for _ in range(3)],)
+            yield ([rng.int(5, 9) + c, c - rng.int(1, 3), rng.int(5, 9) + c, -30, 3],)
+            yield ([-rng.int(5, 9), rng.int(1, 3), -rng.int(5, 9), 30, -3],)
+            yield ([rng.int(5, 9) + c, -40, rng.int(10, 19) + c],)
+            yield ([-rng.int(5, 9), 40, -rng.int(10, 19)],)
             yield ([0, 0],)
 
-    def sample(self, draw, mode, p, difficulty):
-        return (draw.ints(draw.int(3, 5 + 2 * difficulty), -6 - 3 * difficulty, 6 + 3 * difficulty),)
+    def sample(self, rng, variant, p, difficulty):
+        return (rng.ints(rng.int(3, 5 + 2 * difficulty), -6 - 3 * difficulty, 6 + 3 * difficulty),)
 
     def write_largest(self, p):
         return self._write_extreme("largest", p)
@@ -160,18 +160,18 @@ class MaxSubarray(Family):
     def write_smallest(self, p):
         return self._write_extreme("smallest", p)
 
-    def _write_extreme(self, mode, p):
+    def _write_extreme(self, variant, p):
         v = p["v"]
         guard = _guard(v)
         scan, pairs = partial(_scan, guard), partial(_pairs, guard)
-        pick, other = ("max", "min") if mode == "largest" else ("min", "max")
+        pick, other = ("max", "min") if variant == "largest" else ("min", "max")
         correct = [
             scan(pick=pick),
             pairs("i + 1", "n + 1", pick=pick),
             f"{guard}best, t, low = nums[0], 0, 0\nfor x in nums:\n    t += x\n    best = {pick}(best, t - low)\n"
             f"    low = {other}(low, t)\nreturn best",
         ]
-        wrong = [
+        mutants = [
             (
                 "zero_floor",
                 scan(pick=pick, start="0", rest="nums"),
@@ -183,8 +183,8 @@ class MaxSubarray(Family):
             ("no_run", scan(pick=pick, add=False), "never joins neighbours"),
         ]
         if v:
-            wrong.append(("empty_zero", _scan(_guard(0), pick), "returns 0 for an empty list"))
-        return correct, wrong
+            mutants.append(("empty_zero", _scan(_guard(0), pick), "returns 0 for an empty list"))
+        return correct, mutants
 
     def write_cost(self, p):
         v = p["v"]
@@ -197,7 +197,7 @@ class MaxSubarray(Family):
             pairs("i + 1", "n + 1", term=f"sum(nums[i:j]) - {c} * (j - i)"),
             f"nums = [x - {c} for x in nums]\n" + scan(),
         ]
-        wrong = [
+        mutants = [
             ("free", scan(), "leaves the cost out"),
             ("once", scan().replace("return best", f"return best - {c}"), "takes the cost once"),
             ("other_cost", scan(value=f"x - {c + 1}", start=f"nums[0] - {c + 1}"), "has another cost"),
@@ -208,7 +208,7 @@ class MaxSubarray(Family):
                 "takes an empty run where all are bad",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_exactly(self, p):
         v, k = p["v"], p["k"]
@@ -220,7 +220,7 @@ class MaxSubarray(Family):
             f"    t += nums[i] - nums[i - {k}]\n    best = max(best, t)\nreturn best",
             f"t = [sum(nums[i:i + {k}]) for i in range(len(nums) - {k - 1})]\nreturn max(t) if t else {v}",
         ]
-        wrong = [
+        mutants = [
             ("short_windows", windows("len(nums)"), "takes shorter windows at the end"),
             (
                 "other_length",
@@ -235,7 +235,7 @@ class MaxSubarray(Family):
             ),
             ("any_length", scan(), "allows every length"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_at_most(self, p):
         v = p["v"]
@@ -248,7 +248,7 @@ class MaxSubarray(Family):
             f"best = None\nfor i in range(len(nums)):\n    t = 0\n    for x in nums[i:i + {k}]:\n        t += x\n"
             f"        best = t if best is None else max(best, t)\nreturn {v} if best is None else best",
         ]
-        wrong = [
+        mutants = [
             ("any_length", scan(), "allows every length"),
             (
                 "exactly",
@@ -259,7 +259,7 @@ class MaxSubarray(Family):
             ("empty_run", pairs("i", f"min(i + {k}, n) + 1"), "allows an empty run"),
             ("smallest", pairs("i + 1", f"min(i + {k}, n) + 1", pick="min"), "returns the smallest sum"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_at_least(self, p):
         v, k = p["v"], p["k"]
@@ -272,7 +272,7 @@ class MaxSubarray(Family):
             f"{short}best = cur = sum(nums[:{k}])\nfor i in range({k}, len(nums)):\n"
             f"    cur = max(cur + nums[i], sum(nums[i - {k - 1}:i + 1]))\n    best = max(best, cur)\nreturn best",
         ]
-        wrong = [
+        mutants = [
             ("any_length", _scan(short), "allows every length"),
             ("exactly", windows(), "allows only the least length"),
             ("one_less", pairs(f"i + {k - 1}", "n + 1"), "allows a shorter run"),
@@ -283,7 +283,7 @@ class MaxSubarray(Family):
             ),
             ("smallest", pairs(f"i + {k}", "n + 1", pick="min"), "returns the smallest sum"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_circle(self, p):
         v = p["v"]
@@ -300,7 +300,7 @@ class MaxSubarray(Family):
             "    down = min(x, down + x)\n    best, low = max(best, up), min(low, down)\n"
             "return best if best < 0 else max(best, sum(nums) - low)",
         ]
-        wrong = [
+        mutants = [
             ("not_round", scan(), "does not go round"),
             (
                 "twice",
@@ -318,7 +318,7 @@ class MaxSubarray(Family):
                 "takes an empty run and numbers twice",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _guard(v, least=1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from problems.family import Argument, Family, Variant
+from problems.family import Argument, Family, Params, Variant
 from problems.rng import LABELS
 
 _M = Argument("meetings", "list[list[int]]", ("bookings", "slots"))
@@ -13,7 +13,7 @@ class MeetingRooms(Family):
     summary = "enough rooms for meetings with drawn cleaning times, rooms needed, longest pause, rejected requests"
     functions = ("meeting_rooms", "rooms", "plan_rooms", "solve")
     arguments = (_M,)
-    modes = (
+    variants = (
         Variant(
             "enough",
             "str",
@@ -90,13 +90,13 @@ class MeetingRooms(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "pause":
-            a = draw.int(0, 120)
-            return {"a": a, "b": a + draw.int(60, 240)}
-        p = {"g": draw.int(1, 120)}
-        if mode == "enough":
-            p["yes"], p["no"] = draw.sample(LABELS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "pause":
+            a = rng.int(0, 120)
+            return {"a": a, "b": a + rng.int(60, 240)}
+        p: Params = {"g": rng.int(1, 120)}
+        if variant == "enough":
+            p["yes"], p["no"] = rng.sample(LABELS, 2)
         return p
 
     def solve_needed(self, p, meetings):
@@ -119,8 +119,8 @@ class MeetingRooms(Family):
             (refused if clash else kept).append([s, e])
         return refused
 
-    def traps(self, draw, mode, p, difficulty):
-        if mode == "pause":
+    def edge_cases(self, rng, variant, p, difficulty):
+        if variant == "pause":
             a, b = p["a"], p["b"]
             rows = [
                 [],
@@ -144,7 +144,7 @@ class MeetingRooms(Family):
             ]
             yield from ((r,) for r in rows)
             return
-        g, x = p["g"], draw.int(0, 60)
+        g, x = p["g"], rng.int(0, 60)
         rows = [
             [],
             [[x, x + 30]],
@@ -159,7 +159,7 @@ class MeetingRooms(Family):
             [[x + 20, x + 40], [x, x + 19], [x + 40, x + 50], [x + 41 + g, x + 45 + g]],
         ]
         for row in rows:
-            if mode == "enough":
+            if variant == "enough":
                 need = max(_peak(row, g), 1)
                 yield (row, need)
                 if row:
@@ -167,22 +167,22 @@ class MeetingRooms(Family):
             else:
                 yield (row,)
 
-    def sample(self, draw, mode, p, difficulty):
-        top = (p["b"] if mode == "pause" else 120 + 8 * difficulty) + p.get("g", 0)
-        starts = draw.ints(draw.int(2, 3 + difficulty), 0, top)
-        meetings = [[s, s + draw.int(5, 20 + 3 * difficulty)] for s in starts]
-        if mode == "enough":
-            return (meetings, max(1, _peak(meetings, p["g"]) - draw.int(0, 1)))
+    def sample(self, rng, variant, p, difficulty):
+        top = (p["b"] if variant == "pause" else 120 + 8 * difficulty) + p.get("g", 0)
+        starts = rng.ints(rng.int(2, 3 + difficulty), 0, top)
+        meetings = [[s, s + rng.int(5, 20 + 3 * difficulty)] for s in starts]
+        if variant == "enough":
+            return (meetings, max(1, _peak(meetings, p["g"]) - rng.int(0, 1)))
         return (meetings,)
 
     def write_enough(self, p):
         g, yes, no = p["g"], repr(p["yes"]), repr(p["no"])
-        correct, wrong = _count_programs(g, lambda n: f"{yes} if {n} <= count else {no}")
-        wrong += [
+        correct, mutants = _count_programs(g, lambda n: f"{yes} if {n} <= count else {no}")
+        mutants += [
             ("negated", _overlap(g, lambda n: f"{no} if {n} <= count else {yes}"), "answers the opposite"),
             ("strict", _overlap(g, lambda n: f"{yes} if {n} < count else {no}"), "asks for one room more"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_needed(self, p):
         return _count_programs(p["g"], str)
@@ -205,7 +205,7 @@ class MeetingRooms(Family):
             f"t = [x in set().union(*[range(s, e) for s, e in meetings]) for x in range({a}, {b})]\n"
             "return max(len(w) for w in ''.join('x' if v else '.' for v in t).split('x'))",
         ]
-        wrong = [
+        mutants = [
             ("unsorted", pause(order="meetings"), "does not sort"),
             ("last_end", pause(end="e"), "looks at the last end only"),
             ("no_tail", pause(last="best"), "forgets the time after the last"),
@@ -220,7 +220,7 @@ class MeetingRooms(Family):
                 "looks between meetings only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_refused(self, p):
         g = p["g"]
@@ -243,7 +243,7 @@ class MeetingRooms(Family):
                 "        t.append(m)\n    else:\n        out.append(m)\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_cleaning", refused("s < b and a < e"), "forgets the cleaning"),
             ("one_side", refused("a <= s < b + {g}"), "looks at earlier meetings only"),
             ("accepted", refused(which="t"), "returns the accepted ones"),
@@ -259,7 +259,7 @@ class MeetingRooms(Family):
                 "compares with refused ones too",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _overlap(g, end, test="s <= x < e + {g}"):
@@ -278,7 +278,7 @@ def _count_programs(g, end):
             f"        free.remove(t[0])\n    free.append(e + {g})\nreturn {end('len(free)')}"
         ),
     ]
-    wrong = [
+    mutants = [
         ("no_cleaning", _overlap(g, end, "s <= x < e"), "forgets the cleaning"),
         ("with_end", _overlap(g, end, "s <= x <= e + {g}"), "counts the end too"),
         ("all", f"return {end('len(meetings)')}", "gives each meeting a room"),
@@ -292,7 +292,7 @@ def _count_programs(g, end):
             "compares neighbours only",
         ),
     ]
-    return correct, wrong
+    return correct, mutants
 
 
 def _peak(meetings, gap):

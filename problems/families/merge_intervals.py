@@ -12,7 +12,7 @@ class MergeIntervals(Family):
     summary = "join intervals with small gaps, cover, find holes, count overlaps in a window"
     functions = ("merge_intervals", "intervals", "join", "solve")
     arguments = (Argument("spans", "list[list[int]]", ("intervals", "ranges")),)
-    modes = (
+    variants = (
         Variant(
             "merged",
             "list[list[int]]",
@@ -87,11 +87,11 @@ class MergeIntervals(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "cover":
-            a = draw.int(0, 40)
-            return {"a": a, "b": a + draw.int(12, 60)}
-        return {"g": draw.int(1, 299 if difficulty > 5 else 99)}
+    def params(self, rng, variant, difficulty):
+        if variant == "cover":
+            a = rng.int(0, 40)
+            return {"a": a, "b": a + rng.int(12, 60)}
+        return {"g": rng.int(1, 299 if difficulty > 5 else 99)}
 
     def solve_merged(self, p, spans):
         return _merged(spans, p["g"])
@@ -112,11 +112,11 @@ class MergeIntervals(Family):
             best = max(best, count)
         return best
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         g = p.get("g", 3)
-        x = draw.int(5, 20)
+        x = rng.int(5, 20)
         yield ([],)
-        if mode == "cover":
+        if variant == "cover":
             a, b = p["a"], p["b"]
             yield from (
                 ([[a - 9, b + 9]],),
@@ -138,18 +138,18 @@ class MergeIntervals(Family):
         yield ([[x, x + 3], [x + 3 + g, x + 6 + g], [x + 6 + 2 * g, x + 7 + 2 * g]],)
         yield ([[x, x + 3], [x + 4 + g, x + 6 + g], [x + 7 + 2 * g, x + 8 + 3 * g]],)
         yield ([[x, x + 3 * g + 9], [x + g, x + g + 1], [x + 3 * g + 5, x + 3 * g + 20]],)
-        if mode == "busiest":
+        if variant == "busiest":
             yield from (([[x, x + 1], [x + g, x + g + 1], [x + g + 1, x + g + 2]],), ([[x, x + 2]] * 3,))
             yield ([[x, x + 1], [x + 1, x + 2], [x + 2, x + 3]],)
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         g = p.get("g", 3)
         top = (p["b"] + 10) if "b" in p else 20 + 2 * difficulty + g * 2
-        starts = draw.ints(draw.int(2, 3 + difficulty), 0, top)
-        spans = [[s, s + draw.int(1, 4 + difficulty // 2 + g // 3)] for s in starts]
-        if "b" not in p and draw.chance(0.5):
+        starts = rng.ints(rng.int(2, 3 + difficulty), 0, top)
+        spans = [[s, s + rng.int(1, 4 + difficulty // 2 + g // 3)] for s in starts]
+        if "b" not in p and rng.chance(0.5):
             spans.append([spans[0][1] + g, spans[0][1] + g + 2])
-        return (draw.shuffled(spans),)
+        return (rng.shuffled(spans),)
 
     def write_merged(self, p):
         g = p["g"]
@@ -172,14 +172,14 @@ class MergeIntervals(Family):
                 "        out.append([t[i], u[j]])\n        i = j + 1\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_gap", merged(0), "does not bridge gaps"),
             ("strict", merged(op="<"), "does not bridge a gap of just that size"),
             ("unsorted", merged(order="spans"), "does not sort"),
             ("last_end", merged(end="e"), "lets a contained interval shorten the join"),
             ("other_gap", merged(g + 1), "bridges larger gaps"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_cover(self, p):
         a, b = p["a"], p["b"]
@@ -191,7 +191,7 @@ class MergeIntervals(Family):
                 "        out += e - s\n        x = e\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("twice", f"return sum(max(min(e, {b}) - max(s, {a}), 0) for s, e in spans)", "counts overlaps twice"),
             (
                 "everywhere",
@@ -210,7 +210,7 @@ class MergeIntervals(Family):
                 "looks one further",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_holes(self, p):
         g = p["g"]
@@ -230,14 +230,14 @@ class MergeIntervals(Family):
             f"t = sorted(s for s, e in spans)\nu = sorted(e for s, e in spans)\n"
             f"return [[x, y] for x, y in zip(u, t[1:]) if y - x >= {g}]",
         ]
-        wrong = [
+        mutants = [
             ("any_gap", holes(1), "lists short gaps too"),
             ("strict", holes(op=">"), "leaves out gaps of just that length"),
             ("unsorted", holes(order="spans"), "does not sort"),
             ("last_end", holes(end="e"), "looks at the last end only"),
             ("lengths", holes(what="s - x"), "returns the lengths"),
         ]
-        return correct, [w for w in wrong if not (w[0] == "any_gap" and g == 1)]
+        return correct, [w for w in mutants if not (w[0] == "any_gap" and g == 1)]
 
     def write_busiest(self, p):
         g = p["g"]
@@ -257,7 +257,7 @@ class MergeIntervals(Family):
                 "return best"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_rest", busiest("s <= x < e"), "forgets the extension"),
             ("with_end", busiest("s <= x <= e + {g}"), "counts the end too"),
             ("all", "return len(spans)", "counts all"),
@@ -268,7 +268,7 @@ class MergeIntervals(Family):
                 "counts overlaps with one interval",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _merged(spans, gap):

@@ -10,7 +10,7 @@ class MergeSortedArrays(Family):
     summary = "merge two sorted lists: the first k, without a value, without repeats, or only what both hold"
     functions = ("merge_sorted_arrays", "merge", "combine", "solve")
     arguments = (Argument("xs", "list[int]", ("left", "first")), Argument("ys", "list[int]", ("right", "second")))
-    modes = (
+    variants = (
         Variant(
             "without",
             "list[int]",
@@ -74,11 +74,11 @@ class MergeSortedArrays(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "once":
-            return {"m": draw.int(2, 99)}
-        z = draw.int(-99, 200)
-        return {"z": z, "k": draw.int(2, 8)} if mode == "start" else {"z": z}
+    def params(self, rng, variant, difficulty):
+        if variant == "once":
+            return {"m": rng.int(2, 99)}
+        z = rng.int(-99, 200)
+        return {"z": z, "k": rng.int(2, 8)} if variant == "start" else {"z": z}
 
     def solve_without(self, p, xs, ys):
         return sorted([x for x in xs + ys if x != p["z"]])
@@ -92,9 +92,9 @@ class MergeSortedArrays(Family):
     def solve_both(self, p, xs, ys):
         return [x for x in sorted({*xs}) if x != p["z"] for _ in range(min(xs.count(x), ys.count(x)))]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         z, k, m = p.get("z", 5), p.get("k", 3), p.get("m", 0)
-        a, b, c = sorted(x for x in draw.sample(range(z + 1, z + 40), 3))
+        a, b, c = sorted(x for x in rng.sample(range(z + 1, z + 40), 3))
         yield from (
             ([], []),
             ([a], []),
@@ -112,11 +112,11 @@ class MergeSortedArrays(Family):
             yield ([z - i for i in range(k - 1, 0, -1)] + [z], [z, a, a, b, c])
             yield ([a + i for i in range(k)], [a, b + 20])
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         base, spread = p.get("z", 0), 6 + 4 * difficulty + p.get("m", 0)
-        lists = [sorted(draw.ints(draw.int(2, 3 + difficulty), base - spread // 2, base + spread)) for _ in range(2)]
-        if mode == "both":
-            lists[1] = sorted(lists[1] + draw.picks(lists[0], 2))
+        lists = [sorted(rng.ints(rng.int(2, 3 + difficulty), base - spread // 2, base + spread)) for _ in range(2)]
+        if variant == "both":
+            lists[1] = sorted(lists[1] + rng.picks(lists[0], 2))
         return (lists[0], lists[1])
 
     def write_without(self, p):
@@ -126,14 +126,14 @@ class MergeSortedArrays(Family):
             f"{_MERGE}return [x for x in out if x != {z}]",
             f"import heapq\nreturn [x for x in heapq.merge(xs, ys) if x != {z}]",
         ]
-        wrong = [
+        mutants = [
             ("all", "return sorted(xs + ys)", "leaves nothing out"),
             ("glued", f"return [x for x in xs + ys if x != {z}]", "does not sort"),
             ("no_repeats", f"return sorted(set(xs + ys) - {{{z}}})", "drops repeats"),
             ("other_number", f"return sorted(x for x in xs + ys if x != {z + 1})", "leaves out another number"),
             ("smaller", f"return sorted(x for x in xs + ys if x > {z})", "leaves out smaller numbers too"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_start(self, p):
         z, k = p["z"], p["k"]
@@ -142,14 +142,14 @@ class MergeSortedArrays(Family):
             f"{_MERGE}return [x for x in out if x != {z}][:{k}]",
             f"import heapq\nreturn heapq.nsmallest({k}, [x for x in xs + ys if x != {z}])",
         ]
-        wrong = [
+        mutants = [
             ("all", f"return sorted(x for x in xs + ys if x != {z})", "returns all"),
             ("one_more", f"return sorted(x for x in xs + ys if x != {z})[:{k + 1}]", "returns one too many"),
             ("cut_first", f"return [x for x in sorted(xs + ys)[:{k}] if x != {z}]", "removes the number too late"),
             ("last", f"return sorted(x for x in xs + ys if x != {z})[-{k}:]", "returns the largest"),
             ("not_removed", f"return sorted(xs + ys)[:{k}]", "does not remove the number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_once(self, p):
         m = p["m"]
@@ -161,7 +161,7 @@ class MergeSortedArrays(Family):
                 "        out.append(x)\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("rising", f"return sorted({{x for x in xs + ys if x % {m}}})", "sorts from small to large"),
             ("repeats", f"return sorted([x for x in xs + ys if x % {m}], reverse=True)", "keeps repeats"),
             (
@@ -176,7 +176,7 @@ class MergeSortedArrays(Family):
                 "has another divisor",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_both(self, p):
         z = p["z"]
@@ -192,7 +192,7 @@ class MergeSortedArrays(Family):
                 f"return [x for x in out if x != {z}]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("sets", f"return sorted(set(xs) & set(ys) - {{{z}}})", "forgets repeats"),
             ("not_used_up", f"return [x for x in xs if x in ys and x != {z}]", "uses a number again"),
             (
@@ -205,7 +205,7 @@ class MergeSortedArrays(Family):
             ),
             ("union", f"return sorted(x for x in xs + ys if x != {z})", "returns all numbers"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _MERGE = (

@@ -31,7 +31,7 @@ class NQueens(Family):
     summary = "count placements of queens, check boards, count attacks and free columns"
     functions = ("n_queens", "queens", "place", "solve")
     arguments = (Argument("cols", "list[int]", ("board", "places")),)
-    modes = (
+    variants = (
         Variant(
             "attacks",
             "int",
@@ -93,48 +93,48 @@ class NQueens(Family):
             ),
             level=4,
             arguments=(Argument("n", "int", ("size",)),),
-            most_inputs=8,
+            max_inputs=8,
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "attacks":
-            return {"k": draw.int(1, 6), "w": draw.int(2, 99)}
-        if mode == "safe":
-            yes, no = draw.sample(LABELS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "attacks":
+            return {"k": rng.int(1, 6), "w": rng.int(2, 99)}
+        if variant == "safe":
+            yes, no = rng.sample(LABELS, 2)
             return {"yes": yes, "no": no}
-        if mode == "knights":
-            a, b = draw.sample(range(1, 12), 2)
+        if variant == "knights":
+            a, b = rng.sample(range(1, 12), 2)
             return {"a": min(a, 6), "b": b if b != min(a, 6) else 12}
-        if mode == "free":
-            m = draw.int(4, 30)
-            return {"m": m, "x": draw.int(0, m)}
-        return {"c": draw.int(0, 3), "v": -draw.int(1, 99)}
+        if variant == "free":
+            m = rng.int(4, 30)
+            return {"m": m, "x": rng.int(0, m)}
+        return {"c": rng.int(0, 3), "v": -rng.int(1, 99)}
 
-    def answer(self, mode, p, given):
-        if mode == "solutions":
+    def answer(self, variant, p, given):
+        if variant == "solutions":
             return sum([_completions(given, (c,)) for c in range(given) if c != p["c"]]) or p["v"]
         rows = list(enumerate(given))
-        if mode == "free":
+        if variant == "free":
             n = len(rows)
             return [
                 c for c in range(p["m"] + 1) if c != p["x"] and all([q != c and n - i != abs(q - c) for i, q in rows])
             ]
         pairs = [(j - i, abs(a - b)) for i, a in rows for j, b in rows[i + 1 :]]
-        if mode == "safe":
+        if variant == "safe":
             return p["yes"] if all([across and across != down for down, across in pairs]) else p["no"]
-        if mode == "knights":
+        if variant == "knights":
             return sum([pair == (p["a"], p["b"]) for pair in pairs])
         near = [pair for pair in pairs if pair[0] <= p["k"]]
         return sum([p["w"] * (across == 0) + (across == down) for down, across in near])
 
-    def traps(self, draw, mode, p, difficulty):
-        if mode == "solutions":
+    def edge_cases(self, rng, variant, p, difficulty):
+        if variant == "solutions":
             yield from ((4,), (2,), (5,), (6,), (1,))
             return
         yield ([],)
         yield ([0],)
-        if mode == "safe":
+        if variant == "safe":
             yield from (
                 ([1, 3, 0, 2],),
                 ([2, 0, 3, 1],),
@@ -151,9 +151,9 @@ class NQueens(Family):
                 ([0, 3, 6, 3],),
             )
             yield ([3, 5, 1, 0],)
-        elif mode == "knights":
+        elif variant == "knights":
             a, b = p["a"], p["b"]
-            far = draw.int(30, 40)
+            far = rng.int(30, 40)
             yield from (
                 ([b, *[far + 20 * i for i in range(a - 1)], 2 * b],),
                 ([b, *[far + 20 * i for i in range(a - 1)], 0],),
@@ -164,7 +164,7 @@ class NQueens(Family):
             yield ([b * i for i in range(a + 2)],)
             yield ([(b + 1) * (i // a % 2) for i in range(2 * a)],)
             yield ([b * (i // a % 2) for i in range(2 * a + 1)],)
-        elif mode == "free":
+        elif variant == "free":
             m, x = p["m"], p["x"]
             yield ([x],)
             yield ([m],)
@@ -188,18 +188,18 @@ class NQueens(Family):
             )
             yield ([1, *range(10, 10 + 3 * (k - 1), 3), 1],)
 
-    def sample(self, draw, mode, p, difficulty):
-        if mode == "solutions":
-            return (draw.int(1, 8),)
-        size = draw.int(2, 4 + difficulty)
-        if mode == "safe":
-            return (draw.sample(range(size + 1), size),)
-        if mode == "free":
-            return (draw.ints(draw.int(1, 2 + difficulty // 2), 0, p["m"]),)
-        if mode == "knights":
-            row = draw.ints(size + p["a"], 0, p["b"] + 3)
-            return ([c + p["b"] if i >= p["a"] and draw.chance(0.3) else c for i, c in enumerate(row)],)
-        return (draw.ints(size + p["k"] // 2, 0, 3 + difficulty),)
+    def sample(self, rng, variant, p, difficulty):
+        if variant == "solutions":
+            return (rng.int(1, 8),)
+        size = rng.int(2, 4 + difficulty)
+        if variant == "safe":
+            return (rng.sample(range(size + 1), size),)
+        if variant == "free":
+            return (rng.ints(rng.int(1, 2 + difficulty // 2), 0, p["m"]),)
+        if variant == "knights":
+            row = rng.ints(size + p["a"], 0, p["b"] + 3)
+            return ([c + p["b"] if i >= p["a"] and rng.chance(0.3) else c for i, c in enumerate(row)],)
+        return (rng.ints(size + p["k"] // 2, 0, 3 + difficulty),)
 
     def write_attacks(self, p):
         k, w = p["k"], p["w"]
@@ -217,7 +217,7 @@ class NQueens(Family):
             "n = len(cols)\nt = [(j - i, abs(cols[i] - cols[j])) for i in range(n) for j in range(i + 1, n)]\n"
             f"return sum({w} * (e == 0) + (e == d) for d, e in t if d <= {k})",
         ]
-        wrong = [
+        mutants = [
             ("strict", attacks(op="<"), "reaches one row less"),
             (
                 "no_limit",
@@ -228,7 +228,7 @@ class NQueens(Family):
             ("unweighted", attacks(w=1).replace("1 * (d == 0)", "(d == 0)"), "leaves the weight out"),
             ("other_weight", attacks(w=w + 1), "has another weight"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_safe(self, p):
         yes, no = repr(p["yes"]), repr(p["no"])
@@ -251,7 +251,7 @@ class NQueens(Family):
                 f"        if y in (x - d, x, x + d):\n            return {no}\nreturn {yes}"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "columns_only",
                 f"return {yes} if len(set(cols)) == len(cols) else {no}",
@@ -266,7 +266,7 @@ class NQueens(Family):
                 "looks at neighbouring rows only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_knights(self, p):
         a, b = p["a"], p["b"]
@@ -282,14 +282,14 @@ class NQueens(Family):
             ),
             _pairs(f"        out += i - j == {a} and abs(cols[i] - cols[j]) == {b}\n"),
         ]
-        wrong = [
+        mutants = [
             ("turned", leaps(b, a), "mixes rows and columns up"),
             ("one_side", leaps(across="y - x"), "leaps to one side only"),
             ("at_least", leaps().replace("==", ">="), "counts wider leaps too"),
             ("any_rows", _pairs(f"        out += abs(cols[i] - cols[j]) == {b}\n"), "ignores the rows"),
             ("other_width", leaps(b=b + 1), "leaps further"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_free(self, p):
         m, x = p["m"], p["x"]
@@ -309,15 +309,15 @@ class NQueens(Family):
                 f"    out -= {{q - d, q, q + d}}\nreturn sorted(out)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("not_excluded", free(bans=""), "forgets the excluded column"),
             ("columns_only", free(test="q == c"), "forgets diagonals"),
             ("diagonals_only", free(test="abs(q - c) == n - i"), "forgets columns"),
             ("count", free().replace("return out", "return len(out)"), "counts them"),
         ]
         if x != m:
-            wrong.append(("no_last", free(m), "leaves out the last column"))
-        return correct, wrong
+            mutants.append(("no_last", free(m), "leaves out the last column"))
+        return correct, mutants
 
     def write_solutions(self, p):
         c, v = p["c"], p["v"]
@@ -344,14 +344,14 @@ class NQueens(Family):
             f"            k += go(i + 1, a | {{c}}, b | {{i + c}}, d | {{i - c}})\n    return k\n"
             f"return go(0, set(), set(), set()) or {v}",
         ]
-        wrong = [
+        mutants = [
             ("any_first", count(first=""), "allows every first column"),
             ("no_missing", count(zero=""), "returns 0 where there are none"),
             ("that_first", count(first=f" and (i or c == {c})"), "demands the forbidden column"),
             ("rooks", count(test="c not in t"), "forgets diagonals"),
             ("other_missing", count(zero=f" or {v - 1}"), "has another answer where there are none"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _pairs(body, start="out = 0", end="out"):

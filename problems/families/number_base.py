@@ -14,7 +14,7 @@ class NumberBase(Family):
     summary = "write and read numbers in drawn bases and alphabets, digit sums, palindromic digits"
     functions = ("number_base", "convert", "to_base", "solve")
     arguments = _N
-    modes = (
+    variants = (
         Variant(
             "digit_sum",
             "int",
@@ -71,13 +71,13 @@ class NumberBase(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        b = draw.int(2, 20) if mode == "zeros" else draw.int(3, 12)
-        if mode == "digit_sum":
-            return {"b": b if b != 10 else 11, "w": draw.int(2, 99)}
-        return {"b": b, "v": -draw.int(1, 99)} if mode == "zeros" else {"b": b, "a": draw.pick(LETTERS[:14])}
+    def params(self, rng, variant, difficulty):
+        b = rng.int(2, 20) if variant == "zeros" else rng.int(3, 12)
+        if variant == "digit_sum":
+            return {"b": b if b != 10 else 11, "w": rng.int(2, 99)}
+        return {"b": b, "v": -rng.int(1, 99)} if variant == "zeros" else {"b": b, "a": rng.pick(LETTERS[:14])}
 
-    def words(self, mode, p):
+    def template_vars(self, variant, p):
         if "a" not in p:
             return p
         i = LETTERS.index(p["a"])
@@ -105,9 +105,9 @@ class NumberBase(Family):
             zeros += 1
         return zeros
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         b = p["b"]
-        if mode == "read":
+        if variant == "read":
             i = LETTERS.index(p["a"])
             zero, one, top = LETTERS[i], LETTERS[i + 1], LETTERS[i + b - 1]
             yield from (
@@ -138,14 +138,14 @@ class NumberBase(Family):
             (b * (b + 1),),
         )
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         b = p["b"]
-        if mode == "read":
+        if variant == "read":
             i = LETTERS.index(p["a"])
-            text = draw.text(LETTERS[i : i + b], draw.int(2, 2 + difficulty))
-            return ("-" + text if draw.chance(0.3) else text,)
-        n = draw.int(1, 60 * difficulty**2)
-        return (n * b ** draw.int(0, 1 + difficulty // 3) if mode == "zeros" else n,)
+            text = rng.text(LETTERS[i : i + b], rng.int(2, 2 + difficulty))
+            return ("-" + text if rng.chance(0.3) else text,)
+        n = rng.int(1, 60 * difficulty**2)
+        return (n * b ** rng.int(0, 1 + difficulty // 3) if variant == "zeros" else n,)
 
     def write_digit_sum(self, p):
         b, w = p["b"], p["w"]
@@ -158,14 +158,14 @@ class NumberBase(Family):
             f"def go(n):\n    return n % {b} + go(n // {b}) if n else 0\nreturn {w} * go(n)",
             f"t = []\nwhile n > 0:\n    n, r = divmod(n, {b})\n    t.append(r)\nreturn sum(t) * {w}",
         ]
-        wrong = [
+        mutants = [
             ("base_ten", f"return {w} * sum(int(c) for c in str(n))", "uses base 10"),
             ("other_base", digit_sum(b + 1), "uses another base"),
             ("no_factor", digit_sum(end="out"), "leaves the factor out"),
             ("count", f"out = 0\nwhile n:\n    out += 1\n    n //= {b}\nreturn {w} * out", "counts digits"),
             ("remainder", f"return {w} * (n % {b})", "takes the last digit only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_write(self, p):
         b, a = p["b"], repr(p["a"])
@@ -183,7 +183,7 @@ class NumberBase(Family):
                 "return go(n)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("empty_zero", write(guard=""), "writes nothing for 0"),
             ("backwards", write(add="out + chr(ord({a}) + n % {b})"), "writes the digits backwards"),
             ("other_base", write(b + 1), "uses another base"),
@@ -192,10 +192,10 @@ class NumberBase(Family):
             else ("digits", "return str(n)", "writes digits"),
         ]
         if p["a"] != "a":
-            wrong.append(("from_a", write(a="'a'"), "starts at the letter a"))
+            mutants.append(("from_a", write(a="'a'"), "starts at the letter a"))
         else:
-            wrong.append(("from_b", write(a="'b'", guard="if n == 0:\n    return 'b'\n"), "starts at the letter b"))
-        return correct, wrong
+            mutants.append(("from_b", write(a="'b'", guard="if n == 0:\n    return 'b'\n"), "starts at the letter b"))
+        return correct, mutants
 
     def write_read(self, p):
         b, a = p["b"], repr(p["a"])
@@ -214,14 +214,14 @@ class NumberBase(Family):
                 "return -go(s[1:]) if s.startswith('-') else go(s)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_sign", read(sign="out"), "overlooks the sign"),
             ("backwards", read(over="s.strip('-')[::-1]"), "reads backwards"),
             ("other_base", read(b + 1), "uses another base"),
             ("from_one", read(digit="ord(c) - ord({a}) + 1"), "counts digits from 1"),
             ("sum", read(1), "adds up the digits"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_zeros(self, p):
         b, v = p["b"], p["v"]
@@ -234,7 +234,7 @@ class NumberBase(Family):
             f"if not n:\n    return {v}\nreturn max(i for i in range(64) if n % {b} ** i == 0)",
             f"def go(n):\n    return 1 + go(n // {b}) if n % {b} == 0 else 0\nreturn go(n) if n else {v}",
         ]
-        wrong = [
+        mutants = [
             (
                 "all_zeros",
                 f"if n == 0:\n    return {v}\nout = 0\nwhile n:\n    out += n % {b} == 0\n    n //= {b}\nreturn out",
@@ -245,14 +245,14 @@ class NumberBase(Family):
             ("once", f"if n == 0:\n    return {v}\nreturn int(n % {b} == 0)", "divides once"),
         ]
         if b != 10:
-            wrong.append(
+            mutants.append(
                 (
                     "decimal",
                     f"if n == 0:\n    return {v}\nt = str(n)\nreturn len(t) - len(t.rstrip('0'))",
                     "uses base 10",
                 )
             )
-        return correct, wrong
+        return correct, mutants
 
 
 def _digits(n, base):

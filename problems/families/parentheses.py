@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from textwrap import indent
 
-from problems.family import Argument, Family, Variant
+from problems.family import Argument, Family, Params, Variant
 from problems.rng import LETTERS
 
 CHARS = "()[]{}<>/|!?abxyuvLR01"
@@ -16,7 +16,7 @@ class Parentheses(Family):
     summary = "balanced brackets of drawn characters: valid, depth, limit, first error, repairs, two kinds"
     functions = ("parentheses", "brackets", "check", "solve")
     arguments = (Argument("s", "str", ("text", "row")),)
-    modes = (
+    variants = (
         Variant(
             "valid",
             "bool",
@@ -99,20 +99,20 @@ class Parentheses(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        o, c, x, y = draw.sample(CHARS, 4)
-        p = {"o": o, "c": c}
-        if mode == "kinds":
+    def params(self, rng, variant, difficulty):
+        o, c, x, y = rng.sample(CHARS, 4)
+        p: Params = {"o": o, "c": c}
+        if variant == "kinds":
             p |= {"x": x, "y": y}
-        elif mode == "limit":
-            p["k"] = draw.int(1, 4)
-        elif mode == "error":
-            p["v"] = draw.int(-99, -1)
+        elif variant == "limit":
+            p["k"] = rng.int(1, 4)
+        elif variant == "error":
+            p["v"] = rng.int(-99, -1)
         return p
 
-    def answer(self, mode, p, s):
+    def answer(self, variant, p, s):
         o, c = p["o"], p["c"]
-        if mode == "kinds":
+        if variant == "kinds":
             stack = []
             for char in s:
                 if char in (o, p["x"]):
@@ -129,7 +129,7 @@ class Parentheses(Family):
                 if depth:
                     depth -= 1
                     pairs += 1
-                elif mode == "error":
+                elif variant == "error":
                     return i
                 else:
                     lost += 1
@@ -140,26 +140,19 @@ class Parentheses(Family):
             "error": p.get("v"),
             "limit": not (depth or lost) and deepest <= p.get("k", 0),
             "pairs": pairs,
-        }[mode]
+        }[variant]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         o, c = p["o"], p["c"]
-        n = draw.int(2, 2 + difficulty // 2)
+        n = rng.int(2, 2 + difficulty // 2)
         yield ("",)
-        if mode == "depth":
+        if variant == "depth":
             yield from ((o + c,), (o + c + o + c + o + c,), (o * n + c * n,), (o + o + c + c + o + c,))
             yield (o + c + o * 3 + c + o + c * 3,)
             yield (o + o + c + o + o + c * 3,)
-        elif mode == "kinds":
+        elif variant == "kinds":
             x, y = p["x"], p["y"]
-            yield from (
-                (o + c + x + y,),
-                (o + x + y + c,),
-                (o + x + c + y,),
-                (x + o + y + c,),
-                (o + y,),
-                (x + c,),
-            )
+            yield from ((o + c + x + y,), (o + x + y + c,), (o + x + c + y,), (x + o + y + c,), (o + y,), (x + c,))
             yield from (
                 (c + o,),
                 (y,),
@@ -170,50 +163,35 @@ class Parentheses(Family):
                 (x + y + y,),
             )
         else:
-            yield from (
-                (o + c,),
-                (c + o,),
-                (o,),
-                (c,),
-                (c + c + o + o,),
-                (o + c + c + o,),
-                (o + o + c,),
-                (o + c + c,),
-            )
-            yield from (
-                (o * n + c * n,),
-                (o + c + o + c,),
-                (c * n + o * n,),
-                (o * n + c * (n + 1) + o,),
-                (c + o + c,),
-            )
+            yield from ((o + c,), (c + o,), (o,), (c,), (c + c + o + o,), (o + c + c + o,), (o + o + c,), (o + c + c,))
+            yield from ((o * n + c * n,), (o + c + o + c,), (c * n + o * n,), (o * n + c * (n + 1) + o,), (c + o + c,))
             k = p.get("k", 0)
             if k:
                 yield from ((o * k + c * k,), (o * (k + 1) + c * (k + 1),), ((o + c) * (k + 1),))
                 yield ((o + c) * k + o * k + c * k,)
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         o, c = p["o"], p["c"]
-        size = draw.int(2, 4 + difficulty)
-        kinds = ((o, c), (p["x"], p["y"])) if mode == "kinds" else ((o, c),)
+        size = rng.int(2, 4 + difficulty)
+        kinds = ((o, c), (p["x"], p["y"])) if variant == "kinds" else ((o, c),)
         row, closing = [], []
         while size or closing:
-            if size and (not closing or draw.chance(0.55)):
-                opening, partner = draw.pick(kinds)
+            if size and (not closing or rng.chance(0.55)):
+                opening, partner = rng.pick(kinds)
                 row.append(opening)
                 closing.append(partner)
                 size -= 1
             else:
                 row.append(closing.pop())
-        if mode != "depth" and draw.chance(0.6):
-            i, j = draw.int(0, len(row) - 1), draw.int(0, len(row) - 1)
+        if variant != "depth" and rng.chance(0.6):
+            i, j = rng.int(0, len(row) - 1), rng.int(0, len(row) - 1)
             row[i], row[j] = row[j], row[i]
-            if draw.chance(0.5):
-                row.pop(draw.int(0, len(row) - 1))
-        if mode != "kinds" and difficulty > 2:
+            if rng.chance(0.5):
+                row.pop(rng.int(0, len(row) - 1))
+        if variant != "kinds" and difficulty > 2:
             others = [a for a in LETTERS[:6] if a not in (o, c)]
-            for _ in range(draw.int(0, difficulty // 2)):
-                row.insert(draw.int(0, len(row)), draw.pick(others))
+            for _ in range(rng.int(0, difficulty // 2)):
+                row.insert(rng.int(0, len(row)), rng.pick(others))
         return ("".join(row),)
 
     def write_valid(self, p):
@@ -225,13 +203,9 @@ class Parentheses(Family):
             f"    t = t.replace({p['o'] + p['c']!r}, '')\nreturn not t",
             walk("t = []", "t.append(x)", "if not t:\n    return False\nt.pop()", "not t"),
         ]
-        wrong = [
+        mutants = [
             ("counts", f"return s.count({o}) == s.count({c})", "compares the counts only"),
-            (
-                "left_open",
-                walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "True"),
-                "forgets what is left open",
-            ),
+            ("left_open", walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "True"), "forgets what is left open"),
             ("swapped", walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "d == 0", o=c, c=o), "mixes the two up"),
             ("no_order", walk("d = 0", "d += 1", "d -= 1", "d == 0"), "lets a closing one come first"),
             (
@@ -240,7 +214,7 @@ class Parentheses(Family):
                 "overlooks closing ones without partner",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_depth(self, p):
         o, c = repr(p["o"]), repr(p["c"])
@@ -250,7 +224,7 @@ class Parentheses(Family):
             f"return max(s[:i].count({o}) - s[:i].count({c}) for i in range(len(s) + 1))",
             walk("t = [0]", "t.append(t[-1] + 1)", "t.append(t[-1] - 1)", "max(t)"),
         ]
-        wrong = [
+        mutants = [
             ("pairs", f"return s.count({o})", "counts the pairs"),
             ("end", walk("d = 0", "d += 1", "d -= 1", "d"), "returns what is open at the end"),
             (
@@ -258,13 +232,9 @@ class Parentheses(Family):
                 walk("d = m = 0", "d += 1\nm = max(m, d)", "d = 0", "m"),
                 "starts anew after every closing one",
             ),
-            (
-                "swapped",
-                walk("d = m = 0", "d += 1\nm = max(m, d)", "d -= 1", "m", o=c, c=o),
-                "mixes the two up",
-            ),
+            ("swapped", walk("d = m = 0", "d += 1\nm = max(m, d)", "d -= 1", "m", o=c, c=o), "mixes the two up"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_repairs(self, p):
         o, c = repr(p["o"]), repr(p["c"])
@@ -275,13 +245,9 @@ class Parentheses(Family):
             f"    t = t.replace({p['o'] + p['c']!r}, '')\nreturn len(t)",
             walk("d = low = 0", "d += 1", "d -= 1\nlow = min(low, d)", "d - 2 * low"),
         ]
-        wrong = [
+        mutants = [
             ("difference", f"return abs(s.count({o}) - s.count({c}))", "compares the counts only"),
-            (
-                "left_open",
-                walk("d = 0", "d += 1", "if d:\n    d -= 1", "d"),
-                "forgets closing ones without partner",
-            ),
+            ("left_open", walk("d = 0", "d += 1", "if d:\n    d -= 1", "d"), "forgets closing ones without partner"),
             (
                 "closing_only",
                 walk("d = n = 0", "d += 1", "if d:\n    d -= 1\nelse:\n    n += 1", "n"),
@@ -293,7 +259,7 @@ class Parentheses(Family):
                 "mixes the two up",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_error(self, p):
         o, c = repr(p["o"]), repr(p["c"])
@@ -308,12 +274,8 @@ class Parentheses(Family):
                 f"        return i\nreturn {v}"
             ),
         ]
-        wrong = [
-            (
-                "first_closing",
-                f"return s.index({c}) if {c} in s else {v}",
-                "returns the first closing one",
-            ),
+        mutants = [
+            ("first_closing", f"return s.index({c}) if {c} in s else {v}", "returns the first closing one"),
             (
                 "other_missing",
                 walk("d = 0", "d += 1", "d -= 1\nif d < 0:\n    return i", v - 1, head=indexed),
@@ -335,7 +297,7 @@ class Parentheses(Family):
                 "mixes the two up",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_limit(self, p):
         o, c = repr(p["o"]), repr(p["c"])
@@ -355,14 +317,14 @@ class Parentheses(Family):
                 "not t",
             ),
         ]
-        wrong = [
+        mutants = [
             ("unlimited", walk("d = 0", "d += 1", f"d -= 1\n{_LOST}", "d == 0"), "has no limit"),
             ("one_less", limit(op=">="), "has a stricter limit"),
             ("one_more", limit(k=k + 1), "has a weaker limit"),
             ("left_open", limit(end="True"), "forgets what is left open"),
             ("counts", f"return s.count({o}) == s.count({c}) <= {k}", "limits the number of pairs"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_pairs(self, p):
         o, c = repr(p["o"]), repr(p["c"])
@@ -372,7 +334,7 @@ class Parentheses(Family):
             walk("t, n = [], 0", "t.append(x)", "if t:\n    t.pop()\n    n += 1", "n"),
             walk("d = low = 0", "d += 1", "d -= 1\nlow = min(low, d)", f"s.count({c}) + low"),
         ]
-        wrong = [
+        mutants = [
             ("smaller_count", f"return min(s.count({o}), s.count({c}))", "pairs them in any order"),
             ("adjacent", f"return s.count({p['o'] + p['c']!r})", "counts neighbours only"),
             ("closing", f"return s.count({c})", "counts all closing ones"),
@@ -382,7 +344,7 @@ class Parentheses(Family):
                 "mixes the two up",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_kinds(self, p):
         o, c, x, y = (repr(p[n]) for n in "ocxy")
@@ -396,7 +358,7 @@ class Parentheses(Family):
                 f"        t.append({y})\n    elif not t or t.pop() != b:\n        return False\nreturn t == []"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "counts",
                 f"return s.count({o}) == s.count({c}) and s.count({x}) == s.count({y})",
@@ -418,7 +380,7 @@ class Parentheses(Family):
             ),
             ("once", f"return s.replace({a!r}, '').replace({b!r}, '') == ''", "removes pairs only once"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _LOST = "if d < 0:\n    return False"

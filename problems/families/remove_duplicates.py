@@ -10,7 +10,7 @@ class RemoveDuplicates(Family):
     summary = "drop repeats: first or last stays, at most k stay, repeats by remainder, runs, exact counts"
     functions = ("remove_duplicates", "unique", "dedupe", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "items")),)
-    modes = (
+    variants = (
         Variant(
             "first",
             "list[int]",
@@ -90,44 +90,44 @@ class RemoveDuplicates(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "remainder":
-            return {"m": draw.int(2, 99)}
-        p = {"z": draw.int(0, 299)}
-        if mode in ("limit", "times"):
-            p["k"] = draw.int(2, 4)
+    def params(self, rng, variant, difficulty):
+        if variant == "remainder":
+            return {"m": rng.int(2, 99)}
+        p = {"z": rng.int(0, 299)}
+        if variant in ("limit", "times"):
+            p["k"] = rng.int(2, 4)
         return p
 
-    def answer(self, mode, p, nums):
+    def answer(self, variant, p, nums):
         z, k = p.get("z"), p.get("k")
-        if mode == "first":
+        if variant == "first":
             seen = set()
             return [x for x in nums if x == z or not (x in seen or seen.add(x))]
-        if mode == "last":
+        if variant == "last":
             return [x for x in dict.fromkeys(nums[::-1]) if x != z][::-1]
-        if mode in ("rising", "falling"):
-            return sorted({x for x in nums if x != z}, reverse=mode == "falling")
-        if mode == "remainder":
+        if variant in ("rising", "falling"):
+            return sorted({x for x in nums if x != z}, reverse=variant == "falling")
+        if variant == "remainder":
             firsts = {}
             for x in nums:
                 firsts.setdefault(x % p["m"], x)
             return list(firsts.values())
-        if mode == "limit":
+        if variant == "limit":
             seen, out = {}, []
             for x in nums:
                 seen[x] = seen.get(x, 0) + 1
                 if x != z and seen[x] <= k:
                     out.append(x)
             return out
-        if mode == "times":
+        if variant == "times":
             return sorted({x for x in nums if x != z and nums.count(x) == k})
         return [x for i, x in enumerate(nums) if i == 0 or x != nums[i - 1] or x == z]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         yield ([],)
-        if mode == "remainder":
+        if variant == "remainder":
             m = p["m"]
-            x, y = draw.sample(range(m), 2)
+            x, y = rng.sample(range(m), 2)
             yield from (
                 ([x, y, x, y],),
                 ([x + m, x, y + m, y],),
@@ -141,7 +141,7 @@ class RemoveDuplicates(Family):
             )
             return
         z, k = p["z"], p.get("k", 2)
-        a, b, c = draw.sample([x for x in range(100) if x != z], 3)
+        a, b, c = rng.sample([x for x in range(100) if x != z], 3)
         yield from (
             ([z, z],),
             ([a],),
@@ -151,21 +151,21 @@ class RemoveDuplicates(Family):
             ([a, a, z, z, b, b, a, a],),
         )
         yield ([max(a, b), min(a, b), max(a, b), z],)
-        if mode in ("limit", "times"):
+        if variant in ("limit", "times"):
             yield ([a] * k + [z] * k + [b] * (k + 1),)
             yield ([a, b, c, z] * k + [c] + [a, a],)
-            yield (draw.shuffled([a] * k + [b] * (k - 1) + [c] * (k + 1) + [z] * (k + 1)),)
+            yield (rng.shuffled([a] * k + [b] * (k - 1) + [c] * (k + 1) + [z] * (k + 1)),)
             yield ([max(a, b)] * k + [min(a, b)] * k + [c],)
 
-    def sample(self, draw, mode, p, difficulty):
-        size = draw.int(4, 5 + 2 * difficulty)
-        if mode == "remainder":
-            nums = draw.ints(size, -p["m"] * (difficulty > 5), 3 * p["m"])
-            return ([x + p["m"] if draw.chance(0.3) else x for x in [*nums, *nums[:2]]],)
-        pool = [p["z"], *draw.ints(2 + size // 3, -20 * (difficulty > 5), 99)]
-        nums = draw.picks(pool, size)
-        if mode == "runs":
-            nums = [x for x in nums for _ in range(draw.int(1, 3))][: size + 3]
+    def sample(self, rng, variant, p, difficulty):
+        size = rng.int(4, 5 + 2 * difficulty)
+        if variant == "remainder":
+            nums = rng.ints(size, -p["m"] * (difficulty > 5), 3 * p["m"])
+            return ([x + p["m"] if rng.chance(0.3) else x for x in [*nums, *nums[:2]]],)
+        pool = [p["z"], *rng.ints(2 + size // 3, -20 * (difficulty > 5), 99)]
+        nums = rng.picks(pool, size)
+        if variant == "runs":
+            nums = [x for x in nums for _ in range(rng.int(1, 3))][: size + 3]
         return (nums,)
 
     def write_first(self, p):
@@ -176,7 +176,7 @@ class RemoveDuplicates(Family):
             f"seen, out = set(), []\nfor x in nums:\n    if x == {z} or x not in seen:\n        out.append(x)\n"
             f"    seen.add(x)\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("no_exception", _walk("x not in out"), "removes that number's repeats too"),
             ("dropped", _walk(f"x not in out and x != {z}"), "drops that number"),
             ("sorted", "return sorted(set(nums))", "sorts"),
@@ -191,7 +191,7 @@ class RemoveDuplicates(Family):
                 "compares neighbours only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_last(self, p):
         z = p["z"]
@@ -203,7 +203,7 @@ class RemoveDuplicates(Family):
             ),
             f"t = dict.fromkeys(reversed(nums))\nreturn [x for x in reversed(t) if x != {z}]",
         ]
-        wrong = [
+        mutants = [
             (
                 "first",
                 f"return [x for i, x in enumerate(nums) if x != {z} and x not in nums[:i]]",
@@ -229,7 +229,7 @@ class RemoveDuplicates(Family):
                 "changes the list that it walks over",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rising(self, p):
         return self._write_sorted("rising", p)
@@ -237,22 +237,22 @@ class RemoveDuplicates(Family):
     def write_falling(self, p):
         return self._write_sorted("falling", p)
 
-    def _write_sorted(self, mode, p):
+    def _write_sorted(self, variant, p):
         z = p["z"]
-        turn, other = ("", ", reverse=True") if mode == "rising" else (", reverse=True", "")
+        turn, other = ("", ", reverse=True") if variant == "rising" else (", reverse=True", "")
         correct = [
             f"return sorted(set(nums) - {{{z}}}{turn})",
             _walk(f"x != {z} and x not in out").replace("return out", f"return sorted(out{turn})"),
             f"t = {{x for x in nums if x != {z}}}\nreturn sorted(t{turn})",
         ]
-        wrong = [
+        mutants = [
             ("other_order", f"return sorted(set(nums) - {{{z}}}{other})", "sorts the other way"),
             ("not_dropped", f"return sorted(set(nums){turn})", "does not drop the number"),
             ("repeats", f"return sorted([x for x in nums if x != {z}]{turn})", "keeps repeats"),
             ("unsorted", _walk(f"x != {z} and x not in out"), "does not sort"),
             ("other_number", f"return sorted(set(nums) - {{{z + 1}}}{turn})", "drops another number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_remainder(self, p):
         m = p["m"]
@@ -269,7 +269,7 @@ class RemoveDuplicates(Family):
             f"out = []\nfor x in nums:\n    if all((x - y) % {m} for y in out):\n        out.append(x)\nreturn out",
             f"t = {{}}\nfor x in nums:\n    t.setdefault(x % {m}, x)\nreturn list(t.values())",
         ]
-        wrong = [
+        mutants = [
             ("equal", kinds(key="x"), "compares the numbers themselves"),
             ("other_modulus", kinds(m + 1), "has another modulus"),
             ("quotient", kinds(key="x // {m}"), "compares quotients"),
@@ -284,7 +284,7 @@ class RemoveDuplicates(Family):
                 "keeps the last",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_limit(self, p):
         z, k = p["z"], p["k"]
@@ -294,7 +294,7 @@ class RemoveDuplicates(Family):
             f"seen, out = {{}}, []\nfor x in nums:\n    seen[x] = seen.get(x, 0) + 1\n"
             f"    if seen[x] <= {k} and x != {z}:\n        out.append(x)\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("one_more", _walk(f"x != {z} and out.count(x) <= {k}"), "keeps one too many"),
             ("one", _walk(f"x != {z} and x not in out"), "keeps one of each"),
             ("not_dropped", _walk(f"out.count(x) < {k}"), "does not drop the number"),
@@ -309,7 +309,7 @@ class RemoveDuplicates(Family):
                 "keeps the last ones",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_times(self, p):
         z, k = p["z"], p["k"]
@@ -327,7 +327,7 @@ class RemoveDuplicates(Family):
             f"t = {{}}\nfor x in nums:\n    t[x] = t.get(x, 0) + 1\n"
             f"return sorted(x for x in t if t[x] == {k} and x != {z})",
         ]
-        wrong = [
+        mutants = [
             ("at_least", count(op=f">= {k}"), "takes larger counts too"),
             ("at_most", count(op=f"<= {k}"), "takes smaller counts too"),
             ("not_dropped", count(drop=""), "does not drop the number"),
@@ -339,7 +339,7 @@ class RemoveDuplicates(Family):
             ("unsorted", _walk(f"x != {z} and nums.count(x) == {k} and x not in out"), "does not sort"),
             ("other_count", count(op=f"== {k + 1}"), "has another count"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_runs(self, p):
         z = p["z"]
@@ -355,7 +355,7 @@ class RemoveDuplicates(Family):
                 "        out.append(y)\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_exception", runs("x != nums[i - 1]"), "shortens that number's runs too"),
             ("all_repeats", _walk(f"x not in out or x == {z}"), "removes later repeats too"),
             ("dropped", runs(f"x != nums[i - 1] and x != {z}"), "drops that number"),
@@ -370,7 +370,7 @@ class RemoveDuplicates(Family):
                 "changes the list that it walks over",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _walk(test):

@@ -13,7 +13,7 @@ class ReverseString(Family):
     summary = "reverse a string, its pieces, blocks, prefix, or all but some characters"
     functions = ("reverse_string", "reverse", "transform", "solve")
     arguments = (Argument("s", "str", ("text", "word")),)
-    modes = (
+    variants = (
         Variant(
             "replace",
             "str",
@@ -107,47 +107,47 @@ class ReverseString(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode in ("replace", "drop", "stay"):
-            x, y = draw.sample(LETTERS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant in ("replace", "drop", "stay"):
+            x, y = rng.sample(LETTERS, 2)
             return {"x": x, "y": y}
-        if mode in ("order", "pieces"):
-            x, y = draw.sample(MARKS, 2)
+        if variant in ("order", "pieces"):
+            x, y = rng.sample(MARKS, 2)
             return {"x": x, "y": y}
-        c = draw.text(MARKS, draw.int(1, 2))
-        return {"c": c} if mode == "join" else {"k": draw.int(2, 9), "c": c}
+        c = rng.text(MARKS, rng.int(1, 2))
+        return {"c": c} if variant == "join" else {"k": rng.int(2, 9), "c": c}
 
-    def answer(self, mode, p, s):
-        if mode == "replace":
+    def answer(self, variant, p, s):
+        if variant == "replace":
             return s[::-1].replace(p["x"], p["y"])
-        if mode == "drop":
+        if variant == "drop":
             return "".join([c for c in s[::-1] if c != p["x"] and c != p["y"]])
-        if mode == "join":
+        if variant == "join":
             return p["c"].join(s[::-1])
-        if mode == "prefix":
+        if variant == "prefix":
             return s[: p["k"]][::-1] + p["c"] + s[p["k"] :]
-        if mode == "suffix":
+        if variant == "suffix":
             return s[: p["k"]] + p["c"] + s[p["k"] :][::-1]
-        if mode == "order":
+        if variant == "order":
             return p["y"].join(s.split(p["x"])[::-1])
-        if mode == "pieces":
+        if variant == "pieces":
             return p["y"].join([w[::-1] for w in s.split(p["x"])])
-        if mode == "blocks":
+        if variant == "blocks":
             return p["c"].join([s[i : i + p["k"]][::-1] for i in range(0, len(s), p["k"])])
         fixed = p["x"] + p["y"]
         moving = [c for c in s if c not in fixed]
         return "".join([c if c in fixed else moving.pop() for c in s])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         yield ("",)
         if "k" in p:
             k = p["k"]
-            text = draw.shuffled(LETTERS)
+            text = rng.shuffled(LETTERS)
             yield from (("".join(text[:n]),) for n in (1, k - 1, k, k + 1, 2 * k, 2 * k + 1))
-            yield ("".join(text[: k + 3]) + draw.pick(SPECIAL),)
-        elif mode == "join":
-            yield from (("x",), ("ab",), ("abc" + draw.pick(SPECIAL),))
-        elif mode in ("order", "pieces"):
+            yield ("".join(text[: k + 3]) + rng.pick(SPECIAL),)
+        elif variant == "join":
+            yield from (("x",), ("ab",), ("abc" + rng.pick(SPECIAL),))
+        elif variant in ("order", "pieces"):
             x, y = p["x"], p["y"]
             yield from (
                 (f"ab{x}cd{x}efg",),
@@ -158,18 +158,18 @@ class ReverseString(Family):
             )
         else:
             x, y = p["x"], p["y"]
-            a, b, c, d = draw.sample([c for c in LETTERS if c not in (x, y)], 4)
+            a, b, c, d = rng.sample([c for c in LETTERS if c not in (x, y)], 4)
             yield from ((x + a + b + y,), (a + b + c,), (x,), (y + y + a + x,), (a + x + x + b + c + y + d,))
-            yield ((x + a).upper() + b + y + draw.pick(SPECIAL),)
+            yield ((x + a).upper() + b + y + rng.pick(SPECIAL),)
             yield (a + y + b + c + x + d,)
 
-    def sample(self, draw, mode, p, difficulty):
-        size = draw.int(3, 5 + 2 * difficulty)
-        if mode in ("order", "pieces"):
-            words = [draw.text(LETTERS, draw.int(1, 4)) for _ in range(draw.int(1, 2 + difficulty))]
+    def sample(self, rng, variant, p, difficulty):
+        size = rng.int(3, 5 + 2 * difficulty)
+        if variant in ("order", "pieces"):
+            words = [rng.text(LETTERS, rng.int(1, 4)) for _ in range(rng.int(1, 2 + difficulty))]
             return (p["x"].join(words),)
         alphabet = LETTERS if "x" not in p else (p["x"] + p["y"]) * 4 + LETTERS
-        return (draw.text(alphabet, size),)
+        return (rng.text(alphabet, size),)
 
     def write_replace(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -179,14 +179,14 @@ class ReverseString(Family):
             f"return ''.join({y} if c == {x} else c for c in reversed(s))",
             _LOOP.format(f"out = ({y} if c == {x} else c) + out"),
         ]
-        wrong = [
+        mutants = [
             ("not_replaced", "return s[::-1]", "does not replace"),
             ("not_reversed", f"return s.replace({x}, {y})", "does not reverse"),
             ("backwards", f"return s[::-1].replace({y}, {x})", "replaces the wrong way"),
             ("dropped", f"return s[::-1].replace({x}, '')", "drops the character"),
             ("first_only", f"return s[::-1].replace({x}, {y}, 1)", "replaces once"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_drop(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -195,14 +195,14 @@ class ReverseString(Family):
             f"return ''.join(c for c in s[::-1] if c not in {p['x'] + p['y']!r})",
             _LOOP.format(f"if c != {x} and c != {y}:\n        out = c + out"),
         ]
-        wrong = [
+        mutants = [
             ("not_dropped", "return s[::-1]", "drops nothing"),
             ("not_reversed", f"return s.replace({x}, '').replace({y}, '')", "does not reverse"),
             ("one_of_two", f"return s[::-1].replace({x}, '')", "drops one of the two"),
             ("replaced", f"return s[::-1].replace({x}, {y})", "replaces one by the other"),
             ("as_pair", f"return s[::-1].replace({p['x'] + p['y']!r}, '')", "drops only the pair"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_join(self, p):
         c = repr(p["c"])
@@ -211,15 +211,15 @@ class ReverseString(Family):
             f"return {c}.join(reversed(s))",
             f"return {c}.join(s[i] for i in range(len(s) - 1, -1, -1))",
         ]
-        wrong = [
+        mutants = [
             ("not_joined", "return s[::-1]", "puts nothing between"),
             ("not_reversed", f"return {c}.join(s)", "does not reverse"),
             ("after_each", f"return ''.join(c + {c} for c in s[::-1])", "puts one after the last too"),
             ("in_front", f"return {c} + {c}.join(s[::-1])", "puts one in front"),
         ]
         if len(p["c"]) == 2 and p["c"][0] != p["c"][1]:
-            wrong.append(("reversed_after", f"return {c}.join(s)[::-1]", "turns the joint round too"))
-        return correct, wrong
+            mutants.append(("reversed_after", f"return {c}.join(s)[::-1]", "turns the joint round too"))
+        return correct, mutants
 
     def write_prefix(self, p):
         return self._write_part("prefix", p)
@@ -227,9 +227,9 @@ class ReverseString(Family):
     def write_suffix(self, p):
         return self._write_part("suffix", p)
 
-    def _write_part(self, mode, p):
+    def _write_part(self, variant, p):
         c, k = repr(p["c"]), p["k"]
-        first, second = ("[::-1]", "") if mode == "prefix" else ("", "[::-1]")
+        first, second = ("[::-1]", "") if variant == "prefix" else ("", "[::-1]")
 
         def cut(k, c=c, first=first, second=second):
             return f"return s[:{k}]{first} + {c} + s[{k}:]{second}"
@@ -237,17 +237,17 @@ class ReverseString(Family):
         correct = [
             cut(k),
             f"a, b = s[:{k}], s[{k}:]\nreturn a{first} + {c} + b{second}",
-            f"a, b = list(s[:{k}]), list(s[{k}:])\n{'a' if mode == 'prefix' else 'b'}.reverse()\n"
+            f"a, b = list(s[:{k}]), list(s[{k}:])\n{'a' if variant == 'prefix' else 'b'}.reverse()\n"
             f"return ''.join(a) + {c} + ''.join(b)",
         ]
-        wrong = [
+        mutants = [
             ("other_part", cut(k, first=second, second=first), "reverses the other part"),
             ("both_parts", cut(k, first="[::-1]", second="[::-1]"), "reverses both parts"),
             ("one_more", cut(k + 1), "cuts one character later"),
             ("not_joined", cut(k, c="''"), "leaves out what goes between"),
             ("whole", f"return s[::-1][:{k}] + {c} + s[::-1][{k}:]", "reverses everything first"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_order(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -256,14 +256,14 @@ class ReverseString(Family):
             f"return {y}.join(reversed(s.split({x})))",
             f"out = s.split({x})\nout.reverse()\nreturn {y}.join(out)",
         ]
-        wrong = [
+        mutants = [
             ("letters", f"return {y}.join(w[::-1] for w in s.split({x}))", "reverses each piece"),
             ("whole", f"return s[::-1].replace({x}, {y})", "reverses the whole string"),
             ("old_joint", f"return {x}.join(s.split({x})[::-1])", "joins by the old separator"),
             ("not_reversed", f"return s.replace({x}, {y})", "keeps the order"),
             ("no_empty", f"return {y}.join([w for w in s.split({x}) if w][::-1])", "loses empty pieces"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_pieces(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -272,7 +272,7 @@ class ReverseString(Family):
             f"return {y}.join(s[::-1].split({x})[::-1])",
             f"out = []\nfor w in s.split({x}):\n    out.append(w[::-1])\nreturn {y}.join(out)",
         ]
-        wrong = [
+        mutants = [
             ("order", f"return {y}.join(s.split({x})[::-1])", "reverses the order of the pieces"),
             ("whole", f"return s[::-1].replace({x}, {y})", "reverses the whole string"),
             (
@@ -283,7 +283,7 @@ class ReverseString(Family):
             ("not_reversed", f"return s.replace({x}, {y})", "does not reverse"),
             ("no_empty", f"return {y}.join(w[::-1] for w in s.split({x}) if w)", "loses empty pieces"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_blocks(self, p):
         c, k = repr(p["c"]), p["k"]
@@ -296,14 +296,14 @@ class ReverseString(Family):
             f"out = []\nwhile s:\n    out.append(s[:{k}][::-1])\n    s = s[{k}:]\nreturn {c}.join(out)",
             f"out = [s[i:i + {k}] for i in range(0, len(s), {k})]\nreturn {c}.join(b[::-1] for b in out)",
         ]
-        wrong = [
+        mutants = [
             ("not_joined", cut(k, c="''"), "puts nothing between the blocks"),
             ("not_reversed", cut(k, turn=""), "does not reverse the blocks"),
             ("other_size", cut(k + 1), "has blocks of another size"),
             ("no_rest", cut(k, size=f"len(s) - {k - 1}"), "loses a shorter last block"),
             ("from_the_end", "s = s[::-1]\n" + cut(k, turn=""), "cuts the reversed string"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_stay(self, p):
         x = repr(p["x"])
@@ -320,13 +320,13 @@ class ReverseString(Family):
             f"    elif t[j] in {fixed}:\n        j -= 1\n    else:\n        t[i], t[j] = t[j], t[i]\n"
             f"        i += 1\n        j -= 1\nreturn ''.join(t)",
         ]
-        wrong = [
+        mutants = [
             ("whole", "return s[::-1]", "moves everything"),
             ("one_of_two", stay(f"!= {x}"), "keeps only one of the two in place"),
             ("dropped", f"return ''.join(c for c in s[::-1] if c not in {fixed})", "drops them"),
             ("unmoved", stay(pop="pop(0)"), "moves nothing"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 _LOOP = "out = ''\nfor c in s:\n    {}\nreturn out"

@@ -12,7 +12,7 @@ class Robot(Family):
     summary = "simulate moves: turns and steps, walls round a field, visited cells, first return"
     functions = ("robot", "walk", "follow", "solve")
     arguments = (Argument("moves", "str", ("commands", "steps")),)
-    modes = (
+    variants = (
         Variant(
             "position",
             "list[int]",
@@ -91,14 +91,14 @@ class Robot(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        f, b, l, r = draw.sample(COMMANDS, 4)
-        if mode == "position":
-            return {"f": f, "l": l, "r": r, "k": draw.int(2, 9)}
+    def params(self, rng, variant, difficulty):
+        f, b, l, r = rng.sample(COMMANDS, 4)
+        if variant == "position":
+            return {"f": f, "l": l, "r": r, "k": rng.int(2, 9)}
         p = {"f": f, "b": b, "l": l, "r": r}
-        if mode == "home":
-            return p | {"v": -draw.int(1, 99)}
-        return p | ({"m": draw.int(1, 5)} if mode == "field" else {"k": draw.int(2, 3)})
+        if variant == "home":
+            return p | {"v": -rng.int(1, 99)}
+        return p | ({"m": rng.int(1, 5)} if variant == "field" else {"k": rng.int(2, 3)})
 
     def solve_position(self, p, moves):
         x, y, dx, dy = 0, 0, 0, p["k"]
@@ -133,14 +133,14 @@ class Robot(Family):
         path = self._path(p, moves)
         return path.index((0, 0), 1) if (0, 0) in path[1:] else p["v"]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         f, l, r, b = p["f"], p["l"], p["r"], p.get("b", "")
         yield ("",)
         yield (f,)
         yield (f + f,)
         yield (r + f,)
         yield (l + f,)
-        if mode == "position":
+        if variant == "position":
             yield from (
                 (f + r + f + f,),
                 (f + l + f,),
@@ -159,7 +159,7 @@ class Robot(Family):
             (l + r,),
             (r + f + l + f,),
         )
-        if mode == "field":
+        if variant == "field":
             m = p["m"]
             yield from (
                 (f * (m + 2) + b,),
@@ -170,7 +170,7 @@ class Robot(Family):
                 (f * (m + 1) + r * m,),
             )
             yield (r * (m + 1) + f * 2 + l,)
-        if mode == "visited":
+        if variant == "visited":
             yield from (
                 ((f + b) * p["k"],),
                 ((f + b) * (p["k"] - 1),),
@@ -179,13 +179,13 @@ class Robot(Family):
                 (f + b + r + l + b + f,),
             )
 
-    def sample(self, draw, mode, p, difficulty):
-        size = draw.int(4, 6 + 2 * difficulty)
-        if mode == "position":
-            return (draw.text(p["f"] * 2 + p["l"] + p["r"], size),)
-        if mode == "field":
-            return (draw.text(p["f"] * 2 + p["b"] + p["l"] + p["r"] * 2, size),)
-        return (draw.text(p["f"] + p["b"] + p["l"] + p["r"], size),)
+    def sample(self, rng, variant, p, difficulty):
+        size = rng.int(4, 6 + 2 * difficulty)
+        if variant == "position":
+            return (rng.text(p["f"] * 2 + p["l"] + p["r"], size),)
+        if variant == "field":
+            return (rng.text(p["f"] * 2 + p["b"] + p["l"] + p["r"] * 2, size),)
+        return (rng.text(p["f"] + p["b"] + p["l"] + p["r"], size),)
 
     def write_position(self, p):
         f, l, k = repr(p["f"]), repr(p["l"]), p["k"]
@@ -208,14 +208,14 @@ class Robot(Family):
                 f"        i = (i + (3 if c == {l} else 1)) % 4\nreturn p"
             ),
         ]
-        wrong = [
+        mutants = [
             ("turns_swapped", walk("b, -a", "-b, a"), "mixes the turns up"),
             ("unit_steps", walk(start="0, 1"), "takes steps of 1"),
             ("faces_right", walk(start=f"{k}, 0"), "starts facing right"),
             ("coordinates_swapped", walk(end="[y, x]"), "mixes x and y up"),
             ("other_step", walk(start=f"0, {k + 1}"), "takes other steps"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_field(self, p):
         m = p["m"]
@@ -240,7 +240,7 @@ class Robot(Family):
                 f"    y = max(0, min({m}, y + d[c][1]))\nreturn [x, y]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_edge", walk(inside="True"), "leaves the field"),
             ("smaller_field", walk(m - 1), "has a smaller field"),
             ("larger_field", walk(m + 1), "has a larger field"),
@@ -251,7 +251,7 @@ class Robot(Family):
                 "looks at the edge at the end only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_visited(self, p):
         k = p["k"]
@@ -274,14 +274,14 @@ class Robot(Family):
                 f"range(len(moves) + 1)]\nreturn len({{q for q in t if t.count(q) >= {k}}})"
             ),
         ]
-        wrong = [
+        mutants = [
             ("all", visited(">= 1"), "counts every place"),
             ("no_start", visited(start="[]"), "forgets the start"),
             ("more_than", visited(f"> {k}"), "asks for one more visit"),
             ("visits", visited(count="sum(t.count(q) {op} for q in t)"), "counts visits"),
             ("exactly", visited(count=f"max(map(t.count, t)) - {k}"), "returns another number"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_home(self, p):
         v = p["v"]
@@ -305,7 +305,7 @@ class Robot(Family):
                 f"    n += 1\n    if q == 0:\n        return n\nreturn {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("from_zero", home(found="n - 1"), "counts from 0"),
             ("other_sentinel", home(v=v - 1), "has another answer for never"),
             ("one_axis", home(test="x == 0"), "looks at x only"),
@@ -326,7 +326,7 @@ class Robot(Family):
                 "looks at the end only",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _steps(p):

@@ -12,7 +12,7 @@ class Rpn(Family):
     summary = "evaluate postfix expressions with a new operator, a sentinel for broken ones, or the stack height"
     functions = ("evaluate_rpn", "rpn", "postfix", "solve")
     arguments = (Argument("expr", "str", ("text", "tokens")),)
-    modes = (
+    variants = (
         Variant(
             "value",
             "int",
@@ -52,10 +52,10 @@ class Rpn(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "value":
-            return {"u": draw.int(1, 30), "v": draw.int(2, 30)}
-        return {"e": -draw.int(1000, 9999)} if mode == "checked" else {"w": draw.int(2, 900)}
+    def params(self, rng, variant, difficulty):
+        if variant == "value":
+            return {"u": rng.int(1, 30), "v": rng.int(2, 30)}
+        return {"e": -rng.int(1000, 9999)} if variant == "checked" else {"w": rng.int(2, 900)}
 
     def solve_value(self, p, expr):
         return _run(expr, p["u"], p["v"])[0]
@@ -67,13 +67,13 @@ class Rpn(Family):
     def solve_height(self, p, expr):
         return _run(expr, 0, 0)[1] * p["w"]
 
-    def traps(self, draw, mode, p, difficulty):
-        a, b, c = draw.sample(range(2, 40), 3)
+    def edge_cases(self, rng, variant, p, difficulty):
+        a, b, c = rng.sample(range(2, 40), 3)
         yield from ((f"{a}",), (f"{a} {b} -",), (f"-{a} {b} *",), (f"{a} {b} {c} - -",), (f"{a} {b} - {c} -",))
         yield (f"{a} {b} + {c} *",)
-        if mode == "value":
+        if variant == "value":
             yield from ((f"{a} {b} #",), (f"{b} {a} #",), (f"{a} {b} {c} # #",), (f"-{a} {b} # {c} -",))
-        elif mode == "checked":
+        elif variant == "checked":
             yield from (
                 ("",),
                 ("+",),
@@ -87,13 +87,13 @@ class Rpn(Family):
         else:
             yield from ((f"{a} {b} {c} {a} + * -",), (f"{a} {b} + {c} + {a} +",), (f"{a} {b} + {c} {a} - *",))
 
-    def sample(self, draw, mode, p, difficulty):
-        row = _expression(draw, draw.int(2, 2 + difficulty), "+-*#" if mode == "value" else "+-*")
-        if mode == "checked" and draw.chance(0.4):
-            if draw.chance(0.5):
-                row.pop(draw.int(0, len(row) - 1))
+    def sample(self, rng, variant, p, difficulty):
+        row = _expression(rng, rng.int(2, 2 + difficulty), "+-*#" if variant == "value" else "+-*")
+        if variant == "checked" and rng.chance(0.4):
+            if rng.chance(0.5):
+                row.pop(rng.int(0, len(row) - 1))
             else:
-                i = draw.int(0, len(row) - 2)
+                i = rng.int(0, len(row) - 2)
                 row[i], row[i + 1] = row[i + 1], row[i]
         return (" ".join(row),)
 
@@ -111,7 +111,7 @@ class Rpn(Family):
                 "return go()"
             ),
         ]
-        wrong = [
+        mutants = [
             ("plain_sum", _stack("s.append(OPS)", "a + b"), "takes the new operator for a sum"),
             (
                 "operands_swapped",
@@ -126,8 +126,8 @@ class Rpn(Family):
             ),
         ]
         if u != v:
-            wrong.append(("factors_swapped", _stack("s.append(OPS)", f"{v} * a + {u} * b"), "mixes the factors up"))
-        return correct, wrong
+            mutants.append(("factors_swapped", _stack("s.append(OPS)", f"{v} * a + {u} * b"), "mixes the factors up"))
+        return correct, mutants
 
     def write_checked(self, p):
         e = p["e"]
@@ -160,13 +160,13 @@ class Rpn(Family):
                 "        s.append(int(x))\nreturn s[0]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("left_over", check(end=f"s[-1] if s else {e}"), "overlooks values left over"),
             ("few_operands", check(few=""), "fails where operands are lacking"),
             ("other_sentinel", check(end=f"s[0] if len(s) == 1 else {e - 1}"), "has another answer for broken ones"),
             ("operands_swapped", check(pair="a, b = s.pop(), s.pop()"), "mixes the operands up"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_height(self, p):
         w = p["w"]
@@ -186,14 +186,14 @@ class Rpn(Family):
             "t = [-1 if x in ('+', '-', '*') else 1 for x in expr.split()]\n"
             f"return {w} * max(sum(t[:i + 1]) for i in range(len(t)))",
         ]
-        wrong = [
+        mutants = [
             ("numbers", f"return {w} * sum(t not in '+-*' for t in expr.split())", "counts the numbers"),
             ("both_popped", height(down="n -= 2"), "forgets the result of an operation"),
             ("other_weight", height(w + 1), "has another factor"),
             ("at_the_end", height(update="m = n"), "looks at the end"),
             ("tokens", f"return {w} * len(expr.split())", "counts all tokens"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _stack(push, new, pair="b, a = s.pop(), s.pop()", test="t in '+-*#'", other=False):
@@ -219,14 +219,14 @@ def _run(expr, u, v):
     return (stack[0] if len(stack) == 1 else None), height
 
 
-def _expression(draw, operators, signs):
+def _expression(rng, operators, signs):
     row, depth = [], 0
     while operators or depth > 1:
-        if depth > 1 and (not operators or draw.chance(0.5)):
-            row.append(draw.pick(signs))
+        if depth > 1 and (not operators or rng.chance(0.5)):
+            row.append(rng.pick(signs))
             depth -= 1
         elif operators:
-            row.append(str(draw.int(-20, 40) if depth else draw.int(1, 40)))
+            row.append(str(rng.int(-20, 40) if depth else rng.int(1, 40)))
             depth += 1
             operators -= depth > 1
     return row

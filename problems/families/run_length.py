@@ -13,7 +13,7 @@ class RunLength(Family):
     summary = "encode and decode runs with drawn separators, longest runs, shortened runs"
     functions = ("run_length", "encode", "compress", "solve")
     arguments = (Argument("s", "str", ("text", "code")),)
-    modes = (
+    variants = (
         Variant(
             "encode",
             "str",
@@ -76,12 +76,12 @@ class RunLength(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "shorten":
-            return {"k": draw.int(1, 12), "x": draw.text(MARKS, draw.int(1, 2))}
-        if mode == "longest":
-            return {"x": draw.pick(LETTERS), "y": draw.pick(MARKS)}
-        x, y = draw.sample(MARKS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "shorten":
+            return {"k": rng.int(1, 12), "x": rng.text(MARKS, rng.int(1, 2))}
+        if variant == "longest":
+            return {"x": rng.pick(LETTERS), "y": rng.pick(MARKS)}
+        x, y = rng.sample(MARKS, 2)
         return {"x": x, "y": y}
 
     def solve_encode(self, p, s):
@@ -99,11 +99,11 @@ class RunLength(Family):
         runs = [(c, len(list(run))) for c, run in groupby(s) if c != p["x"]]
         return max(runs, key=lambda run: run[1])[0] if runs else p["y"]
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         x, y, k = p.get("x", ""), p.get("y", ""), p.get("k", 3)
-        a, b, c = draw.sample([ch for ch in LETTERS if ch != x], 3)
+        a, b, c = rng.sample([ch for ch in LETTERS if ch != x], 3)
         yield ("",)
-        if mode == "encode":
+        if variant == "encode":
             yield from (
                 (a,),
                 (a * 3,),
@@ -114,7 +114,7 @@ class RunLength(Family):
                 (a + "1" * 3,),
                 (b * 2 + a,),
             )
-        elif mode == "decode":
+        elif variant == "decode":
             yield from (
                 (f"1{x}{a}",),
                 (f"12{x}{a}",),
@@ -124,7 +124,7 @@ class RunLength(Family):
                 (f"10{x}{a}{y}20{x}{b}",),
             )
             yield from ((f"2{x}{a}{y}2{x}{a}",), (f"0{x}{a}{y}1{x}{c}",))
-        elif mode == "shorten":
+        elif variant == "shorten":
             yield from (
                 (a * k,),
                 (a * (k + 1),),
@@ -146,14 +146,14 @@ class RunLength(Family):
             )
             yield from ((b + a + c + a + c + c,), (a + x + a + x + a + b + b,))
 
-    def sample(self, draw, mode, p, difficulty):
-        alphabet = draw.text(LETTERS, 3)
+    def sample(self, rng, variant, p, difficulty):
+        alphabet = rng.text(LETTERS, 3)
         top = 3 + p.get("k", 0) + difficulty // 3
-        runs = [(draw.pick(alphabet), draw.int(1, top)) for _ in range(draw.int(2, 3 + difficulty))]
-        if mode == "decode":
+        runs = [(rng.pick(alphabet), rng.int(1, top)) for _ in range(rng.int(2, 3 + difficulty))]
+        if variant == "decode":
             return (p["y"].join([f"{n}{p['x']}{c}" for c, n in runs]),)
-        if mode == "longest":
-            runs.append((p["x"], draw.int(1, top)))
+        if variant == "longest":
+            runs.append((p["x"], rng.int(1, top)))
         return ("".join([c * n for c, n in runs]),)
 
     def write_encode(self, p):
@@ -171,7 +171,7 @@ class RunLength(Family):
             f"out, i = [], 0\nwhile i < len(s):\n    j = i\n    while j < len(s) and s[j] == s[i]:\n        j += 1\n"
             f"    out.append(s[i] + {x!r} + str(j - i))\n    i = j\nreturn {y}.join(out)",
         ]
-        wrong = [
+        mutants = [
             ("swapped_marks", encode(p["y"], repr(x)), "mixes the marks up"),
             ("length_first", encode(entry="str(len(list(g))) + {x} + c"), "writes the length first"),
             (
@@ -189,7 +189,7 @@ class RunLength(Family):
                 "forgets the last run",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_decode(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -205,7 +205,7 @@ class RunLength(Family):
                 "    t = t[i + 3:]\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "swapped_marks",
                 f"{guard}t = [e.split({y}) for e in s.split({x})]\nreturn ''.join(int(e[0]) * e[-1] for e in t)",
@@ -224,7 +224,7 @@ class RunLength(Family):
                 "keeps the separators",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_shorten(self, p):
         x, k = repr(p["x"]), p["k"]
@@ -244,7 +244,7 @@ class RunLength(Family):
             f"out, i = '', 0\nwhile i < len(s):\n    j = i\n    while j < len(s) and s[j] == s[i]:\n        j += 1\n"
             f"    out += s[i] * min(j - i, {k}) + {x} * (j - i > {k})\n    i = j\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("no_mark", shorten(mark=""), "adds no mark"),
             ("or_equal", shorten(op=">="), "marks runs of just that length"),
             ("one_more", shorten(k + 1), "keeps one more"),
@@ -262,7 +262,7 @@ class RunLength(Family):
                 "marks every run",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_longest(self, p):
         x, y = repr(p["x"]), repr(p["y"])
@@ -286,7 +286,7 @@ class RunLength(Family):
                 f"        if s[i] != {x} and s[i:i + n] == s[i] * n:\n            return s[i]\nreturn {y}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("last_tie", longest(op=">="), "takes the last at a tie"),
             ("not_skipped", longest(skip=""), "does not leave the character out"),
             (
@@ -297,7 +297,7 @@ class RunLength(Family):
             ("removed_first", f"s = s.replace({x}, '')\n" + longest(skip=""), "joins runs by removing the character"),
             ("no_sentinel", longest(y="''"), "returns '' where there is none"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 FAMILY = RunLength()

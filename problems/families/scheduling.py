@@ -32,35 +32,35 @@ class Scheduling(AnswerFamily):
     name = "scheduling"
     summary = "YES or NO: are the rooms enough for the meetings; three levels, balanced labels"
     checker = "yes_no"
-    modes = (
+    variants = (
         Variant("easy", "", _ASK, last_level=3),
         Variant("medium", "", _ASK, level=4, last_level=6),
         Variant("hard", "", _ASK, level=7),
     )
 
-    def params(self, draw, mode, difficulty):
+    def params(self, rng, variant, difficulty):
         """Times are minutes since midnight. The label is drawn first, then meetings are drawn until it is theirs.
 
         The numbers of meetings and rooms are drawn beforehand, so they say nothing about the label.
         """
-        wanted = draw.chance(0.5)
-        count, rooms = draw.pick(LEVELS[mode])
-        step, longest = (30, 5) if mode == "hard" else (60, 3)
+        wanted = rng.chance(0.5)
+        count, rooms = rng.pick(LEVELS[variant])
+        step, longest = (30, 5) if variant == "hard" else (60, 3)
         while True:
-            starts = [9 * 60 + step * draw.int(0, 7 * 60 // step) for _ in range(count)]
-            meetings = sorted((s, s + step * draw.int(1, longest)) for s in starts)
+            starts = [9 * 60 + step * rng.int(0, 7 * 60 // step) for _ in range(count)]
+            meetings = sorted((s, s + step * rng.int(1, longest)) for s in starts)
             if (peak(meetings) <= rooms) == wanted:
                 return {"rooms": rooms, "meetings": meetings}
 
-    def story(self, draw, mode, p):
-        texts = [f"{_clock(s)} to {_clock(e)}" for s, e in draw.shuffled(p["meetings"])]
+    def story(self, rng, variant, p):
+        texts = [f"{_clock(s)} to {_clock(e)}" for s, e in rng.shuffled(p["meetings"])]
         return {"rooms": p["rooms"], "count": len(texts), "meetings": ", ".join(texts)}
 
-    def answer(self, mode, p):
+    def answer(self, variant, p):
         return "YES" if peak(p["meetings"]) <= p["rooms"] else "NO"
 
-    def near_misses(self, mode, p):
-        return [("opposite", "NO" if self.answer(mode, p) == "YES" else "YES", "answers the opposite")]
+    def near_misses(self, variant, p):
+        return [("opposite", "NO" if self.answer(variant, p) == "YES" else "YES", "answers the opposite")]
 
 
 def peak(meetings) -> int:

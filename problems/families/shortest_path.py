@@ -14,7 +14,7 @@ class ShortestPath(Family):
     summary = "fewest edges or least cost between two nodes, with one-way edges, a closed node, tolls, reach"
     functions = ("shortest_path", "route", "path_length", "solve")
     arguments = (Argument("edges", "list[list[int]]", ("links", "roads")), *_ENDS)
-    modes = (
+    variants = (
         Variant(
             "hops",
             "int",
@@ -93,13 +93,13 @@ class ShortestPath(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        v = -draw.int(1, 999)
-        if mode == "closed":
-            return {"v": v, "z": draw.int(1, 9)}
-        if mode == "reach":
-            return {"k": draw.int(1, 60)} if difficulty > 8 else {"k": draw.int(1, 40)}
-        return {"v": v, "t": draw.int(1, 30)} if mode == "cheapest" else {"v": v}
+    def params(self, rng, variant, difficulty):
+        v = -rng.int(1, 999)
+        if variant == "closed":
+            return {"v": v, "z": rng.int(1, 9)}
+        if variant == "reach":
+            return {"k": rng.int(1, 60)} if difficulty > 8 else {"k": rng.int(1, 40)}
+        return {"v": v, "t": rng.int(1, 30)} if variant == "cheapest" else {"v": v}
 
     def solve_hops(self, p, edges, start, goal):
         return _hops(edges, start).get(goal, p["v"])
@@ -125,10 +125,10 @@ class ShortestPath(Family):
                     heapq.heappush(heap, (cost + c, b))
         return done.get(goal, p["v"])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         z, k, t = p.get("z", 0), p.get("k", 2), p.get("t", 0)
-        a, b, c, d, e = draw.sample([i for i in range(12, 40) if i != z], 5)
-        if mode == "hops":
+        a, b, c, d, e = rng.sample([i for i in range(12, 40) if i != z], 5)
+        if variant == "hops":
             yield from (
                 ([], a, a),
                 ([[a, b]], b, a),
@@ -141,7 +141,7 @@ class ShortestPath(Family):
                 ([[a, c], [a, b], [b, d], [c, e], [e, d]], a, d),
             )
             yield ([[a, b], [b, c], [c, d], [d, e], [a, e]], a, e)
-        elif mode == "closed":
+        elif variant == "closed":
             yield from (
                 ([], a, a),
                 ([[a, z], [z, b]], a, b),
@@ -154,7 +154,7 @@ class ShortestPath(Family):
                 ([[a, b], [b, c], [a, c]], a, c),
             )
             yield ([[a, z], [b, a], [b, c], [c, z]], a, c)
-        elif mode == "reach":
+        elif variant == "reach":
             chain = [[50 + i, 51 + i] for i in range(k + 2)]
             yield from (
                 ([], a),
@@ -173,15 +173,15 @@ class ShortestPath(Family):
             yield ([[a, b, 1], [b, c, 90], [a, d, 30], [d, c, 30]], a, c)
             yield from (([[a, b, 4], [a, b, 2]], a, b), ([[a, b, 7], [c, d, 1]], a, d), ([[b, c, 3], [a, b, 3]], a, c))
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         n = 4 + difficulty
-        edges = [draw.sample(range(n), 2) for _ in range(n + draw.int(0, n // 2))]
-        if mode == "cheapest":
-            edges = [[*e, draw.int(1, 12 + p["t"])] for e in edges]
-        if mode == "reach":
-            return (edges, draw.pick(edges)[0])
+        edges = [rng.sample(range(n), 2) for _ in range(n + rng.int(0, n // 2))]
+        if variant == "cheapest":
+            edges = [[*e, rng.int(1, 12 + p["t"])] for e in edges]
+        if variant == "reach":
+            return (edges, rng.pick(edges)[0])
         nodes = [x for x in range(n) if x != p.get("z")]
-        return (edges, *draw.sample(nodes, 2))
+        return (edges, *rng.sample(nodes, 2))
 
     def write_hops(self, p):
         v = p["v"]
@@ -197,7 +197,7 @@ class ShortestPath(Family):
                 f"return d.get(goal, {v})"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "both_ways",
                 _layers("y for e in edges for x, y in (e, e[::-1]) if x in new", v),
@@ -211,7 +211,7 @@ class ShortestPath(Family):
             ("nodes", _layers("b for a, b in edges if a in new", v, "n + 1"), "counts nodes"),
             ("deep", _deep(v), "takes the first way found"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_closed(self, p):
         v, z = p["v"], p["z"]
@@ -226,13 +226,13 @@ class ShortestPath(Family):
                 f"            d[y] = d[x] + 1\n            todo.append(y)\nreturn d.get(goal, {v})"
             ),
         ]
-        wrong = [
+        mutants = [
             ("open", _layers(both, v), "enters the closed node"),
             ("one_way", keep + _layers("b for a, b in edges if a in new", v), "goes one way only"),
             ("other_sentinel", keep + _layers(both, v - 1), "has another answer where there is no way"),
             ("nodes", keep + _layers(both, v, "n + 1"), "counts nodes"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_reach(self, p):
         k = p["k"]
@@ -254,14 +254,14 @@ class ShortestPath(Family):
                 "    if new == t:\n        break\n    t = new\nreturn sorted(t)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("one_way", reach(step="b for a, b in edges if a in t"), "goes one way only"),
             ("one_more", reach(k + 1), "goes a step too far"),
             ("without_start", reach(end="sorted(t - {start})"), "leaves the start out"),
             ("everything", reach("len(edges)"), "has no limit"),
             ("count", reach(end="len(t)"), "counts them"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_cheapest(self, p):
         v, t = p["v"], p["t"]
@@ -285,7 +285,7 @@ class ShortestPath(Family):
                 f"            todo.append(b)\nreturn d.get(goal, {v})"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_toll", relax("c"), "leaves the toll out"),
             (
                 "both_ways",
@@ -297,7 +297,7 @@ class ShortestPath(Family):
             ("first_found", relax(update="d.get(b, d[a] + COST)"), "keeps the first cost found"),
             ("other_sentinel", relax(v=v - 1), "has another answer where there is no way"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _layers(step, v, found="n"):

@@ -12,7 +12,7 @@ class TopologicalOrder(Family):
     summary = "orders of dependent tasks (any valid one), the smallest order, rounds, finishing time"
     functions = ("topological_order", "schedule", "plan", "solve")
     arguments = (Argument("n", "int", ("count",)), Argument("pairs", "list[list[int]]", ("rules", "needs")))
-    modes = (
+    variants = (
         Variant(
             "any",
             "list[int]",
@@ -93,9 +93,9 @@ class TopologicalOrder(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        p = {"v": -draw.int(1, 999)}
-        return p | {"t": draw.int(2, 30)} if mode == "time" else p
+    def params(self, rng, variant, difficulty):
+        p = {"v": -rng.int(1, 999)}
+        return p | {"t": rng.int(2, 30)} if variant == "time" else p
 
     def solve_any(self, p, n, pairs):
         return _smallest(n, pairs) or [p["v"]]
@@ -109,7 +109,7 @@ class TopologicalOrder(Family):
     def solve_time(self, p, n, pairs):
         return _finish(n, pairs, lambda i: i + p["t"], p["v"])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         yield from ((1, []), (2, [[1, 0]]), (2, [[0, 1], [1, 0]]), (3, [[0, 0]]), (3, [[2, 1], [1, 0]]), (4, []))
         yield from (
             (3, [[0, 1], [1, 2], [2, 0]]),
@@ -125,14 +125,14 @@ class TopologicalOrder(Family):
         yield (6, [[5, 0], [0, 4], [5, 4], [2, 1], [4, 1]])
         yield (4, [[0, 1], [0, 2], [1, 3], [2, 3], [0, 3]])
 
-    def sample(self, draw, mode, p, difficulty):
-        n = draw.int(3, 4 + difficulty)
-        order = draw.shuffled(range(n))
+    def sample(self, rng, variant, p, difficulty):
+        n = rng.int(3, 4 + difficulty)
+        order = rng.shuffled(range(n))
         pairs = []
-        for _ in range(draw.int(1, n + difficulty // 2)):
-            i, j = sorted(draw.sample(range(n), 2))
+        for _ in range(rng.int(1, n + difficulty // 2)):
+            i, j = sorted(rng.sample(range(n), 2))
             pairs.append([order[i], order[j]])
-        if draw.chance(0.2):
+        if rng.chance(0.2):
             pairs.append(pairs[0][::-1])
         return (n, pairs)
 
@@ -149,7 +149,7 @@ class TopologicalOrder(Family):
             "    ok = all([go(b) for a, b in pairs if a == x])\n    seen[x] = ok\n    out.append(x)\n    return ok\n"
             f"return out[::-1] if all([go(x) for x in range(n)]) else [{v}]",
         ]
-        wrong = [
+        mutants = [
             ("turned", _rounds("b, a", "out += t", "out", f"[{v}]"), "takes the rules the wrong way"),
             ("partial", _rounds("a, b", "out += t", "out", "out"), "returns a part where there is a cycle"),
             ("other_sentinel", _rounds("a, b", "out += t", "out", f"[{v - 1}]"), "has another answer for a cycle"),
@@ -163,7 +163,7 @@ class TopologicalOrder(Family):
                 "lists tasks as they occur",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_smallest(self, p):
         v = p["v"]
@@ -189,14 +189,14 @@ class TopologicalOrder(Family):
                 f"return out if len(out) == n else [{v}]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("turned", smallest("all(b != x or a not in left for a, b in pairs)"), "takes the rules the wrong way"),
             ("largest", smallest(pick="max"), "takes the largest ready task"),
             ("rounds", _rounds("b, a", "out += t", "out", f"[{v}]"), "does a whole round before it looks again"),
             ("other_sentinel", smallest(v=v - 1), "has another answer for a cycle"),
             ("partial", smallest(miss="return out"), "returns a part where there is a cycle"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_rounds(self, p):
         v = p["v"]
@@ -209,13 +209,13 @@ class TopologicalOrder(Family):
                 f"    if e == d:\n        return max(d)\n    d = e\nreturn {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("edges", _rounds("a, b", "out += 1", "out - 1", v, "0"), "counts the steps between rounds"),
             ("other_sentinel", _rounds("a, b", "out += 1", "out", v - 1, "0"), "has another answer for a cycle"),
             ("one_each", _rounds("a, b", "out += len(t)", "out", v, "0"), "does one task a round"),
             ("no_sentinel", _rounds("a, b", "out += 1", "out", "out", "0"), "returns a number for a cycle"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_time(self, p):
         v, t = p["v"], p["t"]
@@ -233,7 +233,7 @@ class TopologicalOrder(Family):
                 f"    return max(map(go, range(n)))\nexcept ValueError:\n    return {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "in_a_row",
                 _levels(f"x + {t}", v).replace("max(d.values())", f"sum(x + {t} for x in range(n))"),
@@ -243,7 +243,7 @@ class TopologicalOrder(Family):
             ("other_sentinel", _levels(f"x + {t}", v - 1), "has another answer for a cycle"),
             ("other_length", _levels(f"x + {t + 1}", v), "has tasks of another length"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _rounds(edge, add, end, miss, start="[]"):

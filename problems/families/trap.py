@@ -10,7 +10,7 @@ class Trap(Family):
     summary = "water held between bars and outer walls, with a depth limit, wet places, largest container"
     functions = ("trap", "water", "hold", "solve")
     arguments = (Argument("height", "list[int]", ("bars", "levels")),)
-    modes = (
+    variants = (
         Variant(
             "walls",
             "int",
@@ -88,14 +88,14 @@ class Trap(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "walls":
-            a, b = draw.sample(range(26), 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "walls":
+            a, b = rng.sample(range(26), 2)
             return {"a": a, "b": b}
-        if mode == "container":
-            return {"k": draw.int(2, 6), "v": -draw.int(1, 99)}
-        k = draw.int(2, 6)
-        return {"a": k + draw.int(1, 54), "k": k}
+        if variant == "container":
+            return {"k": rng.int(2, 6), "v": -rng.int(1, 99)}
+        k = rng.int(2, 6)
+        return {"a": k + rng.int(1, 54), "k": k}
 
     def solve_walls(self, p, height):
         return sum(_depths(height, p["a"], p["b"]))
@@ -111,14 +111,14 @@ class Trap(Family):
     def solve_wet(self, p, height):
         return sum([d >= p["k"] for d in _depths(height, p["a"], p["a"])])
 
-    def traps(self, draw, mode, p, difficulty):
+    def edge_cases(self, rng, variant, p, difficulty):
         a, b, k = p.get("a", 5), p.get("b", 0), p.get("k", 2)
-        x = draw.int(2, 9)
+        x = rng.int(2, 9)
         yield ([],)
         yield ([x],)
         yield ([3, 0, 2, 0, 4],)
         yield ([0, 0],)
-        if mode == "container":
+        if variant == "container":
             yield from (
                 ([9, *[1] * k, 9],),
                 ([9, *[1] * (k - 1), 8],),
@@ -129,7 +129,7 @@ class Trap(Family):
             )
             yield ([3] * (k + 3),)
             yield ([7, *[1] * (k - 2), 9, 9],)
-        elif mode == "walls":
+        elif variant == "walls":
             top = max(a, b)
             yield from (
                 ([top + 3, 0, top + 5],),
@@ -150,9 +150,9 @@ class Trap(Family):
             )
             yield from (([2 * k + 2, 0, k, 1, 2 * k + 2],), ([max(a - k, 0), 0, k],), ([0, k, 2 * k, 1, k + 2],))
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         top = 3 + difficulty + max(p.get("a", 0), p.get("b", 0)) // 2
-        return (draw.ints(draw.int(3, 5 + 2 * difficulty), 0, top),)
+        return (rng.ints(rng.int(3, 5 + 2 * difficulty), 0, top),)
 
     def write_walls(self, p):
         a, b = p["a"], p["b"]
@@ -168,7 +168,7 @@ class Trap(Family):
                 "    else:\n        r = max(r, t[j])\n        out += r - t[j]\n        j -= 1\nreturn out"
             ),
         ]
-        wrong = [
+        mutants = [
             (
                 "no_walls",
                 _water("[0] + height[:i]", "height[i:]", "max(0, min(l, r) - height[i])"),
@@ -186,7 +186,7 @@ class Trap(Family):
             ),
             ("walls_only", f"return sum(max(0, {min(a, b)} - x) for x in height)", "looks at the walls only"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_container(self, p):
         k, v = p["k"], p["v"]
@@ -208,14 +208,14 @@ class Trap(Family):
                 f"return max(t) if t else {v}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("any_distance", tank("n"), "allows every distance"),
             ("one_less", tank(f"min(i + {k - 1}, n - 1) + 1"), "allows a smaller distance"),
             ("higher", tank(area="max(height[i], height[j]) * (j - i)"), "takes the higher side"),
             ("other_sentinel", tank(v=v - 1), "has another answer for too few bars"),
             ("places", tank(area="min(height[i], height[j]) * (j - i + 1)"), "counts the bars, not the distance"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_shallow(self, p):
         a, k = p["a"], p["k"]
@@ -235,7 +235,7 @@ class Trap(Family):
                 f"return sum(min(max(x, 0), {k}) for x in d)"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_limit", shallow(depth="max(0, min(l, r) - height[i])"), "has no limit of depth"),
             ("no_wall", shallow("[0] + height[:i]"), "forgets the wall"),
             ("both_walls", shallow(right=f"height[i:] + [{a}]"), "has a wall on the right too"),
@@ -249,7 +249,7 @@ class Trap(Family):
                 "limits the total",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_wet(self, p):
         a, k = p["a"], p["k"]
@@ -266,13 +266,13 @@ class Trap(Family):
             f"n = 0\nfor i, x in enumerate(height):\n    if max(height[:i], default=0) >= x + {k} or {a} >= x + {k}:\n"
             f"        if max(height[i:] + [{a}]) >= x + {k}:\n            n += 1\nreturn n",
         ]
-        wrong = [
+        mutants = [
             ("deeper", wet(test=f"min(l, r) - height[i] > {k}"), "asks for more depth"),
             ("any_depth", wet(test="min(l, r) > height[i]"), "counts every wet bar"),
             ("no_walls", wet("[0] + height[:i]", "height[i:]"), "forgets the walls"),
             ("amount", wet(test="max(0, min(l, r) - height[i])"), "returns the amount"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _water(left, right, term):

@@ -12,7 +12,7 @@ class TwoSum(Family):
     summary = "indices of a pair by sum or difference (any valid pair), number of pairs, closest sum"
     functions = ("two_sum", "find_pair", "pair", "solve")
     arguments = (Argument("nums", "list[int]", ("values", "xs")), Argument("target", "int", ("total", "goal")))
-    modes = (
+    variants = (
         Variant(
             "sum",
             "list[int]",
@@ -80,8 +80,8 @@ class TwoSum(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        return {"k": draw.int(2, 5)} if mode == "count" else {"v": -draw.int(1, 999)}
+    def params(self, rng, variant, difficulty):
+        return {"k": rng.int(2, 5)} if variant == "count" else {"v": -rng.int(1, 999)}
 
     def solve_sum(self, p, nums, target):
         seen = {}
@@ -105,12 +105,12 @@ class TwoSum(Family):
     def solve_closest(self, p, nums, target):
         return min([abs(x + y - target) for i, x in enumerate(nums) for y in nums[:i]], default=p["v"])
 
-    def traps(self, draw, mode, p, difficulty):
-        x, y, z = draw.sample(range(3, 60), 3)
+    def edge_cases(self, rng, variant, p, difficulty):
+        x, y, z = rng.sample(range(3, 60), 3)
         yield ([], x)
         yield ([x], 2 * x)
         yield ([x], 0)
-        if mode == "sum":
+        if variant == "sum":
             yield from (([x, y], 2 * x), ([x, y, x], 2 * x), ([y, x, z], x + z), ([z, z + 1, x], 2 * x), ([0, x, 0], 0))
             yield from (
                 ([x, -x, y], 0),
@@ -119,7 +119,7 @@ class TwoSum(Family):
                 ([x, 2 * z, x + z, 3 * z], x + 2 * z),
             )
             yield ([x, y, z, x + 1, y + 2], z + y + 2)
-        elif mode == "difference":
+        elif variant == "difference":
             yield from (
                 ([x, y], y - x),
                 ([x, y], x - y),
@@ -129,7 +129,7 @@ class TwoSum(Family):
                 ([x, y], x + y),
             )
             yield from (([x, x + 70, y], 70), ([x + 70, x, y], 70), ([x, x + 70], -70), ([z, x, y, z], 0))
-        elif mode == "count":
+        elif variant == "count":
             k = p["k"]
             yield from (
                 ([x] * (k + 2), 2 * x),
@@ -149,23 +149,23 @@ class TwoSum(Family):
             )
             yield from (([50, 3, 50], 6), ([x, y, -x], 1), ([3, 90, 91], 150))
 
-    def sample(self, draw, mode, p, difficulty):
+    def sample(self, rng, variant, p, difficulty):
         top = 12 + 9 * difficulty
-        nums = draw.ints(draw.int(4, 5 + 2 * difficulty), -top if difficulty > 4 else 1, top)
-        i, j = draw.sample(range(len(nums)), 2)
-        if mode == "count":
+        nums = rng.ints(rng.int(4, 5 + 2 * difficulty), -top if difficulty > 4 else 1, top)
+        i, j = rng.sample(range(len(nums)), 2)
+        if variant == "count":
             i, k = 0, p["k"]
-            nums += [draw.pick(nums) for _ in range(k)]
-            x = draw.pick(nums)
-            target = x + draw.pick(nums)
-            for at in draw.sample(range(len(nums)), len(nums) // 2):
-                nums[at] = draw.pick((x, target - x))
+            nums += [rng.pick(nums) for _ in range(k)]
+            x = rng.pick(nums)
+            target = x + rng.pick(nums)
+            for at in rng.sample(range(len(nums)), len(nums) // 2):
+                nums[at] = rng.pick((x, target - x))
             return (nums, target)
-        if mode == "closest":
-            return (nums, nums[i] + nums[j] + draw.int(-4, 4))
-        if draw.chance(0.2):
-            return (nums, draw.int(2 * top + 1, 3 * top))
-        return (nums, nums[i] + nums[j] if mode == "sum" else nums[j] - nums[i])
+        if variant == "closest":
+            return (nums, nums[i] + nums[j] + rng.int(-4, 4))
+        if rng.chance(0.2):
+            return (nums, rng.int(2 * top + 1, 3 * top))
+        return (nums, nums[i] + nums[j] if variant == "sum" else nums[j] - nums[i])
 
     def write_sum(self, p):
         v = p["v"]
@@ -188,7 +188,7 @@ class TwoSum(Family):
                 f"    if s < target:\n        i += 1\n    else:\n        j -= 1\nreturn [{v}, {v}]"
             ),
         ]
-        wrong = [
+        mutants = [
             ("same_twice", pairs("i"), "pairs an element with itself"),
             ("values", pairs(found="[nums[i], nums[j]]"), "returns the numbers"),
             ("other_sentinel", pairs(v=v - 1), "has another answer where there is none"),
@@ -200,7 +200,7 @@ class TwoSum(Family):
             ),
             ("larger_first", pairs(found="[j, i]"), "returns the larger index first"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_difference(self, p):
         v = p["v"]
@@ -218,14 +218,14 @@ class TwoSum(Family):
             f"d = {{}}\nfor j, x in enumerate(nums):\n    if x - target in d:\n        return [d[x - target], j]\n"
             f"    if x + target in d:\n        return [j, d[x + target]]\n    d[x] = j\nreturn [{v}, {v}]",
         ]
-        wrong = [
+        mutants = [
             ("same_twice", pairs(test="nums[j] - nums[i] == target"), "pairs an element with itself"),
             ("in_order", pairs(test="i < j and nums[j] - nums[i] == target"), "asks for i < j"),
             ("sum", pairs(test="i != j and nums[j] + nums[i] == target"), "takes the sum"),
             ("turned", pairs(found="[j, i]"), "mixes the indices up"),
             ("absolute", pairs(test="i != j and abs(nums[j] - nums[i]) == target"), "ignores the sign"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_count(self, p):
         k = p["k"]
@@ -242,7 +242,7 @@ class TwoSum(Family):
             f"d, out = {{}}, 0\nfor j in range({k}, len(nums)):\n    d[nums[j - {k}]] = d.get(nums[j - {k}], 0) + 1\n"
             "    out += d.get(target - nums[j], 0)\nreturn out",
         ]
-        wrong = [
+        mutants = [
             ("any_distance", count(1), "allows every distance"),
             ("one_more", count(k + 1), "asks for a larger distance"),
             ("one_less", count(k - 1), "asks for a smaller distance"),
@@ -253,7 +253,7 @@ class TwoSum(Family):
             ),
             ("both_ways", count().replace("return sum", "return 2 * sum"), "counts each pair twice"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_closest(self, p):
         v = p["v"]
@@ -277,14 +277,14 @@ class TwoSum(Family):
                 "        j -= 1\nreturn best"
             ),
         ]
-        wrong = [
+        mutants = [
             ("same_twice", closest("i"), "pairs an element with itself"),
             ("signed", closest(what="nums[i] + nums[j] - target"), "keeps the sign"),
             ("farthest", closest(pick="max"), "returns the largest distance"),
             ("sum", closest(what="nums[i] + nums[j]"), "returns a sum"),
             ("other_sentinel", closest(v=v - 1), "has another answer where there is no pair"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _places(nums, got):

@@ -11,7 +11,7 @@ class WordBreak(Family):
     summary = "cut a string into dictionary words: possible, in how many ways, with how few, each word once"
     functions = ("word_break", "cut_words", "split_words", "solve")
     arguments = (Argument("s", "str", ("text", "row")), Argument("words", "list[str]", ("dictionary", "pieces")))
-    modes = (
+    variants = (
         Variant(
             "possible",
             "str",
@@ -83,13 +83,13 @@ class WordBreak(Family):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
-        if mode == "possible":
-            yes, no = draw.sample(LABELS, 2)
+    def params(self, rng, variant, difficulty):
+        if variant == "possible":
+            yes, no = rng.sample(LABELS, 2)
             return {"yes": yes, "no": no}
-        if mode == "ways":
-            return {"m": draw.int(20, 399)}
-        return {"v": -draw.int(1, 500)} if mode == "fewest" else {"v": -draw.int(1, 99), "c": draw.pick("-_+*/.|")}
+        if variant == "ways":
+            return {"m": rng.int(20, 399)}
+        return {"v": -rng.int(1, 500)} if variant == "fewest" else {"v": -rng.int(1, 99), "c": rng.pick("-_+*/.|")}
 
     def solve_possible(self, p, s, words):
         return p["yes"] if _fewest(s, words) is not None else p["no"]
@@ -108,9 +108,9 @@ class WordBreak(Family):
         parts = s.split(p["c"])
         return len(parts) if all([w in words for w in parts]) else p["v"]
 
-    def traps(self, draw, mode, p, difficulty):
-        a, b, c, d = draw.sample(LETTERS, 4)
-        if mode == "joined":
+    def edge_cases(self, rng, variant, p, difficulty):
+        a, b, c, d = rng.sample(LETTERS, 4)
+        if variant == "joined":
             x = p["c"]
             yield from (
                 (a + b, [a + b]),
@@ -138,20 +138,20 @@ class WordBreak(Family):
         yield (a + b + b, [a + b, a, b])
         yield (a + a + a + b, [a, a + a, a + b])
         yield (a + b + c + a + b, [a + b, c, a + b + c, b])
-        if mode == "ways":
+        if variant == "ways":
             yield (a * (10 + difficulty // 2), [a, a + a])
             yield (a * 12 + b, [a + a, a, a * 3, b])
-        if mode == "fewest":
+        if variant == "fewest":
             yield (a + b + c + d + a, [a, b, c, d, a + b + c + d, b + c + d + a])
             yield (a * 6, [a * 4, a * 3, a])
 
-    def sample(self, draw, mode, p, difficulty):
-        alphabet = draw.text(LETTERS, 2 + difficulty // 5)
-        words = sorted({draw.text(alphabet, draw.int(1, 3)) for _ in range(3 + difficulty // 3)})
-        words = draw.shuffled(words)
-        parts = draw.picks(words, draw.int(2, 2 + difficulty))
-        if draw.chance(0.5):
-            parts[draw.int(0, len(parts) - 1)] = draw.text(alphabet + draw.pick(LETTERS), 2)
+    def sample(self, rng, variant, p, difficulty):
+        alphabet = rng.text(LETTERS, 2 + difficulty // 5)
+        words = sorted({rng.text(alphabet, rng.int(1, 3)) for _ in range(3 + difficulty // 3)})
+        words = rng.shuffled(words)
+        parts = rng.picks(words, rng.int(2, 2 + difficulty))
+        if rng.chance(0.5):
+            parts[rng.int(0, len(parts) - 1)] = rng.text(alphabet + rng.pick(LETTERS), 2)
         return (p.get("c", "").join(parts), words)
 
     def write_possible(self, p):
@@ -179,7 +179,7 @@ class WordBreak(Family):
                 f"            todo.append(t[len(w):])\nreturn {yes} if '' in seen else {no}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("longest_first", greedy("max(t, key=len)"), "takes the longest word"),
             ("first_fit", greedy("t[0]"), "takes the first word that fits"),
             ("negated", table(no, yes), "answers the opposite"),
@@ -190,7 +190,7 @@ class WordBreak(Family):
                 "removes words anywhere",
             ),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_fewest(self, p):
         v = p["v"]
@@ -208,7 +208,7 @@ class WordBreak(Family):
             f"t, n = {{0}}, 0\nwhile t:\n    if len(s) in t:\n        return n\n"
             f"    t = {{i + len(w) for i in t for w in words if s.startswith(w, i)}}\n    n += 1\nreturn {v}",
         ]
-        wrong = [
+        mutants = [
             (
                 "longest_first",
                 f"n = 0\nwhile s:\n    t = [w for w in words if s.startswith(w)]\n    if not t:\n        return {v}\n"
@@ -219,7 +219,7 @@ class WordBreak(Family):
             ("no_sentinel", table(end="n[-1]"), "returns a huge number where it is impossible"),
             ("letters", table(end="len(s) if n[-1] < 10**6 else {v}"), "returns the length"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_ways(self, p):
         m = p["m"]
@@ -236,13 +236,13 @@ class WordBreak(Family):
                 f"    n.append(sum(n[i - len(w)] for w in words if s[:i].endswith(w)))\nreturn n[-1] % {m}"
             ),
         ]
-        wrong = [
+        mutants = [
             ("no_modulus", table("n[-1]"), "does not take the remainder"),
             ("other_modulus", table(f"n[-1] % {m + 1}"), "divides by another number"),
             ("no_start", table(start="[0] * (len(s) + 1)"), "has no way to write nothing"),
             ("possible", table(update="n[i + len(w)] = n[i]"), "counts at most one way"),
         ]
-        return correct, wrong
+        return correct, mutants
 
     def write_joined(self, p):
         v, c = p["v"], repr(p["c"])
@@ -258,7 +258,7 @@ class WordBreak(Family):
             ),
             f"if set(s.split({c})) <= set(words):\n    return s.count({c}) + 1\nreturn {v}",
         ]
-        wrong = [
+        mutants = [
             ("any", joined("any(w in words for w in t)"), "asks for one word only"),
             ("separators", joined(what=f"s.count({c})"), "counts the separators"),
             ("other_sentinel", joined(v=v - 1), "has another answer for other rows"),
@@ -269,7 +269,7 @@ class WordBreak(Family):
             ),
             ("different", joined(what="len(set(t))"), "counts different words"),
         ]
-        return correct, wrong
+        return correct, mutants
 
 
 def _forward(start, update, end, name, test=None):

@@ -32,7 +32,7 @@ class WordProblems(AnswerFamily):
     name = "word_problems"
     summary = "procedural word problems: change, journeys, ratios, percentages, averages, joint work, legs, rows, ages"
     checker = "math"
-    modes = (
+    variants = (
         Variant(
             "change",
             "",
@@ -176,56 +176,56 @@ class WordProblems(AnswerFamily):
         ),
     )
 
-    def params(self, draw, mode, difficulty):
+    def params(self, rng, variant, difficulty):
         big = 10 + 12 * difficulty
-        if mode == "change":
-            n, m, c, d = draw.int(2, 5 + difficulty), draw.int(2, 5 + difficulty), draw.int(3, big), draw.int(3, big)
+        if variant == "change":
+            n, m, c, d = rng.int(2, 5 + difficulty), rng.int(2, 5 + difficulty), rng.int(3, big), rng.int(3, big)
             total = n * c + m * d
-            return {"n": n, "m": m, "c": c, "d": d, "t": (total // 100 + draw.int(1, 1 + difficulty)) * 100}
-        if mode == "journey":
+            return {"n": n, "m": m, "c": c, "d": d, "t": (total // 100 + rng.int(1, 1 + difficulty)) * 100}
+        if variant == "journey":
             return {
-                "a": draw.int(1, 3 + difficulty // 2),
-                "u": draw.int(5, big),
-                "r": draw.int(1, 3),
-                "b": draw.int(1, 5),
-                "v": draw.int(5, big),
+                "a": rng.int(1, 3 + difficulty // 2),
+                "u": rng.int(5, big),
+                "r": rng.int(1, 3),
+                "b": rng.int(1, 5),
+                "v": rng.int(5, big),
             }
-        if mode == "ratio":
-            x, y, z = draw.int(1, 4 + difficulty), draw.int(1, 4 + difficulty), draw.int(1, 3 + difficulty)
-            return {"x": x, "y": y, "z": x + z, "t": (2 * x + y + z) * draw.int(2, big)}
-        if mode == "percent":
-            return {"t": draw.int(4, big) * 5, "a": draw.int(1, 15) * 5, "b": draw.int(1, 15) * 5}
-        if mode == "average":
-            n, a = draw.int(3, 6 + 2 * difficulty), draw.int(5, big)
-            return {"n": n, "a": a, "b": a + draw.pick((-2, -1, 1, 2, 3))}
-        if mode == "work":
-            x, y = draw.int(3, 6 + difficulty), draw.int(3, 6 + difficulty)
-            return {"x": x, "y": y, "r": 1 if x * y <= 2 * (x + y) else draw.int(1, 2)}
-        if mode == "legs":
-            n = draw.int(5, big)
-            return {"n": n, "t": 2 * n + 2 * draw.int(1, n - 1)}
-        if mode == "rows":
-            return {"a": draw.int(3, big), "d": draw.int(1, 4 + difficulty), "n": draw.int(4, 8 + 2 * difficulty)}
-        if mode == "ages":
-            m, k = draw.int(1, 3 + difficulty // 2), draw.int(2, 4)
-            past, n = draw.int(2, big // 4), draw.int(1, 5)
+        if variant == "ratio":
+            x, y, z = rng.int(1, 4 + difficulty), rng.int(1, 4 + difficulty), rng.int(1, 3 + difficulty)
+            return {"x": x, "y": y, "z": x + z, "t": (2 * x + y + z) * rng.int(2, big)}
+        if variant == "percent":
+            return {"t": rng.int(4, big) * 5, "a": rng.int(1, 15) * 5, "b": rng.int(1, 15) * 5}
+        if variant == "average":
+            n, a = rng.int(3, 6 + 2 * difficulty), rng.int(5, big)
+            return {"n": n, "a": a, "b": a + rng.pick((-2, -1, 1, 2, 3))}
+        if variant == "work":
+            x, y = rng.int(3, 6 + difficulty), rng.int(3, 6 + difficulty)
+            return {"x": x, "y": y, "r": 1 if x * y <= 2 * (x + y) else rng.int(1, 2)}
+        if variant == "legs":
+            n = rng.int(5, big)
+            return {"n": n, "t": 2 * n + 2 * rng.int(1, n - 1)}
+        if variant == "rows":
+            return {"a": rng.int(3, big), "d": rng.int(1, 4 + difficulty), "n": rng.int(4, 8 + 2 * difficulty)}
+        if variant == "ages":
+            m, k = rng.int(1, 3 + difficulty // 2), rng.int(2, 4)
+            past, n = rng.int(2, big // 4), rng.int(1, 5)
             d = k * past - (past + m) - n
             while d < 1:
                 past, d = past + 1, d + k - 1
             return {"d": d, "n": n, "k": k, "m": m}
-        k = draw.int(3, 8 + difficulty)
-        m = draw.int(1, 4 + difficulty)
-        return {"t": k * (m + draw.int(0, 3 + difficulty)) + draw.int(1, k - 1), "k": k, "m": m}
+        k = rng.int(3, 8 + difficulty)
+        m = rng.int(1, 4 + difficulty)
+        return {"t": k * (m + rng.int(0, 3 + difficulty)) + rng.int(1, k - 1), "k": k, "m": m}
 
-    def story(self, draw, mode, p):
-        a, b, c = draw.sample(NAMES, 3)
-        return {**p, "A": a, "B": b, "C": c, "things": draw.pick(THINGS)}
+    def story(self, rng, variant, p):
+        a, b, c = rng.sample(NAMES, 3)
+        return {**p, "A": a, "B": b, "C": c, "things": rng.pick(THINGS)}
 
-    def value(self, mode, p) -> Fraction:
+    def value(self, variant, p) -> Fraction:
         """The answer as an exact number."""
         n, m, a, b, c, d = (p.get(k, 0) for k in "nmabcd")
         t, r, k, u, v, x, y, z = (p.get(key, 0) for key in "trkuvxyz")
-        match mode:
+        match variant:
             case "change":
                 return Fraction(t - n * c - m * d)
             case "journey":
@@ -246,17 +246,17 @@ class WordProblems(AnswerFamily):
                 return Fraction(d + n + k * m, k - 1)
         return Fraction(t - k * m)
 
-    def answer(self, mode, p):
-        return str(self.value(mode, p))
+    def answer(self, variant, p):
+        return str(self.value(variant, p))
 
-    def other_answers(self, mode, p):
-        value = self.value(mode, p)
+    def other_answers(self, variant, p):
+        value = self.value(variant, p)
         if value.denominator == 1:
             return [f"{value}.0"]
         return [f"{3 * value.numerator}/{3 * value.denominator}"]
 
-    def near_misses(self, mode, p):
-        value = self.value(mode, p)
+    def near_misses(self, variant, p):
+        value = self.value(variant, p)
         n, m, a, b, c, d = (p.get(k, 0) for k in "nmabcd")
         t, r, k, u, v, x, y, z = (p.get(key, 1) for key in "trkuvxyz")
         slips = {
@@ -296,7 +296,7 @@ class WordProblems(AnswerFamily):
                 ("no_past", Fraction(d + n, k - 1 or 1), "forgets the years ago"),
             ],
             "boxes": [("loose", t % k, "gives the loose ones"), ("boxes", t // k - m, "counts boxes")],
-        }[mode]
+        }[variant]
         misses = [(name, str(answer), why) for name, answer, why in slips if answer != value]
         return [
             *misses,

@@ -1,8 +1,7 @@
 """A teacher: questions in, worked answers out, nothing paid twice and nothing paid beyond the budget.
 
 `ApiTeacher` asks any server of the Messages API through the `anthropic` SDK; `rollout.teacher.reference` writes answers
-offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data.
-"""
+offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from pydantic import SecretStr
 from rollout.teacher.answer import Incoming, Message
 from rollout.teacher.config import API_URL, REFERENCE, TeacherConfig
 from rollout.teacher.connection import Bound, bounded, connect, proxy_of
-from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, LedgerDamaged, Usage, most, most_usage
+from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, LedgerDamaged, Usage, max_usage, upper_bound
 from rollout.teacher.errors import (
     FAULTS,
     LONGEST_WAIT,
@@ -31,6 +30,7 @@ from rollout.teacher.errors import (
     AnswerTooLarge,
     BrokenAnswer,
     cause,
+    failure_of,
     meaning,
     passes,
     plain,
@@ -62,9 +62,11 @@ class Teacher(Protocol):
 
     async def answer(self, request: TeacherRequest) -> Reply:
         """Raises TeacherStopped, and RequestRefused."""
+        ...
 
     def account(self) -> Account:
         """What all answers of the run have cost."""
+        ...
 
     async def close(self) -> None:
         """Lets connections go."""
@@ -143,7 +145,7 @@ class ApiTeacher:
                 return known
             try:
                 if self._batches is not None:
-                    return await self._batches.answer(request, key, self._most(request))
+                    return await self._batches.answer(request, key, self._upper_bound(request))
                 return await self._ask(request, key)
             except BudgetSpent as error:
                 raise self._stop(TeacherStopped(str(error))) from None
@@ -188,7 +190,7 @@ class ApiTeacher:
         async def send() -> Any:
             nonlocal reserved
             if not reserved:
-                await self.purse.reserve(key, self._most(request))
+                await self.purse.reserve(key, self._upper_bound(request))
                 reserved = True
             incoming = Incoming(self._bound(request))
             try:
@@ -251,13 +253,13 @@ class ApiTeacher:
         return reply
 
     def _bound(self, request: TeacherRequest) -> Usage:
-        return most_usage(request.texts, self.config.max_tokens)
+        return max_usage(request.texts, self.config.max_tokens)
 
     def _dollars(self, request: TeacherRequest, usage: Usage) -> float:
-        return min(usage.cost(self._price, batch=self.config.batch), self._most(request))
+        return min(usage.cost(self._price, batch=self.config.batch), self._upper_bound(request))
 
-    def _most(self, request: TeacherRequest) -> float:
-        return most(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
+    def _upper_bound(self, request: TeacherRequest) -> float:
+        return upper_bound(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
 
     async def _call(self, send: Callable[[], Awaitable[Any]]) -> Any:
         """Sends, and again while the teacher is overloaded or down. Raises TeacherStopped and RequestRefused."""
@@ -265,17 +267,17 @@ class ApiTeacher:
         backoff = tenacity.wait_random_exponential(multiplier=config.backoff, max=LONGEST_WAIT)
 
         def wait(state: tenacity.RetryCallState) -> float:
-            return max(backoff(state), retry_after(state.outcome.exception()))
+            return max(backoff(state), retry_after(failure_of(state)))
 
-        def tell(state: tenacity.RetryCallState) -> None:
-            error = self._plain(state.outcome.exception())
-            self._note(f"the teacher fails ({error}); asking again in {state.next_action.sleep:.0f} s")
+        def note_wait(state: tenacity.RetryCallState) -> None:
+            seconds, error = getattr(state.next_action, "sleep", 0.0), self._plain(failure_of(state))
+            self._note(f"the teacher fails ({error}); asking again in {seconds:.0f} s")
 
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(passes),
             wait=wait,
             stop=tenacity.stop_after_delay(config.patience),
-            before_sleep=tell,
+            before_sleep=note_wait,
             reraise=True,
         )
         try:

@@ -37,11 +37,11 @@ class Price(BaseModel):
     """Prompt tokens that no cache is concerned with."""
     output: float = Field(ge=0)
     """Completion tokens."""
-    cache_write: float = Field(1.25, ge=0)
+    cache_write: float = Field(default=1.25, ge=0)
     """Tokens written to the prompt cache (for five minutes), as a multiple of `input`."""
-    cache_read: float = Field(0.1, ge=0)
+    cache_read: float = Field(default=0.1, ge=0)
     """Tokens read from it, as a multiple of `input`."""
-    batch: float = Field(0.5, ge=0)
+    batch: float = Field(default=0.5, ge=0)
     """Everything, when asked by the Message Batches API, as a multiple."""
 
 
@@ -83,31 +83,31 @@ class TeacherConfig(BaseModel):
     alone: another server gets a key only from another variable, by https or on this machine."""
     env_file: Path = Path(".env")
     """File of NAME=value lines that is looked into where the environment has no key."""
-    max_tokens: int = Field(4096, ge=1)
+    max_tokens: int = Field(default=4096, ge=1)
     """Longest answer, in tokens; one that reaches it counts as truncated."""
-    temperature: float | None = Field(0.3, ge=0, le=1)
+    temperature: float | None = Field(default=0.3, ge=0, le=1)
     """Of the answers; None sends none, which some models demand."""
-    concurrency: int = Field(8, ge=1)
+    concurrency: int = Field(default=8, ge=1)
     """Requests in flight at once."""
     batch: bool = False
     """Ask by the Message Batches API: half the price, answers within a day."""
-    batch_size: int = Field(10_000, ge=1, le=100_000)
+    batch_size: int = Field(default=10_000, ge=1, le=100_000)
     """Requests in one batch, at most."""
-    poll_seconds: float = Field(30.0, gt=0)
+    poll_seconds: float = Field(default=30.0, gt=0)
     """Time between looks at a batch that is being worked on."""
-    budget: float | None = Field(None, ge=0)
+    budget: float | None = Field(default=None, ge=0)
     """Dollars that the run may cost, requests in flight at their dearest included; None: no bound."""
     prices: Mapping[str, Price] = Field(default_factory=dict)
     """Prices by the beginning of a model's name, before those that are built in."""
     cache: Path | None = None
     """Folder of answers that were paid for, shared by all runs; None: CRUCIBLE_CACHE, else ~/.cache/crucible."""
-    sdk_retries: int = Field(2, ge=0)
+    sdk_retries: int = Field(default=2, ge=0)
     """Times that the SDK itself repeats a request that failed."""
-    patience: float = Field(900.0, ge=0, allow_inf_nan=True)
+    patience: float = Field(default=900.0, ge=0, allow_inf_nan=True)
     """Seconds during which a request is tried again while the teacher is overloaded (429, 529) or down."""
-    backoff: float = Field(1.0, gt=0)
+    backoff: float = Field(default=1.0, gt=0)
     """Seconds before the first of those tries; doubled each time, up to a minute, with jitter."""
-    timeout: float = Field(600.0, gt=0)
+    timeout: float = Field(default=600.0, gt=0)
     """Seconds that one try may take, from sending to the answer's end; `max_tokens` adds one for each 20 tokens."""
     thought: Thought | None = None
     """How the reference teacher reasons: brief (what is asked, in two lines) or worked (five steps); None is worked."""

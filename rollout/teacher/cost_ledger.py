@@ -8,16 +8,14 @@ resumes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from problems.files import FileError, append_rows, read_rows
 from rollout.teacher.config import Price
 
 MILLION = 1_000_000
@@ -29,8 +27,6 @@ INPUT_SLACK = 4096
 
 MOST_IN_ROW = 10**15
 """Tokens or dollars of one row of a ledger."""
-LARGEST_LEDGER = 2**30
-"""Bytes: two million answers."""
 
 _COSTS = ("dollars", "input", "output", "cache_write", "cache_read")
 _NUMBERS = {"sent": ("most",), "free": (), "paid": _COSTS, "lost": _COSTS}
@@ -59,14 +55,14 @@ class Usage:
         """From the `usage` of a message, whose names are given. A stranger counted: where a number is missing, is none
         or cannot be, it is `bound`, the most that the request may use."""
         names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        found = [counts.get(name) for name in names]
-        found[2:] = [0 if count is None else count for count in found[2:]]
-        if not all(type(count) is int and count >= 0 for count in found):
+        given: list[Any] = [counts.get(name) for name in names]
+        found = [count for count in (*given[:2], *(0 if c is None else c for c in given[2:])) if type(count) is int]
+        if len(found) < len(names) or min(found) < 0:
             return bound
         usage = cls(*found)
         prompt = usage.input + usage.cache_write + usage.cache_read
-        most = bound.input + bound.cache_write + bound.cache_read + INPUT_SLACK
-        return usage if prompt <= most and usage.output <= bound.output else bound
+        limit = bound.input + bound.cache_write + bound.cache_read + INPUT_SLACK
+        return usage if prompt <= limit and usage.output <= bound.output else bound
 
     def cost(self, price: Price, *, batch: bool = False) -> float:
         """Dollars."""
@@ -75,16 +71,16 @@ class Usage:
         return dollars * (price.batch if batch else 1.0)
 
 
-def most_usage(texts: list[str], max_tokens: int) -> Usage:
+def max_usage(texts: list[str], max_tokens: int) -> Usage:
     """Tokens that a request of these texts can use: every byte a token, all written to the cache, a full answer."""
     tokens = sum(len(text.encode("utf-8", "surrogatepass")) + MARKUP for text in texts)
     return Usage(output=max_tokens, cache_write=tokens)
 
 
-def most(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
+def upper_bound(texts: list[str], max_tokens: int, price: Price, *, batch: bool = False) -> float:
     """Dollars that it can cost, at the dearest of the kinds of prompt tokens."""
     dearest = max(1.0, price.cache_write, price.cache_read)
-    return most_usage(texts, max_tokens).cost(price.model_copy(update={"cache_write": dearest}), batch=batch)
+    return max_usage(texts, max_tokens).cost(price.model_copy(update={"cache_write": dearest}), batch=batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +195,10 @@ class CostLedger:
         self._dollars += row.get("dollars", 0.0)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, [] where there is none; a torn last line is left out. Raises ValueError."""
-    if not path.exists():
-        return []
-    if (size := path.stat().st_size) > LARGEST_LEDGER:
-        raise ValueError(f"it has {size >> 20} MiB")
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-
-
 def _read_ledger(path: Path) -> list[dict[str, Any]]:
     try:
         rows = read_rows(path)
-    except (ValueError, RecursionError):
+    except FileError:
         rows = [{}]
     for number, row in enumerate(rows, 1):
         if not _is_row(row):
@@ -227,26 +214,8 @@ def _is_row(row: Any) -> bool:
     event = row.get("event")
     if not isinstance(event, str) or event not in _NUMBERS:
         return False
-    values = [row.get(name) for name in _NUMBERS[event]]
+    values: list[Any] = [row.get(name) for name in _NUMBERS[event]]
     return all(type(value) in (int, float) and 0 <= value <= MOST_IN_ROW for value in values)
-
-
-def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Appends JSON lines and waits until they are on disk; a torn last line before them is cut off. The file is the
-    user's alone, and no link is followed to another."""
-    with open(path, "ab+", opener=private) as file:
-        _cut_torn_line(file)
-        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def private(path: str, flags: int) -> int:
-    """An opener of files that only their owner may read."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(PermissionError):  # a file of another user, which this one was allowed to write
-        os.fchmod(descriptor, 0o600)
-    return descriptor
 
 
 def private_folder(path: Path) -> Path:
@@ -256,13 +225,3 @@ def private_folder(path: Path) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
     return path
-
-
-def _cut_torn_line(file: Any) -> None:
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-        return
-    file.seek(size - 1)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)

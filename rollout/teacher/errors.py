@@ -6,6 +6,7 @@ import importlib
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import anthropic
 
@@ -182,3 +183,10 @@ def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRe
         f"the teacher at {url} did not answer for {config.patience:.0f} s ({text}); all answers so far are kept: "
         "--resume goes on when it is back, teacher.patience waits longer"
     )
+
+
+def failure_of(state: Any) -> BaseException:
+    """The error of a failed attempt, from tenacity's state of the call."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert error is not None, "tenacity waits after failures alone"
+    return error

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from problems.files import append_rows, read_rows
 from problems.plain_text import one_line
 from rollout.teacher.answer import read_message
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.connection import RESULT_SECONDS, Bound, bounded
-from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, append_rows, most_usage, read_rows
+from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, max_usage
 from rollout.teacher.errors import LONGEST_ERROR, TORN, AnswerTooLarge, BrokenAnswer, Untrusted
 from rollout.teacher.request_cache import Reply, RequestRefused, TeacherRequest, TeacherStopped
 
@@ -38,7 +39,7 @@ _KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 @dataclass(slots=True)
 class _Waiting:
     request: TeacherRequest
-    most: float
+    upper_bound: float
     answer: asyncio.Future[Reply]
     rounds: int = 0
 
@@ -74,9 +75,9 @@ class Batches:
             self._batches.add(batch)
             self._earlier |= dict.fromkeys(keys, (batch, keys))
 
-    async def answer(self, request: TeacherRequest, key: str, most: float) -> Reply:
+    async def answer(self, request: TeacherRequest, key: str, upper_bound: float) -> Reply:
         """The answer, hours later perhaps. Raises as `ApiTeacher.answer` does, and BudgetSpent."""
-        waiting = self._waiting[key] = _Waiting(request, most, asyncio.get_running_loop().create_future())
+        waiting = self._waiting[key] = _Waiting(request, upper_bound, asyncio.get_running_loop().create_future())
         if key in self._earlier:
             batch, keys = self._earlier[key]
             for other in keys:
@@ -118,7 +119,7 @@ class Batches:
             keys: list[str] = []
             try:
                 for key in pending[: self._config.batch_size]:
-                    await self._purse.reserve(key, self._waiting[key].most, wait=not keys)
+                    await self._purse.reserve(key, self._waiting[key].upper_bound, wait=not keys)
                     keys.append(key)
             except BudgetSpent as error:
                 if not keys:
@@ -204,7 +205,7 @@ class Batches:
         if waiting is None and kind == "succeeded":
             self._unclaimed[key] = (result, began)
             await self._purse.abandon()  # it stays booked at its dearest until it is asked for
-        elif kind == "succeeded":
+        elif waiting is not None and kind == "succeeded":
             await self._deal_message(key, waiting, getattr(result, "message", None), began)
         else:
             fault = getattr(getattr(result, "error", None), "error", None) if kind == "errored" else None
@@ -219,11 +220,11 @@ class Batches:
                 await self._again(key, reason)
 
     async def _deal_message(self, key: str, waiting: _Waiting, message: Any, began: float) -> None:
-        bound = most_usage(waiting.request.texts, self._config.max_tokens)
+        bound = max_usage(waiting.request.texts, self._config.max_tokens)
         try:
             answer = read_message(message, bound)
         except (AnswerTooLarge, BrokenAnswer) as error:  # paid for, and no answer
-            await self._purse.lose(key, bound, waiting.most, model=self._config.model, batch=True)
+            await self._purse.lose(key, bound, waiting.upper_bound, model=self._config.model, batch=True)
             if isinstance(error, AnswerTooLarge):
                 return self._fail([key], RequestRefused(f"{error}; the server does not keep to teacher.max_tokens"))
             return self._repeat(key, waiting, str(error))
@@ -262,7 +263,7 @@ def open_batches(path: Path) -> dict[str, list[str]]:
         ended = {row["batch"] for row in rows if row.get("ended")}
         found = {row["batch"]: row["keys"] for row in rows if "keys" in row and row["batch"] not in ended}
         sound = all(_ID.fullmatch(batch) and all(map(_KEY.fullmatch, keys)) for batch, keys in found.items())
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         sound = False
     if not sound:
         raise LedgerDamaged(f"{path} is no list of batches; restore the file or start a new run")

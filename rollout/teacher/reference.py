@@ -48,7 +48,7 @@ class ReferenceTeacher:
 
 def reasoning(problem: Problem, code: str, thought: Thought) -> str:
     """The thoughts that lead to `code`. Raises SyntaxError where it is no Python."""
-    kind = f"{problem.family.replace('_', ' ')}, {problem.mode.replace('_', ' ')}".rstrip(", ")
+    kind = f"{problem.family.replace('_', ' ')}, {problem.variant.replace('_', ' ')}".rstrip(", ")
     values = ", ".join(dict.fromkeys(VALUES.findall(problem.statement)))
     if thought == "brief" or problem.kind != "function":
         named = _named_values(problem) or values
@@ -72,9 +72,9 @@ def _named_values(problem: Problem) -> str:
     Wordings give them in different orders: the name says which is which, so that the program can be written from the
     thought alone.
     """
-    drawn = {name: value for name, value in problem.params.items() if isinstance(value, int | str)}
-    told = {name: value for name, value in drawn.items() if len(str(value).split()) == 1}
-    return ", ".join(f"{name} {value!r}" for name, value in told.items() if str(value) in problem.statement)
+    plain = {name: value for name, value in problem.params.items() if isinstance(value, int | str)}
+    words = {name: value for name, value in plain.items() if len(str(value).split()) == 1}
+    return ", ".join(f"{name} {value!r}" for name, value in words.items() if str(value) in problem.statement)
 
 
 def _function(code: str, entry_point: str) -> ast.FunctionDef:
@@ -92,29 +92,29 @@ def _edges(problem: Problem) -> str:
 
 def _narrate(body: list[ast.stmt], depth: int = 0) -> list[str]:
     """A program's statements in words, two levels deep; what is deeper is shown as it is written."""
-    said: list[str] = []
+    lines: list[str] = []
     for node in body:
         match node:
             case ast.For():
-                said.append(f"for each {_source(node.target)} in {_source(node.iter)}:")
+                lines.append(f"for each {_source(node.target)} in {_source(node.iter)}:")
             case ast.While():
-                said.append(f"as long as {_source(node.test)}:")
+                lines.append(f"as long as {_source(node.test)}:")
             case ast.If():
-                said.append(f"if {_source(node.test)}:")
+                lines.append(f"if {_source(node.test)}:")
             case ast.FunctionDef():
-                said.append(f"define a helper {node.name}({', '.join(a.arg for a in node.args.args)}):")
+                lines.append(f"define a helper {node.name}({', '.join(a.arg for a in node.args.args)}):")
             case ast.Return():
-                said.append(f"return {_source(node.value) if node.value else 'nothing'}")
+                lines.append(f"return {_source(node.value) if node.value else 'nothing'}")
             case ast.Assign():
-                said.append(f"set {_source(node.targets[0])} to {_source(node.value)}")
+                lines.append(f"set {_source(node.targets[0])} to {_source(node.value)}")
             case _:
-                said.append(_source(node).replace("\n", "; "))
+                lines.append(_source(node).replace("\n", "; "))
         inner = getattr(node, "body", None)
         if isinstance(inner, list) and depth < 3:
-            said += [f"  {line}" for line in _narrate(inner, depth + 1)]
-        if getattr(node, "orelse", None):
-            said += ["otherwise:", *(f"  {line}" for line in _narrate(node.orelse, depth + 1))]
-    return said
+            lines += [f"  {line}" for line in _narrate(inner, depth + 1)]
+        if otherwise := getattr(node, "orelse", None):
+            lines += ["otherwise:", *(f"  {line}" for line in _narrate(otherwise, depth + 1))]
+    return lines
 
 
 def _source(node: ast.AST) -> str:
@@ -129,7 +129,9 @@ def _complexity(function: ast.FunctionDef) -> str:
 
     found = depth(function)
     inner = {node.name for node in ast.walk(function) if isinstance(node, ast.FunctionDef)} - {function.name}
-    called = {node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
+    called = {
+        node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     parts = [f"{found} nested loop{'s' if found != 1 else ''} at most" if found else "no loop"]
     if inner & called:
         parts.append(f"and recursion in {', '.join(sorted(inner & called))}")

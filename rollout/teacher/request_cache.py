@@ -10,15 +10,15 @@ import json
 import os
 import re
 import stat
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from problems.files import replace_file
 from problems.problem import Problem
 from rollout.teacher.config import TeacherConfig
-from rollout.teacher.cost_ledger import MOST_IN_ROW, Usage, private, private_folder
+from rollout.teacher.cost_ledger import MOST_IN_ROW, Usage, private_folder
 
 CUT_OFF = ("max_tokens", "model_context_window_exceeded")
 """Reasons to stop that mean the answer is not whole."""
@@ -127,25 +127,20 @@ class AnswerCache:
         try:
             row = json.loads(_read(self._path(key)))
             if "url" in row:
-                asked = _digest(row["url"], row["request"], row["sample"]) == key
+                matches = _digest(row["url"], row["request"], row["sample"]) == key
             else:
-                asked = body is not None and _canonical(row["request"]) == _canonical(body)
+                matches = body is not None and _canonical(row["request"]) == _canonical(body)
             reply = Reply.from_row({**row["reply"], "cached": True})
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None  # no answer, or one that a full disk, a crash or a stranger has spoiled
-        return reply if asked and reply.key == key and _is_whole(reply) else None
+        return reply if matches and reply.key == key and _is_whole(reply) else None
 
     def put(self, reply: Reply, request: TeacherRequest, config: TeacherConfig) -> None:
         """Stores an answer with its request (which holds no key)."""
         path = self._path(reply.key)
         private_folder(path.parent).chmod(0o700)
-        aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
         entry = {"url": config.url, "sample": request.sample, "request": request.body(config), "reply": asdict(reply)}
-        with open(aside, "x", opener=private) as file:
-            json.dump(entry, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
+        replace_file(path, json.dumps(entry, indent=1), private=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"

@@ -26,21 +26,22 @@ import yaml
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from ray.cluster_utils import Cluster
-from ray.train.torch import TorchConfig
 
 from cluster.connect import live_nodes
 from cluster.hardware import GPU_LABEL, HardwareConfig, NoRoom, plan
 from cluster.reservation import actor_options, hold_place, reserve, waiting_for
 from pipelines import session, training
-from pipelines.config import GRPOConfig, parse
+from pipelines.config import GRPOConfig
+from pipelines.options import parse
 from pipelines.placed_workers import LearnerPlace
+from pipelines.training import ProcessGroup
 from rollout.backends import EngineSpec
 from rollout.fleet import start_fleet
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # There is no NCCL without GPUs.
-training.TorchConfig = lambda backend: TorchConfig(backend="gloo")
+training.ProcessGroup = lambda backend: ProcessGroup("gloo")
 
 
 def where():
@@ -75,11 +76,11 @@ def texts():
 
 
 def readme_command():
-    """Options of the first `crucible grpo --model` in the documentation."""
-    found = next(
-        found for text in texts() if (found := re.search(r"^crucible grpo (--model (?:.*\\\n)*.*)$", text, re.M))
-    )
-    return parse(GRPOConfig, found[1].replace("\\\n", " ").split(), prog="crucible grpo")
+    """Options of the documentation's first `crucible grpo --model` with a number of engines."""
+    command = re.compile(r"^crucible grpo (--model (?:.*\\\n)*.*)$", re.M)
+    commands = (found[1] for text in texts() for found in command.finditer(text))
+    found = next(text for text in commands if "--rollout.engines" in text)
+    return parse(GRPOConfig, found.replace("\\\n", " ").split(), prog="crucible grpo")
 
 
 def readme_profiles():

@@ -21,7 +21,7 @@ from problems.problem import Group, Problem, Sample
 from rollout.admission import Lease
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob, start_fleet
-from rollout.stream import RolloutStage
+from rollout.stream import Rollouts
 
 GROUPS, IN_FLIGHT = 360, 30
 SECONDS = {"fast": 0.03, "slow": 0.12}
@@ -52,7 +52,7 @@ class PretendedEngine:
             await asyncio.sleep(SECONDS[kind])
         none = np.zeros(0, np.int32)
         sample = Sample("p", "g", 0, none, none, none.astype(np.float32), "", "stop", 0, "", self.name)
-        return Group(lease.sequence, 0, problem, (sample,))
+        return Group(lease.index, 0, problem, (sample,))
 
 
 def main():
@@ -118,15 +118,14 @@ def trained_at(demand):
 
 async def shares(engines):
     """Groups answered by each engine while `IN_FLIGHT` are always asked for, by the stage that runs use."""
-    stage = RolloutStage(RolloutJob("sim", 1, Sampling()), engines)
+    job, rollouts = RolloutJob("sim", 1, Sampling()), Rollouts(engines)
     room = asyncio.Semaphore(IN_FLIGHT)
     counts = {}
 
     async def one(index):
         async with room:
-            group = await stage._answer(
-                Lease(0, index, 0, 0), Problem(f"p{index}", "f", 1, 1, "train", "", "f", "", (), ())
-            )
+            problem = Problem(f"p{index}", "f", 1, 1, "train", "", "f", "", (), ())
+            group = await rollouts.answer(job, Lease(0, index, 0, 0), problem)
             name = group.samples[0].engine
             counts[name] = counts.get(name, 0) + 1
 

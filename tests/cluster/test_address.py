@@ -3,9 +3,6 @@
 import contextlib
 import os
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -58,6 +55,7 @@ def quick(monkeypatch):
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(address, "ANSWER", 1.0)
+    monkeypatch.setattr(address, "CONNECT", 2.0)
 
 
 @pytest.mark.parametrize("case", cases("cluster"))
@@ -74,9 +72,9 @@ def test_a_case_from_practice(case, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     began = time.monotonic()
     assert cli.dispatch(["grpo", "--name", "mine"]) == 2
-    said = capsys.readouterr().err
-    assert time.monotonic() - began < 15 and said.count("\n") == 1 and "RAY_ADDRESS" in said
-    assert ("HOST:PORT" if case["id"] == "cluster-02" else "no Ray cluster answers at [::1]:6399 (") in said
+    output = capsys.readouterr().err
+    assert time.monotonic() - began < 15 and output.count("\n") == 1 and "RAY_ADDRESS" in output
+    assert ("HOST:PORT" if case["id"] == "cluster-02" else "no Ray cluster answers at [::1]:6399 (") in output
     assert not (tmp_path / "runs").exists()
 
 
@@ -92,8 +90,8 @@ def test_every_job_names_a_bad_address_before_it_makes_a_run_folder(verb, tmp_pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1")
     assert cli.dispatch([verb]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("crucible: RAY_ADDRESS is '127.0.0.1'") and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("crucible: RAY_ADDRESS is '127.0.0.1'") and output.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -133,9 +131,9 @@ def test_nobody_behind_a_dashboards_address_is_one_line_in_time(where, silent, t
     where = where.format(silent=f"127.0.0.1:{silent}", talker=f"127.0.0.1:{talker}")
     began = time.monotonic()
     assert jobs.main(["list", "--address", where]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"crucible: no Ray cluster answers at {where} (") and said.count("\n") == 1
-    assert "--address http://HOST:8265" in said and time.monotonic() - began < 12
+    output = capsys.readouterr().err
+    assert output.startswith(f"crucible: no Ray cluster answers at {where} (") and output.count("\n") == 1
+    assert "--address http://HOST:8265" in output and time.monotonic() - began < 12
 
 
 @pytest.mark.parametrize("where", ["http://", "http://h:abc", "http://127.0.0.1:99999", "https://:1", "http://a b"])
@@ -210,21 +208,6 @@ def test_without_a_place_for_the_short_name_the_variable_is_named(long_folder, m
     assert "\n" not in str(error.value)
 
 
-def test_a_local_ray_runs_under_a_long_temporary_folder(long_folder):
-    script = (
-        "from cluster.connect import ray_session\n"
-        "with ray_session() as ray:\n"
-        "    print(ray.get(ray.remote(lambda: 5).remote()))\n"
-    )
-    environment = {**os.environ, "TMPDIR": str(long_folder), "PYTHONPATH": str(ROOT)}
-    environment.pop("RAY_ADDRESS", None)
-    before = set(Path(tempfile.gettempdir()).glob("ray-*"))
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout.strip().endswith("5"), done.stderr[-2000:]
-    assert (long_folder / "ray").is_dir() and set(Path(tempfile.gettempdir()).glob("ray-*")) <= before
-
-
 # --- uploads
 
 
@@ -255,11 +238,11 @@ def test_code_goes_up_from_folders_that_look_like_runs_and_models(files, up, tmp
     work = tmp_path / "work"
     lay(work, "main.py", *files)
     assert names(pack_directory(work, tmp_path / "up.zip")) == {"main.py", *up}
-    assert "not uploaded: run folders, models or environments: " in select(work).told()
+    assert "not uploaded: run folders, models or environments: " in select(work).summary()
 
 
 def test_what_stays_here_is_told_in_one_line(tmp_path):
     lay(tmp_path, *(f"m{n}/{name}" for n in range(5) for name in ("config.json", "w.bin")))
-    said = select(tmp_path).told()
-    assert said.startswith("not uploaded: run folders, models or environments: m0, m1, m2 and 2 more (--include")
-    assert select(tmp_path / "m0").told() == ""
+    output = select(tmp_path).summary()
+    assert output.startswith("not uploaded: run folders, models or environments: m0, m1, m2 and 2 more (--include")
+    assert select(tmp_path / "m0").summary() == ""

@@ -1,4 +1,4 @@
-"""No floor, pin or installed package lies below a known hole; without a network, by the list in the repository."""
+"""No floor, pin or installed package has a known vulnerability; by the list in the repository, without a network."""
 
 import importlib.metadata
 import re
@@ -12,7 +12,7 @@ from packaging.version import Version
 from test_health import WHOLE
 
 from cluster import health
-from cluster.health import Grade, advisories, findings, holes
+from cluster.health import Grade, advisories, findings, vulnerable
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -21,6 +21,7 @@ WANTED = [
     *(line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines),
     *PROJECT["build-system"]["requires"],
 ]
+ADVISORIES = advisories()
 PINS = dict(
     line.split("==")
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -34,17 +35,17 @@ def floor(requirement):
 
 
 @pytest.mark.parametrize("line", WANTED)
-def test_floors_are_above_the_known_holes(line):
+def test_floors_are_above_the_known_vulnerabilities(line):
     requirement = Requirement(line)
-    fixed = advisories().get(requirement.name.lower(), {}).get("fixed", "0")
+    fixed = ADVISORIES.get(requirement.name.lower(), {}).get("fixed", "0")
     assert floor(requirement) >= Version(fixed)
 
 
-def test_what_has_a_hole_is_pinned_or_floored():
+def test_what_has_an_advisory_is_pinned_or_floored():
     floored = {Requirement(line).name.lower() for line in WANTED}
-    assert not [name for name in advisories() if name not in floored and name not in PINS]
+    assert not [name for name in ADVISORIES if name not in floored and name not in PINS]
     assert not [
-        name for name, pin in PINS.items() if Version(pin) < Version(advisories().get(name, {}).get("fixed", "0"))
+        name for name, pin in PINS.items() if Version(pin) < Version(ADVISORIES.get(name, {}).get("fixed", "0"))
     ]
 
 
@@ -54,27 +55,27 @@ def test_the_gpu_build_is_constrained_too():
     assert re.search(r"--constraint \S*constraints.txt \S*\[gpu\]", dockerfile)
 
 
-def test_nothing_installed_here_has_a_known_hole():
-    assert holes() == []
+def test_nothing_installed_here_has_a_known_vulnerability():
+    assert vulnerable() == []
 
 
 def test_an_old_package_is_named_by_the_doctor(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.1.5" if name == "jinja2" else "99999")
-    assert holes() == ["jinja2 3.1.5 is below 3.1.6: a template leaves the sandbox (CVE-2025-27516)"]
-    (bad,) = [f for f in findings([replace(WHOLE, holes=tuple(holes()))]) if f.grade is not Grade.GOOD]
-    assert bad.grade is Grade.UNSAFE and "jinja2 3.1.5" in bad.found and "make install" in bad.mend
+    assert vulnerable() == ["jinja2 3.1.5 is below 3.1.6: a template leaves the sandbox (CVE-2025-27516)"]
+    (bad,) = [f for f in findings([replace(WHOLE, vulnerable=tuple(vulnerable()))]) if f.grade is not Grade.GOOD]
+    assert bad.grade is Grade.UNSAFE and "jinja2 3.1.5" in bad.found and "make install" in bad.fix
 
 
 @pytest.mark.parametrize(
-    ("python", "said"), [("3.11.7", "3.11.13"), ("3.12.11", ""), ("3.13.3", "3.13.4"), ("3.14.0", "")]
+    ("python", "wanted"), [("3.11.7", "3.11.13"), ("3.12.11", ""), ("3.13.3", "3.13.4"), ("3.14.0", "")]
 )
-def test_pythons_own_patch_level_is_said(python, said):
-    assert health._patch(python) == (f" ({said} closes known holes)" if said else "")
-    assert said in findings([replace(WHOLE, python=python)])[0].found
+def test_pythons_own_patch_level_is_reported(python, wanted):
+    assert health._patch(python) == (f" ({wanted} fixes known vulnerabilities)" if wanted else "")
+    assert wanted in findings([replace(WHOLE, python=python)])[0].found
 
 
-@pytest.mark.parametrize("name", sorted(advisories()))
+@pytest.mark.parametrize("name", sorted(ADVISORIES))
 def test_each_advisory_is_whole(name):
-    entry = advisories()[name]
+    entry = ADVISORIES[name]
     assert set(entry) == {"fixed", "known_as", "hole"} and Version(entry["fixed"]) and name == name.lower()
     assert all(re.fullmatch(r"CVE-\d{4}-\d{4,6}", one) for one in entry["known_as"])

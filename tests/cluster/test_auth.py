@@ -160,7 +160,7 @@ class Dashboard(http.server.BaseHTTPRequestHandler):
 def dashboard(monkeypatch):
     monkeypatch.setattr(Dashboard, "asked", ())
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dashboard) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -187,8 +187,8 @@ def test_nothing_is_submitted_to_an_open_cluster(dashboard, monkeypatch, capsys)
     assert {path for path, _ in Dashboard.asked} <= {"/api/version", "/api/jobs/"}
 
 
-def test_the_readme_asks_for_the_token_before_it_starts_ray():
-    text = (ROOT / "README.md").read_text()
+def test_the_documentation_asks_for_the_token_before_it_starts_ray():
+    text = (ROOT / "docs" / "cluster.md").read_text()
     made, exported, started = (
         text.index(what) for what in ("crucible token", "export RAY_AUTH_MODE=token", "ray start --head")
     )

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import psutil
 
@@ -36,11 +38,15 @@ with ray_session() as ray:
 """  # noqa: E501
 
 
-def test_a_local_ray_is_reached_from_this_machine_alone_and_leaves_no_process_behind(tmp_path):
+def test_a_local_ray_is_reached_from_this_machine_only_and_leaves_nothing_behind(tmp_path):
+    """Its temporary folder has too long a name for Ray's sockets, so that the short link to it is tested too."""
     (home := tmp_path / "home").mkdir(mode=0o755)
+    (temporary := tmp_path / ("x" * 100)).mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary)}
+    links = set(Path(tempfile.gettempdir()).glob("ray-*"))
     script = [sys.executable, "-c", LOCAL]
-    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"HOME": str(home)})
+    done = subprocess.run(script, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     processes, addresses, ours, without_token = done.stdout.splitlines()[-4:]
     pids = list(map(int, processes.split()))
@@ -50,3 +56,4 @@ def test_a_local_ray_is_reached_from_this_machine_alone_and_leaves_no_process_be
     assert without_token == "False"
     token = home / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600 and token.parent.stat().st_mode & 0o777 == 0o700
+    assert (temporary / "ray").is_dir() and set(Path(tempfile.gettempdir()).glob("ray-*")) <= links

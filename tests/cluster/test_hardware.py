@@ -90,7 +90,7 @@ def test_a_fallback_is_taken_where_the_first_choice_is_not_there():
 
 
 def test_two_profiles_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="names that differ"):
+    with pytest.raises(ValueError, match="need different names"):
         HardwareConfig(profiles=({"name": "a"}, {"name": "a"}))
 
 
@@ -98,5 +98,5 @@ def test_labels_that_no_node_carries_are_refused_and_not_waited_for():
     nodes = [Node("a", {"CPU": 2}, {"crucible.io/role": "verify", "ray.io/node-id": "1"}), Node("b", {"CPU": 2}, {})]
     check_labels("verify.labels", {}, nodes)
     check_labels("verify.labels", {"crucible.io/role": "in(verify,x)"}, nodes)
-    with pytest.raises(NoRoom, match=r"^verify.labels .* no node; nodes carry crucible.io/role=verify$"):
+    with pytest.raises(NoRoom, match=r"^no node has verify.labels .*; nodes have crucible.io/role=verify$"):
         check_labels("verify.labels", {"crucible.io/role": "verfy"}, nodes)

@@ -23,13 +23,13 @@ WHOLE = Machine(
 )
 
 
-def test_a_machine_in_order_has_nothing_to_mend():
+def test_a_machine_in_order_has_nothing_to_fix():
     assert {finding.grade for finding in findings([WHOLE])} == {Grade.GOOD}
-    assert not any(finding.mend for finding in findings([WHOLE]))
+    assert not any(finding.fix for finding in findings([WHOLE]))
 
 
 @pytest.mark.parametrize(
-    ("change", "what", "grade", "mend"),
+    ("change", "what", "grade", "fix"),
     [
         ({"unmet": ("ray 2.9.0 is not ==2.60.0",)}, "packages", Grade.BREAKS, "make install"),
         ({"versions": {"ray": "2.60.0", "torch": "2.13.0"}}, "packages", Grade.BREAKS, "--install uv"),
@@ -45,10 +45,10 @@ def test_a_machine_in_order_has_nothing_to_mend():
         ({"extra": (Finding("a", "sandbox", "level 0", Grade.BREAKS, "seccomp"),)}, "sandbox", Grade.BREAKS, "seccomp"),
     ],
 )
-def test_each_fault_is_found_with_its_mend(change, what, grade, mend):
+def test_each_fault_is_found_with_its_fix(change, what, grade, fix):
     bad = [finding for finding in findings([replace(WHOLE, **change)]) if finding.grade is not Grade.GOOD]
     assert [(finding.what, finding.grade) for finding in bad] == [(what, grade)]
-    assert mend in bad[0].mend
+    assert fix in bad[0].fix
 
 
 def test_nodes_that_differ_are_named():

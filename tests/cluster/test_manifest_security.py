@@ -74,7 +74,7 @@ def test_each_key_is_asked_for_wherever_it_is(name, key):
             if change == "turn":
                 place[key] = TURNED[key]
             (finding,) = {f.what: f for f in findings(changed)}.values()
-            assert finding.grade is Grade.UNSAFE and key in finding.mend, (path, change)
+            assert finding.grade is Grade.UNSAFE and key in finding.fix, (path, change)
 
 
 def test_the_doctor_names_them_and_fails(tmp_path, capsys):
@@ -151,7 +151,7 @@ OPEN = {
 def test_what_is_open_is_found_with_its_fix(name):
     change, fix = OPEN[name]
     found = findings(cluster(change))
-    assert found and any(fix in finding.mend for finding in found), found
+    assert found and any(fix in finding.fix for finding in found), found
 
 
 @pytest.mark.parametrize("key", ["hostNetwork", "hostPID", "hostIPC", "hostPath", "shareProcessNamespace"])

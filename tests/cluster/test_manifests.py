@@ -55,7 +55,8 @@ def test_the_launchers_groups_carry_the_same_roles():
 
 
 def test_crucible_takes_the_jobs_command():
-    from pipelines.config import GRPOConfig, parse
+    from pipelines.config import GRPOConfig
+    from pipelines.options import parse
 
     manifest = read_manifest(FOLDER / "rayjob.yaml")
     assert isinstance(manifest, RayJob)

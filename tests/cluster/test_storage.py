@@ -158,8 +158,8 @@ def test_a_store_that_cannot_be_used_is_one_line_that_tells_no_secret(server, ch
     script = f"from cluster.storage import try_storage; print(try_storage({url!r}))"
     environment = {**os.environ, **server, **change}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    said = done.stdout.strip()
-    assert said.startswith(f"cannot write {url} (") and "credentials" in said and "\n" not in said
+    output = done.stdout.strip()
+    assert output.startswith(f"cannot write {url} (") and "credentials" in output and "\n" not in output
     assert SECRET not in done.stdout + done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The README's cluster, started as it says, on a real Ray: a process without its token gets nothing there."""
+"""The cluster of docs/cluster.md, started as it says, on a real Ray: a process without its token gets nothing there."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ RAY = Path(sys.executable).with_name("ray")
 
 
 class ByHand:
-    """A head that `ray start` started after the lines before it in the README, with a home of its own."""
+    """A head that `ray start` started after the lines before it in docs/cluster.md, with a home of its own."""
 
     def __init__(self):
         self.folder = Path(
@@ -38,7 +38,8 @@ class ByHand:
         self.owner = self.stranger | {"HOME": str(self.folder / "owner")}
         for name in ("stranger", "owner"):
             (self.folder / name).mkdir()
-        commands = re.search(r"## On a Ray cluster\n+```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+        text = (ROOT / "docs" / "cluster.md").read_text()
+        commands = re.search(r"## Start a cluster and submit a job\n+```bash\n(.*?)```", text, re.S)[1]
         lines = [line.partition("#")[0].strip() for line in commands.splitlines()]
         before = lines[: next(i for i, line in enumerate(lines) if "ray start" in line)]
         for line in before:
@@ -58,12 +59,12 @@ class ByHand:
         """Until it has said where it is, and the dashboard answers."""
         deadline = time.monotonic() + 200
         while True:
-            said = re.sub(r"\x1b\[[0-9;]*m", "", (self.folder / "out").read_text())
-            found = re.search(r"--address='([\d.]+):", said)
+            output = re.sub(r"\x1b\[[0-9;]*m", "", (self.folder / "out").read_text())
+            found = re.search(r"--address='([\d.]+):", output)
             if found and self.get(self.url + "/api/gcs_healthz")[0] == 200:
                 self.ip = found[1]
                 return
-            assert time.monotonic() < deadline and self.head.poll() is None, said
+            assert time.monotonic() < deadline and self.head.poll() is None, output
             time.sleep(0.5)
 
     @staticmethod

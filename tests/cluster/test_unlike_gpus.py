@@ -41,6 +41,6 @@ def test_the_fast_ones_take_their_share(found):
 
 
 def test_a_kind_that_no_node_has_is_refused_at_once_with_what_there_is(found):
-    status, said, seconds = found["refusal"]
+    status, output, seconds = found["refusal"]
     assert status == 2 and seconds < 10
-    assert "B200" in said and "H100" in said and "L4" in said
+    assert "B200" in output and "H100" in output and "L4" in output

@@ -61,7 +61,7 @@ def work(request, tmp_path):
 def test_secrets_stay_even_where_git_tracks_them(work, tmp_path):
     files, found = packed(work, tmp_path / "up.zip")
     assert set(files) == set(CODE)
-    shown = found.told()
+    shown = found.summary()
     assert "\n" not in shown and "secrets: " in shown and "--include" in shown
     lost = set(SECRET) | set(BY_CONTENT)
     # A folder that is hidden is not entered outside of a checkout: it stays all the same.
@@ -81,8 +81,8 @@ def test_what_git_does_not_track_stays_and_is_named(tmp_path):
     git(work, "add", ".gitignore", "pipelines")
     files, found = packed(work, tmp_path / "up.zip")
     assert set(files) == {".gitignore", "pipelines/cli.py", "pipelines/secrets.py"}
-    assert "not tracked by git: data/new.jsonl, keys.md, tokenizer.json" in found.told()
-    assert "secrets: mine/.env" in found.told()
+    assert "not tracked by git: data/new.jsonl, keys.md, tokenizer.json" in found.summary()
+    assert "secrets: mine/.env" in found.summary()
     files, found = packed(work, tmp_path / "again.zip", ["data", "ignored/a.py"])
     assert {"data/new.jsonl", "ignored/a.py"} < set(files) and "keys.md" not in files
     (work / "pipelines" / "cli.py").unlink()
@@ -117,7 +117,7 @@ def test_links_lead_to_what_goes_up_or_nowhere(tmp_path, checkout):
     good = {"l_good": "a", "data/l_good": "code", "l_good_folder/a.txt": "a"}
     assert {name: text for name, text in files.items() if name not in CODE} == good | {"data/a.txt": "a"}
     assert {"l_out", "l_folder_out", "l_secret", "l_up", "l_loop", "l_passwd", "l_root", "l_chain"} <= set(found.links)
-    assert "links that lead out: " in found.told()
+    assert "links that lead out: " in found.summary()
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/passwd", ".", "none.txt", "l_out", "l_dir/x.txt", "a/../.."])
@@ -153,7 +153,7 @@ def test_a_checkouts_own_configuration_runs_nothing(tmp_path):
 
 def test_names_with_control_characters_reach_no_terminal(tmp_path):
     lay(tmp_path, CODE | {"a\x1b[31m\nb.pem": ""})
-    assert select(tmp_path).told().isprintable()
+    assert select(tmp_path).summary().isprintable()
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,6 +18,7 @@ from pipelines.artifacts.run_folder import RunFolder
 from pipelines.jobs.evaluate import Evaluation, load_evaluation, write_evaluation
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.expert.job import iterate
+from pipelines.jobs.expert.report import write_report
 from problems import families
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
@@ -43,23 +44,23 @@ class ScriptedStudent:
         self.folder, self.kill_at, self.used = folder, kill_at, 0
         self.asked, self.learnt, self.preferred = [], [], []
 
-    def ask(self, problems, policy, name, drawn):
+    def answer(self, problems, prompt, policy, name, sampling):
         self.asked.append((name, [p.id for p in problems], policy.weights))
         found = load_evaluation(self.folder, name)
         if found is None:
-            groups = [self._group(n, p, policy, drawn) for n, p in enumerate(problems)]
+            groups = [self._group(n, p, policy, sampling) for n, p in enumerate(problems)]
             found = Evaluation(name, tuple(groups))
             self._maybe_die()
             write_evaluation(self.folder, found, policy.number)
         return found
 
-    def learn(self, where, traces, initial, number):
+    def learn_traces(self, where, traces, prompt, settings, number, initial):
         rows = [json.loads(line) for line in traces.read_text().splitlines()]
         self.learnt.append((number, rows, initial))
         general = sum(row["problem_type"] != "reverse_string" for row in rows)
         return self._grown(where / "adapter.txt", initial, number, 15, 0 if general else -40)
 
-    def prefer(self, where, pairs, initial, number):
+    def prefer(self, where, pairs, prompt, dpo, settings, number, initial):
         self.preferred.append((number, pairs, initial))
         return self._grown(where / "preferred.txt", initial, number, 5, 0)
 
@@ -67,17 +68,18 @@ class ScriptedStudent:
         before = skill(initial) if initial is not None else START
         if not path.is_file():
             self._maybe_die()
+            path.parent.mkdir()
             path.write_text(f"{min(100, before[0] + focus)},{max(0, before[1] + general)}")
         return PolicyVersion("run", number, path.read_bytes(), {})
 
-    def _group(self, number, problem, policy, drawn):
+    def _group(self, number, problem, policy, sampling):
         focus, general = skill(policy)
         percent = focus if problem.family == "reverse_string" else general
         right = families.get(problem.family).solutions(problem).correct[0]
         none, samples, verdicts = np.zeros(0, np.int32), [], []
-        for index in range(drawn.samples):
+        for index in range(sampling.samples):
             # A question that is answered stays answered as skill grows, as a real student's mostly do.
-            draw = int(hashlib.sha256(f"{problem.id} {index} {drawn.seed}".encode()).hexdigest(), 16) % 100
+            draw = int(hashlib.sha256(f"{problem.id} {index} {sampling.seed}".encode()).hexdigest(), 16) % 100
             code = (
                 f"{right}\n# sample {index}" if draw < percent else f"def {problem.entry_point}(x):\n    return {draw}"
             )
@@ -106,7 +108,9 @@ def start(settings, resume=False, kill_at=None):
     path = settings.runs / "run"
     with RunFolder.resume(path, settings) if resume else RunFolder.create(path, settings) as folder:
         student = ScriptedStudent(folder, kill_at)
-        return iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True)), student
+        results = iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True))
+        write_report(results, folder)
+        return results, student
 
 
 if __name__ == "__main__":

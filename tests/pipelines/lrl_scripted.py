@@ -13,6 +13,7 @@ from pipelines.jobs.evaluate import Evaluation
 from pipelines.jobs.lrl.balanced_problems import gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.job import learn
+from pipelines.jobs.lrl.report import write_report
 from problems.families.scheduling import peak
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
@@ -62,7 +63,7 @@ class ScriptedStudent:
             groups.append(Group(number, 0, problem, (sample,), (Verdict(status),), (0.0,)))
         return Evaluation(name, tuple(groups[1:]), lost=("the engine died",))
 
-    def learn(self, pairs, prompt, transfer, name):
+    def learn(self, pairs, prompt, settings, name):
         self.pairs, self.trained_prompt = list(pairs), prompt
         return PolicyVersion("run", 1, b"weights", {})
 
@@ -80,7 +81,9 @@ def start(settings, student, resume=False):
     path = settings.runs / "run"
     folder = RunFolder.resume(path, settings, ("teacher.budget",)) if resume else RunFolder.create(path, settings)
     with folder:
-        return learn(settings, folder, student, Console(quiet=True))
+        results = learn(settings, folder, student, Console(quiet=True))
+        write_report(results, folder)
+        return results
 
 
 if __name__ == "__main__":

@@ -21,6 +21,6 @@ def test_rooms_that_disagree_are_told_how_to_agree(rollout, train, mend):
 
 
 @pytest.mark.parametrize("train", [{}, {"old_logprobs": "sampler"}])
-def test_averaged_samples_need_an_average_and_a_correction(train):
+def test_ema_samples_need_an_average_and_a_correction(train):
     config = GRPOConfig(rollout={**AVERAGED, "max_staleness": 1}, train={"ema_decay": 0.99, **train})
     assert config.rollout.live_adapters == 4

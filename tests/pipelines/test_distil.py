@@ -17,7 +17,7 @@ from servers import SECRET, Front, busy, message
 from pipelines.artifacts.traces import TRACE_SCHEMA, TracesError, read_answer, read_traces
 from pipelines.config import ConfigError
 from pipelines.jobs import distil
-from pipelines.jobs.distil import first_request, lesson, reference_solution
+from pipelines.jobs.distil import first_request, reference_solution, select_problems
 from pipelines.jobs.teacher_job_config import DistilConfig
 from problems.questions import QuestionsConfig
 from problems.stream import ProblemStream
@@ -57,7 +57,7 @@ class Lesson:
     """Answers as a teacher would: rightly, unless `wrong[number]` holds answers to give before."""
 
     def __init__(self):
-        problems = lesson(CONFIG)
+        problems = select_problems(CONFIG)
         self.numbers = {first_request(p, CONFIG).messages[0][1]: n for n, p in enumerate(problems)}
         self.right = [completion_text(reference_solution(p), "think", f"thought {p.id}") for p in problems]
         self.wrong, self.heard, self.wait, self.usage = {}, [], 0.0, {}
@@ -96,7 +96,7 @@ def test_the_reference_teacher_fills_every_cell_with_verified_traces(offline):
 
 
 def test_no_question_is_asked_twice_also_at_several_difficulties():
-    problems = lesson(DistilConfig(count=20))
+    problems = select_problems(DistilConfig(count=20))
     assert len({problem.content_hash for problem in problems}) == len(problems) == 20 * 3 * 3
 
 
@@ -107,9 +107,9 @@ def test_a_family_of_few_questions_is_named(monkeypatch):
 
     monkeypatch.setattr(distil, "ProblemStream", Few)
     few = QuestionsConfig(families=("coin_change",), difficulties=(1,))
-    assert len(lesson(DistilConfig(problems=few, count=7))) == 7
+    assert len(select_problems(DistilConfig(problems=few, count=7))) == 7
     with pytest.raises(ConfigError, match=r"coin_change has only 7 more problems of difficulty 1 .* lower it"):
-        lesson(DistilConfig(problems=few, count=8))
+        select_problems(DistilConfig(problems=few, count=8))
 
 
 def test_both_files_hold_the_same_columns(offline):

@@ -16,11 +16,14 @@ from safetensors.numpy import save
 
 import problems
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.config import ConfigError, EvaluateConfig, parse
+from pipelines.config import EvaluateConfig
+from pipelines.errors import ConfigError
 from pipelines.jobs import evaluate
 from pipelines.jobs.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
 from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.statistics import _bootstrap_mean, cell_rate, wilson_interval
+from pipelines.options import parse
+from pipelines.report import write_report
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 
@@ -133,7 +136,7 @@ def test_seeds_bring_in_new_questions_only(monkeypatch):
     found = held_out_by(EvaluateConfig(), (0, 1, 2))
     numbers = {seed: [int(p.id.rpartition("-")[2]) for p in problems] for seed, problems in found.items()}
     assert numbers == {0: [0, 1, 2, 3, 4, 5], 1: [6, 7, 8, 9], 2: [10, 11, 12, 13]}
-    with pytest.raises(ConfigError, match=r"seed 9 draws no problem .* raise evaluation\.samples"):
+    with pytest.raises(ConfigError, match=r"seed 9 brings in no problem .* raise evaluation\.samples"):
         held_out_by(EvaluateConfig(), (0, 2, 9))
 
 
@@ -167,7 +170,7 @@ def test_a_recorded_evaluation_is_used_where_it_asked_the_same(tmp_path):
     [
         ({"max_tokens": 64}, "max_tokens was 192 there and is 64 here"),
         ({"evaluation": {"temperature": 0}}, "temperature was 1.0 there and is 0"),
-        ({}, r"1 of these 2 problems \(such as lis-1-999\) were not asked there"),
+        ({}, r"1 of these 2 problems \(such as lis-1-999\) were not measured there"),
     ],
 )
 def test_a_recorded_evaluation_of_other_samples_is_refused(tmp_path, changes, says):
@@ -220,9 +223,9 @@ def test_an_adapter_of_another_model_is_told(base, model, told):
         (["--seeds", "1", "2", "1"], "name one twice"),
         (["--against", "base"], "compares the model with itself"),
         (["--suite-limit", "5"], "suite_limit has no effect without suites"),
-        (["--suites", "gsm8k", "--seeds", "1", "2"], "seeds would do nothing beside suites"),
-        (["--suites", "gsm8k", "--problems.families", "lcs"], "problems would do nothing beside suites"),
-        (["--suites", "gsm8k", "--evaluation.problems", "9"], "evaluation.problems would do nothing"),
+        (["--suites", "gsm8k", "--seeds", "1", "2"], "seeds has no effect beside suites"),
+        (["--suites", "gsm8k", "--problems.families", "lcs"], "problems has no effect beside suites"),
+        (["--suites", "gsm8k", "--evaluation.problems", "9"], "evaluation.problems has no effect"),
     ],
 )
 def test_options_without_effect_are_refused(options, says):
@@ -242,7 +245,7 @@ SUITES = {
 def test_every_data_set_is_a_suite(name):
     config = parse(EvaluateConfig, ["--suites", f"{name}={SUITES[name]}"], prog="crucible evaluate")
     assert config.problems == EvaluateConfig().problems
-    asking = config.model_copy(update={"problems": config.asked})
+    asking = config.model_copy(update={"problems": config.questions})
     (found,) = held_out_by(asking, (0,)).values()
     assert found and {p.family for p in found} == {name} and {p.split for p in found} == {"test"}
     assert len({p.question_hash for p in found}) == len(found), "whole, and nothing twice"
@@ -251,7 +254,7 @@ def test_every_data_set_is_a_suite(name):
 def test_suites_are_asked_side_by_side_and_up_to_a_limit():
     named = [f"{name}={SUITES[name]}" for name in ("gsm8k", "mbpp")]
     config = parse(EvaluateConfig, ["--suites", *named, "--suite-limit", "1"], prog="crucible evaluate")
-    (found,) = held_out_by(config.model_copy(update={"problems": config.asked}), (0,)).values()
+    (found,) = held_out_by(config.model_copy(update={"problems": config.questions}), (0,)).values()
     assert [p.family for p in found] == ["gsm8k", "mbpp"]
 
 
@@ -259,7 +262,7 @@ def test_a_suite_that_is_not_there_is_said_in_one_line():
     for suite, says in (("gsm8k=/none.jsonl", "/none.jsonl"), ("no_such_suite=/none.jsonl", "no_such_suite")):
         config = parse(EvaluateConfig, ["--suites", suite], prog="crucible evaluate")
         with pytest.raises(ConfigError, match=says) as error:
-            held_out_by(config.model_copy(update={"problems": config.asked}), (0,))
+            held_out_by(config.model_copy(update={"problems": config.questions}), (0,))
         assert "\n" not in str(error.value)
 
 
@@ -271,7 +274,9 @@ def test_what_an_evaluation_leaves(tmp_path, samples):
     one, two = drawn("against", 0.1, samples=samples), drawn("model", 0.5, samples=samples, seed=1)
     said = io.StringIO()
     with RunFolder.create(tmp_path / "e", config) as folder:
-        evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one, Console(file=said, width=160))
+        outcome = evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one)
+        write_report(folder)
+    evaluate.show_outcome(Console(file=said, width=160), outcome)
     figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     assert set(figures["evaluations"]) == {"against", "model"} and figures["greedy"] == (samples == 1)
     assert figures["comparison"] == compare(one, two)

@@ -27,7 +27,7 @@ from pipelines.jobs.expert import main
 from pipelines.jobs.expert.ast_dedup import normal_form
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.expert.job import best_of, fallen
-from pipelines.jobs.expert.replay_mix import Solution, fresh_only, harvest, pairs, replayed
+from pipelines.jobs.expert.replay_mix import Solution, filter_correct, fresh_only, pairs, replay_mix
 from pipelines.measure.statistics import Difference
 from pipelines.student import StudentRecipe, build_student
 from problems.config import ProblemsConfig
@@ -120,7 +120,7 @@ def test_nests_and_null_bytes_stand_for_themselves():
         assert len(normal_form(code)) == 16
 
 
-# --- harvest, replay, pairs
+# --- correct samples, replay, pairs
 
 PROBLEMS = list(ProblemStream(ProblemsConfig(families=("reverse_string", "is_palindrome")), "train").range(0, 12))
 BY_ID = {problem.id: problem for problem in PROBLEMS}
@@ -146,11 +146,11 @@ def test_only_what_passed_is_kept_and_each_once():
         group(one, (a1, passed), (b1, passed), (c1, passed), ("def g(): 1", wrong), (c1, failed)),
         group(two, (a.format(two.entry_point), wrong), (a.format(two.entry_point), failed)),
     ]
-    found = harvest(groups, BY_ID, frozenset({one.id}), 1, keep=2)
+    found = filter_correct(groups, BY_ID, frozenset({one.id}), 1, keep=2)
     assert [s.row["code"] for s in found.solutions] == [a1, c1]
     assert (found.sampled, found.failed, found.passed, found.repeats, found.solved) == (7, 2, 3, 1, 1)
     assert all(s.focus and s.row["verified"] and s.row["timestamp"] == "" for s in found.solutions)
-    assert len(harvest(groups, BY_ID, frozenset(), 1, keep=1).solutions) == 1
+    assert len(filter_correct(groups, BY_ID, frozenset(), 1, keep=1).solutions) == 1
     assert fresh_only(found.solutions, found.solutions[:1]) == list(found.solutions[1:])
 
 
@@ -170,8 +170,8 @@ POOLS = st.tuples(st.integers(0, 20), st.integers(0, 20)).map(
 
 @given(POOLS, st.integers(0, 30), st.floats(0, 0.9), st.sampled_from(["balanced", "diverse"]), st.integers(0, 3))
 def test_replay_is_its_share_without_repeats_and_fair_to_families(pool, new, share, draw, seed):
-    found = replayed(pool, new, share, draw, str(seed))
-    assert found == replayed(list(reversed(pool)), new, share, draw, str(seed)), "the pool's order decides nothing"
+    found = replay_mix(pool, new, share, draw, str(seed))
+    assert found == replay_mix(list(reversed(pool)), new, share, draw, str(seed)), "the pool's order decides nothing"
     assert len(found) == min(len(pool), round(new * share / (1 - share)))
     assert len({s.key for s in found}) == len(found) and {s.key for s in found} <= {s.key for s in pool}
     counts, there = Counter(s.problem.family for s in found), Counter(s.problem.family for s in pool)
@@ -182,14 +182,14 @@ def test_replay_is_its_share_without_repeats_and_fair_to_families(pool, new, sha
 def test_diverse_replay_takes_unlike_programs_first():
     pool = [solution(n, "reverse_string", form="same") for n in range(9)]
     pool += [solution(50 + n, "reverse_string", form=f"other {n}") for n in range(3)]
-    found = replayed(pool, 4, 0.5, "diverse", "0")
+    found = replay_mix(pool, 4, 0.5, "diverse", "0")
     assert {s.form for s in found} == {"same", "other 0", "other 1", "other 2"}
 
 
 @pytest.mark.parametrize("share", [1.0, -0.1])
 def test_a_share_that_leaves_nothing_is_refused(share):
     with pytest.raises(ValueError, match="replay share"):
-        replayed([], 3, share, "balanced", "0")
+        replay_mix([], 3, share, "balanced", "0")
 
 
 def test_pairs_are_of_real_judgements_alone():
@@ -240,7 +240,7 @@ def test_replay_keeps_what_the_model_knew(tmp_path):
     for row, (_, traces, _) in zip(results["iterations"], student.learnt, strict=True):
         assert row["learnt"]["focus"] + row["learnt"]["replay"] == len(traces)
         assert row["learnt"]["share"] == pytest.approx(0.5, abs=0.1) and row["learnt"]["general"]
-        assert row["harvest"]["repeats"] > 0 and all(trace["verified"] for trace in traces)
+        assert row["samples"]["repeats"] > 0 and all(trace["verified"] for trace in traces)
     # New problems of the train split each time; held-out ones are of their own split.
     asked = {name: ids for name, ids, _ in student.asked}
     trained = [i for name, ids in asked.items() if name.endswith("-train") for i in ids]
@@ -250,7 +250,7 @@ def test_replay_keeps_what_the_model_knew(tmp_path):
     folder = tmp_path / "run"
     assert (folder / "adapter" / "adapter_model.safetensors").read_bytes() == b"95,80"
     kept = read_traces(folder / "iterations" / "1" / "solutions.jsonl")
-    assert len(kept) == results["iterations"][0]["harvest"]["kept"]
+    assert len(kept) == results["iterations"][0]["samples"]["kept"]
     assert all(split_of(trace.problem.question_hash) == "train" for trace in kept)
     assert pq.read_table(folder / "iterations" / "1" / "traces.parquet").num_rows == len(student.learnt[0][1])
     page = (folder / "report.html").read_text()

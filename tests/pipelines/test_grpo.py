@@ -87,7 +87,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tiny_student, runs, w
     assert sorted(tables[0]["completion"].to_pylist()) == sorted(tables[1]["completion"].to_pylist())
 
 
-AVERAGED = ["--rollout.averaged-samples=1", "--train.ema-decay=0.9"]
+AVERAGED = ["--rollout.ema-samples=1", "--train.ema-decay=0.9"]
 
 
 def test_killed_actors_lose_nothing(tiny_student, runs):

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import report
-from pipelines.artifacts.plain_files import Unreadable, parse_json, read_yaml
+from pipelines.artifacts.plain_files import Unreadable, read_yaml
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from pipelines.config import ConfigError, EvaluateConfig, GRPOConfig
@@ -29,6 +29,7 @@ from pipelines.jobs import evaluate, grpo, sweep
 from pipelines.jobs.evaluate import load_evaluation, opponent_of, read_adapter, recorded_evaluation
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.state import NAME, tune_folder
+from problems.json_text import strict_loads
 from train import checkpoint
 from train.sft import newest_checkpoint
 
@@ -493,7 +494,7 @@ def test_any_bytes_are_data_or_one_line(tmp_path, content):
     with contextlib.suppress(Unreadable):
         read_yaml(path)
     with contextlib.suppress(ValueError):
-        parse_json(content)
+        strict_loads(content)
 
 
 def test_honest_yaml_with_anchors_is_read_as_before(tmp_path):

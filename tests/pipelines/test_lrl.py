@@ -46,7 +46,7 @@ def test_labels_and_levels_are_balanced_and_no_question_comes_twice():
     train, test = balanced("train", 100, 42), balanced("test", 150, 123)
     more = balanced("train", 100, 999, {p.question_hash for p in train})
     for problems in (train, test, more):
-        labels, levels = Counter(map(gold, problems)), Counter(p.mode for p in problems)
+        labels, levels = Counter(map(gold, problems)), Counter(p.variant for p in problems)
         assert labels["YES"] == labels["NO"] and max(levels.values()) - min(levels.values()) <= 2
     # A question's parameters are its sorted meetings, so another order of the same ones is no other question.
     assert len({p.question_hash for p in (*train, *test, *more)}) == 350

@@ -9,13 +9,17 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from job import SMALL, crucible_apart, start
+from test_sft import LEARNING, traces
 
 from cluster.storage import Storage
 from pipelines.jobs.evaluate import read_adapter
 from tests.object_store import s3_server
 
+__all__ = ["traces"]
+
 pytestmark = pytest.mark.timeout(900)
 RUN = "s3://bucket/runs/mine"
+TUNED = "s3://bucket/runs/tuned"
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +43,23 @@ def machine(tmp_path, monkeypatch):
     return enter
 
 
-def booked():
+def booked(run=RUN):
     """Steps in the bucket's metrics."""
-    lines = (Storage(RUN).read("metrics.jsonl") or b"").decode().splitlines()
+    lines = (Storage(run).read("metrics.jsonl") or b"").decode().splitlines()
     return [row["step"] for row in map(json.loads, lines) if row["kind"] == "step"]
 
 
-def whole_checkpoints():
-    return sorted(int(name.split("/")[1]) for name in Storage(RUN).names() if name.endswith("/checkpoint.json"))
+def whole_checkpoints(run=RUN):
+    return sorted(int(name.split("/")[1]) for name in Storage(run).names() if name.endswith("/checkpoint.json"))
+
+
+def kill_all(process):
+    """A process and all that it has started."""
+    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for each in reversed(tree):
+        each.kill()
+    process.wait()
+    process.stdout.close()
 
 
 def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_path):
@@ -57,11 +70,7 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
     while not (whole_checkpoints() and max(booked(), default=0) >= 2):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
         time.sleep(0.1)
-    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for each in reversed(tree):
-        each.kill()
-    process.wait()
-    process.stdout.close()
+    kill_all(process)
     assert max(booked()) < 4
     shutil.rmtree(first)
 
@@ -89,6 +98,30 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
     assert policy.weights == there.read("checkpoints/000004/adapter/adapter_model.safetensors")
 
     assert "already holds this run" in crucible_apart(*job, status=(2,))
+
+
+def test_fine_tuning_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, traces):
+    """The machine on which it learnt is gone with all that the trainer had written there."""
+    first = machine("first")
+    job = ["sft", "--model", tiny_student, "--traces", traces, "--runs", "s3://bucket/runs", *LEARNING]
+    process = start(*job, "--name", "tuned")
+    deadline = time.monotonic() + 300
+    while not whole_checkpoints(TUNED):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.05)
+    kill_all(process)
+    (found,) = whole_checkpoints(TUNED)
+    assert "outcome.json" not in Storage(TUNED).names()
+    shutil.rmtree(first)
+
+    second = machine("second")
+    crucible_apart("sft", "--resume", TUNED)
+    steps = booked(TUNED)
+    assert steps == list(range(1, len(steps) + 1)) and found < len(steps)
+    assert not list(second.rglob("*.safetensors")), "nothing is left behind"
+    crucible_apart(*job, "--name", "whole")
+    adapters = [read_adapter(f"s3://bucket/runs/{name}", "again") for name in ("tuned", "whole")]
+    assert adapters[0].weights == adapters[1].weights
 
 
 @pytest.mark.parametrize(

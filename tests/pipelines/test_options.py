@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,16 @@ from pydantic import BaseModel
 
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config
-from pipelines.cli import VERBS
-from pipelines.config import RUNS_VARIABLE, ConfigError, EvaluateConfig, GRPOConfig, load_yaml, option_keys, parse
+from pipelines.cli import VERBS, dispatch
+from pipelines.config import RUNS_VARIABLE, EvaluateConfig, GRPOConfig
+from pipelines.errors import ConfigError
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
 from pipelines.jobs.undo.config import UndoConfig
+from pipelines.option_pages import configurations, page
+from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, parse, renamed
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
 from rollout.config import EngineConfig
@@ -42,6 +46,7 @@ OTHER_VALUES = {
     "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
     "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
+    "no_thinking": "fail",
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 
@@ -59,9 +64,9 @@ def apart(tmp_path, monkeypatch):
 
 def refusal(verb, arguments, capsys):
     assert main(verb)(arguments) == 2
-    told = capsys.readouterr().err.strip()
-    assert "\n" not in told and not Path("runs").exists()
-    return told
+    line = capsys.readouterr().err.strip()
+    assert "\n" not in line and not Path("runs").exists()
+    return line
 
 
 @pytest.mark.parametrize(("verb", "key"), REFUSED)
@@ -69,8 +74,8 @@ def test_an_option_that_a_command_does_not_use_is_refused_by_its_name(verb, key,
     section = functools.reduce(_field, key.split("."), JOBS[verb])
     leaf = key if not isinstance(section, type) else f"{key}.{next(iter(section.model_fields))}"
     for flag in (f"--{leaf}", f"--{leaf.replace('_', '-')}", f"--{leaf}=1"):
-        told = refusal(verb, [flag] if "=" in flag else [flag, "1"], capsys)
-        assert f"{leaf} has no effect here: " in told and JOBS[verb].unused[key] in told
+        line = refusal(verb, [flag] if "=" in flag else [flag, "1"], capsys)
+        assert f"{leaf} has no effect here: " in line and JOBS[verb].unused[key] in line
 
 
 @pytest.mark.parametrize(("verb", "key"), REFUSED)
@@ -156,21 +161,125 @@ def attributes_read(path: Path) -> set[str]:
     return {name for name in names if isinstance(name, str)}
 
 
-class Made(Exception):
-    pass
+def help_of(verb, arguments, capsys):
+    """The options that a command's help names."""
+    with pytest.raises(SystemExit) as ended:
+        main(verb)(arguments)
+    assert ended.value.code == 0
+    return {key.replace("-", "_") for key in re.findall(r"(?m)^[^-\w]* --([a-z][\w.-]*)", capsys.readouterr().out)}
+
+
+OWN = {"config", "resume", "or_resume"}
+
+
+@pytest.mark.parametrize("verb", JOBS)
+def test_help_is_short_and_all_options_can_be_seen(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    model = JOBS[verb]
+    used = {key for key in leaves(model) if is_used(model, key)}
+    everything = help_of(verb, ["--help-all"], capsys)
+    assert everything - OWN == used
+    common = help_of(verb, ["--help"], capsys)
+    assert common < everything and len(common) < 80
+    for section in {key.rpartition(".")[0] for key in used} - {""}:
+        inner = {key for key in used if key.startswith(f"{section}.")}
+        assert help_of(verb, ["--help", section], capsys) == inner
+
+
+def test_the_page_of_all_options_is_up_to_date():
+    given = (ROOT / "docs" / "options.md").read_text()
+    assert given == page(configurations()), "write it again: crucible options > docs/options.md"
+    for verb, model in JOBS.items():
+        part = given.split(f"## crucible {verb}\n", 1)[1].split("\n## ", 1)[0]
+        for key in (key for key in leaves(model) if "." not in key):
+            assert f"| `{key}` |" in part
+    for key in leaves(GRPOConfig):
+        assert f"| `{key.rpartition('.')[2]}` |" in given
+
+
+def test_a_command_may_be_written_in_american_too(capsys):
+    assert dispatch(["distill", "--count", "0"]) == 2
+    assert "count '0': Input should be greater than or equal to 1" in capsys.readouterr().err
+    assert dispatch(["distl"]) == 2 and "did you mean distil" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "value"),
+    [
+        (["--steps", "3"], "steps", 3),
+        (["--steps=3", "--steps=4"], "steps", 4),
+        (["--train.learning-rate", "1e-4"], "train.learning_rate", 1e-4),
+        (["--train.gradient_checkpointing", "true"], "train.gradient_checkpointing", True),
+        (["--problems.families", "lcs", "lis"], "problems.families", ("lcs", "lis")),
+        (["--problems.families=lcs"], "problems.families", ("lcs",)),
+        (["--problems.weights", "lcs", "2"], "problems.weights", {"lcs": 2.0}),
+        (["--train.target-modules", "all-linear"], "train.target_modules", "all-linear"),
+        (["--train.target-modules", "q_proj"], "train.target_modules", ("q_proj",)),
+        (["--train.adam-betas", "0.9", "0.95"], "train.adam_betas", (0.9, 0.95)),
+        (["--train.ema-decay", "None"], "train.ema_decay", None),
+        (["--prompt.system", "None"], "prompt.system", "None"),
+        (["--seed", "-1"], "seed", -1),
+        (["--hardware.engine.fallbacks", "[{a: b}]"], "hardware.engine.fallbacks", ({"a": "b"},)),
+        (["--verify.labels", "{a: b}"], "verify.labels", {"a": "b"}),
+    ],
+)
+def test_words_become_values_as_yaml_would_have_them(arguments, key, value):
+    config = parse(GRPOConfig, arguments, prog="")
+    assert functools.reduce(getattr, key.split("."), config) == value
+
+
+def test_a_file_changes_of_a_section_only_what_it_names(tmp_path):
+    """The rest stays as the command has it, whose defaults may be others than the section's."""
+    assert ExpertConfig().engine.max_model_len != EngineConfig().max_model_len
+    (tmp_path / "c.yaml").write_text("engine: {kv_cache_gib: 1.0}\n")
+    for arguments in (["--config", str(tmp_path / "c.yaml")], ["--engine.kv-cache-gib", "1"]):
+        engine = parse(ExpertConfig, arguments, prog="").engine
+        assert (engine.kv_cache_gib, engine.max_model_len) == (1.0, ExpertConfig().engine.max_model_len)
+
+
+@pytest.mark.parametrize(
+    ("key", "new"),
+    [
+        ("rollout.old", "rollout.new"),
+        ("grpo.rollout.old", "grpo.rollout.new"),
+        ("transfer", "sft"),
+        ("transfer.lora_r", "sft.lora_r"),
+        ("rollout.new", ""),
+        ("old", ""),
+    ],
+)
+def test_an_old_name_is_answered_with_the_new_one(key, new, monkeypatch):
+    monkeypatch.setattr("pipelines.options.RENAMED", {"rollout.old": "rollout.new", "transfer": "sft"})
+    assert renamed(key) == new
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_old_names_are_refused_wherever_they_are_given(old, capsys, tmp_path):
+    new = RENAMED[old]
+    verbs = [verb for verb, model in JOBS.items() if new in option_keys(model)]
+    assert verbs and not any(old in option_keys(model) for model in JOBS.values())
+    for verb in verbs:
+        flags = [f"--{name.replace('_', '-')}" for name in (old, new)]
+        assert f"{flags[0]} is now {flags[1]}" in refusal(verb, [flags[0], "1"], capsys)
+        data = 1
+        for part in reversed(old.split(".")):
+            data = {part: data}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(data))
+        for arguments in (["--config", str(tmp_path / "config.yaml")], ["--resume", str(tmp_path)]):
+            assert f"config.yaml: {old} is now {new}" in refusal(verb, arguments, capsys)
 
 
 @pytest.mark.parametrize("how", ["environment", "option"])
 @pytest.mark.parametrize("verb", JOBS)
-def test_every_command_puts_its_run_folder_where_it_is_told(verb, how, tmp_path, monkeypatch):
-    """As a submitted job is told it: by CRUCIBLE_RUNS, or by --runs."""
-    said = tmp_path / "shared/runs"
+def test_every_command_puts_its_run_folder_into_runs(verb, how, tmp_path, monkeypatch):
+    """By CRUCIBLE_RUNS, as a submitted job gets it, or by --runs."""
+    runs = tmp_path / "shared/runs"
     arguments = ["--name", "mine"]
     if how == "environment":
-        monkeypatch.setenv(RUNS_VARIABLE, str(said))
+        monkeypatch.setenv(RUNS_VARIABLE, str(runs))
     else:
         monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "another"))
-        arguments += ["--runs", str(said)]
+        arguments += ["--runs", str(runs)]
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
@@ -186,7 +295,7 @@ def test_every_command_puts_its_run_folder_where_it_is_told(verb, how, tmp_path,
 
     monkeypatch.setattr(RunFolder, "create", create)
     assert main(verb)(arguments) == 2
-    assert made == [said / "mine"]
+    assert made == [runs / "mine"]
 
 
 @pytest.mark.parametrize("verb", JOBS)

@@ -16,7 +16,7 @@ from pipelines.config import ConfigError, EvaluateConfig, GRPOConfig
 from pipelines.measure.problem_set import (
     LevelsActor,
     SandboxProof,
-    numbers_per_step,
+    indices_per_step,
     outcomes_of,
     outcomes_of_table,
     questions_of,
@@ -39,20 +39,20 @@ def source(name: str, split: str = "train", **fields) -> dict:
     return {"source": {"mapping": name.partition(".")[0], "path": str(FIXTURES / name), "split": split, **fields}}
 
 
-def group(sequence: int, passed: list[bool | None], difficulty: int = 1) -> Group:
+def group(index: int, passed: list[bool | None], difficulty: int = 1) -> Group:
     """A judged group; None is a sample that could not be judged."""
     problem = Problem(
-        id=f"p{sequence}", family="lcs", family_version=1, difficulty=difficulty, split="train", statement="s",
+        id=f"p{index}", family="lcs", family_version=1, difficulty=difficulty, split="train", statement="s",
         entry_point="f", signature="def f() -> int:", public_examples=(), hidden_tests=(Test((), 1),),
     )  # fmt: skip
     sample = Sample(
-        problem_id=problem.id, group_id=f"g{sequence}", index=0, prompt_ids=np.array([1], np.int32),
+        problem_id=problem.id, group_id=f"g{index}", index=0, prompt_ids=np.array([1], np.int32),
         completion_ids=np.array([2], np.int32), logprobs=np.array([-1.0], np.float32), text="t", finish_reason="stop",
         policy_version=0, adapter_hash="",
     )  # fmt: skip
     status = {True: Status.PASSED, False: Status.WRONG_ANSWER, None: Status.INFRASTRUCTURE}
     rewards = tuple(None if p is None else float(p) for p in passed)
-    return Group(sequence, 0, problem, (sample,) * len(passed), tuple(Verdict(status[p]) for p in passed), rewards)
+    return Group(index, 0, problem, (sample,) * len(passed), tuple(Verdict(status[p]) for p in passed), rewards)
 
 
 def test_sources_of_a_job_are_proven_in_the_sandbox(tmp_path):
@@ -139,7 +139,7 @@ def test_levels_wait_for_the_steps_before_a_number_and_survive_a_restart(tmp_pat
 def test_a_job_s_numbers_mean_the_same_problem_whenever_they_are_asked():
     curriculum = {"schedule": "linear", "steps_per_level": 1}
     config = GRPOConfig.model_validate({"problems": {"families": ["lcs"], "curriculum": curriculum}, "seed": 3})
-    assert numbers_per_step(config) == 8
+    assert indices_per_step(config) == 8
     problem = train_problem(config, None)
     assert [problem(n).difficulty for n in (0, 7, 8, 16, 800)] == [1, 1, 2, 3, 10]
     assert pickle.loads(pickle.dumps(problem))(9) == problem(9)
@@ -168,7 +168,7 @@ def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed
         assert "data sets: 5 problems, 0 rows excluded" in crucible("grpo", *arguments)
     folder = RunFolder.open(tmp_path / "mix")
     table = folder.samples(columns=["step", "sequence", "family", "difficulty", "passed", "reward"])
-    levels = Levels(CurriculumConfig(**config["problems"]["curriculum"]), numbers_per_step=4, max_staleness=1)
+    levels = Levels(CurriculumConfig(**config["problems"]["curriculum"]), indices_per_step=4, max_staleness=1)
     for step, outcomes in enumerate(outcomes_of_table(table)):
         levels.observe(step, outcomes)
     asked = {(row["sequence"], row["family"], row["difficulty"]) for row in table.to_pylist()}

@@ -79,7 +79,7 @@ def sample_row(step: int, number: int, **values) -> dict:
         "step": step, "policy_version": max(0, step - 1), "adapter_hash": "ab", "averaged": False, "sequence": number,
         "attempt": 0, "group_id": f"{number}.0", "index": 0, "problem_id": problem.id,
         "question_hash": problem.question_hash,
-        "family": problem.family, "mode": problem.mode, "difficulty": problem.difficulty, "split": "train",
+        "family": problem.family, "mode": problem.variant, "difficulty": problem.difficulty, "split": "train",
         "prompt": "", "completion": f"```python\ndef solve(n):\n    return n + {number}\n```", "completion_ids": [1, 2],
         "logprobs": [-0.5, -0.1], "finish_reason": "stop", "engine": "e0", "status": str(status),
         "passed": status is Status.PASSED, "tests_passed": 3, "tests_run": 10, "tests_total": 10, "cpu_seconds": 0.002,

@@ -22,19 +22,19 @@ from problems.problem import Group, Problem, Sample, Status, Test, Verdict
 CONFIG = {"steps": 3, "grpo": {"lr": 0.003, "loss": "dapo"}}
 
 
-def _group(sequence: int = 0, rewards: tuple[float | None, ...] = (1.0, None)) -> Group:
+def _group(index: int = 0, rewards: tuple[float | None, ...] = (1.0, None)) -> Group:
     problem = Problem(
-        id=f"p{sequence}", family="fibonacci", family_version=1, difficulty=2, split="train", statement="?",
+        id=f"p{index}", family="fibonacci", family_version=1, difficulty=2, split="train", statement="?",
         entry_point="fib", signature="def fib(n):", public_examples=(), hidden_tests=(Test((3,), 2),),
     )  # fmt: skip
     sample = Sample(
-        problem_id=problem.id, group_id=f"g{sequence}", index=0, prompt_ids=np.array([1, 2], np.int32),
+        problem_id=problem.id, group_id=f"g{index}", index=0, prompt_ids=np.array([1, 2], np.int32),
         completion_ids=np.array([7, 8, 9], np.int32), logprobs=np.array([-0.5, -0.25, -1.0], np.float32),
         text="def fib(n): ...\ud800", finish_reason="stop", policy_version=4, adapter_hash="ab",
     )  # fmt: skip
     statuses = [Status.INFRASTRUCTURE if reward is None else Status.PASSED for reward in rewards]
     verdicts = tuple(Verdict(status, tests_passed=1, tests_run=1, tests_total=1) for status in statuses)
-    return Group(sequence, 0, problem, (sample,) * len(rewards), verdicts, rewards)
+    return Group(index, 0, problem, (sample,) * len(rewards), verdicts, rewards)
 
 
 def test_create_records_the_config_as_plain_yaml(tmp_path):
@@ -169,7 +169,7 @@ def test_samples_have_real_columns_that_pandas_reads(tmp_path):
 
 def test_samples_of_an_unjudged_group_are_refused():
     group = _group()
-    unjudged = Group(group.sequence, 0, group.problem, group.samples)
+    unjudged = Group(group.index, 0, group.problem, group.samples)
     with pytest.raises(ValueError, match="not judged: 2 samples, 0 verdicts"):
         sample_rows(unjudged)
 

@@ -14,7 +14,7 @@ from job import crucible, start
 from safetensors.torch import load_file, save_file
 
 from pipelines.artifacts.traces import trace_row, write_traces
-from pipelines.jobs.distil import first_request, lesson, reference_solution
+from pipelines.jobs.distil import first_request, reference_solution, select_problems
 from pipelines.jobs.evaluate import Evaluation, read_adapter
 from pipelines.jobs.hard_distil import gates
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
@@ -60,7 +60,7 @@ def traces(tmp_path_factory):
     )
     teacher = ReferenceTeacher(TeacherConfig(thought="brief"), reference_solution)
     rows = []
-    for number, problem in enumerate(lesson(config)):
+    for number, problem in enumerate(select_problems(config)):
         reply = asyncio.run(teacher.answer(first_request(problem, config)))
         tests = len(problem.hidden_tests)
         rows.append(trace_row(problem, number, 0, reply, Verdict(Status.PASSED, tests, tests, tests)))
@@ -173,7 +173,9 @@ def evaluation(name, outcomes):
     groups = []
     for family, passes in outcomes.items():
         for number, passed in enumerate(passes):
-            problem = lesson(DistilConfig(problems=QuestionsConfig(families=(family,), difficulties=(3,)), count=1))[0]
+            problem = select_problems(
+                DistilConfig(problems=QuestionsConfig(families=(family,), difficulties=(3,)), count=1)
+            )[0]
             problem = type(problem)(
                 **{**{f: getattr(problem, f) for f in problem.__slots__}, "id": f"{family}{number}"}
             )

@@ -15,6 +15,7 @@ from pipelines.jobs.evaluate import verdict_line
 from pipelines.jobs.lrl.scores import Answer, figures
 from pipelines.jobs.sweep.results import Interval
 from pipelines.measure.statistics import (
+    _bootstrap_mean,
     bounded_mean_interval,
     mcnemar,
     paired_difference,
@@ -233,3 +234,13 @@ def test_mcnemar_on_a_textbook_table():
     assert mcnemar(before, before).p_value == 1.0
     with pytest.raises(ValueError, match="one sample a problem"):
         mcnemar({"a": [True, False]}, {"a": [True, True]})
+
+
+@pytest.mark.parametrize("problems", [40, 160, 1500])
+def test_the_bootstrap_is_that_of_scipy(problems):
+    values_P = np.random.default_rng(problems).integers(0, 9, problems) / 8
+    theirs = stats.bootstrap(
+        (values_P,), np.mean, n_resamples=10_000, batch=1_000_000 // problems, method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval  # fmt: skip
+    assert _bootstrap_mean(values_P, 0.95, 3) == pytest.approx(tuple(theirs), abs=1e-12)

@@ -8,14 +8,12 @@ import pytest
 from pipelines.student import (
     HASHES_FILE,
     RECIPE_FILE,
-    Pair,
     StudentRecipe,
     build_student,
     prove_disjoint,
-    recall_rows,
-    reworded_rows,
     train_tokenizer,
 )
+from pipelines.student_rows import Pair, recall_rows, reworded_rows
 from problems.config import ProblemsConfig
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder

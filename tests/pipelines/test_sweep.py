@@ -13,12 +13,14 @@ from job import SMALL, crucible, start
 from pages import figures_of
 
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.config import ConfigError, GRPOConfig, load_yaml
+from pipelines.config import GRPOConfig
+from pipelines.errors import ConfigError
 from pipelines.jobs.sweep import _check_scheduler, _tune_config
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.results import Interval, Trial, settings_of
 from pipelines.jobs.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.jobs.sweep.trial import Reporter, adopt
+from pipelines.options import load_yaml
 
 
 def test_axes_are_read_as_written():

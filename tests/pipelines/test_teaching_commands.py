@@ -14,7 +14,9 @@ from pipelines.jobs import lrl, undo
         (["--teacher.budget", "1"], "no effect on the offline reference teacher"),
         (["--teacher.model", "mine", "--teacher.key-variable", "SOME_KEY"], "the price of model mine is not known"),
         (["--resume", "runs/none"], "runs/none holds no run to resume"),
-        (["--transfer.lora-r", "600"], "lora_r"),
+        (["--sft.lora-r", "600"], "lora_r"),
+        (["--transfer.lora-r", "8"], "--transfer.lora-r is now --sft.lora-r"),
+        (["--sft.val-share", "0", "--sft.patience", "5"], "no effect with val_share 0"),
     ],
 )
 def test_bad_input_is_one_clear_line(command, arguments, says, capsys, monkeypatch, tmp_path):

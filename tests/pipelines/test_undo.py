@@ -17,8 +17,9 @@ from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
 from pipelines.jobs.undo.config import UndoConfig
-from pipelines.jobs.undo.job import DATASET_SCHEMA, distinct
-from pipelines.jobs.undo.prompts import Mistake, hint_text, lesson, read_grade, rework
+from pipelines.jobs.undo.dataset import DATASET_SCHEMA
+from pipelines.jobs.undo.job import distinct
+from pipelines.jobs.undo.prompts import Mistake, hint_text, read_grade, rework, training_completion
 from problems.config import ProblemsConfig
 from problems.stream import ProblemStream
 from rollout.teacher.request_cache import TeacherStopped
@@ -57,11 +58,13 @@ def test_hints_tell_more_and_more():
 
 def test_what_is_learnt_of_an_answer():
     word, code = problem("word_problems"), problem("reverse_string")
-    assert lesson(word, "<think>\nhm\n</think>\n2 + 2 = 4\n\\boxed{4}", "direct") == "2 + 2 = 4\n\\boxed{4}"
+    assert (
+        training_completion(word, "<think>\nhm\n</think>\n2 + 2 = 4\n\\boxed{4}", "direct") == "2 + 2 = 4\n\\boxed{4}"
+    )
     program = f"def {code.entry_point}(s):\n    return s[::-1]"
     whole = f"<think>\nturn it\n</think>\nHere:\n```python\n{program}\n```\nThat is all."
-    assert lesson(code, whole, "direct") == f"```python\n{program}\n```"
-    assert lesson(code, whole, "think") == whole
+    assert training_completion(code, whole, "direct") == f"```python\n{program}\n```"
+    assert training_completion(code, whole, "think") == whole
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,7 @@ def test_an_untaught_student_that_was_better_is_kept(tmp_path):
             found = super().answer(problems, prompt, policy, name)
             if policy.weights:
                 return found
-            passed = [type(g)(g.sequence, 0, g.problem, g.samples, (_passed(g.verdicts[0]),)) for g in found.groups]
+            passed = [type(g)(g.index, 0, g.problem, g.samples, (_passed(g.verdicts[0]),)) for g in found.groups]
             return type(found)(name, tuple(passed))
 
     settings = config("", tmp_path)

@@ -14,6 +14,7 @@ from pipelines.jobs.evaluate import Evaluation
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.job import distinct, teach
 from pipelines.jobs.undo.prompts import gold
+from pipelines.jobs.undo.report import write_report
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 
@@ -75,7 +76,7 @@ class ScriptedStudent:
             groups.append(Group(number, 0, problem, (sample,), (Verdict(status, tests_total=1, detail="it is wrong"),)))
         return Evaluation(name, tuple(groups))
 
-    def learn(self, pairs, prompt, transfer, name, number, initial):
+    def learn(self, pairs, prompt, settings, name, number, initial):
         self.learnt.append((name, list(pairs), initial))
         return PolicyVersion("run", number, str(number - 1).encode(), {})
 
@@ -85,7 +86,9 @@ def start(settings, student, resume=False):
     allowed = ("teacher.budget", "hub_repo", "hub_endpoint")
     folder = RunFolder.resume(path, settings, allowed) if resume else RunFolder.create(path, settings)
     with folder:
-        return teach(settings, folder, student, Console(quiet=True))
+        results = teach(settings, folder, student, Console(quiet=True))
+        write_report(results, folder)
+        return results
 
 
 def shown(text):

@@ -1,6 +1,10 @@
-"""Where the tiny made-up files in the layouts of public data sets lie."""
+"""What several tests of data sets need: tiny files in the layouts of public data sets, and short cuts."""
 
 from pathlib import Path
+
+import yaml
+
+from problems.sources import SourceConfig, read
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FILES = {
@@ -20,3 +24,25 @@ FILES = {
     "numina_math_cot": "numina_math_cot.parquet",
     "svamp": "svamp.json",
 }
+
+MATHS = {"name": "m", "statement": "{q}", "answer": {"column": "a"}}
+"""A mapping of questions `q` and answers `a`."""
+
+
+def gold(problem):
+    return problem.hidden_tests[0].expected
+
+
+def passes(judge, problem, answer):
+    return judge.judge(problem, answer).passed
+
+
+def script_set(folder):
+    folder.mkdir(parents=True)
+    (folder / f"{folder.name}.py").write_text("import datasets\n")
+    (folder / "test.jsonl").write_text('{"question_id": "1"}\n')
+
+
+def load_hub(mapping, folder):
+    (folder / "hub.yaml").write_text(yaml.safe_dump(mapping))
+    return list(read(SourceConfig(mapping=str(folder / "hub.yaml"))))

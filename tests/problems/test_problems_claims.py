@@ -1,4 +1,4 @@
-"""What is claimed of the families: right programs of other makers pass, the cheats known from other systems do not."""
+"""Claims about the families: correct programs by others pass; mutants that pass in other systems do not."""
 
 from itertools import permutations
 
@@ -23,49 +23,49 @@ def {name}({nums}, {target}):
 """
 
 WITHOUT_EMPTY_INPUTS = {"arithmetic", "coin_change", "flood_fill", "number_base", "rpn"}
-"""Where an empty input means nothing: an expression, a set of coins, a grid with a starting cell, a number's digits."""
+"""Families in which an empty input has no meaning."""
 
 
 def problems(name: str, seeds: int) -> list[Problem]:
     return [problem_of(families.get(name), d, seed) for d in DIFFICULTIES for seed in range(seeds)]
 
 
-def survivors(name: str, cheat: str, seeds: int) -> tuple[int, int]:
-    """How many problems the family's wrong program of that name passes, of how many."""
+def survivors(name: str, mutant_name: str, seeds: int) -> tuple[int, int]:
+    """Number of problems that the family's mutant of that name passes, and number it was tried on."""
     tried = passed = 0
     for problem in problems(name, seeds):
-        for wrong in families.get(name).solutions(problem).wrong:
-            if wrong.name == cheat:
+        for mutant in families.get(name).solutions(problem).mutants:
+            if mutant.name == mutant_name:
                 tried += 1
-                passed += passes(problem, wrong.code)
+                passed += passes(problem, mutant.code)
     return passed, tried
 
 
 def test_a_hash_map_passes_every_two_sum():
-    asked = [p for p in problems("two_sum", 40) if p.mode == "sum"]
-    assert len(asked) > 80
-    for problem in asked:
+    chosen = [p for p in problems("two_sum", 40) if p.variant == "sum"]
+    assert len(chosen) > 80
+    for problem in chosen:
         nums, target = argument_names(problem.signature)
         code = HASH_MAP.format(name=problem.entry_point, nums=nums, target=target, none=problem.params["v"])
         assert failure(problem, code) == ""
 
 
 @pytest.mark.parametrize(
-    ("family", "cheat"), [("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")]
+    ("family", "mutant"), [("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")]
 )
-def test_known_cheats_pass_under_one_percent(family, cheat):
-    passed, tried = survivors(family, cheat, seeds=25)
+def test_known_mutants_pass_under_one_percent(family, mutant):
+    passed, tried = survivors(family, mutant, seeds=25)
     assert tried >= 100 and passed < tried / 100
 
 
 def test_plain_reversal_decides_no_palindrome_problem_whatever_its_labels():
-    asked = [p for p in problems("is_palindrome", 25) if len({t.expected for t in p.hidden_tests}) == 2]
-    assert len({p.mode for p in asked}) >= 6
-    for problem in asked:
+    chosen = [p for p in problems("is_palindrome", 25) if len({t.expected for t in p.hidden_tests}) == 2]
+    assert len({p.variant for p in chosen}) >= 6
+    for problem in chosen:
         (word,) = argument_names(problem.signature)
         for yes, no in permutations({t.expected for t in problem.hidden_tests}):
             code = f"def {problem.entry_point}({word}):\n    return {yes!r} if {word} == {word}[::-1] else {no!r}\n"
-            assert not passes(problem, code), (problem.mode, problem.params)
+            assert not passes(problem, code), (problem.variant, problem.params)
 
 
 GREEDY = """
@@ -79,34 +79,34 @@ def {name}({room}, {weights}, {values}):
 """
 
 
-@pytest.mark.parametrize("mode", ["repeat", "few"])
-def test_greedy_fails_where_the_knapsack_s_catalogue_has_none(mode):
-    passed, asked = 0, [p for p in problems("knapsack", 25) if p.mode == mode]
-    for problem in asked:
+@pytest.mark.parametrize("variant", ["repeat", "few"])
+def test_greedy_fails_where_the_knapsack_s_catalogue_has_none(variant):
+    passed, chosen = 0, [p for p in problems("knapsack", 25) if p.variant == variant]
+    for problem in chosen:
         room, weights, values = argument_names(problem.signature)
-        few = mode == "few"
+        few = variant == "few"
         code = GREEDY.format(
             name=problem.entry_point, room=room, weights=weights, values=values, k="k",
             most=problem.params["k"] if few else 10**9, heaviest=problem.params["h"] if few else 10**9,
             times=1 if few else 10**9, price=0 if few else problem.params["f"],
         )  # fmt: skip
         passed += passes(problem, code)
-    assert len(asked) > 20 and passed == 0
+    assert len(chosen) > 20 and passed == 0
 
 
 @pytest.mark.parametrize("name", [n for n in families.names() if families.get(n).kind == "function"])
 def test_no_program_that_ignores_the_question_passes(name):
     for problem in problems(name, 2):
-        cheats = families.get(name).cheats(problem)
-        assert {"constant", "hard_coded", "echo"} <= {c.name for c in cheats}
-        for cheat in cheats:
-            assert not passes(problem, cheat.code), (problem.id, cheat.name, cheat.code)
+        exploits = families.get(name).exploits(problem)
+        assert {"constant", "hard_coded", "echo"} <= {c.name for c in exploits}
+        for exploit in exploits:
+            assert not passes(problem, exploit.code), (problem.id, exploit.name, exploit.code)
 
 
 def test_yes_and_no_are_balanced_at_every_difficulty():
     for difficulty in DIFFICULTIES:
-        asked = [problem_of(families.get("scheduling"), difficulty, seed) for seed in range(200)]
-        share = sum(p.hidden_tests[0].expected == "YES" for p in asked) / len(asked)
+        chosen = [problem_of(families.get("scheduling"), difficulty, seed) for seed in range(200)]
+        share = sum(p.hidden_tests[0].expected == "YES" for p in chosen) / len(chosen)
         assert 0.38 < share < 0.62, difficulty  # 3.4 standard deviations either way
 
 
@@ -115,7 +115,7 @@ def test_empty_inputs_are_asked_where_they_mean_something(name):
     for problem in problems(name, 2):
         first = [args[0] for args in (t.args for t in problem.hidden_tests) if args]
         if first and isinstance(first[0], list | str) and name not in WITHOUT_EMPTY_INPUTS:
-            assert any(len(value) == 0 for value in first), (problem.id, problem.mode)
+            assert any(len(value) == 0 for value in first), (problem.id, problem.variant)
 
 
 def test_expected_values_share_nothing_with_the_arguments():

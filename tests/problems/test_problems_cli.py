@@ -9,7 +9,7 @@ from problems.cli import main
 from problems.config import ProblemsConfig
 from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
 from problems.splits import SPLITS
-from problems.validate import Tally, validate
+from problems.validate import ValidationCounts, validate
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -24,7 +24,7 @@ def test_list_names_every_family(capsys):
 def test_show_prints_statement_tests_and_programs(capsys):
     assert main(["show", "coin_change", "--difficulty", "7", "--tests", "--solutions"]) == 0
     printed = capsys.readouterr().out
-    assert "hidden:" in printed and "wrong" in printed and "PASSES" not in printed
+    assert "hidden:" in printed and "mutant other_order" in printed and "PASSES" not in printed
 
 
 def test_validate_prints_a_table_and_succeeds(capsys):
@@ -35,10 +35,10 @@ def test_validate_prints_a_table_and_succeeds(capsys):
 
 
 def test_validation_finds_a_family_that_does_not_prove_itself():
-    tally = validate("is_palindrome", 5, range(4))
-    assert tally.sound and tally.constants and not tally.constants_passed
-    for spoiled in ({"accepted": tally.correct - 1}, {"rejected": tally.wrong // 2}, {"constants_passed": 1}):
-        bad = Tally(**{**vars(tally), **spoiled})
+    counts = validate("is_palindrome", 5, range(4))
+    assert counts.sound and counts.constants and not counts.constants_passed
+    for spoiled in ({"accepted": counts.correct - 1}, {"rejected": counts.mutants // 2}, {"constants_passed": 1}):
+        bad = ValidationCounts(**{**vars(counts), **spoiled})
         assert not bad.sound
 
 

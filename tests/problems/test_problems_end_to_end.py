@@ -91,7 +91,7 @@ def test_the_sandbox_agrees_with_the_families_own_proof(name, judge):
     for difficulty in (2, 9):
         problem = problem_of(families.get(name), difficulty, seed=3)
         found = families.get(name).solutions(problem)
-        for code in (*found.correct, *(w.code for w in found.wrong)):
+        for code in (*found.correct, *(w.code for w in found.mutants)):
             verdict = judge.judge(problem, completion_text(code, kind=problem.kind))
             assert verdict.passed is passes(problem, code), (problem.id, verdict, code)
 

@@ -1,4 +1,4 @@
-"""Every family proves itself: right programs pass, wrong ones and cheats do not."""
+"""Every family validates itself: correct programs pass, mutants and exploits do not."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from problems.splits import SPLITS, split_of
 PROGRAM_FAMILIES = [n for n in families.names() if families.get(n).kind == "function"]
 
 
-def draw_problem(name: str, difficulty: int, seed: int, split: str | None = None) -> Problem:
+def sample_problem(name: str, difficulty: int, seed: int, split: str | None = None) -> Problem:
     return families.get(name).problem(
         Rng("test", name, difficulty, seed),
         id=f"{name}-{difficulty}-{seed}",
@@ -24,21 +24,21 @@ def draw_problem(name: str, difficulty: int, seed: int, split: str | None = None
 
 
 @pytest.mark.parametrize("name", PROGRAM_FAMILIES)
-def test_programs_and_cheats(name):
+def test_correct_programs_mutants_and_exploits(name):
     family = families.get(name)
     survivors, tried = [], 0
     for difficulty in (1, 3, 5, 7, 10):
         for seed in range(6):
-            problem = draw_problem(name, difficulty, seed)
+            problem = sample_problem(name, difficulty, seed)
             solutions = family.solutions(problem)
             assert len(set(solutions.correct)) == len(solutions.correct) >= 3
-            assert len({w.code for w in solutions.wrong}) == len(solutions.wrong) >= 3
+            assert len({w.code for w in solutions.mutants}) == len(solutions.mutants) >= 3
             for code in solutions.correct:
-                assert failure(problem, code) == "", (problem.mode, problem.params, code)
-            for wrong in (*solutions.wrong, *family.cheats(problem)):
+                assert failure(problem, code) == "", (problem.variant, problem.params, code)
+            for mutant in (*solutions.mutants, *family.exploits(problem)):
                 tried += 1
-                if passes(problem, wrong.code):
-                    survivors.append((problem.mode, problem.params, wrong.name))
+                if passes(problem, mutant.code):
+                    survivors.append((problem.variant, problem.params, mutant.name))
     assert len(survivors) <= tried // 100, survivors
 
 
@@ -47,10 +47,11 @@ def test_every_problem_is_well_formed(name):
     family = families.get(name)
     for difficulty in range(1, 11):
         for seed in range(4):
-            problem = draw_problem(name, difficulty, seed)
+            problem = sample_problem(name, difficulty, seed)
             assert split_of(problem.question_hash) == problem.split
             assert Problem.from_row(problem.to_row()) == problem
-            assert family.mode(problem.mode).level <= difficulty
+            assert problem.to_row()["mode"] == problem.variant  # the column of files that people have
+            assert family.variant(problem.variant).level <= difficulty
             assert "{" not in problem.statement.replace("'{'", "")
             if problem.kind != "function":
                 continue
@@ -71,8 +72,8 @@ def test_difficulty_changes_the_problems(name):
         return len(value) if isinstance(value, str) else abs(value)
 
     def size(difficulty):
-        problems = [draw_problem(name, difficulty, seed, "train") for seed in range(30)]
-        inputs = [t.args for p in problems for t in p.public_examples]  # these are no traps
+        problems = [sample_problem(name, difficulty, seed, "train") for seed in range(30)]
+        inputs = [t.args for p in problems for t in p.public_examples]  # edge cases are hidden tests only
         inputs = inputs or [tuple(p.params.values()) for p in problems]
         return sum(map(weight, inputs)) / len(inputs)
 

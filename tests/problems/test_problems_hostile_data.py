@@ -16,7 +16,7 @@ from problems.problem import decode_value
 from problems.rows import SourceError
 from problems.sources import Report, SourceConfig, read
 from rollout import templates
-from rollout.adapter_config import check_adapter_config, check_adapter_shapes
+from rollout.adapter import check_adapter_config, check_adapter_shapes
 from rollout.model_files import brought_by, load_config, load_tokenizer, read_prompt
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptConfig, message
@@ -148,8 +148,8 @@ def test_a_hostile_model_folder_gives_one_line_each_and_changes_nothing(tmp_path
     one_line_of(lambda: load_config(model))
     one_line_of(lambda: load_tokenizer(model))
     assert read_prompt(model).template == "x"
-    said = brought_by(str(model))
-    assert said.isprintable() and "never run" in said and "a template" in said
+    shown = brought_by(str(model))
+    assert shown.isprintable() and "never run" in shown and "a template" in shown
     for template in TEMPLATES:
         one_line_of(lambda template=template: message(fib, PromptConfig(template=template)))
     for number in range(len(ADAPTERS)):
@@ -158,7 +158,7 @@ def test_a_hostile_model_folder_gives_one_line_each_and_changes_nothing(tmp_path
 
 
 def _use(folder):
-    from rollout.adapter_files import tensors_of
+    from rollout.adapter import tensors_of
 
     policy = PolicyVersion.read(folder, run="r", number=0)
     check_adapter_config(policy.lora_config, "adapter x")

@@ -11,7 +11,7 @@ from problems.config import ProblemsConfig
 from problems.curriculum import CurriculumConfig, Levels
 from problems.mix import Finite
 from problems.problem import Problem
-from problems.questions import Questions, QuestionsConfig, identity, numbered, worked_answer
+from problems.questions import Questions, QuestionsConfig, by_index, identity, worked_answer
 from problems.rows import SourceError
 from problems.sources import write
 from problems.stream import ProblemStream
@@ -96,11 +96,14 @@ def test_problems_written_by_us_are_asked_as_they_were(tmp_path):
     [
         ({"parts": [{}]}, "either `procedural` or `source`"),
         ({"parts": [{"procedural": {}, "source": {"path": "x"}}]}, "either `procedural` or `source`"),
-        ({"parts": [{"procedural": {}}], "families": ["lcs"]}, "families would do nothing beside parts"),
-        ({"parts": [{"procedural": {}}], "difficulties": [1]}, "difficulties would do nothing"),
+        ({"parts": [{"procedural": {}}], "families": ["lcs"]}, "families would have no effect together with parts"),
+        ({"parts": [{"procedural": {}}], "difficulties": [1]}, "difficulties would have no effect"),
         ({"parts": [{"procedural": {"families": ["coin_chang"]}}]}, "did you mean 'coin_change'"),
-        ({"parts": [{"source": {"path": "x"}}], "curriculum": {"schedule": "linear"}}, "moves procedural parts alone"),
-        ({"curriculum": {"schedule": "linear", "window": 3}}, "window does nothing under schedule linear"),
+        (
+            {"parts": [{"source": {"path": "x"}}], "curriculum": {"schedule": "linear"}},
+            "applies to procedural parts",
+        ),
+        ({"curriculum": {"schedule": "linear", "window": 3}}, "window has no effect with schedule linear"),
     ],
 )
 def test_impossible_requests_are_named(config, message):
@@ -140,18 +143,18 @@ def test_worked_answers_are_known_of_families_and_of_final_answers(tmp_path):
 def test_a_linear_curriculum_is_a_function_of_the_number_alone():
     part = ProblemStream(ProblemsConfig(families=("lcs", "bits")), "train")
     curriculum = CurriculumConfig(schedule="linear", start=3, end=5, steps_per_level=2)
-    problem = pickle.loads(pickle.dumps(numbered(part, curriculum, numbers_per_step=4)))
+    problem = pickle.loads(pickle.dumps(by_index(part, curriculum, indices_per_step=4)))
     assert [problem(n).difficulty for n in range(0, 32, 4)] == [3, 3, 4, 4, 5, 5, 5, 5]
     assert problem(9) == part.problem(9, (4,)) and problem(9).family == part.problem(9).family
-    assert numbered(part, CurriculumConfig(), 4)(9) == part.problem(9)
+    assert by_index(part, CurriculumConfig(), 4)(9) == part.problem(9)
     with pytest.raises(ValueError, match="follows outcomes"):
-        numbered(part, CurriculumConfig(schedule="adaptive"), 4)
+        by_index(part, CurriculumConfig(schedule="adaptive"), 4)
 
 
 def test_levels_decide_a_number_by_the_steps_before_it():
-    levels = Levels(CurriculumConfig(schedule="adaptive", window=2), numbers_per_step=2, max_staleness=1)
+    levels = Levels(CurriculumConfig(schedule="adaptive", window=2), indices_per_step=2, max_staleness=1)
     part = ProblemStream(ProblemsConfig(families=("lcs",)), "train")
-    problem = numbered(part, CurriculumConfig(schedule="adaptive", window=2), 2, levels.difficulties)
+    problem = by_index(part, CurriculumConfig(schedule="adaptive", window=2), 2, levels.difficulties)
     seen: dict[int, Problem] = {}
     for step in range(6):
         for number in range(2 * (step + 2)):  # what may be asked while this step is trained
@@ -162,7 +165,7 @@ def test_levels_decide_a_number_by_the_steps_before_it():
     assert levels.steps == 6
     levels.observe(6, [("gsm8k", 4, 0.0)] * 9)  # no level moves a data set, and it moves none
     assert levels.difficulties(100, "lcs") == (4,)
-    with pytest.raises(ValueError, match="outcomes of step 8 came before those of step 7"):
+    with pytest.raises(ValueError, match="outcomes of step 8 were recorded before those of step 7"):
         levels.observe(8, [])
 
 

@@ -8,7 +8,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from problems import mapping
-from problems.benchmark_formats import last_box
 from problems.mapping import fill
 from problems.rows import Row, SourceError, column, read_rows
 from problems.sources import Report, SourceConfig, read
@@ -56,14 +55,6 @@ def test_a_row_with_anything_in_its_cells_is_kept_or_named(folder, name, values)
         assert "cells.jsonl:1: " in reason
 
 
-@given(st.text(alphabet="ab{}\\boxed ", max_size=30))
-def test_a_box_is_balanced_and_the_last(text):
-    found = last_box(text + r"\boxed{1{2}3} and " + text.replace("{", "").replace("}", ""))
-    assert found == "1{2}3"
-    inner = last_box(text)
-    assert inner is None or (inner.count("{") == inner.count("}") and inner in text)
-
-
 @given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=8), min_size=3))
 def test_a_template_is_filled_with_cells_as_they_are(values):
     row = Row(values, "f", 1)
@@ -99,7 +90,7 @@ def test_a_csv_row_with_too_few_or_many_fields_is_named(tmp_path):
     ("text", "message"),
     [
         ('statement: "{a"\nanswer: {column: b}', "statement: .*write {{ and }}"),
-        ('statement: "{a}"', "say where the gold answer is"),
+        ('statement: "{a}"', "give the place of the gold answer"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: 11', "difficulty 11 does not exist"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: {column: c, values: {easy: 0}}', "difficulty 0 of 'easy'"),
         ('statement: "{a}"\nanswer: {column: b}\ndifficulty: {colum: c}', "difficulty"),

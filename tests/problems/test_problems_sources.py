@@ -183,7 +183,7 @@ def test_the_hub_is_read_where_no_path_is_given(monkeypatch):
     assert asked == [("openai/gsm8k", "main", "test", True), ("openai/gsm8k", "main", "train", True)]
     with pytest.raises(SourceError, match=r"cannot read openai/gsm8k from the hub .*Unknown split gone.*as `path`"):
         list(read(SourceConfig(mapping="gsm8k", hub_split="gone")))
-    with pytest.raises(ValidationError, match="hub_split train does nothing where `path` is read"):
+    with pytest.raises(ValidationError, match="hub_split train has no effect with `path`"):
         SourceConfig(mapping="gsm8k", hub_split="train", path="x")
 
 

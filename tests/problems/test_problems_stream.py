@@ -72,7 +72,7 @@ def test_splits_share_no_question_over_seeds():
 
 def test_early_question_hash_is_the_record_s_own():
     problem = ProblemStream(ProblemsConfig(), "train").problem(5)
-    key = (problem.family, problem.family_version, problem.mode, problem.params, problem.kind)
+    key = (problem.family, problem.family_version, problem.variant, problem.params, problem.kind)
     assert question_hash(*key) == problem.question_hash
     assert Problem.from_row(problem.to_row()).question_hash == problem.question_hash
 
@@ -112,19 +112,19 @@ def test_bad_split_and_index_are_named():
         ProblemStream(ProblemsConfig(), "val").problem(-1)
 
 
-def test_draws_stay_in_their_bounds():
-    draw = Rng("bounds", 1)
-    assert {draw.int(3, 5) for _ in range(200)} == {3, 4, 5}
-    assert set(draw.ints(200, -1, 1)) == {-1, 0, 1}
-    assert sorted(draw.shuffled("abcd")) == list("abcd")
-    assert len(set(draw.sample(range(10), 10))) == 10
-    with pytest.raises(ValueError, match="cannot draw 3 different items out of 2"):
-        draw.sample("ab", 3)
+def test_random_numbers_stay_in_their_bounds():
+    rng = Rng("bounds", 1)
+    assert {rng.int(3, 5) for _ in range(200)} == {3, 4, 5}
+    assert set(rng.ints(200, -1, 1)) == {-1, 0, 1}
+    assert sorted(rng.shuffled("abcd")) == list("abcd")
+    assert len(set(rng.sample(range(10), 10))) == 10
+    with pytest.raises(ValueError, match="cannot sample 3 different items out of 2"):
+        rng.sample("ab", 3)
 
 
-def test_draws_are_these_on_every_machine():
-    draw = Rng("golden", 7, "train")
-    assert [draw.int(0, 999) for _ in range(6)] == GOLDEN_DRAWS
+def test_random_numbers_are_the_same_on_every_machine():
+    rng = Rng("golden", 7, "train")
+    assert [rng.int(0, 999) for _ in range(6)] == GOLDEN_DRAWS
 
 
 GOLDEN_DRAWS = [962, 886, 497, 153, 590, 240]

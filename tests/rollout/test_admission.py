@@ -19,7 +19,7 @@ def group(lease, version, passes=(True, False)):
         Sample("p", "g", i, empty, empty, empty.astype(np.float32), "", "stop", version, "") for i in range(len(passes))
     )
     verdicts = tuple(Verdict(Status.PASSED if p else Status.WRONG_ANSWER) for p in passes)
-    return Group(lease.sequence, lease.attempt, PROBLEM, samples, verdicts, tuple(float(p) for p in passes))
+    return Group(lease.index, lease.attempt, PROBLEM, samples, verdicts, tuple(float(p) for p in passes))
 
 
 def book(**changes):
@@ -29,16 +29,16 @@ def book(**changes):
 def test_synchronous_training_issues_one_step_at_a_time():
     b = book()
     leases = b.lease(100, 0)
-    assert [x.sequence for x in leases] == [0, 1, 2, 3]
+    assert [x.index for x in leases] == [0, 1, 2, 3]
     assert b.lease(100, 0) == []
     for lease in reversed(leases):
         assert b.take() is None
         b.deliver(0, group(lease, 0))
     batch = b.take()
-    assert [g.sequence for g in batch.groups] == [0, 1, 2, 3]
+    assert [g.index for g in batch.groups] == [0, 1, 2, 3]
     assert b.lease(100, 0) == [], "the next step must wait for the new version"
     b.advance(1)
-    assert [x.sequence for x in b.lease(100, 0)] == [4, 5, 6, 7]
+    assert [x.index for x in b.lease(100, 0)] == [4, 5, 6, 7]
 
 
 def test_staleness_one_lets_the_next_step_overlap():
@@ -50,10 +50,10 @@ def test_dull_groups_are_replaced_within_the_bound():
     b = book(refill=1)
     first = b.lease(100, 0)
     for lease in first:
-        b.deliver(0, group(lease, 0, (True, True) if lease.sequence < 3 else (True, False)))
+        b.deliver(0, group(lease, 0, (True, True) if lease.index < 3 else (True, False)))
     assert b.take() is None
     second = b.lease(100, 0)
-    assert [x.sequence for x in second] == [4, 5, 6]
+    assert [x.index for x in second] == [4, 5, 6]
     for lease in second:
         b.deliver(0, group(lease, 0, (False, False)))
     (third,) = b.lease(100, 0)
@@ -69,7 +69,7 @@ def test_late_leases_are_issued_again_and_the_first_answer_wins():
     first = b.lease(4, 0)
     assert b.lease(4, 9) == []
     again = b.lease(4, 11)
-    assert [(x.sequence, x.attempt) for x in again] == [(i, 1) for i in range(4)]
+    assert [(x.index, x.attempt) for x in again] == [(i, 1) for i in range(4)]
     assert b.deliver(0, group(first[0], 0))
     assert not b.deliver(0, group(again[0], 0))
     for lease in again[1:]:
@@ -81,10 +81,10 @@ def test_a_problem_that_always_fails_is_given_up_and_its_place_taken():
     b = book(groups_per_step=1)
     for _ in range(MAX_ATTEMPTS):
         (lease,) = b.lease(10, 0)
-        assert lease.sequence == 0
+        assert lease.index == 0
         b.fail(lease)
     (lease,) = b.lease(10, 0)
-    assert lease.sequence == 1
+    assert lease.index == 1
     b.deliver(0, group(lease, 0))
     batch = b.take()
     assert batch.counts["lost"] == 1 and batch.ledger == Ledger(1, 2, ())
@@ -94,16 +94,16 @@ def test_over_stale_groups_are_dropped_and_leased_again():
     b = book(groups_per_step=1, max_staleness=1)
     slow, quick = b.lease(10, 0)
     b.deliver(0, group(quick, 0))
-    assert b.take().groups[0].sequence == 1
+    assert b.take().groups[0].index == 1
     b.advance(1)
     (next_one,) = b.lease(10, 0)
     b.deliver(0, group(next_one, 1))
-    assert b.take().groups[0].sequence == 2
+    assert b.take().groups[0].index == 2
     b.advance(2)
     b.deliver(0, group(slow, 0))
     assert b.take() is None
     again = b.lease(1, 0)[0]
-    assert (again.sequence, again.attempt, again.min_version) == (0, 1, 2)
+    assert (again.index, again.attempt, again.min_version) == (0, 1, 2)
 
 
 def test_answers_to_an_earlier_restore_are_void():
@@ -157,7 +157,7 @@ def test_any_order_of_events_consumes_every_number_once_and_keeps_the_bound(seed
         elif (batch := b.take()) is not None:
             assert all(0 <= lag <= staleness for lag in batch.staleness)
             assert size <= len(batch.groups) <= size * (1 + refill)
-            consumed += [g.sequence for g in batch.groups]
+            consumed += [g.index for g in batch.groups]
             b.advance(batch.step + 1)
             if rng.random() < 0.5:
                 checkpoint, kept = batch.ledger, len(consumed)

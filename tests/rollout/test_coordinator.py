@@ -9,11 +9,12 @@ from ray import cloudpickle
 
 from problems.problem import Group, Problem, Sample, Status, Verdict, informative
 from rollout.admission import LeaseBook, Ledger
+from rollout.board import StreamJob, start_board
 from rollout.config import RolloutConfig
 from rollout.coordinator import Coordinator
 from rollout.fleet import RolloutJob, ended_since, silent
 from rollout.policy import PolicyVersion, Publication
-from rollout.stream import lease_stream, rollout_stream, unpack
+from rollout.stream import pack, rollout_stream, unpack
 from tests.processes import titled
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
@@ -43,9 +44,9 @@ class FakeEngine:
         import asyncio
         import os
 
-        if lease.sequence in self.die_on and lease.attempt == 0:
+        if lease.index in self.die_on and lease.attempt == 0:
             os._exit(1)
-        if lease.sequence in self.err_on and lease.attempt == 0:
+        if lease.index in self.err_on and lease.attempt == 0:
             raise ValueError("made to fail")
         await asyncio.sleep(self.seconds)
         version = max(self.version, lease.min_version)
@@ -54,35 +55,44 @@ class FakeEngine:
             Sample(problem.id, "g", i, ids, ids, ids.astype(np.float32), "x", "stop", version, "")
             for i in range(job.group_size)
         )
-        return Group(lease.sequence, lease.attempt, problem, samples)
+        return Group(lease.index, lease.attempt, problem, samples)
 
 
 class Deliver:
     """Stands for the verify stage."""
 
-    def __init__(self, coordinator):
+    def __init__(self, board):
         import ray
 
-        self.coordinator = ray.get_actor(coordinator)
+        self.board = ray.get_actor(board)
 
     def __call__(self, batch):
-        import dataclasses
-
         import ray
 
-        answers = []
-        for lease, _, group in unpack(batch):
-            if isinstance(group, Group):
-                verdicts = tuple(
-                    Verdict(Status.PASSED if i else Status.WRONG_ANSWER) for i in range(len(group.samples))
-                )
-                rewards = tuple(float(v.passed) for v in verdicts)
-                group = dataclasses.replace(group, verdicts=verdicts, rewards=rewards)
-                answers.append((lease, group, ""))
-            else:
-                answers.append((lease, None, group))
-        ray.get(self.coordinator.deliver.remote(answers))
-        return {"n": np.array([len(answers)])}
+        done = []
+        for key, answers in unpack(batch):
+            job = ray.get(self.board.job.remote(key))
+            if job is not None:
+                coordinator = ray.get_actor(job.rollout.coordinator)
+                ray.get(coordinator.deliver.remote([judged(answer) for answer in answers]))
+            done.append((key, tuple(lease for lease, _, _ in answers)))
+        return pack(done)
+
+
+def judged(answer):
+    import dataclasses
+
+    lease, group, error = answer
+    if group is not None:
+        verdicts = tuple(Verdict(Status.PASSED if i else Status.WRONG_ANSWER) for i in range(len(group.samples)))
+        group = dataclasses.replace(group, verdicts=verdicts, rewards=tuple(float(v.passed) for v in verdicts))
+    return lease, group, error
+
+
+def make_stream(board, stream):
+    return rollout_stream(board, stream).map_batches(
+        Deliver, fn_constructor_args=(board,), batch_size=1, batch_format="numpy", num_cpus=0.01, concurrency=1
+    )
 
 
 def problem_at(index):
@@ -100,18 +110,12 @@ class Harness:
         ]
         patience = config.engine.patience_seconds
         job = RolloutJob(name, 2, config.sampling, coordinator=name, patience_seconds=patience)
-        engines = self.engines
-
-        def make_stream(stream):
-            source = lease_stream(name, stream, problem_at, config.lease_size)
-            return rollout_stream(source, job, engines).map_batches(
-                Deliver, fn_constructor_args=(name,), batch_size=1, batch_format="numpy", num_cpus=0.01, concurrency=1
-            )
-
+        stream = StreamJob(job, None, lease_size=config.lease_size)
+        self.board = start_board(self.engines, make_stream, f"{name}-board")
         self.coordinator = (
             ray.remote(Coordinator)
             .options(name=name, num_cpus=0, max_concurrency=1000)
-            .remote(config, engines, make_stream, steps)
+            .remote(config, self.engines, self.board, stream, problem_at, steps)
         )
 
     def begin(self, version=0, ledger=None):
@@ -139,7 +143,7 @@ class Harness:
     def close(self):
         self.ray.get(self.coordinator.stop.remote())
         time.sleep(0.3)
-        for actor in [self.coordinator, *self.engines]:
+        for actor in [self.coordinator, self.board, *self.engines]:
             self.ray.kill(actor)
 
 
@@ -157,7 +161,7 @@ def harness(ray_local):
 
 
 def numbers(batch):
-    return [g.sequence for g in batch.groups]
+    return [g.index for g in batch.groups]
 
 
 def lags(batch, step):
@@ -219,7 +223,17 @@ def test_stopping_answers_a_waiting_learner(harness, ray_local):
     assert ray_local.get(waiting, timeout=10) is None
 
 
-@pytest.mark.parametrize("title", ["RolloutStage", "ReadLeases"])
+def test_a_board_that_died_is_told_again_what_it_lost(harness, ray_local):
+    h = harness("board-killed", config(lease_seconds=600.0), steps=3, seconds=0.3)
+    h.begin()
+    h.step(0)
+    time.sleep(0.2)
+    ray_local.kill(h.board, no_restart=False)
+    assert numbers(h.step(1)) == [4, 5, 6, 7]
+    assert numbers(h.step(2)) == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("title", ["ReadRollouts", "Deliver"])
 def test_a_killed_stage_loses_no_lease(harness, title):
     """Each time amid a step, and with leases that would be missed for longer than the test may take."""
     h = harness(f"killed-{title}", config(lease_seconds=600.0), steps=4, seconds=0.3)

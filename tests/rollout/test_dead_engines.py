@@ -12,7 +12,7 @@ import pytest
 from processes import titled
 
 from problems.problem import Group, Problem
-from rollout.adapter_folder import PREFIX, adapter_folder, sweep
+from rollout.adapter import FOLDER_PREFIX, adapter_folder, remove_stale_folders
 from rollout.admission import Lease
 from rollout.backends import EngineDead, EngineSpec, InProcessBackend
 from rollout.config import EngineConfig, Sampling
@@ -20,7 +20,7 @@ from rollout.fair_queue import FairQueue
 from rollout.fleet import RolloutJob, await_ready, ended_since, load_policies, start_fleet
 from rollout.policy import PolicyVersion, Publication
 from rollout.prompts import PromptConfig
-from rollout.stream import RolloutStage, pack, unpack
+from rollout.stream import Rollouts
 
 PROBLEM = Problem("p", "f", 1, 1, "test", "Say it.", "f", "def f():", (), ())
 FOLDERS = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path("/tmp")
@@ -56,18 +56,14 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
             "run", 2, Sampling(max_tokens=64), PromptConfig(), publication=publication,
             patience_seconds=300.0,
         )  # fmt: skip
-        stage = RolloutStage(job, [engine])
+        rollouts = Rollouts([engine])
 
         async def answer_all():
-            rows = [pack([(Lease(0, n, 0, 0), PROBLEM)]) for n in range(24)]
-
-            async def one(row):
-                return [item async for item in stage(row)]
-
-            running = [asyncio.ensure_future(one(row)) for row in rows]
+            leases = [Lease(0, n, 0, 0) for n in range(24)]
+            running = [asyncio.ensure_future(rollouts.answer(job, lease, PROBLEM)) for lease in leases]
             await asyncio.sleep(1.0)
             core_of(before).kill()
-            return [unpack(row)[0][2] for rows in await asyncio.gather(*running) for row in rows]
+            return await asyncio.gather(*running)
 
         groups = asyncio.run(answer_all())
         assert all(isinstance(group, Group) for group in groups), [g for g in groups if not isinstance(g, Group)][:1]
@@ -77,30 +73,30 @@ def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the
 
         actor = psutil.Process(ray_local.get(engine.ready.remote())["pid"])
         core = core_of(actor.pid)
-        mine = [path for path in FOLDERS.glob(f"{PREFIX}*-{actor.pid}-*")]
+        mine = [path for path in FOLDERS.glob(f"{FOLDER_PREFIX}*-{actor.pid}-*")]
         assert mine
         ray_local.kill(engine)
         until(lambda: not core.is_running() or core.status() == psutil.STATUS_ZOMBIE, 20, "the core outlives its actor")
-        assert set(sweep(FOLDERS)) >= set(mine), "what a dead engine left goes when the next one starts"
+        assert set(remove_stale_folders(FOLDERS)) >= set(mine), "what a dead engine left goes when the next one starts"
     finally:
         ray_local.kill(engine)
 
 
 def test_folders_of_processes_that_have_ended_are_swept(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from rollout.adapter_folder import adapter_folder;"
+        "import sys; from pathlib import Path; from rollout.adapter import adapter_folder;"
         "print(adapter_folder(Path(sys.argv[1])))"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
     left, own = Path(done.stdout.strip()), adapter_folder(tmp_path)
     assert not left.exists() and own.exists(), "a new engine sweeps what a dead one left"
-    namespace, pid = own.name.removeprefix(PREFIX).split("-")[:2]
-    reused = tmp_path / f"{PREFIX}{namespace}-{pid}-1-x"  # the id is another process's by now
-    foreign = tmp_path / f"{PREFIX}1{namespace}-999999-1-x"  # of another container
-    other = tmp_path / f"{PREFIX}unlike"
+    namespace, pid = own.name.removeprefix(FOLDER_PREFIX).split("-")[:2]
+    reused = tmp_path / f"{FOLDER_PREFIX}{namespace}-{pid}-1-x"  # the id is another process's by now
+    foreign = tmp_path / f"{FOLDER_PREFIX}1{namespace}-999999-1-x"  # of another container
+    other = tmp_path / f"{FOLDER_PREFIX}unlike"
     for path in (reused, foreign, other):
         path.mkdir()
-    assert sweep(tmp_path) == [reused]
+    assert remove_stale_folders(tmp_path) == [reused]
     assert own.exists() and foreign.exists() and other.exists()
 
 

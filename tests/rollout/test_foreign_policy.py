@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from rollout import fleet
+from rollout import engine_actor
 from rollout.engine import EngineStats, LoadReport
-from rollout.fleet import EngineActor, ForeignPolicy
+from rollout.engine_actor import EngineActor, ForeignPolicy
 from rollout.policy import PolicyVersion, Publication
 
 
@@ -28,7 +28,7 @@ class Held:
 
 @pytest.fixture
 def actor(monkeypatch):
-    monkeypatch.setattr(fleet, "fleet_token", lambda: "crucible-mine")
+    monkeypatch.setattr(engine_actor, "fleet_token", lambda: "crucible-mine")
     made = EngineActor.__new__(EngineActor)
     made._engine = Held()
     return made

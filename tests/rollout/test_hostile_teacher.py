@@ -17,7 +17,7 @@ from pipelines.artifacts.run_folder import RunFolder
 from pipelines.display import LiveDisplay
 from rollout.teacher.client import find_key, open_teacher
 from rollout.teacher.config import Price, TeacherConfig
-from rollout.teacher.cost_ledger import most
+from rollout.teacher.cost_ledger import upper_bound
 from rollout.teacher.keys import NO_KEY
 from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
@@ -276,7 +276,7 @@ def test_an_honest_server_is_asked_as_ever(tmp_path):
     assert first.reply.text == text and first.reply.finish_reason == "length" and again.reply.cached
     assert (first.reply.usage.input, first.reply.usage.output, len(server.seen)) == (11, 7, 1)
     assert account.dollars == pytest.approx((11 + 14) / 1e6)
-    assert account.dollars < most(["s", "q"], 16, config.price)
+    assert account.dollars < upper_bound(["s", "q"], 16, config.price)
 
 
 def test_a_refusal_stays_a_refusal(tmp_path):

@@ -11,7 +11,7 @@ from shared_folder import cases
 
 from rollout.teacher.client import LEDGER_FILE, answer_all, find_key, open_teacher
 from rollout.teacher.config import Price, TeacherConfig
-from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, Usage, most
+from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, Usage, upper_bound
 from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
 PRICE = Price(input=1000, output=5000)
@@ -133,7 +133,7 @@ def test_samples_and_parameters_are_questions_of_their_own(make):
 
 def test_a_budget_stops_before_it_is_exceeded(make, messages_url):
     questions = [f"Reverse string number {n}." for n in range(12)]
-    largest = most(["You teach.", questions[-1]], 16, PRICE)
+    largest = upper_bound(["You teach.", questions[-1]], 16, PRICE)
     teacher = make(messages_url, prices={"tiny": PRICE}, budget=4 * largest)
     found = answers(teacher, *questions)
     account = teacher.account()
@@ -221,7 +221,7 @@ def test_a_server_that_is_not_there_may_have_been_paid(make):
     teacher = make("http://127.0.0.1:9", patience=0.3, prices={"tiny": PRICE})
     (answered,) = answers(teacher, "a")
     assert answered.stopped and "did not answer" in answered.error
-    assert teacher.account().open_dollars == pytest.approx(most(["You teach.", "a"], 16, PRICE))
+    assert teacher.account().open_dollars == pytest.approx(upper_bound(["You teach.", "a"], 16, PRICE))
 
 
 def test_a_stream_that_breaks_off_is_asked_again(make):
@@ -294,7 +294,7 @@ def test_torn_and_silent_streams_are_asked_again(make):
 
 
 def test_tries_that_break_off_do_not_exceed_the_budget(make):
-    one = most(["You teach.", "a"], 16, PRICE)
+    one = upper_bound(["You teach.", "a"], 16, PRICE)
     with Front(reply=echo) as front:
         front.script += [cut(4)] * 100
         teacher = make(front.url, prices={"tiny": PRICE}, budget=1.5 * one)
@@ -533,7 +533,7 @@ def test_what_fails_in_a_batch_is_handed_in_again_or_refused(make):
 
 
 def test_a_batch_holds_no_more_than_the_budget_allows(make):
-    each = most(["You teach.", "a"], 16, PRICE, batch=True)
+    each = upper_bound(["You teach.", "a"], 16, PRICE, batch=True)
     dear = message("seen", input_tokens=100, output_tokens=16)
     with Front(reply=lambda body: dear, polls=1) as front:
         teacher = make(front.url, batch=True, prices={"tiny": PRICE}, budget=2.5 * each)

@@ -12,7 +12,7 @@ from train_helpers import tiny_model
 
 from pipelines.config import ConfigError
 from pipelines.jobs.evaluate import read_adapter
-from rollout.adapter_config import (
+from rollout.adapter import (
     ACCEPTED,
     HONOURED,
     SILENT,

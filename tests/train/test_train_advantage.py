@@ -5,8 +5,8 @@ import pytest
 import torch
 from train_helpers import make_group
 
-from problems.problem import Status, Verdict
-from train.advantage import advantages, informative, reward_table
+from problems.problem import Status, Verdict, informative
+from train.advantage import advantages, reward_table
 
 REWARDS = [
     [1.0, 0.0, 0.0, 1.0],

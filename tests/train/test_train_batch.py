@@ -84,9 +84,9 @@ def test_shards_share_the_work_and_keep_groups_whole():
 def test_rows_carry_their_groups_advantage_and_only_informative_groups_count():
     rng = np.random.default_rng(0)
     groups = [
-        make_group(rng, [1.0, 0.0, 0.0], sequence=0),
-        make_group(rng, [1.0, 1.0, 1.0], sequence=1),
-        make_group(rng, [1.0, None, 0.0], sequence=2),
+        make_group(rng, [1.0, 0.0, 0.0], index=0),
+        make_group(rng, [1.0, 1.0, 1.0], index=1),
+        make_group(rng, [1.0, None, 0.0], index=2),
     ]
     batch = TrainBatch.from_groups(groups, TrainConfig(advantage="mean_only"))
     assert (batch.groups, batch.kept, batch.excluded, len(batch.rows)) == (3, 2, 1, 5)
@@ -98,7 +98,7 @@ def test_rows_carry_their_groups_advantage_and_only_informative_groups_count():
 
 def test_equal_prompts_are_one_prompt_even_across_groups():
     group = make_group(np.random.default_rng(0), [1.0, 0.0])
-    twin = dataclasses.replace(group, sequence=1)
+    twin = dataclasses.replace(group, index=1)
     batch = TrainBatch.from_groups([group, twin], TrainConfig())
     assert {row.prompt for row in batch.rows} == {0}
     assert MicroBatch.of(batch.rows).prompt_ids.shape[0] == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from train_helpers import VOCABULARY, tiny_model
 
-from train.dpo import PairRow, prefer
+from train.dpo import PairRow, train_dpo
 from train.dpo_config import DPOConfig
 from train.lora import Adapter
 from train.sft_config import SFTConfig
@@ -63,7 +63,7 @@ def margin(policy):
 @pytest.mark.parametrize("initial", [None, some_adapter()], ids=["fresh", "goes on"])
 def test_right_gains_on_wrong_from_where_the_adapter_stood(tokenizer, tmp_path, initial):
     told = []
-    result = prefer(tiny_model(), tokenizer, rows(), QUICK, SHAPE, tmp_path, "run", initial, told.append)
+    result = train_dpo(tiny_model(), tokenizer, rows(), QUICK, SHAPE, tmp_path, "run", initial, told.append)
     # Before the first update policy and reference agree, whatever adapter that is: the loss is log 2.
     assert result.first_loss == pytest.approx(math.log(2), abs=1e-4)
     assert result.last_loss < result.first_loss and result.steps == 9 == len(told)
@@ -72,17 +72,18 @@ def test_right_gains_on_wrong_from_where_the_adapter_stood(tokenizer, tmp_path, 
 
 def test_the_same_again_gives_the_same_adapter(tokenizer, tmp_path):
     done = [
-        prefer(tiny_model(), tokenizer, rows(), QUICK, SHAPE, tmp_path / str(n), "run").policy.weights for n in (0, 1)
+        train_dpo(tiny_model(), tokenizer, rows(), QUICK, SHAPE, tmp_path / str(n), "run").policy.weights
+        for n in (0, 1)
     ]
     assert done[0] == done[1]
 
 
 def test_right_ones_own_likelihood_counts_where_asked(tokenizer, tmp_path):
     weighted = QUICK.model_copy(update={"sft_weight": 1.0})
-    result = prefer(tiny_model(), tokenizer, rows(), weighted, SHAPE, tmp_path, "run")
+    result = train_dpo(tiny_model(), tokenizer, rows(), weighted, SHAPE, tmp_path, "run")
     assert result.first_loss > math.log(2) + 0.5, "the likelihood of what an untaught model never says"
 
 
 def test_no_pairs_are_refused(tokenizer, tmp_path):
     with pytest.raises(ValueError, match="no pair"):
-        prefer(tiny_model(), tokenizer, [], QUICK, SHAPE, tmp_path, "run")
+        train_dpo(tiny_model(), tokenizer, [], QUICK, SHAPE, tmp_path, "run")

@@ -6,13 +6,9 @@ from test_train_dpo import QUICK as PREFER
 from test_train_dpo import SHAPE, tokenizer
 from test_train_dpo import rows as pairs
 from test_train_sft import QUICK, rows
-from test_train_transfer import QUICK as TRANSFER
-from test_train_transfer import rows as answers
-from test_train_transfer import tiny
 from train_helpers import tiny_model
 
-from train import transfer as transferring
-from train.dpo import prefer
+from train.dpo import train_dpo
 from train.finite import StepGuard
 from train.sft import fit
 
@@ -43,7 +39,7 @@ def sft(tokenizer, folder):
 
 
 def dpo(tokenizer, folder):
-    return prefer(tiny_model(), tokenizer, pairs(), PREFER, SHAPE, folder, "run")
+    return train_dpo(tiny_model(), tokenizer, pairs(), PREFER, SHAPE, folder, "run")
 
 
 @pytest.mark.parametrize(("train", "trainer"), [(sft, "SFTTrainer"), (dpo, "DPOTrainer")])
@@ -61,16 +57,6 @@ def test_a_trainer_without_a_finite_update_ends_with_the_reason(tokenizer, tmp_p
     spoil(monkeypatch, trl.SFTTrainer, "compute_loss", range(10**6))
     with pytest.raises(FloatingPointError, match="gradient of update 9 is not finite, for the 10th update in a row"):
         sft(tokenizer, tmp_path)
-
-
-def test_transfer_skips_and_ends_alike(monkeypatch):
-    short = TRANSFER.model_copy(update={"epochs": 8})
-    spoil(monkeypatch, transferring, "_loss", {1, 4})
-    done = transferring.transfer(tiny(), answers(), short, "run")
-    assert done.skipped_steps == 2 and finite(done.policy) and len(done.losses) == 16
-    spoil(monkeypatch, transferring, "_loss", range(10**6))
-    with pytest.raises(FloatingPointError, match="10th update in a row"):
-        transferring.transfer(tiny(), answers(), short, "run")
 
 
 def test_the_guard_counts_those_in_a_row():

@@ -65,7 +65,7 @@ def test_groups_without_variance_leave_weights_and_optimiser_alone(group_filter)
     learner = Learner(tiny_model(), TrainConfig(group_filter=group_filter))
     learner.step(make_groups())  # gives the optimiser momentum, which must not act either
     before, rng = weights(learner), np.random.default_rng(0)
-    result = learner.step([make_group(rng, [1.0] * 4), make_group(rng, [0.0] * 4, sequence=1)])
+    result = learner.step([make_group(rng, [1.0] * 4), make_group(rng, [0.0] * 4, index=1)])
     if group_filter == "off":
         assert result.metrics["grad_norm"] == 0
     else:
@@ -104,8 +104,8 @@ def test_micro_batches_and_sharing_change_nothing():
 def test_the_gap_to_the_sampler_is_told_apart_by_version():
     learner = Learner(tiny_model(), TrainConfig())
     rng = np.random.default_rng(2)
-    fresh = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], sequence=0, version=5))
-    stale = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], sequence=1, version=4))
+    fresh = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], index=0, version=5))
+    stale = on_policy(learner, make_group(rng, [1.0, 0.0, 1.0], index=1, version=4))
     off = [dataclasses.replace(s, logprobs=s.logprobs - 0.25) for s in stale.samples]
     result = learner.step([fresh, dataclasses.replace(stale, samples=tuple(off))])
     assert result.gaps[5].max < 1e-5

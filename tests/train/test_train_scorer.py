@@ -123,7 +123,7 @@ def test_prompts_of_one_token_and_of_unlike_lengths_share_too():
     rng = np.random.default_rng(0)
     model = tiny_model()
     for lengths in ((1, 1), (1, 9), (2, 1, 30)):
-        groups = [make_group(rng, [1.0, 0.0], sequence=i, prompt_length=n) for i, n in enumerate(lengths)]
+        groups = [make_group(rng, [1.0, 0.0], index=i, prompt_length=n) for i, n in enumerate(lengths)]
         batch = batch_of(groups)
         with torch.no_grad():
             found, _ = Scorer(model, True).logprobs(batch, 1.0)

@@ -1,5 +1,8 @@
 """Supervised fine-tuning: what is learnt from, what is kept, and going on after an interruption."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,9 @@ from train_helpers import VOCABULARY, tiny_model
 
 from train.lora import Adapter
 from train.pretrain import Row
-from train.sft import SFTError, checkpoint_step, fit, measure, newest_checkpoint, split_rows
+from train.sft import SFTError, fit, measure, split_rows
 from train.sft_config import SFTConfig
+from train.trainer_checkpoint import Shelve, newest_checkpoint, relocate, restore
 
 EOS = 1
 QUICK = SFTConfig(
@@ -23,14 +27,18 @@ QUICK = SFTConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
+def word_tokenizer():
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {f"<{number}>": number for number in range(VOCABULARY)}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<2>"))
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=f"<{EOS}>", pad_token="<0>")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return word_tokenizer()
 
 
 def rows(count, seed=0):
@@ -49,9 +57,9 @@ class Stop(Exception):
 
 @pytest.fixture
 def learn(tokenizer, tmp_path):
-    """`learn(config, ...)` fits a fresh base on the same rows and returns the result and what was told."""
+    """`learn(config, ...)` fits a fresh base on the same rows and returns the result and the rows of metrics."""
 
-    def learn(config=QUICK, folder="checkpoints", initial=None, stop_after=None):
+    def learn(config=QUICK, folder="checkpoints", initial=None, stop_after=None, **more):
         told = []
 
         def tell(row):
@@ -60,7 +68,8 @@ def learn(tokenizer, tmp_path):
                 raise Stop
 
         folder = tmp_path / folder
-        return fit(tiny_model(), tokenizer, rows(24), rows(8, 1), config, folder, "run", initial, tell), told
+        val = rows(8, 1) if config.val_share else []
+        return fit(tiny_model(), tokenizer, rows(24), val, config, folder, "run", initial, tell, **more), told
 
     return learn
 
@@ -128,12 +137,71 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(learn, optimise
     assert all(losses[row["step"]] == row["loss"] for row in rest if row["kind"] == "step")
 
 
+class Bucket:
+    """A store of checkpoints in a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def push(self, checkpoint, keep):
+        for old in self.folder.glob("*"):
+            shutil.rmtree(old)
+        shutil.copytree(checkpoint, self.folder / checkpoint.name)
+
+    def pull(self, folder):
+        for each in self.folder.glob("*"):
+            shutil.copytree(each, folder / each.name)
+
+
+# Which of them makes the best checkpoint another than the newest depends on how this machine rounds.
+@pytest.mark.parametrize("rate", [0.02, 1.2])
+def test_a_run_goes_on_from_a_store_on_another_machine(learn, tmp_path, rate):
+    config = QUICK.model_copy(update={"learning_rate": rate})
+    whole, _ = learn(config, "whole")
+    store = Bucket(tmp_path / "bucket")
+    with pytest.raises(Stop):
+        learn(config, "first", stop_after=21, callbacks=[Shelve(tmp_path / "first", store)])
+    (step,) = store.folder.iterdir()
+    assert step.name == "000018" and (step / "checkpoint.json").is_file()
+    shutil.rmtree(tmp_path / "first")
+
+    before = []
+    restore(tmp_path / "second", store)
+    again, rest = learn(config, "second", on_start=before.extend, callbacks=[Shelve(tmp_path / "second", store)])
+    assert [row["step"] for row in before if row["kind"] == "step"] == list(range(1, 19))
+    assert [row["step"] for row in rest if row["kind"] == "step"] == list(range(19, 25))
+    assert again.policy.weights == whole.policy.weights and again.best_step == whole.best_step
+    assert [path.name for path in store.folder.iterdir()] == ["000024"]
+
+
+def test_a_folder_that_moved_still_has_its_best_checkpoint(tmp_path):
+    (tmp_path / "checkpoint-8").mkdir()
+    file = tmp_path / "checkpoint-8" / "trainer_state.json"
+    file.write_text(json.dumps({"best_global_step": 4, "best_model_checkpoint": "/elsewhere/checkpoint-4", "epoch": 1}))
+    relocate(tmp_path / "checkpoint-8")
+    best = str(tmp_path / "checkpoint-4")
+    assert json.loads(file.read_text()) == {"best_global_step": 4, "best_model_checkpoint": best, "epoch": 1}
+
+
+def test_without_validation_the_last_adapter_is_kept(learn):
+    config = QUICK.model_copy(update={"val_share": 0.0, "patience": 2})
+    result, told = learn(config)
+    assert {row["kind"] for row in told} == {"step"} and len(told) == result.steps == result.best_step == 24
+    assert result.best_loss is None and not result.stopped_early
+    assert result.last_loss < result.first_loss and result.first_loss == told[0]["loss"]
+    with pytest.raises(Stop):
+        learn(config, "cut", stop_after=15)
+    again, rest = learn(config, "cut")
+    assert rest[0]["step"] == 13 and again.policy.weights == result.policy.weights
+    assert again.first_loss == result.first_loss
+
+
 def test_a_checkpoint_that_was_not_finished_is_passed_over(tmp_path):
     for step, state in ((4, '{"global_step": 4}'), (8, '{"global_'), (12, None)):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if state is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4") and checkpoint_step(tmp_path) == 4
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
 def test_training_goes_on_from_an_adapter(learn):
@@ -146,16 +214,22 @@ def test_training_goes_on_from_an_adapter(learn):
 
 
 def test_training_stops_when_validation_no_longer_improves(learn):
-    result, _ = learn(QUICK.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2}))
-    assert result.stopped_early and result.steps < 120
-    assert result.best_step < result.steps
+    config = QUICK.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2})
+    result, _ = learn(config)
+    assert result.stopped_early and result.steps == result.best_step + 12 < 120, "two looks, six updates apart"
+    with pytest.raises(Stop):
+        learn(config, "cut", stop_after=result.best_step + 7)
+    again, _ = learn(config, "cut")
+    assert (again.steps, again.best_step) == (result.steps, result.best_step), "the first of the two still counts"
 
 
 def test_what_teaches_nothing_or_does_not_end_is_refused():
     good = Row([5, 6], [7, EOS])
     lengths = measure([good, Row([5] * 9, [7, EOS])], 8, EOS)
     assert (lengths.rows, lengths.supervised, lengths.longest, lengths.too_long) == (2, 4, 11, (1,))
-    with pytest.raises(SFTError, match="trace 1 has an empty completion"):
+    with pytest.raises(SFTError, match="no example"):
+        measure([], 8, EOS)
+    with pytest.raises(SFTError, match="example 1 has an empty completion"):
         measure([good, Row([5], [EOS])], 8, EOS)
     with pytest.raises(SFTError, match="does not end with the end token"):
         measure([Row([5], [7, 8])], 8, EOS)
@@ -168,6 +242,7 @@ def test_no_question_is_on_both_sides():
     assert not {questions[n] for n in train} & {questions[n] for n in val}
     assert len({questions[n] for n in val}) == 2
     assert split_rows(["a", "b"], 0.1, 0)[1], "at least one to validate by"
+    assert split_rows(["a", "a"], 0, 0) == ([0, 1], [])
     with pytest.raises(SFTError, match="distil more"):
         split_rows(["a", "a"], 0.1, 0)
 

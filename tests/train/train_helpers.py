@@ -36,7 +36,7 @@ def make_group(
     rng: np.random.Generator,
     rewards: Sequence[float | None],
     *,
-    sequence: int = 0,
+    index: int = 0,
     lengths: tuple[int, int] = (3, 12),
     prompt_length: int = 7,
     version: int = 0,
@@ -45,12 +45,12 @@ def make_group(
     """One problem with a completion of random tokens for each reward; a positive reward passes."""
     prompt = rng.integers(0, VOCABULARY, prompt_length).astype(np.int32)
     samples = []
-    for index in range(len(rewards)):
+    for number in range(len(rewards)):
         tokens = rng.integers(0, VOCABULARY, rng.integers(*lengths)).astype(np.int32)
         sampled = (logprobs + 0.3 * rng.standard_normal(len(tokens))).astype(np.float32)
-        samples.append(Sample("p", str(sequence), index, prompt, tokens, sampled, "", "stop", version, "hash"))
+        samples.append(Sample("p", str(index), number, prompt, tokens, sampled, "", "stop", version, "hash"))
     verdicts = tuple(Verdict(Status.PASSED if reward else Status.WRONG_ANSWER) for reward in rewards)
-    return Group(sequence, 0, PROBLEM, tuple(samples), verdicts, tuple(rewards))
+    return Group(index, 0, PROBLEM, tuple(samples), verdicts, tuple(rewards))
 
 
 def make_groups(count: int = 4, size: int = 4, seed: int = 0, version: int = 0) -> list[Group]:
@@ -60,7 +60,7 @@ def make_groups(count: int = 4, size: int = 4, seed: int = 0, version: int = 0) 
         make_group(
             rng,
             [float(rng.random() < 0.5) for _ in range(size - 2)] + [1.0, 0.0],
-            sequence=index,
+            index=index,
             prompt_length=int(rng.integers(4, 20)),
             version=version,
         )

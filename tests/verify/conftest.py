@@ -1,5 +1,4 @@
-"""What the tests of the verify room share: a judge, the problem that attacks answer to, the folder of
-attacks."""
+"""Shared by the tests of the verify room: a judge, the problem that the attacks solve, the folders of attacks."""
 
 import os
 import shutil
@@ -8,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shared_folder import REPOSITORY, shared_folder
+from shared_folder import MISSING, REPOSITORY, shared_folder
 
 from problems.problem import Problem, Test
 from verify.config import VerifyConfig
@@ -16,7 +15,7 @@ from verify.pool import Judge
 
 
 def fewest_coins(coins: list[int], amount: int) -> int:
-    """The reference of the problem that attacks answer to."""
+    """The reference solution of the problem that the attacks solve."""
     table = [0] + [10**9] * amount
     for coin in coins:
         for a in range(coin, amount + 1):
@@ -76,11 +75,13 @@ def fenced(code: str) -> str:
     return f"```python\n{code}\n```"
 
 
-def shared_attacks(name: str = "attacks") -> Path:
-    """A folder of given attacks (`attacks`, `attacks2`), beside the repository or above a worktree of it."""
+def attack_folder(name: str) -> Path:
+    """A folder of attacks: `own` for this room's, `attacks` or `attacks2` for those in `shared`; skips without those."""
+    if name == "own":
+        return Path(__file__).parent / "attacks"
     folder = shared_folder(name)
     if folder is None:
-        pytest.skip(f"there is no folder shared/{name} beside the repository; set CRUCIBLE_SHARED to where it lies")
+        pytest.skip(MISSING.format(name))
     return folder
 
 
@@ -89,7 +90,7 @@ def ordinary_python() -> list[str]:
     if os.geteuid() != 0:
         return [sys.executable]
     if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is not here to become an ordinary user with")
+        pytest.skip("setpriv, which is needed to become an ordinary user, is not installed")
     site = next(p for p in sys.path if p.endswith("site-packages"))
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
@@ -108,7 +109,7 @@ def ordinary_python() -> list[str]:
             == 0
         ):
             return command
-    pytest.skip("no python here can be run by an ordinary user: its files are closed to others")
+    pytest.skip("an ordinary user can run no Python on this machine: its files are closed to others")
 
 
 @pytest.fixture(scope="session")
@@ -127,29 +128,14 @@ def one_judge():
 
 @pytest.fixture
 def judge(one_judge):
-    """The session's judge, without a cache, so that every test runs what it says.
-
-    A test may give its sandbox other limits of time and feed; they are taken back.
-    """
+    """The session's judge, without a cache. A test may change the configuration of its sandbox; it is restored."""
     yield one_judge
     one_judge.sandbox.config = _SETTINGS
 
 
 @pytest.fixture(scope="session")
-def own_attacks() -> Path:
-    """Attacks aimed at this implementation by someone who has read it."""
-    return Path(__file__).parent / "attacks"
-
-
-@pytest.fixture(scope="session")
-def given_attacks() -> Path:
-    """Attacks that came with the task; skips where they are not there."""
-    return shared_attacks()
-
-
-@pytest.fixture(scope="session")
 def local_ray():
-    """One Ray for the tests of this room; none is left behind."""
+    """One Ray for the tests of this room, shut down at the end."""
     ray = pytest.importorskip("ray")
     ray.shutdown()
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}

@@ -1,4 +1,4 @@
-"""Cases from practice: answers that must pass, counterfeits that must not, texts that must be read in time."""
+"""Cases from practice: answers that must pass, counterfeits that must not, texts that must be read quickly."""
 
 import time
 
@@ -19,8 +19,8 @@ def is_about_output(case) -> bool:
 
 
 def passes(judge, case) -> bool:
-    asked = problem("answer", [((), case["gold"])], checker=case["checker"])
-    return judge.judge(asked, case["completion"], case.get("finish_reason", "stop")).passed
+    exercise = problem("answer", [((), case["gold"])], checker=case["checker"])
+    return judge.judge(exercise, case["completion"], case.get("finish_reason", "stop")).passed
 
 
 @pytest.mark.parametrize("case", cases("maths"))
@@ -45,8 +45,8 @@ def test_counterfeit_output(case):
 def test_printed_numbers_from_practice(case, judge):
     given = case["problem"]
     tests = [(test["args"], test["expected"]) for test in given["tests"] for _ in range(test.get("times", 1))]
-    asked = problem(given["kind"], tests, checker=given["checker"], entry_point=given["entry_point"])
-    assert judge.judge(asked, case["completion"], case["finish_reason"]).passed is (case["expected"] == "passed")
+    exercise = problem(given["kind"], tests, checker=given["checker"], entry_point=given["entry_point"])
+    assert judge.judge(exercise, case["completion"], case["finish_reason"]).passed is (case["expected"] == "passed")
 
 
 @pytest.mark.parametrize("case", cases("lengths", lambda case: "checker" in case))

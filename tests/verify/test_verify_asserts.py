@@ -1,4 +1,4 @@
-"""Tests that are code: they see a candidate's objects without being spoken for by them, and all of them are run."""
+"""Test code: it can use a candidate's objects, which cannot decide its assertions, and all of its tests run."""
 
 import pytest
 from assert_cases import RIGHT, WRONG
@@ -9,7 +9,7 @@ from problems.problem import Status, Test
 from verify.config import VerifyConfig
 from verify.null_programs import null_programs, passing_null_program
 
-LIMITS = VerifyConfig(cpu_seconds=1.0, wall_factor=3.0, idle_seconds=0.5, cache=False)
+LIMITS = VerifyConfig(cpu_seconds=0.5, wall_factor=6.0, idle_seconds=0.3, cache=False)
 SCORED = set(Status) - {Status.PASSED, Status.INFRASTRUCTURE}
 
 
@@ -40,13 +40,13 @@ def test_wrong_programs_fail_and_are_scored(entry_point, tests, code, judge):
 
 
 @pytest.mark.parametrize("case", cases("counterfeits", lambda case: case.get("kind") == "assert"))
-def test_given_counterfeits(case, judge):
+def test_counterfeits_from_practice(case, judge):
     verdict = judge.judge(asserted(case["entry_point"], *case["tests"]), case["completion"])
     assert verdict.status in SCORED, (verdict.status, verdict.detail)
 
 
 @pytest.mark.parametrize("case", cases("programs", lambda case: case["problem"]["kind"] == "assert"))
-def test_given_programs(case, judge):
+def test_programs_from_practice(case, judge):
     given = case["problem"]
     tests = [test["args"][0] for test in given["tests"]]
     verdict = judge.judge(asserted(given["entry_point"], *tests), case["completion"], case["finish_reason"])
@@ -70,7 +70,7 @@ SWALLOWS = {
 
 
 @pytest.mark.parametrize("swallow", SWALLOWS)
-def test_no_exception_of_the_candidates_is_swallowed(swallow, judge):
+def test_swallowing_an_exception_of_the_candidate_fails_the_test(swallow, judge):
     for name in EXCEPTIONS:
         verdict = verdict_of(judge, "f", SWALLOWS[swallow], f"def f(x):\n    raise {name}")
         assert verdict.status in SCORED, (name, verdict)
@@ -120,7 +120,7 @@ DEFINED = {
 
 
 @pytest.mark.parametrize("where", DEFINED)
-def test_tests_are_run_wherever_they_stand(where, judge):
+def test_tests_are_found_and_run(where, judge):
     assert verdict_of(judge, "f", DEFINED[where], "def f(x):\n    return x + 1").passed
     wrong = verdict_of(judge, "f", DEFINED[where], "def f(x):\n    return 2")
     assert wrong.status in SCORED, wrong
@@ -138,7 +138,7 @@ def test_tests_are_run_once(judge):
 )
 def test_a_test_that_makes_no_call_is_never_a_pass(tests, judge):
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return x + 1")
-    assert verdict.status is Status.INFRASTRUCTURE and "no call" in verdict.detail
+    assert verdict.status is Status.INFRASTRUCTURE and "never calls" in verdict.detail
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_test_that_makes_no_call_is_never_a_pass(tests, judge):
         ("assert [0] * f(2) == [0, 0]", {Status.OUT_OF_MEMORY}),
     ],
 )
-def test_what_the_candidates_value_does_to_the_test_is_the_candidates_failure(tests, statuses, judge):
+def test_a_candidate_whose_value_breaks_the_test_fails(tests, statuses, judge):
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return 10 ** 11")
     assert verdict.status in statuses, verdict
 
@@ -166,7 +166,8 @@ def test_what_the_candidates_value_does_to_the_test_is_the_candidates_failure(te
         "import nothing_such\nf(1)",
     ],
 )
-def test_what_a_test_does_by_itself_is_the_problems_own_fault(tests, judge):
+def test_a_test_that_breaks_by_itself_is_the_problems_fault(tests, judge):
+    judge.sandbox.config = LIMITS.model_copy(update={"retries": 0})
     verdict = verdict_of(judge, "f", tests, "def f(x):\n    return x")
     assert verdict.status is Status.INFRASTRUCTURE and "the test code itself" in verdict.detail, verdict
 
@@ -174,24 +175,24 @@ def test_what_a_test_does_by_itself_is_the_problems_own_fault(tests, judge):
 PREAMBLE = "import math\ndef encode(s):\n    return s[::-1]\nBASE = 7"
 
 
-def test_helpers_of_the_prompt_are_the_problems(judge):
+def test_helpers_of_the_prompt_cannot_be_replaced(judge):
     tests = "def check(candidate):\n    for w in ('ab', 'xyz'):\n        assert candidate(encode(w)) == w and BASE == 7"
     right = "def decode(s):\n    return s[::-1] if math.pi and encode(s) == s[::-1] and BASE == 7 else ''"
     assert verdict_of(judge, "decode", tests, right, preamble=PREAMBLE).passed
     late = "from __future__ import annotations\n" + right
     assert verdict_of(judge, "decode", tests, late, preamble=PREAMBLE).passed
-    for cheat in (
+    for exploit in (
         "def encode(s):\n    return s\nBASE = 7\ndef decode(s):\n    return s",
         "def decode(s):\n    return s",
     ):
-        assert verdict_of(judge, "decode", tests, cheat, preamble=PREAMBLE).status is Status.WRONG_ANSWER
+        assert verdict_of(judge, "decode", tests, exploit, preamble=PREAMBLE).status is Status.WRONG_ANSWER
 
 
-def test_helpers_of_the_tests_are_not_the_candidates(judge):
+def test_helpers_of_the_tests_cannot_be_replaced(judge):
     tests = "def same(a, b):\n    return abs(a - b) < 1e-6\nassert same(f(2), 4)"
     assert verdict_of(judge, "f", tests, "def f(x):\n    return x * 2").passed
-    cheat = "def same(a, b):\n    return True\ndef f(x):\n    return 0"
-    assert verdict_of(judge, "f", tests, cheat).status is Status.WRONG_ANSWER
+    exploit = "def same(a, b):\n    return True\ndef f(x):\n    return 0"
+    assert verdict_of(judge, "f", tests, exploit).status is Status.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_helpers_of_the_tests_are_not_the_candidates(judge):
         (["def test_f():\n    assert f(1) == 2"], ""),
     ],
 )
-def test_null_programs_are_found_to_pass(tests, null, judge):
+def test_passing_null_programs_are_found(tests, null, judge):
     assert passing_null_program(asserted("f", *tests), judge) == null
 
 
@@ -224,9 +225,9 @@ def test_null_programs_of_other_kinds(judge):
     assert "def g(" in null_programs(asserted("f", "assert g(1) == f(1)"))["returns None"]
 
 
-def test_one_solution_is_read_with_the_problems_preamble(judge):
-    asked = asserted("decode", "assert decode(encode('ab')) == 'ab'", preamble=PREAMBLE)
+def test_a_solution_runs_after_the_problems_preamble(judge):
+    exercise = asserted("decode", "assert decode(encode('ab')) == 'ab'", preamble=PREAMBLE)
     completion = fenced("def decode(s):\n    return encode(s)")
-    assert judge.judge(asked, completion).passed
-    assert asked.content_hash != asserted("decode", *[t.args[0] for t in asked.hidden_tests]).content_hash
-    assert asked.hidden_tests == (Test(asked.hidden_tests[0].args, None),)
+    assert judge.judge(exercise, completion).passed
+    assert exercise.content_hash != asserted("decode", *[t.args[0] for t in exercise.hidden_tests]).content_hash
+    assert exercise.hidden_tests == (Test(exercise.hidden_tests[0].args, None),)

@@ -1,11 +1,11 @@
-"""Folders of hostile programs: none wins, here or in a Ray actor, and the runner sees it when one does."""
+"""Folders of hostile programs: none wins, in this process or in a Ray actor, and the runner detects every win."""
 
 import concurrent.futures
 import json
 import os
 
 import pytest
-from conftest import HONEST, shared_attacks
+from conftest import HONEST, attack_folder
 
 from problems.problem import Problem, Status, Verdict
 from verify.attacks import arena
@@ -28,35 +28,35 @@ def losses(folder, target, *kinds) -> list[str]:
     return [f"{t.program.name}: {t.traces} {t.verdict}" for t in trials(programs(folder, *kinds), target) if t.fails]
 
 
-def test_own_attacks_lose(own_attacks):
+@pytest.mark.parametrize("name", ["own", "attacks", "attacks2"])
+def test_attacks_lose(name):
     with Judge(QUICK) as judge:
-        assert losses(own_attacks, judge, "attack") == []
+        assert losses(attack_folder(name), judge, "attack", "semantics") == []
         assert judge.sandbox.started <= 2
 
 
-@pytest.mark.parametrize("name", ["attacks", "attacks2"])
-def test_given_attacks_lose(name):
-    with Judge(QUICK) as judge:
-        assert losses(shared_attacks(name), judge, "attack", "semantics") == []
-
-
-def test_given_honest_programs_pass(given_attacks):
+@pytest.mark.parametrize("name", ["own", "attacks"])
+def test_honest_programs_pass(name):
     with Judge(PATIENT) as judge:
-        assert losses(given_attacks, judge, "compat") == []
+        assert losses(attack_folder(name), judge, "compat") == []
 
 
-def test_in_a_ray_actor(own_attacks, given_attacks, local_ray):
-    """Those that aim at the channel, the worker and the next job; the rest cannot tell where they run."""
+@pytest.fixture(scope="module")
+def actor(local_ray):
     with RayTarget(VerifyConfig(cpu_seconds=2.0, idle_seconds=0.4, cache=False)) as target:
-        assert losses(given_attacks, target, "compat") == []
-        for folder, first in ((own_attacks, "kpsnxu"), (given_attacks, "rh"), (shared_attacks("attacks2"), "u")):
-            chosen = [p for p in programs(folder, "attack") if p.name[0] in first]
-            lost = [t for t in trials(chosen, target) if t.fails]
-            assert lost == []
+        yield target
 
 
-def test_there_are_more_than_forty_of_our_own(own_attacks):
-    assert sum(p.kind == "attack" for p in load(own_attacks)) >= 40
+@pytest.mark.parametrize(("name", "first"), [("own", "kpsnxuc"), ("attacks", "rhc"), ("attacks2", "u")])
+def test_in_a_ray_actor(name, first, actor):
+    """Honest programs, and attacks on the channel, the worker and the next job; other attacks do not depend on Ray."""
+    chosen = [p for p in programs(attack_folder(name), "attack", "compat") if p.name[0] in first]
+    assert [t for t in trials(chosen, actor) if t.fails] == []
+
+
+def test_this_room_has_attacks_and_honest_programs_of_its_own():
+    kinds = [p.kind for p in load(attack_folder("own"))]
+    assert kinds.count("attack") >= 40 and kinds.count("compat") >= 8
 
 
 def folder_of(tmp_path, rows: dict[str, tuple[str, str, list[str]]]):
@@ -68,7 +68,7 @@ def folder_of(tmp_path, rows: dict[str, tuple[str, str, list[str]]]):
 
 
 class Gullible:
-    """Runs candidates in this very process: every trace must be seen to be left."""
+    """Runs candidates in this very process, so that every attack wins and leaves its trace."""
 
     def __init__(self):
         self.starts, self.taken = 1, 0
@@ -83,11 +83,11 @@ class Gullible:
         right = all(a == t.expected for a, t in zip(answers, problem.hidden_tests))
         return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
-    def whereabouts(self) -> ProcessInfo:
+    def process_info(self) -> ProcessInfo:
         return ProcessInfo(set(), os.getuid(), False, self.starts, self.taken)
 
 
-def test_the_runner_sees_every_trace(tmp_path):
+def test_the_runner_detects_every_trace(tmp_path):
     wins = {
         "reward": "class E:\n    def __eq__(self, o): return True\ndef coin_change(c, a): return E()",
         "leak": "def coin_change(c, a): return 'PWNED:x'",
@@ -128,7 +128,7 @@ def test_the_runner_sees_every_trace(tmp_path):
     assert not results["honest"].fails and results["wrong"].refused
 
 
-def test_a_setup_runs_just_before_the_next(tmp_path):
+def test_a_setup_program_runs_just_before_the_next_program(tmp_path):
     rows = {
         "leave": ("import builtins\nbuiltins.left = 1\ndef coin_change(c, a): return 0", "setup", []),
         "find": (
@@ -152,14 +152,14 @@ def test_a_setup_runs_just_before_the_next(tmp_path):
         (None, "no manifest.json"),
         ("{", "not JSON"),
         ("[]", "at least one"),
-        ('[{"kind": "attack"}]', "without a name"),
+        ('[{"kind": "attack"}]', "has no name"),
         ('[{"name": "a", "kind": "friend"}]', "kind 'friend'"),
         ('[{"name": "a", "kind": "attack", "win": ["luck"]}]', "'luck' is not a trace"),
         ('[{"name": "a", "kind": "attack", "win": []}]', "has no a.py"),
         ('[{"name": "../a", "kind": "attack", "win": []}]', "has no ../a.py"),
     ],
 )
-def test_bad_folders_are_one_clear_line(manifest, complaint, tmp_path, capsys):
+def test_a_bad_folder_is_reported_in_one_line(manifest, complaint, tmp_path, capsys):
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(BadFolder, match=r"."):
@@ -169,7 +169,7 @@ def test_bad_folders_are_one_clear_line(manifest, complaint, tmp_path, capsys):
     assert complaint in error and error.count("\n") == 1
 
 
-def test_the_command_tells_by_its_exit_status(tmp_path, capsys):
+def test_the_exit_status_reports_failures(tmp_path, capsys):
     rows = {
         "honest": (HONEST, "compat", ["reward"]),
         "wrong": ("def coin_change(c, a): return 0", "attack", ["reward"]),
@@ -182,7 +182,7 @@ def test_the_command_tells_by_its_exit_status(tmp_path, capsys):
 
 
 def test_one_arena_waits_for_another(monkeypatch):
-    """Attacks look for names that a machine has once, whoever runs them."""
+    """Attacks use socket names that exist once on a machine."""
     first, second = Arena(os.getuid()), Arena(os.getuid())
     with concurrent.futures.ThreadPoolExecutor(1) as pool, first:
         waiting = pool.submit(second.__enter__)
@@ -198,7 +198,7 @@ def test_one_arena_waits_for_another(monkeypatch):
         second.__exit__()
 
 
-def test_the_problem_of_the_attacks_is_right():
+def test_the_honest_solution_of_the_attacks_is_right():
     space: dict = {}
     exec(HONEST, space)
     for test in coin_change_problem().hidden_tests:

@@ -1,10 +1,11 @@
-"""Checkers: what counts as the right value, the right output, the right letter."""
+"""Checkers: right values, right output, right letters."""
 
 import pytest
 from conftest import function_problem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from problems.boxes import last_box
 from problems.problem import Test
 from verify.checkers import answers, checker_for, values
 from verify.sandbox import codec
@@ -30,7 +31,7 @@ def right(checker: str, expected, answer, args=(), kind="function") -> bool:
 
 
 @given(PLAIN)
-def test_every_plain_value_comes_back(value):
+def test_every_plain_value_survives_the_round_trip(value):
     text = codec.encode(value)
     again = codec.decode(text)
     assert codec.encode(again) == text and type(again) is type(value)
@@ -39,13 +40,13 @@ def test_every_plain_value_comes_back(value):
 
 
 @given(PLAIN, PLAIN)
-def test_exact_is_no_looser_than_python(one, other):
+def test_exact_is_at_least_as_strict_as_python(one, other):
     if right("exact", one, other):
         assert values.canonical(one) == values.canonical(other) or _loosely(one, other)
 
 
 def _loosely(one, other) -> bool:
-    """Sequences of either kind, and an int for a float."""
+    """Whether Python considers the values equal, with lists for tuples and an int for a float."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_loosely, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
@@ -149,13 +150,13 @@ def test_unordered(expected, answer, plain, deep):
     assert right("unordered:deep", expected, answer) is deep
 
 
-def test_forged_texts_are_only_wrong():
+def test_forged_texts_are_wrong_answers():
     for text in ('{"s":[1,1]}', '{"d":[[1,2],[1,2]]}', '{"i":"1","t":[]}', '{"t":null}', "[" * 5000, "1e5", '{"d":5}'):
         for expected in (1, {1}, {1: 2}, [1], (1,), "a", 1.0, None, b"a"):
             assert not checker_for("exact", "function").compare(Test((), expected), codec.encode(expected), text)
 
 
-def test_what_is_too_long_to_be_right_is_not_read():
+def test_an_answer_that_is_too_long_to_be_right_is_not_parsed():
     assert not checker_for("exact", "function").compare(Test((), 1), "1", " " * 5000 + "1")
 
 
@@ -182,8 +183,8 @@ def test_any_valid_by_a_trusted_function(monkeypatch, judge):
     for broken in (None, 5, "ab", [9, 9], {"a": 1}, [[0], [2]]):
         assert not right(spec, [0, 2], broken, args)
     assert not right("any_valid:problems.families.pairs:loose", 1, 1), "only True itself is yes"
-    asked = function_problem("f", [(args, [0, 2])], checker=spec)
-    assert judge.judge_code(asked, "def f(x): return [1, 2]").passed
+    exercise = function_problem("f", [(args, [0, 2])], checker=spec)
+    assert judge.judge_code(exercise, "def f(x): return [1, 2]").passed
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_any_valid_by_a_trusted_function(monkeypatch, judge):
         ("choice", "stdin", "no checker"),
     ],
 )
-def test_checkers_that_there_are_not(checker, kind, complaint):
+def test_unknown_checkers_are_refused(checker, kind, complaint):
     with pytest.raises(ValueError, match=complaint):
         checker_for(checker, kind)
 
@@ -252,7 +253,7 @@ def test_printed_lines(expected, printed, same):
     assert right("exact", expected, printed, kind="stdin") is same
 
 
-def test_printed_in_other_ways():
+def test_printed_output_with_other_checkers():
     assert right("unordered", "a\nb", "b\na\n", kind="stdin")
     assert right("float:1e-3", "x 0.5", "x 0.5001", kind="stdin")
     assert not right("float:1e-3", "x 0.5", "y 0.5", kind="stdin")
@@ -313,7 +314,7 @@ def test_printed_numbers(expected, printed, same):
         ({INF, 1.0}, {2.0, 1.0}, False),
     ],
 )
-def test_nothing_is_near_infinity(expected, answer, same):
+def test_no_number_is_close_to_infinity(expected, answer, same):
     assert right("float:1e-6", expected, answer) is same
 
 
@@ -377,21 +378,13 @@ def test_numbers(text, number):
     assert answers.read_number(text) == number
 
 
-def test_the_last_box_counts():
-    assert answers.last_box(r"\boxed{1} and \boxed{\frac{2}{3}} end") == r"\frac{2}{3}"
-    assert answers.last_box(r"\boxed{1} and \boxed{2") == "1"
-    assert answers.last_box(r"\fbox{x}") == "x"
-    assert answers.last_box("none") is None
-    assert answers.last_box(r"\boxed") is None
-
-
 @given(st.text(max_size=300))
 def test_reading_answers_never_raises(text):
-    for read in (answers.read_choice, answers.read_yes_no, answers.read_number, answers.final_text, answers.last_box):
+    for read in (answers.read_choice, answers.read_yes_no, answers.read_number, answers.final_text, last_box):
         read(text + r"\boxed{" + text)
 
 
-def test_stored_answers_are_not_changed():
+def test_expected_values_are_not_changed():
     expected = [[3, 1], [2]]
     right("unordered:deep", expected, [[2], [1, 3]])
     assert expected == [[3, 1], [2]]

@@ -1,4 +1,4 @@
-"""`crucible verify run` and `probe`; `attack` is with the attacks."""
+"""`crucible verify run` and `probe`. The tests of `attack` are with the attacks."""
 
 import json
 
@@ -22,6 +22,7 @@ def files(tmp_path):
         "binary": "def coin_change(c, a): return 0 # ",
     }.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "broken.jsonl").write_text(json.dumps(rows[0]) + "\n{")
     (tmp_path / "binary").write_bytes(b"\x00\xff\xfe")
     return tmp_path
 
@@ -43,8 +44,9 @@ def test_run(files, capsys):
     [
         (("--problem", "@nowhere.json", "--code", "@right"), "cannot be read"),
         (("--problem", "@right", "--code", "@right"), "does not hold problems"),
-        (("--problem", "@problem.json", "--code", "@nothing"), "there is no file"),
+        (("--problem", "@problem.json", "--code", "@nothing"), "does not exist"),
         (("--problem", "@problems.jsonl", "--id", "z", "--code", "@right"), "no problem 'z'"),
+        (("--problem", "@broken.jsonl", "--code", "@right"), "broken.jsonl:2: this line is not JSON"),
     ],
 )
 def test_what_cannot_be_run(files, args, complaint, capsys):
@@ -63,3 +65,8 @@ def test_no_such_command(capsys):
     assert main(["fly"]) == 2
     assert "run,probe,attack" in capsys.readouterr().err
     assert main(["--help"]) == 0
+
+
+def test_a_renamed_command_is_refused_with_its_new_name(capsys):
+    assert main(["storm", "--jobs", "9"]) == 2
+    assert capsys.readouterr().err == "crucible verify: storm is now called chaos; use that name\n"

@@ -1,4 +1,4 @@
-"""No program that does not compute the answers is passed, in any mode, by any trick known to us."""
+"""A program that does not compute the answers never passes, in any mode, by any known trick."""
 
 import pytest
 from conftest import CASES, HONEST, coin_problem, fenced, function_problem, problem
@@ -50,9 +50,9 @@ def test_called_functions(trick, feed, judge, coins):
 @pytest.mark.parametrize("checker", ["exact", "unordered", "unordered:deep", "float:1e-6"])
 @pytest.mark.parametrize("trick", CALLED)
 def test_other_checkers(trick, checker, judge):
-    asked = function_problem("f", [(([1, 2], 7), [1.5, 2.5]), (([3], 1), [0.25])], checker)
+    exercise = function_problem("f", [(([1, 2], 7), [1.5, 2.5]), (([3], 1), [0.25])], checker)
     judge.sandbox.config = VerifyConfig(cpu_seconds=0.5, idle_seconds=0.4)
-    verdict = judge.judge_code(asked, CALLED[trick].format(f="f"))
+    verdict = judge.judge_code(exercise, CALLED[trick].format(f="f"))
     assert verdict.status not in (Status.PASSED, Status.INFRASTRUCTURE), verdict
 
 
@@ -71,16 +71,16 @@ PRINTED = {
 
 @pytest.mark.parametrize("trick", PRINTED)
 def test_whole_programs(trick, judge):
-    asked = problem("stdin", [(("5 11\n",), "3"), (("2 3\n",), "-1")])
+    exercise = problem("stdin", [(("5 11\n",), "3"), (("2 3\n",), "-1")])
     judge.sandbox.config = VerifyConfig(cpu_seconds=0.5)
-    assert judge.judge_code(asked, PRINTED[trick]).status not in (Status.PASSED, Status.INFRASTRUCTURE)
+    assert judge.judge_code(exercise, PRINTED[trick]).status not in (Status.PASSED, Status.INFRASTRUCTURE)
 
 
 @pytest.mark.parametrize("trick", CALLED)
 def test_asserted_functions(trick, judge):
-    asked = problem("assert", [(("assert f([1, 2], 7) == 8\nassert f([3], 1) == [4]",), None)], entry_point="f")
+    exercise = problem("assert", [(("assert f([1, 2], 7) == 8\nassert f([3], 1) == [4]",), None)], entry_point="f")
     judge.sandbox.config = VerifyConfig(cpu_seconds=0.5, idle_seconds=0.4)
-    verdict = judge.judge_code(asked, CALLED[trick].format(f="f"))
+    verdict = judge.judge_code(exercise, CALLED[trick].format(f="f"))
     assert verdict.status not in (Status.PASSED, Status.INFRASTRUCTURE), verdict
 
 
@@ -88,19 +88,19 @@ def test_asserted_functions(trick, judge):
     "code",
     [
         "class C:\n    __bool__ = lambda s: True\n    __eq__ = lambda s, o: True\n    __lt__ = __gt__ = __eq__\ndef f(x): return C()",
-        "import sys\nsys.modules['referee'] = None\nAssertionError = ValueError\ndef f(x): return 0",
+        "import sys\nsys.modules['test_driver'] = sys.modules['candidate_link'] = None\nAssertionError = ValueError\ndef f(x): return 0",
         "def f(x):\n    import os; os.write(3, b'=true\\n=true\\n=true\\n'); return True",
         "import os\nos.write(3, b'.\\n')\ndef f(x): return 0",
     ],
 )
-def test_assertions_are_judged_elsewhere(code, judge):
+def test_a_candidate_cannot_reach_its_assertions(code, judge):
     tests = "assert f(1) == 1 and f(2) is not True\nfor i in range(5):\n    assert abs(f(i) - i) < 1e-9"
-    asked = problem("assert", [((tests,), None)], entry_point="f")
-    assert judge.judge_code(asked, code).status not in (Status.PASSED, Status.INFRASTRUCTURE)
-    assert judge.judge_code(asked, "def f(x): return x").passed
+    exercise = problem("assert", [((tests,), None)], entry_point="f")
+    assert judge.judge_code(exercise, code).status not in (Status.PASSED, Status.INFRASTRUCTURE)
+    assert judge.judge_code(exercise, "def f(x): return x").passed
 
 
-def test_nothing_is_left_by_an_earlier_job(judge, coins):
+def test_an_earlier_job_leaves_nothing(judge, coins):
     leave = (
         HONEST
         + "\nimport sys, builtins, random\nbuiltins.left = sys.left = 1\nrandom.seed(5)\nsys.path.append('left')\n"
@@ -113,7 +113,7 @@ def test_nothing_is_left_by_an_earlier_job(judge, coins):
 
 
 def test_a_streamed_program_never_sees_later_inputs(judge):
-    """It may look everywhere it can: what was not sent is nowhere."""
+    """It may search wherever it can: inputs that were not sent are nowhere."""
     secret = [f"input-{n:04d}-" + "z" * 40 for n in range(6)]
     peek = """
 import gc, os, sys
@@ -127,23 +127,23 @@ def peek(x):
     words = str([o for o in gc.get_objects() if isinstance(o, (list, tuple, dict))])
     return any(f"input-{n + 1:04d}" in w for w in (words, str(seen)))
 """
-    asked = function_problem("peek", [((text,), False) for text in secret])
+    exercise = function_problem("peek", [((text,), False) for text in secret])
     with Judge(VerifyConfig(feed="streamed", cache=False)) as judge:
-        assert judge.judge_code(asked, peek).passed
+        assert judge.judge_code(exercise, peek).passed
     with Judge(VerifyConfig(feed="batched", cache=False)) as judge:
-        assert not judge.judge_code(asked, peek).passed, "the test itself can see inputs that were sent"
+        assert not judge.judge_code(exercise, peek).passed, "the test itself can see inputs that were sent"
 
 
 def test_random_programs_get_the_same_verdict_each_time():
-    asked = function_problem("f", [((n,), 0) for n in range(6)])
+    exercise = function_problem("f", [((n,), 0) for n in range(6)])
     code = "import random\ndef f(n): return 0 if random.random() < 0.8 else 1"
     strings = "def f(n): return list({'a', 'b', 'c', 'd', 'e'}).index('a') % 2"
     found = []
     for _ in range(3):
         with Judge(VerifyConfig(cache=False)) as judge:
-            found.append([judge.judge_code(asked, c).tests_passed for c in (code, strings)])
+            found.append([judge.judge_code(exercise, c).tests_passed for c in (code, strings)])
     assert found[0] == found[1] == found[2]
 
 
-def test_right_is_right():
+def test_the_right_programs_of_these_tests_pass():
     assert coin_problem().hidden_tests[0].expected == 3

@@ -1,4 +1,4 @@
-"""Programs are found in completions of every form, and nothing is executed meanwhile."""
+"""Programs are extracted from completions of every form, and nothing is executed."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ F = "def f(x):\n    return x + 1"
 
 
 def run(text: str, name: str = "f"):
-    """Executes what was extracted, on trusted text."""
+    """Executes an extracted program; for trusted text only."""
     found = extract_code(text, name)
     assert found.code is not None, found.reason
     namespace: dict = {}
@@ -86,7 +86,7 @@ def test_no_program(text):
     assert found.code is None and found.reason
 
 
-def test_whether_it_is_complete():
+def test_completeness():
     assert extract_code(f"```python\n{F}\n```", "f").complete
     assert not extract_code(f"```python\n{F}", "f").complete
     assert not extract_code(F, "f").complete
@@ -102,7 +102,7 @@ def test_nothing_is_executed(tmp_path):
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=400))
-def test_any_text(text):
+def test_any_text_is_accepted(text):
     found = extract_code(text, "f")
     assert (found.code is None) == bool(found.reason)
 
@@ -147,7 +147,7 @@ def test_any_mixture_of_markup(text):
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_PIECES, max_size=40).map("".join))
-def test_the_short_way_to_a_definition_finds_what_the_outline_finds(text):
+def test_the_fast_path_agrees_with_the_outline(text):
     if _plainly_defines(text, "f"):
         assert "f" in outline(text).names
 

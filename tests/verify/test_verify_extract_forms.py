@@ -1,4 +1,4 @@
-"""Forms in which models really answer: fences out of place, end tokens, thinking, programs in several blocks."""
+"""Irregular forms that models write: misplaced fences, end tokens, thinking, programs in several blocks."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ OPENED = "<|im_start|>assistant\n<think>\n"
 
 
 def run(text: str, name: str = "f"):
-    """Executes what was extracted, on trusted text."""
+    """Executes an extracted program; for trusted text only."""
     found = extract_code(text, name)
     assert found.code is not None, found.reason
     namespace: dict = {"__name__": "solution"}
@@ -54,9 +54,9 @@ FENCES = {
     "closed on the last line, then a block of text": f"```python\n{F}```\n\n```\nO(1)\n```",
     "closed on a comment": f"```python\n{F}  # one more```",
     "closed on the last line, tildes": f"~~~python\n{F}~~~",
-    "prose behind the closing fence": f"```python\n{F}\n``` This adds one.",
-    "prose behind a fence on the last line": f"```python\n{F}\n```This adds one.\n\nDone.",
-    "a tag behind the closing fence": f"<answer>\n```python\n{F}\n```</answer>",
+    "prose after the closing fence": f"```python\n{F}\n``` This adds one.",
+    "prose after a fence on the last line": f"```python\n{F}\n```This adds one.\n\nDone.",
+    "a tag after the closing fence": f"<answer>\n```python\n{F}\n```</answer>",
     "a tag in front of the opening fence": f"<answer>```python\n{F}\n```</answer>",
     "prose in front of the opening fence": f"Here is the code: ```python\n{F}\n```",
     "prose in front of an opening fence without label": f"Here is the code: ```\n{F}\n```",
@@ -66,7 +66,7 @@ FENCES = {
     "opened only by the prompt, tildes": f"{F}\n~~~",
     "prose, code, and a closing fence": f"Sure:\n\n{F}\n```",
     "markdown around": f"```markdown\nThe solution:\n```python\n{F}\n```\n```",
-    "md around, prose behind": f"```md\n# Solution\n```python\n{F}\n```\nIt adds one.\n```\nThat's all.",
+    "md around, prose after": f"```md\n# Solution\n```python\n{F}\n```\nIt adds one.\n```\nThat's all.",
     "markdown around by a longer fence": f"````markdown\nThe solution:\n```python\n{F}\n```\n````",
     "a longer fence around": f"````\n```python\n{F}\n```\n````",
     "a longer fence with prose around": f"`````text\nThe solution:\n\n```python\n{F}\n```\n`````",
@@ -90,7 +90,7 @@ FENCES = {
     "square brackets": f"[PYTHON]\n{F}\n[/PYTHON]",
     "code tags": f"<code>\n{F}\n</code>",
     "a quotation with prose": "> Here:\n> ```python\n> def f(x):\n>     return x + 1\n> ```\n> Done.",
-    "output behind": f"```python\n{F}\n```\nOutput:\n```\n3\n```",
+    "output after": f"```python\n{F}\n```\nOutput:\n```\n3\n```",
 }
 
 
@@ -119,9 +119,9 @@ THINKING = {
     "channels with commentary": "<|channel|>analysis<|message|>{d}<|end|><|start|>assistant<|channel|>commentary<|message|>"
     "I will write it.<|end|><|start|>assistant<|channel|>final<|message|>```python\n{f}\n```",
     "channels without their tokens": "analysisWe need f.\n```python\n{d}\n```assistantfinal```python\n{f}\n```",
-    "directly behind a fence": "<think>\n```python\n{d}\n```</think>```python\n{f}\n```",
-    "behind an open fence": "<think>\n```python\n{d}\n</think>\n```python\n{f}\n```",
-    "behind an open docstring": '<think>\n```python\ndef f(x):\n    """Draft.\n</think>\n```python\n"""Mine."""\n{f}\n```',
+    "directly after a fence": "<think>\n```python\n{d}\n```</think>```python\n{f}\n```",
+    "after an open fence": "<think>\n```python\n{d}\n</think>\n```python\n{f}\n```",
+    "after an open docstring": '<think>\n```python\ndef f(x):\n    """Draft.\n</think>\n```python\n"""Mine."""\n{f}\n```',
     "not opened": "```python\n{d}\n```</think>\n```python\n{f}\n```",
     "thinking": "<thinking>```python\n{d}\n```</thinking>\n```python\n{f}\n```",
     "thought": "<thought>{d}</thought>\n{f}",
@@ -138,7 +138,7 @@ THINKING = {
     "in a string of several lines": '<think>ok</think>\n```python\nT = """\n<think>\n</think>\n"""\n{f}\n```',
     "in an f-string, without a fence": "T = f'</think>{{1}}'\n{f}",
     "channel in a string": "```python\nT = '<|channel|>analysis<|message|>'\n{f}\n```",
-    "in backticks behind the code": "<think>a</think>\n```python\n{f}\n```\nI closed with `</think>`.",
+    "in backticks after the code": "<think>a</think>\n```python\n{f}\n```\nI closed with `</think>`.",
 }
 
 
@@ -156,14 +156,14 @@ INSIDE = {
     "a channel opened by the prompt": ("<|start|>assistant<|channel|>analysis<|message|>", f"```python\n{F}\n```"),
     "a channel": ("", f"<|channel|>analysis<|message|>```python\n{F}\n```"),
     "opened once more": ("", f"<think>a</think>\nHm.\n<think>\n```python\n{F}\n```"),
-    "opened behind a word": ("", f"Sure.\n<think>\n```python\n{F}\n```"),
+    "opened after a word": ("", f"Sure.\n<think>\n```python\n{F}\n```"),
     "closed in a string only": (OPENED, f"```python\nT = '</think>'\n{F}\n```"),
 }
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
 @pytest.mark.parametrize("form", INSIDE)
-def test_a_draft_in_the_thinking_is_no_answer(form, reason, judge):
+def test_a_draft_in_the_thinking_is_not_an_answer(form, reason, judge):
     prompt, completion = INSIDE[form]
     case = {"id": form, "problem": {"kind": "function", "entry_point": "f", "checker": "exact", "signature": "",
                                     "tests": [{"args": [2], "expected": 3}]}}  # fmt: skip
@@ -175,11 +175,11 @@ def test_a_draft_in_the_thinking_is_no_answer(form, reason, judge):
 
 
 @pytest.mark.parametrize("prompt", ["", "Say <think> first.\nassistant\n", "<think>\n\n</think>\n\n", "x</think>"])
-def test_prompts_that_leave_no_thinking_open(prompt):
+def test_prompts_that_do_not_open_thinking(prompt):
     assert left_open(prompt) == "" and continued(prompt, F) == F
 
 
-def test_rows_are_judged_behind_their_prompts():
+def test_rows_are_judged_with_their_prompts():
     problem = problem_of({"id": "rows", "problem": {"kind": "function", "entry_point": "f", "checker": "exact",
                           "signature": "", "tests": [{"args": [2], "expected": 3}]}}).to_row()  # fmt: skip
     stage = JudgeRows(VerifyConfig())
@@ -207,11 +207,11 @@ STRUCTURE = {
 
 
 @pytest.mark.parametrize("form", STRUCTURE)
-def test_definitions_in_blocks_of_the_module(form):
+def test_definitions_in_module_level_blocks(form):
     assert run(f"```python\n{STRUCTURE[form]}\n```")(2) == 3
 
 
-def test_what_only_a_function_or_a_script_binds_is_not_of_the_module():
+def test_names_of_functions_and_scripts_are_not_module_level():
     code = (
         "class A:\n    def f(self): pass\ndef g():\n    def h(): pass\nif __name__ == '__main__':\n    def k(): pass\n"
     )
@@ -222,18 +222,18 @@ def test_what_only_a_function_or_a_script_binds_is_not_of_the_module():
 MAIN = "x, y = map(int, input().split())\nprint(x * y)"
 SOLVE = "def solve():\n    x, y = map(int, input().split())\n    print(x * y)"
 PROGRAMS = {
-    "text behind": f"```python\n{MAIN}\n```\nComplexity:\n```\nO(1) time, O(1) space\n```",
-    "an equation behind": f"```python\n{MAIN}\n```\nFor the sample:\n```\n4 * 6 = 24\n```",
-    "a named equation behind": f"```python\n{MAIN}\n```\nSo:\n```\nx * y = 24\n```",
-    "a sample behind": f"```python\n{MAIN}\n```\nInput:\n```\n4 6\n```\nOutput:\n```\n24\n```",
-    "a sample behind, labelled": f"```python\n{MAIN}\n```\n```python\n4 6\n```",
-    "a call of the shell behind": f"```python\n{MAIN}\n```\n```\n$ python3 main.py < in.txt\n24\n```",
-    "steps behind": f"```python\n{MAIN}\n```\n```\n1. read x and y\n2. print the product\n```",
-    "a formula behind": f"```python\n{MAIN}\n```\n```\nresult = x times y\n```",
-    "a demonstration behind": f"```python\n{MAIN}\n```\nFor example:\n```python\nprint(4 * 6)  # 24\n```",
-    "an assertion behind": f"```python\n{SOLVE}\n\nsolve()\n```\nTest:\n```python\nassert 4 * 6 == 24\n```",
-    "a session behind": f"```python\n{MAIN}\n```\n```python\n>>> 4 * 6\n24\n```",
-    "the call once more behind": f"```python\n{SOLVE}\n\nsolve()\n```\nIt is run by\n```python\nsolve()\n```",
+    "text after": f"```python\n{MAIN}\n```\nComplexity:\n```\nO(1) time, O(1) space\n```",
+    "an equation after": f"```python\n{MAIN}\n```\nFor the sample:\n```\n4 * 6 = 24\n```",
+    "a named equation after": f"```python\n{MAIN}\n```\nSo:\n```\nx * y = 24\n```",
+    "a sample after": f"```python\n{MAIN}\n```\nInput:\n```\n4 6\n```\nOutput:\n```\n24\n```",
+    "a sample after, labelled": f"```python\n{MAIN}\n```\n```python\n4 6\n```",
+    "a call of the shell after": f"```python\n{MAIN}\n```\n```\n$ python3 main.py < in.txt\n24\n```",
+    "steps after": f"```python\n{MAIN}\n```\n```\n1. read x and y\n2. print the product\n```",
+    "a formula after": f"```python\n{MAIN}\n```\n```\nresult = x times y\n```",
+    "a demonstration after": f"```python\n{MAIN}\n```\nFor example:\n```python\nprint(4 * 6)  # 24\n```",
+    "an assertion after": f"```python\n{SOLVE}\n\nsolve()\n```\nTest:\n```python\nassert 4 * 6 == 24\n```",
+    "a session after": f"```python\n{MAIN}\n```\n```python\n>>> 4 * 6\n24\n```",
+    "the call once more after": f"```python\n{SOLVE}\n\nsolve()\n```\nIt is run by\n```python\nsolve()\n```",
     "the call in the next block": f"```python\n{SOLVE}\n```\nRun it:\n```python\nsolve()\n```",
     "the call under the usual guard": f"```python\n{SOLVE}\n```\n```python\nif __name__ == '__main__':\n    solve()\n```",
     "the call in the next block, twice": f"```python\n{SOLVE}\n```\n```python\nsolve()\n```\nor\n```python\nsolve()\n```",
@@ -244,7 +244,7 @@ PROGRAMS = {
     "    print(product(*map(int, input().split())))\n```\n```python\nmain()\n```",
     "reading, then printing": "```python\nx, y = map(int, input().split())\n```\nThen\n```python\nprint(x * y)\n```",
     "a first try before": f"```python\nx, y = map(int, input().split())\nprint(x + y)\n```\nNo:\n```python\n{SOLVE}\nsolve()\n```",
-    "a test generator behind": f"```python\n{MAIN}\n```\n```python\nimport random\nprint(random.random())\n```",
+    "a test generator after": f"```python\n{MAIN}\n```\n```python\nimport random\nprint(random.random())\n```",
     "a label that is not Python": f"```text\n{MAIN}\n```",
     "no label": f"```\n{MAIN}\n```",
     "bare": MAIN,
@@ -277,13 +277,13 @@ PIECES = [
     "\x0c", "é", "𝔁", "\ud800", "x y ", "f(x) ", "`def f(x", "`python def f(", "lambda: ", "x if ", "a[", "a]", "*a, ",
     "rb", "```\ndef g(x): pass\n", "a = 1\n```\n", "    x = 1\n", "\"'", "'\"", "x'", "(?:", "a  b", "print(", "a = b\n",
 ]  # fmt: skip
-CHARACTERS = 100_000
-BOUND = 2.0
-"""CPU seconds for so many characters, on a busy machine; what is quadratic takes minutes."""
+CHARACTERS = 40_000
+BOUND = 1.0
+"""CPU seconds for the longest text, on a busy machine; a quadratic algorithm takes many times that."""
 
 
 def cpu_of(text: str, name: str, bound: float = BOUND) -> float:
-    # The least of three: the load of a machine makes it slower at times.
+    # The minimum of three, because the load of the machine varies.
     taken = []
     while len(taken) < 3 and min(taken, default=bound) >= bound:
         begun = time.process_time()
@@ -299,10 +299,10 @@ def test_any_length_is_read_in_linear_time(piece):
     assert cpu_of(f"<think>\n{text[: CHARACTERS // 2]}\n</think>\n```python\n{text}\n```", "f") < BOUND
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.sampled_from(["f", ""]))
 def test_any_mixture_of_any_length_is_read_in_linear_time(unit, name):
-    assert cpu_of(unit * (60_000 // len(unit)), name) < BOUND
+    assert cpu_of(unit * (CHARACTERS // len(unit)), name) < BOUND
 
 
 def text_of(case: dict) -> str:
@@ -328,5 +328,5 @@ def test_lengths(case):
 )  # fmt: skip
 def test_many_names_are_read_in_linear_time(line):
     for name in ("f", ""):
-        text = "".join(line.replace("{i}", str(i)) for i in range(6000))
+        text = "".join(line.replace("{i}", str(i)) for i in range(2500))
         assert cpu_of(text, name) < BOUND

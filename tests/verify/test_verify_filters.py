@@ -1,5 +1,4 @@
-"""The seccomp programs decide as they should, on both machines, by an interpreter of BPF written for this
-test."""
+"""The seccomp programs make the right decisions on both machines, according to a BPF interpreter in this test."""
 
 import re
 import struct
@@ -23,7 +22,7 @@ MACHINES = syscalls.MACHINES
 
 
 def decide(program: bytes, machine: str, number: int, *args: int) -> int:
-    """What the kernel would answer. Raises AssertionError where it would refuse to load the program."""
+    """The kernel's decision. Raises AssertionError if the kernel would not load the program."""
     data = struct.pack("<IIQ6Q", number, syscalls.AUDIT_ARCH[machine], 0, *(*args, *[0] * (6 - len(args))))
     steps = list(struct.iter_unpack("<HBBI", program))
     assert len(steps) < 4096
@@ -52,7 +51,7 @@ def decide(program: bytes, machine: str, number: int, *args: int) -> int:
 
 
 def both(machine: str, name: str, *args: int, pid: int = 77) -> int:
-    """The decision of the zygote's and the child's filter together: the stricter one."""
+    """The stricter decision of the zygote's and the child's filter."""
     number = syscalls.numbers(machine)[name]
     child, *holes = filters.child_filter(machine)
     child = bytearray(child)
@@ -65,7 +64,7 @@ def both(machine: str, name: str, *args: int, pid: int = 77) -> int:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_what_an_honest_program_needs(machine):
+def test_honest_programs_get_what_they_need(machine):
     for name in (
         "read",
         "write",
@@ -92,7 +91,7 @@ def test_what_an_honest_program_needs(machine):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_what_is_refused(machine):
+def test_forbidden_calls_are_refused(machine):
     assert both(machine, "clone", 17) == EPERM
     assert both(machine, "clone", 0x4011) == EPERM
     assert both(machine, "clone", 0x10010000 | 0x100) == EPERM
@@ -134,19 +133,19 @@ def test_what_is_refused(machine):
         ("recvfrom", 3, [0, 2, 0x40, 0x42, 0x100], [1, 3, 0x2000, 0x40 | 1, 0x8000, 1 << 30]),
     ],
 )  # fmt: skip
-def test_what_is_decided_by_an_argument(machine, name, place, allowed, refused):
+def test_calls_that_depend_on_an_argument(machine, name, place, allowed, refused):
     for values, decision in ((allowed, {ALLOW}), (refused, {EPERM, ENOSYS})):
         for value in values:
             args = [7] * 6
             args[place] = value
             assert both(machine, name, *args) in decision, (name, hex(value))
-            # The kernel heeds the low word alone of what is an int, and so must the filter.
+            # Of an int argument the kernel uses only the low word, and so must the filter.
             args[place] |= 1 << 32
             assert both(machine, name, *args) in decision, (name, hex(value))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_nothing_is_sent_out_of_band(machine):
+def test_out_of_band_data_is_refused(machine):
     for flags in (0, 0x40, 0x4000, 0x4040, 0x8000):
         assert both(machine, "sendto", 5, 0, 3, flags, 0) == ALLOW
         assert both(machine, "sendto", 5, 0, 3, flags, 0x1000) == EPERM
@@ -156,7 +155,7 @@ def test_nothing_is_sent_out_of_band(machine):
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("pid", [77, 1, 2, 4_000_000])
-def test_other_processes_are_not_looked_at(machine, pid):
+def test_other_processes_cannot_be_inspected(machine, pid):
     others = [other for other in (1, 2, 76, 77, 78, 400, 4_000_001, 2**32 - 1) if other != pid]
     for name in ("getpgid", "getsid", "sched_getaffinity", "sched_getparam", "sched_getscheduler"):
         assert both(machine, name, 0, pid=pid) == both(machine, name, pid, pid=pid) == ALLOW
@@ -169,19 +168,19 @@ def test_other_processes_are_not_looked_at(machine, pid):
             assert both(machine, name, (~other << 3 | 6) & 0xFFFFFFFF, pid=pid) == ALLOW
         for other in others:
             assert {both(machine, name, (~other << 3 | low) & 0xFFFFFFFF, pid=pid) for low in (0, 1, 2)} == {EPERM}
-        for descriptor in range(4):  # a clock behind a file
+        for descriptor in range(4):  # the clock of a file
             assert both(machine, name, (~descriptor << 3 | 3) & 0xFFFFFFFF, pid=pid) == EPERM
         assert both(machine, name, 12, pid=pid) == both(machine, name, 0x7FFFFFFF, pid=pid) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_calls_that_no_honest_program_needs_are_not_in_the_list(machine):
+def test_the_allow_list_has_no_unneeded_calls(machine):
     for name in ("fadvise64", "sysinfo", "getpriority", "sched_setaffinity", "process_madvise", "kcmp", "timer_create"):
         assert name not in syscalls.numbers(machine)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_number_that_is_not_named_is_refused(machine):
+def test_unlisted_call_numbers_are_refused(machine):
     program = filters.zygote_filter(machine)
     named = set(syscalls.numbers(machine).values())
     for number in range(600):
@@ -191,7 +190,7 @@ def test_every_number_that_is_not_named_is_refused(machine):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_without_landlock_nothing_is_opened(machine):
+def test_no_file_can_be_opened_without_landlock(machine):
     program = filters.zygote_filter(machine, allow_open=False)
     for name in ("open", "openat"):
         if name in syscalls.numbers(machine):
@@ -218,7 +217,7 @@ def test_the_zygote_keeps_what_it_needs():
 
 
 @pytest.mark.parametrize("machine, header", [("x86_64", "asm/unistd.h"), ("aarch64", "asm-generic/unistd.h")])
-def test_numbers_are_the_kernels(machine, header):
+def test_call_numbers_match_the_kernels_headers(machine, header):
     wanted = [
         "-D__ARCH_WANT_NEW_STAT",
         "-D__ARCH_WANT_SET_GET_RLIMIT",
@@ -245,6 +244,6 @@ def test_numbers_are_the_kernels(machine, header):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_sockets_do_not_tell_who_made_them(machine):
+def test_sockets_do_not_reveal_their_peers(machine):
     for option in (16, 17, 31, 59, 77):  # SO_PASSCRED, PEERCRED, PEERSEC, PEERGROUPS, PEERPIDFD
         assert both(machine, "getsockopt", 3, 1, option) == EPERM

@@ -1,4 +1,4 @@
-"""Final answers as models write them: letters, words and numbers, and what only looks like one."""
+"""Final answers as models write them: letters, words and numbers, and text that only looks like an answer."""
 
 import pytest
 
@@ -313,11 +313,11 @@ def test_float_answers(gold, text, right):
 
 
 @pytest.mark.parametrize("text, final", TEXTS)
-def test_where_an_answer_is_given(text, final):
+def test_the_final_answer_is_found(text, final):
     assert answers.final_text(text) == final
 
 
-def test_an_answer_that_is_cut_off_is_none():
+def test_an_answer_that_is_cut_off_does_not_count():
     assert not answers.readable("math", "The answer is 4", cut_off=True)
     assert answers.readable("math", "The answer is 4", cut_off=False)
     assert answers.readable("math", "The answer is 42. To check", cut_off=True)

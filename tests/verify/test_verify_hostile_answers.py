@@ -1,4 +1,4 @@
-"""Whatever a completion holds, reading and comparing it raises nothing and takes no time to speak of."""
+"""Reading and comparing never raises and is fast, whatever the completion."""
 
 import time
 from functools import partial
@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from problems.boxes import boxes, last_box
 from problems.problem import Test
 from verify.checkers import answers, checker_for, maths, values
-from verify.checkers.final_answer import boxes, final_mark
+from verify.checkers.final_answer import final_mark
 from verify.checkers.maths import cleaning, lists, numbers, reals
 from verify.sandbox import codec
 from verify.thinking import after_thinking
 
 HUGE = 10**400
-BOUND = 1.0
-"""CPU seconds to read 60,000 characters; what is quadratic takes minutes."""
+BOUND = 0.5
+"""CPU seconds for reading 24,000 characters; a quadratic algorithm takes many times that."""
 TREES = st.recursive(
     st.none()
     | st.booleans()
@@ -37,7 +38,7 @@ EXPECTED = (
 )
 CHECKERS = ("exact", "float:1e-6", "float:0", "unordered", "unordered:deep")
 READERS = (
-    *(answers.read_number, answers.read_choice, answers.read_yes_no, answers.given_text, answers.last_box),
+    *(answers.read_number, answers.read_choice, answers.read_yes_no, answers.given_text, last_box),
     *(after_thinking, answers.final_text, boxes, final_mark),
 )
 PIECES = st.sampled_from(
@@ -101,13 +102,13 @@ def test_no_tree_makes_a_checker_raise(tree):
 
 
 def codec_text(tree) -> str:
-    """The tree as text, as an untrusted process may write it."""
+    """The tree as text that an untrusted process could write."""
     import json
 
     return json.dumps(tree)
 
 
-def test_numbers_that_no_float_holds_are_only_wrong():
+def test_numbers_beyond_the_range_of_floats_are_wrong_answers():
     for text in (
         '{"f":1%s}' % ("0" * 400),
         "1" + "0" * 400,
@@ -126,14 +127,14 @@ def test_numbers_that_no_float_holds_are_only_wrong():
                 ), (checker, expected, text[:30])
 
 
-def test_a_trusted_function_is_asked_of_any_tree(monkeypatch):
+def test_a_trusted_function_may_get_any_tree(monkeypatch):
     import sys
     import types
 
-    family = types.ModuleType("problems.families.pairs")
+    family = types.ModuleType("problems.families.hostile_pairs")
     family.is_valid = lambda args, expected, got: {}[got]
-    monkeypatch.setitem(sys.modules, "problems.families.pairs", family)
-    compare = checker_for("any_valid:problems.families.pairs:is_valid", "function").compare
+    monkeypatch.setitem(sys.modules, "problems.families.hostile_pairs", family)
+    compare = checker_for("any_valid:problems.families.hostile_pairs:is_valid", "function").compare
     for text in ('{"f":1%s}' % ("0" * 400), '{"f":[]}', "[[]]", "[" * 2000, '{"s":[[1]]}', "1" * 5000, '{"i":3}'):
         assert compare(Test((), 1), " " * 2000, text) is False
 
@@ -197,8 +198,8 @@ HOSTILE = {
 
 
 def stretched(piece: str) -> list[str]:
-    """The piece 60,000 characters long: between words, in a sentence, between boxes, in a heading."""
-    long = (piece * (60_000 // len(piece) + 1))[:60_000]
+    """The piece 24,000 characters long: between words, in a sentence, between boxes, in a heading."""
+    long = (piece * (24_000 // len(piece) + 1))[:24_000]
     return [
         f"A{long}x",
         f"The answer is {long}x",
@@ -208,7 +209,7 @@ def stretched(piece: str) -> list[str]:
 
 
 def least_cpu_seconds(read, bound: float) -> float:
-    """CPU seconds that a reading takes: the least of three, for the load of a machine makes it slower at times."""
+    """CPU seconds of one reading: the minimum of three, because the load of the machine varies."""
     least = bound
     for _ in range(3):
         started = time.process_time()
@@ -237,7 +238,7 @@ def unit_behind(text):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_exact_rules_are_linear(name):
-    """What the trusted side does with an answer before the sandbox has it, on the longest that are compared."""
+    """The work of the trusted side before the sandbox gets an answer, for the longest answers that are compared."""
     for text in stretched(HOSTILE[name]):
         text = text[:4000]
         for read in (plain_number, unit_behind):

@@ -1,4 +1,4 @@
-"""HumanEval as its package ships it: canonical solutions pass, programs that answer nothing or cheat do not."""
+"""HumanEval as its package ships it: canonical solutions pass, programs that do nothing and exploits do not."""
 
 import ast
 import builtins

@@ -1,11 +1,10 @@
-"""Levels of isolation are what was seen to hold, and below the configured minimum nothing is run."""
+"""Isolation levels are observed, and nothing runs below the configured minimum."""
 
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from conftest import HONEST, coin_problem, fenced, ordinary_python, shared_attacks
+from conftest import HONEST, attack_folder, coin_problem, fenced, ordinary_python
 
 from problems.problem import Status
 from verify.config import VerifyConfig
@@ -25,7 +24,7 @@ def level_with(plan: Plan) -> int:
         return found.level
 
 
-def test_levels_by_what_the_kernel_gives():
+def test_levels_follow_from_the_kernels_features():
     assert level_with(NOTHING_SPECIAL) == 2
     assert level_with(replace(NOTHING_SPECIAL, landlock=False)) == 1
     assert level_with(replace(NOTHING_SPECIAL, seccomp=False)) == 0
@@ -40,14 +39,14 @@ def test_this_machine_reaches_level_3_by_namespaces_or_user():
     assert (found.level == 3) == bool(report.get("namespaces_new") or report.get("own_uid"))
 
 
-@pytest.mark.parametrize("missing, mend", [("landlock", "kernel of 5.13"), ("seccomp", "CONFIG_SECCOMP_FILTER")])
-def test_too_low_a_level_is_one_clear_line(missing, mend):
-    with pytest.raises(IsolationTooLow, match=mend) as caught:
+@pytest.mark.parametrize("missing, fix", [("landlock", "kernel of 5.13"), ("seccomp", "CONFIG_SECCOMP_FILTER")])
+def test_too_low_a_level_is_one_line(missing, fix):
+    with pytest.raises(IsolationTooLow, match=fix) as caught:
         Judge(VerifyConfig(), replace(NOTHING_SPECIAL, **{missing: False}))
     assert "\n" not in str(caught.value)
 
 
-def test_level_2_judges_and_defends_too():
+def test_level_2_judges_and_defends():
     with Judge(VerifyConfig(cpu_seconds=1.0, wall_factor=3.0), NOTHING_SPECIAL) as judge:
         assert judge.judge(coin_problem(), fenced(HONEST)).passed
         hostile = judge.judge(coin_problem(), fenced("import os\ndef coin_change(c, a): return os.listdir('/')"))
@@ -56,14 +55,14 @@ def test_level_2_judges_and_defends_too():
         assert forks.status is Status.FORBIDDEN
 
 
-def test_level_1_judges_what_needs_no_file():
+def test_level_1_judges_programs_that_open_no_file():
     with Judge(VerifyConfig(min_isolation=1), replace(NOTHING_SPECIAL, landlock=False)) as judge:
         assert judge.judge(coin_problem(), fenced("import heapq, math\n" + HONEST)).passed
         assert judge.judge(coin_problem(), fenced("import sqlite3\n" + HONEST)).status is not Status.PASSED
 
 
-def test_threads_are_bounded_without_a_user_of_its_own():
-    """The kernel counts threads by user; where that is everybody's user, the trusted side counts them."""
+def test_threads_are_limited_without_a_separate_user():
+    """The kernel counts threads by user; if others share the user, the trusted side counts them."""
     code = """
 import threading, time
 def coin_change(coins, amount):
@@ -80,7 +79,7 @@ def coin_change(coins, amount):
     assert verdict.status is Status.FORBIDDEN and "threads" in verdict.detail
 
 
-def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
+def test_a_zygote_that_cannot_start_reports_why(tmp_path, monkeypatch):
     script = tmp_path / "zygote.py"
     script.write_text("raise RuntimeError('no such luck')")
     monkeypatch.setattr(worker, "_SCRIPT", script)
@@ -89,28 +88,19 @@ def test_a_zygote_that_cannot_start_says_why(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("folder", ["own", "attacks", "attacks2"])
-def test_an_ordinary_user_is_as_safe(folder, own_attacks):
-    chosen = own_attacks if folder == "own" else shared_attacks(folder)
-    limits = ["--config.cpu-seconds", "0.5", "--config.idle-seconds", "0.4"]
-    done = subprocess.run(
-        [*ordinary_python(), "-m", "verify.cli", "attack", str(chosen), *limits, "--only-kind", "attack"],
-        capture_output=True,
-        text=True,
-        cwd="/",
-    )
+def attack_as_ordinary_user(name: str, kind: str, **limits: float) -> subprocess.CompletedProcess:
+    options = [word for limit, value in limits.items() for word in (f"--config.{limit.replace('_', '-')}", str(value))]
+    command = [*ordinary_python(), "-m", "verify.cli", "attack", str(attack_folder(name)), "--only-kind", kind]
+    return subprocess.run([*command, *options], capture_output=True, text=True, cwd="/")
+
+
+@pytest.mark.parametrize("name", ["own", "attacks", "attacks2"])
+def test_attacks_lose_as_an_ordinary_user(name):
+    done = attack_as_ordinary_user(name, "attack", cpu_seconds=0.5, idle_seconds=0.4)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-def test_an_ordinary_user_passes_honest_programs(given_attacks):
-    done = subprocess.run(
-        [
-            *(*ordinary_python(), "-m", "verify.cli", "attack", str(given_attacks)),
-            *("--only-kind", "compat", "--config.cpu-seconds", "4"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd="/",
-    )
+@pytest.mark.parametrize("name", ["own", "attacks"])
+def test_honest_programs_pass_as_an_ordinary_user(name):
+    done = attack_as_ordinary_user(name, "compat", cpu_seconds=4)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert Path(given_attacks).is_dir()

@@ -1,7 +1,7 @@
 """Verdicts of whole completions, through a real sandbox."""
 
 import pytest
-from conftest import HONEST, fenced, function_problem, problem, shared_attacks
+from conftest import HONEST, attack_folder, fenced, function_problem, problem
 
 from problems.problem import Status
 from verify.config import VerifyConfig
@@ -43,7 +43,7 @@ def test_status(name, feed, judge, coins):
     assert verdict.passed == (verdict.tests_passed == verdict.tests_total)
 
 
-def test_counts_partly_right(judge, coins):
+def test_passed_tests_are_counted(judge, coins):
     verdict = judge.judge(coins, fenced("def coin_change(c, a):\n    if a == 14: return 2\n    return [][0]"))
     assert (verdict.status, verdict.tests_passed, verdict.tests_run) == (Status.EXCEPTION, 1, 8)
 
@@ -93,7 +93,7 @@ def test_values_survive_both_ways(judge):
     assert verdict.status is Status.PASSED, verdict
 
 
-def test_inputs_are_fresh_for_each_test(judge):
+def test_each_test_gets_fresh_arguments(judge):
     tests = [(([1, 2, 3],), 6)] * 3
     assert judge.judge(function_problem("f", tests), fenced("def f(x):\n    s = sum(x); x.clear(); return s")).passed
 
@@ -161,13 +161,13 @@ def test_same_verdict_from_cache(coins):
     assert judge.counts == {"judged": 1, "cached": 3, "infrastructure": 0, "not_compared": 0}
 
 
-@pytest.mark.parametrize("prefix", ["d"])
-def test_given_attacks_take_nothing_down(prefix, coins):
-    """No program whose name begins with `d` wins, and honest work goes on after each."""
-    folder = shared_attacks()
-    config = VerifyConfig(cpu_seconds=0.5, wall_factor=3.0, cache=False)
-    with Judge(config) as judge:
-        for path in sorted(folder.glob(f"{prefix}*.py")):
+@pytest.mark.parametrize(("folder", "prefix"), [("own", "t"), ("own", "m"), ("attacks", "d")])
+def test_attacks_do_not_affect_the_next_program(folder, prefix, coins):
+    """Programs that use up time, memory or processes do not win, and an honest program passes after each."""
+    paths = sorted(attack_folder(folder).glob(f"{prefix}*.py"))
+    assert paths
+    with Judge(VerifyConfig(cpu_seconds=0.5, wall_factor=3.0, cache=False)) as judge:
+        for path in paths:
             verdict, honest = judge.judge_batch(
                 [(coins, fenced(path.read_text()), "stop"), (coins, fenced(HONEST), "stop")]
             )

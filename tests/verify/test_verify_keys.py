@@ -24,7 +24,7 @@ HONEST = {
 }  # fmt: skip
 
 
-def test_what_is_a_key_by_its_name_or_form_is_dropped(monkeypatch):
+def test_keys_are_recognised_by_name_and_form(monkeypatch):
     urls = {"PIP_INDEX_URL": "https://me:pw@host/simple", "DATABASE_URL": "postgres://me:pw@host"}
     for name in list(os.environ):
         monkeypatch.delenv(name)
@@ -41,7 +41,7 @@ def test_no_process_of_the_sandbox_has_a_key(monkeypatch):
         sandbox.zygote()
         seen = 0
         for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has done its part, and ended
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended already
                 assert "tell-nobody" not in str(process.environ())
                 seen += 1
         assert seen
@@ -50,17 +50,17 @@ def test_no_process_of_the_sandbox_has_a_key(monkeypatch):
 JUDGES = """
 import os
 from pipelines.jobs.distil import JudgeTraces
-from pipelines.stream import JudgeStage
+from pipelines.stream import Judges
 from verify.config import VerifyConfig
 from verify.pool import JudgeRows, VerifyActor
-for kind in (JudgeTraces, JudgeStage, JudgeRows, VerifyActor):
+for kind in (JudgeTraces, lambda config: Judges(), JudgeRows, VerifyActor):
     os.environ["HF_TOKEN"] = "tell-nobody"
     judge = kind(VerifyConfig())
     print(os.environ.get("HF_TOKEN"))
 """
 
 
-def test_the_actors_that_judge_hold_none():
+def test_verify_actors_have_no_keys():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", JUDGES], env=environment, capture_output=True, text=True, timeout=200)
     assert done.stdout.split() == ["None"] * 4, done.stderr

@@ -1,4 +1,4 @@
-"""Whatever is killed, every job ends with the right verdict, and no process is left behind."""
+"""Whichever process is killed, every job gets the right verdict, and no process is left behind."""
 
 import os
 import signal
@@ -8,17 +8,17 @@ import threading
 import time
 from pathlib import Path
 
-from conftest import HONEST, coin_problem
+from conftest import HONEST, coin_problem, fenced
 
 from problems.problem import Status
-from verify.chaos import Storm, descendants, wait_until_gone
+from verify.chaos import ProcessKiller, descendants, wait_until_gone
 from verify.config import VerifyConfig
 from verify.pool import Judge
 
 WRONG = "def coin_change(c, a): return -1"
 
 
-def test_a_child_killed_from_outside_is_tried_again():
+def test_a_child_killed_from_outside_is_retried():
     problem = coin_problem()
     code = "import time\nfor _ in range(400): sum(range(10**5))\n" + HONEST
     with Judge(VerifyConfig(cpu_seconds=5.0, retries=3, cache=False)) as judge:
@@ -40,14 +40,18 @@ def test_a_child_killed_from_outside_is_tried_again():
         assert killed and verdict.passed
 
 
-def test_never_scored_where_nothing_could_be_judged():
-    problem = coin_problem()
-    with (
-        Judge(VerifyConfig(retries=1, cache=True)) as judge,
-        Storm(lambda: judge.sandbox.zygotes and judge.sandbox.zygotes[0].pids, every=0.0005, seed=2),
-    ):
-        verdicts = [judge.judge_code(problem, WRONG) for _ in range(5)]
-    assert {v.status for v in verdicts} <= {Status.INFRASTRUCTURE, Status.WRONG_ANSWER}
+def test_a_job_that_cannot_be_judged_is_neither_scored_nor_cached():
+    """The zygotes are killed until a job has failed after all its retries; then the same job is judged again."""
+    problem, verdicts = coin_problem(), []
+    with Judge(VerifyConfig(retries=1, cache=True)) as judge:
+        with ProcessKiller(lambda: [pid for z in judge.sandbox.zygotes for pid in z.pids], every=0.0005) as killer:
+            deadline = time.monotonic() + 30
+            while Status.INFRASTRUCTURE not in verdicts and time.monotonic() < deadline:
+                completion = fenced(f"{WRONG}\n# {len(verdicts)}")
+                verdicts.append(judge.judge(problem, completion).status)
+        assert killer.kills > 0 and verdicts[-1] is Status.INFRASTRUCTURE
+        assert set(verdicts) <= {Status.INFRASTRUCTURE, Status.WRONG_ANSWER}
+        assert judge.judge(problem, completion).status is Status.WRONG_ANSWER
 
 
 def test_a_stopped_zygote_is_replaced():
@@ -60,13 +64,13 @@ def test_a_stopped_zygote_is_replaced():
 
 
 def test_a_judge_that_is_killed_leaves_nothing(tmp_path):
-    """The judge in a process of its own, killed while an endless program runs."""
+    """The judge runs in a separate process, which is killed while an endless program runs."""
     script = tmp_path / "judge.py"
     script.write_text(
         "import sys\nfrom verify.pool import Judge\nfrom verify.config import VerifyConfig\n"
         "from verify.attacks.folder import coin_change_problem\n"
         "with Judge(VerifyConfig(cpu_seconds=60.0, idle_seconds=60.0)) as judge:\n"
-        "    print(*judge.whereabouts().pids, flush=True)\n"
+        "    print(*judge.process_info().pids, flush=True)\n"
         "    judge.judge_code(coin_change_problem(), 'def coin_change(c, a):\\n    import time\\n    time.sleep(60)')\n"
     )
     root = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""Mathematical answers: what is equal, what only looks so, and what never ends."""
+"""Mathematical answers: equal ones, ones that only look equal, and comparisons that never end."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from problems.problem import Status
 OWN = [
     line for line in (Path(__file__).parent / "boxed_answers.txt").read_text().splitlines() if line[:1] not in ("#", "")
 ]
-"""Pairs of our own beside those that another system was seen to decide wrongly, which stand below."""
+"""Our own pairs. Those that another system was found to judge wrongly are below."""
 
 EQUAL = [
     ("5", "5.0"),
@@ -75,8 +75,8 @@ UNEQUAL = [
 
 
 def judged(judge, gold: str, answer: str):
-    asked = problem("answer", [((), gold)], checker="math")
-    return judge.judge(asked, f"So the answer is \\boxed{{{answer}}}.")
+    exercise = problem("answer", [((), gold)], checker="math")
+    return judge.judge(exercise, f"So the answer is \\boxed{{{answer}}}.")
 
 
 @pytest.mark.parametrize("gold, answer", EQUAL)
@@ -91,20 +91,20 @@ def test_unequal(gold, answer, judge):
 
 
 @pytest.mark.parametrize("line", OWN)
-def test_pairs_of_our_own(line, judge):
+def test_own_pairs(line, judge):
     how = "==" if " == " in line else "!="
     gold, answer = line.split(f" {how} ", 1)
     verdict = judged(judge, gold, answer)
     assert verdict.status is (Status.PASSED if how == "==" else Status.WRONG_ANSWER), verdict
 
 
-def test_what_never_ends_is_ended(judge):
+def test_an_endless_comparison_is_stopped(judge):
     hard = "9^{9^{9^{9}}} - 9^{9^{9^{9}}} + 1"
     assert judged(judge, "1", hard).status in (Status.TIMEOUT, Status.OUT_OF_MEMORY, Status.WRONG_ANSWER)
     assert judged(judge, "2", "2").passed
 
 
-def test_no_code_in_an_answer_is_run_outside(judge, tmp_path):
+def test_code_in_an_answer_does_not_run_outside_the_sandbox(judge, tmp_path):
     trap = tmp_path / "trap"
     judged(judge, "1", f"__import__('os').system('touch {trap}')")
     judged(judge, "1", f"eval(open('{trap}', 'w'))")
@@ -112,7 +112,7 @@ def test_no_code_in_an_answer_is_run_outside(judge, tmp_path):
 
 
 def test_unparsed_and_truncated(judge):
-    asked = problem("answer", [((), "5")], checker="math")
-    assert judge.judge(asked, "").status is Status.UNPARSED
-    assert judge.judge(asked, "Let me think about the", "length").status is Status.TRUNCATED
-    assert judge.judge(asked, r"\boxed{5} and further", "length").passed
+    exercise = problem("answer", [((), "5")], checker="math")
+    assert judge.judge(exercise, "").status is Status.UNPARSED
+    assert judge.judge(exercise, "Let me think about the", "length").status is Status.TRUNCATED
+    assert judge.judge(exercise, r"\boxed{5} and further", "length").passed

@@ -1,4 +1,4 @@
-"""The rules of mathematical equality themselves, without a sandbox: near misses beside what they are near to."""
+"""The rules of mathematical equality, without a sandbox: matches and near misses."""
 
 import ast
 import logging
@@ -28,7 +28,7 @@ def test_near_misses(line):
     assert equal(gold, answer) is (how == "==")
 
 
-def test_the_parts_are_one_program():
+def test_the_modules_form_one_program():
     """Joined for the sandbox, no part hides a name of another one, and nothing of ours is imported."""
     tree = ast.parse(maths.source())
     defined = Counter()
@@ -79,7 +79,7 @@ def test_plain_numbers(text, value):
         assert (found.value if found else None) == value
 
 
-def test_digits_that_a_gold_gives():
+def test_the_digits_of_the_gold_count():
     third = number(r"\frac{1}{3}")
     assert close(Number(number("0.333333333333").value, 12), third)
     assert not close(number("0.333"), third)

@@ -1,4 +1,4 @@
-"""A slow program runs beside the next ones: none waits for it, and none suffers from it."""
+"""A slow program runs in parallel with the next ones: none waits for it, and none is affected by it."""
 
 import time
 
@@ -33,7 +33,7 @@ def judge_all(codes: list[str], **settings) -> tuple[list[Status], float, Judge]
 
 
 @pytest.mark.parametrize("overlap", [1, 3])
-def test_verdicts_are_in_order_whatever_overlaps(overlap):
+def test_verdicts_are_in_order(overlap):
     kinds = [
         (HONEST, Status.PASSED),
         (LOOP, Status.TIMEOUT),
@@ -49,35 +49,35 @@ def test_verdicts_are_in_order_whatever_overlaps(overlap):
     assert judge.sandbox.started == 1
 
 
-def test_sleepers_wait_side_by_side():
-    """One after the other, eight would take eight times as long as one, on a busy machine too."""
+def test_sleeping_programs_wait_in_parallel():
+    """In sequence, eight would take eight times as long as one, even on a busy machine."""
     _, alone, _ = judge_all([SLEEP], overlap=8)
     found, together, _ = judge_all([SLEEP] * 8, overlap=8)
     assert found == [Status.TIMEOUT] * 8
     assert together < 5 * alone
 
 
-def test_a_sleeper_is_seen_beside_one_that_computes():
+def test_a_sleeping_program_is_detected_next_to_a_busy_one():
     found, _, judge = judge_all([SLEEP, LOOP], cpu_seconds=1.5)
     assert found == [Status.TIMEOUT] * 2 and judge.sandbox.started == 1
 
 
 @pytest.mark.parametrize("hostile", [HOG, FLOOD, SLEEP])
-def test_honest_programs_beside_a_hostile_one(hostile):
+def test_honest_programs_in_parallel_with_a_hostile_one(hostile):
     found, _, judge = judge_all([hostile] + [HONEST] * 30 + [hostile] + [SLOW] * 3)
     assert [found[0], found[31]] != [Status.PASSED] * 2
     assert found[1:31] + found[32:] == [Status.PASSED] * 33
     assert judge.sandbox.started == 1
 
 
-def test_a_zygote_is_not_replaced_under_a_slow_program():
+def test_a_zygote_with_a_running_program_is_not_replaced():
     found, _, judge = judge_all([SLOW] + [HONEST] * 40, recycle_after=8)
     assert found == [Status.PASSED] * 41 and judge.sandbox.started >= 4
 
 
 @pytest.mark.parametrize("hang_up", ["os.close(3)", "os.closerange(0, 64)"])
-def test_a_channel_that_was_closed_costs_the_trusted_side_nothing(hang_up):
-    """A socket whose far end is closed is always ready: waiting for it would be a busy loop."""
+def test_a_channel_closed_by_the_program_uses_no_cpu_time(hang_up):
+    """A socket whose far end is closed is always ready: polling it would be a busy loop."""
     code = f"import os\ndef coin_change(c, a):\n    {hang_up}\n    while True: pass"
     with Judge(VerifyConfig(cpu_seconds=1.5, cache=False)) as judge:
         before = time.process_time()

@@ -42,7 +42,7 @@ def test_recycling():
         assert judge.sandbox.started >= 4 and judge.sandbox.zygote().pid != first
 
 
-def test_cache_keeps_problems_and_programs_apart():
+def test_the_cache_distinguishes_problems_and_programs():
     one = function_problem("f", [((1,), 1)])
     two = function_problem("f", [((1,), 2)])
     tests = {"f": 1}
@@ -59,7 +59,7 @@ def test_cache_keeps_problems_and_programs_apart():
     assert tests == {"f": 1}
 
 
-def test_no_cache_where_it_is_off():
+def test_the_cache_can_be_switched_off():
     with Judge(VerifyConfig(cache=False)) as judge:
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
         judge.judge_batch([(coin_problem(), fenced(HONEST), "stop")])
@@ -112,13 +112,13 @@ def test_in_ray(local_ray):
     pool.close()
     rows = [{"problem": coins.to_row(), "text": fenced(c), "finish_reason": "stop"} for c in (HONEST, WRONG) * 4]
     judged = ray.data.from_items(rows).map_batches(JudgeRows, concurrency=1, batch_size=4).take_all()
-    # By text and not by place: other jobs of this process may have told Ray Data that order does not matter.
+    # By text and not by position: other jobs of this process may have allowed Ray Data to reorder rows.
     found = sorted((row["text"] == fenced(HONEST), str(row["verdict"]["status"])) for row in judged)
     assert found == [(False, "wrong_answer")] * 4 + [(True, "passed")] * 4
 
 
 def test_an_actor_is_ready_in_under_a_second():
-    """Beside what the interpreter itself and its imports take: a zygote, the canary and two known programs.
+    """In addition to the interpreter and its imports: a zygote, the canary and two known programs.
 
     In CPU time, so that a busy machine does not fail it.
     """

@@ -1,4 +1,4 @@
-"""Whole programs end as the interpreter ends them, find what they expect around them, and have a time limit a test."""
+"""Whole programs end as under the interpreter, find the environment that they expect, and have a time limit per test."""
 
 import time
 
@@ -129,14 +129,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_must_go_on_failing(name):
+def test_programs_that_must_fail(name):
     code, status = WRONG[name]
     with Judge(VerifyConfig(cpu_seconds=0.5, idle_seconds=0.3, cache=False)) as judge:
         verdict = judge.judge_code(stdin_problem(("4\n1 2 3 5\n", "11\n")), code)
     assert not verdict.passed and status in (None, verdict.status), verdict
 
 
-def test_more_digits_than_python_writes_unasked(judge):
+def test_more_digits_than_python_prints_by_default(judge):
     big = 7**7100
     digits = f"{10**3999}{10**3999}"
     assert judge.judge_code(function_problem(((7100,), big)), "def f(n):\n    return 7 ** n").passed
@@ -152,29 +152,30 @@ SPIN = "import time\ndef spin(s):\n    t = time.process_time()\n    while time.p
 
 
 @pytest.mark.parametrize("feed", ["batched", "streamed"])
-def test_the_limit_of_a_function_holds_for_a_test(feed):
+def test_a_functions_limit_applies_to_each_test(feed):
     program = f"{SPIN}def f(s):\n    spin(s)\n    return s"
-    with Judge(VerifyConfig(cpu_seconds=0.5, feed=feed, cache=False)) as judge:
-        fair = judge.judge_code(function_problem(*[((0.3,), 0.3)] * 4), program)
-        assert fair.passed and fair.cpu_seconds > 1.0
-        slow = judge.judge_code(function_problem(((0.3,), 0.3), ((0.3,), 0.3), ((9.0,), 9.0), ((0.3,), 0.3)), program)
+    with Judge(VerifyConfig(cpu_seconds=0.3, feed=feed, cache=False)) as judge:
+        fair = judge.judge_code(function_problem(*[((0.15,), 0.15)] * 4), program)
+        assert fair.passed and fair.cpu_seconds > 0.6
+        seconds = (0.15, 0.15, 9.0, 0.15)
+        slow = judge.judge_code(function_problem(*[((s,), s) for s in seconds]), program)
     assert slow.status is Status.TIMEOUT and "one test" in slow.detail
-    assert slow.tests_passed == 2 and slow.cpu_seconds < 2.0
+    assert slow.tests_passed == 2 and slow.cpu_seconds < 1.2
 
 
-def test_the_limit_of_a_program_holds_for_a_test_and_the_first_that_exceeds_it_is_the_last():
-    tests = [(f"{seconds}\n", f"{seconds}\n") for seconds in (0.3, 0.3, 0.3, 0.9, 0.3)]
-    with Judge(VerifyConfig(cpu_seconds=0.5, cache=False)) as judge:
+def test_a_program_stops_at_the_first_test_over_the_limit():
+    tests = [(f"{seconds}\n", f"{seconds}\n") for seconds in (0.15, 0.15, 0.15, 0.6, 0.15)]
+    with Judge(VerifyConfig(cpu_seconds=0.3, cache=False)) as judge:
         assert judge.judge_code(stdin_problem(*tests[:3]), f"{SPIN}s = float(input())\nspin(s)\nprint(s)").passed
         slow = judge.judge_code(stdin_problem(*tests), f"{SPIN}s = float(input())\nspin(s)\nprint(s)")
         begun = time.process_time()
         loop = judge.judge_code(stdin_problem(*tests), "while True: pass")
     assert (slow.status, slow.tests_passed, slow.tests_run) == (Status.TIMEOUT, 3, 4)
-    assert loop.status is Status.TIMEOUT and loop.cpu_seconds < 0.8 and time.process_time() - begun < 1.0
+    assert loop.status is Status.TIMEOUT and loop.cpu_seconds < 0.6 and time.process_time() - begun < 1.0
 
 
 @pytest.mark.parametrize("kind", ["stdin", "function"])
-def test_all_tests_together_are_bounded(kind):
+def test_all_tests_together_are_limited(kind):
     with Judge(VerifyConfig(cpu_seconds=0.3, total_factor=3.0, cache=False)) as judge:
         if kind == "stdin":
             problem = stdin_problem(*[("", "x")] * 10)
@@ -205,7 +206,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_typing_are_there_where_the_signature_shows_them(name, judge):
+def test_names_of_typing_are_defined_if_the_signature_uses_them(name, judge):
     signature, passes = NAMES[name]
     code = "def f(nums: List[int]) -> Dict[str, int]:\n    return sum(nums)"
     problem = function_problem((([4, 6],), 10), signature=signature)

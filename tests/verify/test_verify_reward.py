@@ -1,4 +1,4 @@
-"""Rewards are pure functions of verdicts, and the machinery's failures are never paid or punished."""
+"""Rewards are pure functions of verdicts, and a failure of the infrastructure is neither rewarded nor punished."""
 
 import pytest
 from hypothesis import given
@@ -25,18 +25,18 @@ def test_outcomes(kind, passed, half, stopped):
 
 
 SHARED = (Status.WRONG_ANSWER, Status.EXCEPTION, Status.TIMEOUT, Status.OUT_OF_MEMORY)
-"""Statuses of programs whose passed tests are worth a share."""
+"""Statuses with partial credit for passed tests."""
 
 
 @pytest.mark.parametrize("kind, share", [("binary", 0.0), ("fraction", 1.0), ("half_partial", 0.5)])
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.INFRASTRUCTURE])
 @pytest.mark.parametrize("right, total", [(0, 4), (1, 4), (3, 4), (4, 4), (1, 1), (0, 0)])
-def test_what_each_status_earns(status, kind, share, right, total):
+def test_the_reward_of_each_status(status, kind, share, right, total):
     earned = outcome(Verdict(status, right, right, total), kind)
     if status is Status.PASSED:
         assert earned == 1.0
     elif status in SHARED and total:
-        # Every answer right, and then stopped or broken off: not passed, so never paid in full.
+        # Every answer is right, but the program did not pass: never the full reward.
         assert earned == share * min(right, total - 1) / total
     elif status in (Status.FORBIDDEN, Status.OUTPUT_FLOOD):
         assert earned == 0.0
@@ -56,7 +56,7 @@ LAST_TEST = {
 
 
 @pytest.mark.parametrize("ending", LAST_TEST)
-def test_what_a_program_earns_that_goes_astray_in_its_last_test(ending, impatient):
+def test_the_reward_of_a_program_that_fails_in_its_last_test(ending, impatient):
     status, earned = LAST_TEST[ending]
     problem = Problem(
         id="p", family="p", family_version=1, difficulty=1, split="test", statement="", entry_point="f",
@@ -73,12 +73,12 @@ def impatient():
         yield judge
 
 
-def test_the_machinerys_failure_is_none_everywhere():
+def test_a_failure_of_the_infrastructure_has_no_reward():
     config = RewardConfig(format_weight=1.0, length_weight=1.0)
     assert outcome(BROKEN) is None and reward(BROKEN, config, 5000) is None
 
 
-def test_shaping_is_apart_from_outcome():
+def test_shaping_does_not_change_the_outcome():
     config = RewardConfig(outcome="fraction", format_weight=0.1, length_weight=0.2, length_free=100, length_budget=200)
     assert reward(HALF, config, 50) == pytest.approx(0.6)
     assert reward(HALF, config, 200) == pytest.approx(0.5)
@@ -88,7 +88,7 @@ def test_shaping_is_apart_from_outcome():
     assert reward(PASSED) == 1.0
 
 
-def test_format_is_what_could_be_read():
+def test_the_format_reward_depends_on_extraction():
     found = {status: format_reward(Verdict(status)) for status in Status}
     assert {status for status, paid in found.items() if not paid} == {Status.UNPARSED, Status.TRUNCATED}
 

@@ -1,4 +1,4 @@
-"""What the sandbox reaches inside a container: behind a runtime's own seccomp profile, without root's capabilities."""
+"""The isolation level inside a container: under a runtime's own seccomp profile, without root's capabilities."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def probe(*options, interpreter=sys.executable, environment=None):
 
 @pytest.fixture(scope="module")
 def without():
-    """What this machine itself lacks is no matter of the runtime."""
+    """Skips if this machine lacks something even without the runtime."""
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "verify", "probe"], cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=100,
@@ -31,18 +31,18 @@ def without():
         pytest.skip("needs root, and a machine on which the sandbox reaches level 2")
 
 
-def test_it_is_level_2_behind_the_default_profile(without):
+def test_level_2_under_the_default_profile(without):
     status, line, shown = probe()
     assert status == 0 and line.startswith("isolation level 2 (at least 2"), shown
 
 
-def test_a_profile_without_landlock_is_refused_and_not_put_up_with(without):
+def test_a_profile_without_landlock_is_too_low(without):
     status, line, shown = probe("--without", "landlock")
-    assert status == 1 and line.startswith("isolation level 1 ") and "container allowing it" in shown, shown
+    assert status == 1 and line.startswith("isolation level 1 ") and "container that allows it" in shown, shown
 
 
-def test_it_is_level_2_for_an_ordinary_user(without, tmp_path):
-    # The interpreter of this environment may lie in a folder of root's.
+def test_level_2_for_an_ordinary_user(without, tmp_path):
+    # The interpreter of this environment may be in a folder that only root can read.
     interpreter = "/usr/bin/python3"
     site = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
     environment = {"PYTHONPATH": site, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}

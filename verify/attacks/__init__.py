@@ -1,1 +1,1 @@
-"""Runs folders of hostile programs against the sandbox, and tells by what traces one of them won."""
+"""Runs folders of hostile programs against the sandbox, and detects the traces by which one of them wins."""

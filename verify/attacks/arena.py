@@ -1,5 +1,4 @@
-"""The scratch folder that attacks aim at, with canaries that are real, and the means to see which were
-touched."""
+"""The scratch folder that attacks target: it contains real canaries, and detects which of them were touched."""
 
 from __future__ import annotations
 
@@ -12,23 +11,24 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 PORT = 46379
-"""Where attacks look for a listener on loopback; another one is taken where it is in use."""
+"""Loopback port on which attacks look for a listener; if it is in use, another port is taken."""
 ABSTRACT = ("\0sbx_abstract", "\0sbx_abstract_dgram")
-"""Names without a file by which attacks look for a stream and a datagram socket; the machine has them once."""
+"""Abstract names under which attacks look for a stream and a datagram socket; each exists once on a machine."""
 WAIT_SECONDS = 900.0
-"""How long one attack run waits for another on the same machine to end."""
+"""Longest time, in seconds, that an attack run waits for another one on the same machine."""
 SECRET_FILE, SECRET_KEY = "sk-canary-file", "sk-canary-env"
 _ENVIRONMENT_KEY = "FAKE_API_KEY"
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC)
 
 
 class Arena:
-    """Prepares the canaries; `uid` is the sandbox's user, who owns the secret file and runs the bystander.
+    """Sets up the canaries. `uid` is the sandbox's user, who owns the secret file and runs the bystander process.
 
-    A context manager: on leaving, the bystander, the listeners, the key and the folder are gone. Entering waits for any
-    other arena on this machine, and raises TimeoutError where that one does not end.
+    A context manager that removes the bystander, the listeners, the key and the folder again. Entering waits for any
+    other arena on this machine, and raises TimeoutError if that one does not end.
     """
 
     def __init__(self, uid: int):
@@ -89,13 +89,13 @@ class Arena:
         (self.canary / f"victim_{self._victim.pid}").touch()
 
     def traces(self, name: str) -> set[str]:
-        """What the program of that name has left: `file`, `net`, `victim`, `parent`. Resets what it finds."""
+        """Traces left by the program of that name: `file`, `net`, `victim`, `parent`. Restores what it can."""
         found = set()
         if (self.canary / name).exists() or not self._secrets_whole():
             found.add("file")
         if self._reached():
             found.add("net")
-        if self._victim.poll() is not None:
+        if self._victim is None or self._victim.poll() is not None:
             found.add("victim")
             self.revive_victim()
         if self._read_limits() != self._limits or os.environ.get(_ENVIRONMENT_KEY) != SECRET_KEY:
@@ -122,7 +122,7 @@ class Arena:
                 return port
             except OSError:
                 continue
-        raise OSError(f"no port on loopback can be listened on, {PORT} nor any other")
+        raise OSError(f"cannot listen on any loopback port, neither on {PORT} nor on another one")
 
     def _listen_alone(self, kind: int, name: str) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -135,12 +135,12 @@ class Arena:
                     raise
                 if time.monotonic() > deadline:
                     raise TimeoutError(
-                        f"another attack run on this machine has held the socket @{name[1:]} for {WAIT_SECONDS:.0f} s: "
-                        f"end it, or wait for it"
+                        f"another attack run on this machine has held the socket @{name[1:]} for {WAIT_SECONDS:.0f} s; "
+                        "stop it, or wait for it"
                     ) from None
             time.sleep(0.1)
 
-    def _listen(self, family: int, kind: int, address: object) -> object:
+    def _listen(self, family: int, kind: int, address: Any) -> Any:
         sock = socket.socket(family, kind)
         sock.setblocking(False)
         try:
@@ -167,7 +167,7 @@ class Arena:
 
 
 class Processes:
-    """Tells which processes of a user came into being since it was made and are still there."""
+    """Detects processes of a user that were started after this object was created and are still alive."""
 
     def __init__(self, trusted: set[int], uid: int, own_user: bool):
         self.trusted = trusted
@@ -176,8 +176,10 @@ class Processes:
         self.before = set(_all())
 
     def survivors(self, grace: float = 0.3) -> list[int]:
-        """New processes of the sandbox's user, and where that is everybody's those alone that run its script, which
-        are alive after `grace` seconds."""
+        """New processes of the sandbox's user that are still alive after `grace` seconds.
+
+        If others share that user, only those that run the sandbox's script.
+        """
         deadline = time.monotonic() + grace
         while found := [pid for pid in set(_all()) - self.before - self.trusted if self._suspect(pid)]:
             if time.monotonic() > deadline:
@@ -188,7 +190,7 @@ class Processes:
     def _suspect(self, pid: int) -> bool:
         folder = Path(f"/proc/{pid}")
         try:
-            # Not the folder's owner: that is root wherever a process may not be looked into.
+            # Not the folder's owner: that is root for processes that may not be inspected.
             fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
             if fields["State"].split()[0] == "Z" or int(fields["Uid"].split()[0]) != self.uid:
                 return False

@@ -1,6 +1,6 @@
-"""A folder of programs with a manifest: each is a candidate for `coin_change(coins, amount)`.
+"""A folder of programs with a manifest. Each program is a candidate solution for `coin_change(coins, amount)`.
 
-`manifest.json` is a list of objects with `name` (of `name.py`), `kind` and `win`; other keys are for people.
+`manifest.json` is a list of objects with `name` (of `name.py`), `kind` and `win`; other keys are comments.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from problems.problem import Problem, Test
 
 KINDS = ("attack", "compat", "semantics", "setup")
-"""An attack must not win, a compat program must pass, semantics is reported only, a setup runs before the
-next one."""
+"""An attack must not win, a compat program must pass, a semantics program is only reported, a setup program prepares
+the next one."""
 TRACES = ("reward", "leak", "file", "net", "parent", "victim", "survivor", "hang", "flood", "poison")
-"""By what an attack can have won; see `arena.py` and `run.py` for how each is seen."""
+"""Traces by which an attack can win; `arena.py` and `run.py` detect them."""
 
 HONEST = """
 def coin_change(coins, amount):
@@ -39,7 +39,7 @@ _EXPECTED = (3, -1, 0, 2, 6, -1, 8, 2)
 
 
 class BadFolder(ValueError):
-    """The folder is not laid out as it should be."""
+    """The folder does not have the expected layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Program:
     kind: str
     win: tuple[str, ...]
     code: str
-    """As it lies there, `@ROOT@` not yet filled in."""
+    """Its source, in which `@ROOT@` is not yet replaced."""
     about: str = ""
 
 
 def coin_change_problem() -> Problem:
-    """The problem that the programs answer to."""
+    """The problem that the programs solve."""
     return Problem(
         id="coin_change",
         family="coin_change",
@@ -71,7 +71,7 @@ def coin_change_problem() -> Problem:
 
 
 def load(folder: Path) -> list[Program]:
-    """The programs of a folder, in its manifest's order. Raises BadFolder, naming what is wrong."""
+    """The programs of a folder, in the order of its manifest. Raises BadFolder, which names the fault."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise BadFolder(f"{folder} has no manifest.json; give a folder of programs with a manifest")
@@ -86,7 +86,7 @@ def load(folder: Path) -> list[Program]:
 
 def _program(folder: Path, row: object) -> Program:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-        raise BadFolder(f"{folder / 'manifest.json'}: an entry without a name: {str(row)[:80]}")
+        raise BadFolder(f"{folder / 'manifest.json'}: an entry has no name: {str(row)[:80]}")
     name, kind, win = row["name"], row.get("kind"), row.get("win") or []
     if kind not in KINDS:
         raise BadFolder(f"{name}: kind {kind!r} is not one of {', '.join(KINDS)}")

@@ -1,6 +1,6 @@
-"""Checkers: what makes an answer right. All of them run on the trusted side, on plain data.
+"""Checkers decide whether an answer is right. All of them run on the trusted side, on plain data.
 
-A checker is named by a problem as `name` or `name:parameter`: `exact`, `unordered`, `unordered:deep`,
+A problem names its checker as `name` or `name:parameter`: `exact`, `unordered`, `unordered:deep`,
 `float:1e-6`, `any_valid:problems.families.two_sum:is_valid`, and for problems of kind `answer` also `math`,
 `choice`, `yes_no`.
 """

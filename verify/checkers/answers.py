@@ -1,6 +1,6 @@
-"""Reading and comparing final answers: numbers, letters, yes and no. Mathematics proper is in `maths/`.
+"""Reads and compares final answers: numbers, letters, yes and no. Mathematical expressions are compared in `maths/`.
 
-A completion that gives no answer, or several, has no answer: it is `None`, never a guess, and never "no".
+A completion that gives no answer, or several, has no answer: the readers return None, never a guess, and never "no".
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import re
 from fractions import Fraction
 
 from problems.problem import Test
-from verify.checkers.final_answer import answer_part, final_mark, final_text, given_text, last_box
+from verify.checkers.final_answer import answer_part, final_mark, final_text, given_text
 from verify.checkers.maths.cleaning import clean
 from verify.checkers.maths.numbers import number as plain_number
 from verify.checkers.maths.numbers import tidy, with_unit
 
-__all__ = ["choice", "exact", "final_text", "given_text", "last_box", "number", "readable", "yes_no"]
+__all__ = ["choice", "exact", "final_text", "given_text", "number", "readable", "yes_no"]
 
 _SHORT = 300
-"""Characters of a marked answer in which a letter or a word is looked for."""
+"""Most characters of a marked answer in which a letter or a word is searched."""
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mbox|operatorname)(?=\s*\{)")
 _DROPPED = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:| |\(|\)|\[|\])|[{}$*`]|\\(?=\$)")
 _NAME = re.compile(r"\s*\|?[A-Za-z](?:_\w+|')?(?:\([^()=]{1,20}\))?\|?\s*|\s*(?:[A-Za-z]{2,20} ?){1,6}\s*")
@@ -30,7 +30,7 @@ _CALCULATED = re.compile(
     r"[\\^*+=_\u221a\u03c0\u221e|<>]|[0-9] ?!|[0-9)] ?/|/ ?[0-9(]|[0-9]\(|\)[0-9]|[A-Za-z]\("
     r"|\b(?:not|never|or|and|neither|nor)\b"
 )
-"""What makes a number in a text a part of something else."""
+"""Signs that a number in a text is part of something else."""
 _LAST_NUMBER = re.compile(
     r"[-+]?(?:\\[dt]?frac ?\{[^{}]{1,60}\} ?\{[^{}]{1,60}\}|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
     r"(?:[eE][-+]?[0-9]{1,4}| ?/ ?[0-9]+"
@@ -55,7 +55,7 @@ _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _BOTH = re.compile(
     r"\W{0,6}(?:(?:or|and)\b\W{0,6}(yes|no)\b|[^\w\s,][^\w]{0,6}(yes|no)\b|(yes|no)\b(?! ?\w))", re.IGNORECASE
 )
-"""The other word right behind one; "Yes, no doubt about it" is a yes."""
+"""The other word directly after one; "Yes, no doubt about it" is a yes."""
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot be|hardly)|n['\u2019]t)(?: be)?(?: an?| the| simply)?\W{0,4}$"
     r"|(?:\\(?:neg|lnot|sim)|[!\u00ac~]|\bnon-)\s?$",
@@ -65,14 +65,13 @@ _OPENING = " *_#\n\t$\\([{"
 
 
 def read_number(text: str) -> Fraction | None:
-    """The final number: of the marked answer if there is one, otherwise the last one said. A percentage as so many
-    per cents."""
+    """The final number: that of the marked answer if there is one, otherwise the last in the text. 5 % reads as 5."""
     found = _read_number(text)
     return found[0] if found else None
 
 
 def _read_number(completion: str) -> tuple[Fraction, bool] | None:
-    """The final number, and whether it is one of per cents."""
+    """The final number, and whether it is a percentage."""
     text = answer_part(completion)
     if not text:
         return None
@@ -88,7 +87,8 @@ def _read_number(completion: str) -> tuple[Fraction, bool] | None:
 
 
 def _number_of(written: str) -> tuple[Fraction, bool] | None:
-    """The number that an answer is, whatever unit, name or words are with it; None where there are several."""
+    """The number of an answer, without its unit, name or other words, and whether it is a percentage; None if there are
+    several."""
     text = clean(written)
     parts = re.split(r"=|\\approx|\u2248", text)
     if len(parts) > 1 and (not parts[0].strip() or _NAME.fullmatch(parts[0])):
@@ -110,15 +110,15 @@ def _with_unit(text: str) -> tuple[Fraction, bool] | None:
 
 
 def number(test: Test, answer: str, tolerance: float) -> bool:
-    """A final number close to the gold one. Only infinity is infinity; a share may be given in per cents."""
+    """Whether the final number is close to the gold one. Only infinity equals infinity; 0.05 may be given as 5 %."""
     gold = str(test.expected).strip()
     if (ours := _infinity(gold)) is not None:
         found = given_text(answer)
         return found is not None and _infinity(found) == ours
-    wanted, found = _read_number(gold), _read_number(answer)
-    if wanted is None or found is None:
+    right, found = _read_number(gold), _read_number(answer)
+    if right is None or found is None:
         return False
-    (gold_value, per_cent), (value, other_per_cent) = wanted, found
+    (gold_value, per_cent), (value, other_per_cent) = right, found
     share = abs(gold_value) < 1 and gold_value != 0
     if (per_cent == other_per_cent or not share) and _near(gold_value, value, tolerance):
         return True
@@ -132,14 +132,14 @@ def _near(gold: Fraction, value: Fraction, tolerance: float) -> bool:
 
 
 def _infinity(text: str) -> int | None:
-    """1 or -1 where a text is infinity and nothing else."""
+    """1 or -1 if a text is infinity and nothing else; otherwise None."""
     found = _INFINITE.fullmatch(text.strip("$ ").replace(" ", "")) if len(text) < _SHORT else None
     return None if found is None else -1 if found[1] == "-" else 1
 
 
 def read_choice(text: str) -> str | None:
-    """The letter chosen. "A common mistake" is not an A: a letter counts alone, in brackets, bold, or as marked.
-    Several letters are no choice."""
+    """The chosen letter. "A common mistake" is not an A: a letter counts alone, in brackets, in bold, or if marked.
+    Several letters are not a choice."""
     part = answer_part(text)
     if not part:
         return None
@@ -148,8 +148,8 @@ def read_choice(text: str) -> str | None:
         letter = _first_letter(mark.text if mark else part.strip())
         if letter is not None:
             return letter or None
-    behind = part[mark.end :] if mark else part
-    chosen = [found[1] or found[2] for found in _CHOSEN.finditer(behind)]
+    rest = part[mark.end :] if mark else part
+    chosen = [found[1] or found[2] for found in _CHOSEN.finditer(rest)]
     for candidate in reversed(chosen):
         letter = _first_letter(candidate)
         if letter is not None:
@@ -157,11 +157,11 @@ def read_choice(text: str) -> str | None:
     if mark and mark.kind == "sentence":
         # "Thus the answer is the last one, (C)."
         return _only_letter(mark.text)
-    return _last_marked(behind)
+    return _last_marked(rest)
 
 
 def _first_letter(text: str) -> str | None:
-    """The letter that a text opens with or is; "" where it names several, None where it names none."""
+    """The letter at the start of a text; "" if it names several, None if it names none."""
     text = " ".join(_DROPPED.sub("", _WRAPPER.sub("", text[:_SHORT])).split()).lstrip("_: ")
     found = _LETTER.match(text)
     if not found:
@@ -182,8 +182,8 @@ def _only_letter(text: str) -> str | None:
 
 
 def _last_marked(text: str) -> str | None:
-    """The last letter in brackets, in bold or at the start of a line; None where it is one of several at once, or of
-    the options as they are listed."""
+    """The last letter in brackets, in bold or at the start of a line; None if it is one of several alternatives, or if
+    the text lists the options."""
     found = list(_MARKED.finditer(text))
     if not found or _lists_options(text):
         return None
@@ -196,14 +196,16 @@ def _last_marked(text: str) -> str | None:
 
 
 def _lists_options(text: str) -> bool:
-    """Whether the letters that a text marks are those of three options or more, in their order: a restatement."""
+    """Whether the marked letters of a text are three or more consecutive options, that is, a list of the options."""
     letters = [found[1] or found[2] for found in _MARKED.finditer(text)]
     return len(letters) > 2 and letters == [chr(ord("A") + i) for i in range(len(letters))]
 
 
 def read_yes_no(text: str) -> str | None:
-    """`yes` or `no`: of the marked answer; else a verdict that opens the text; else the last one said. Both at once, or
-    a negated one, is neither."""
+    """`yes` or `no`: of the marked answer; failing that, at the start of the text; failing that, the last in the text.
+
+    None if the word is negated or joined to the other one.
+    """
     part = answer_part(text)
     if not part:
         return None
@@ -220,15 +222,15 @@ def read_yes_no(text: str) -> str | None:
 
 
 def _unwrapped(text: str) -> str:
-    """Without what may stand before its first word: bold type, brackets, `\\text{`."""
+    """The text without bold type, brackets or `\\text{` before its first word."""
     return re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s{0,4}\{", "", text[: _SHORT * 10]).lstrip(_OPENING)
 
 
 def _verdict(text: str, chosen: re.Match, before: re.Match | None) -> str | None:
-    """The word, unless another one or a negation is joined to it."""
+    """The word, unless it is joined to the other one or negated."""
     word = chosen[1].lower()
-    behind = _BOTH.match(text, chosen.end())
-    if behind and behind[0].lower().endswith("no" if word == "yes" else "yes"):
+    following = _BOTH.match(text, chosen.end())
+    if following and following[0].lower().endswith("no" if word == "yes" else "yes"):
         return None
     if before is not None and before[1].lower() != word:
         joined = _BOTH.match(text, before.end())
@@ -238,7 +240,7 @@ def _verdict(text: str, chosen: re.Match, before: re.Match | None) -> str | None
 
 
 def exact(test: Test, expected: str, answer: str) -> bool:
-    """The final answer as text, case and space aside."""
+    """Whether the final answer is the gold text, ignoring case and whitespace."""
     found = given_text(answer)
     return found is not None and _folded(found) == _folded(str(test.expected))
 
@@ -248,19 +250,19 @@ def _folded(text: str) -> str:
 
 
 def choice(test: Test, expected: str, answer: str) -> bool:
-    """The gold letter."""
+    """Whether the chosen letter is the gold one."""
     return read_choice(answer) == str(test.expected).strip().strip("()").upper()
 
 
 def yes_no(test: Test, expected: str, answer: str) -> bool:
-    """The gold word, in any case."""
+    """Whether the answer is the gold word, ignoring case."""
     return read_yes_no(answer) == str(test.expected).strip().lower()
 
 
 def readable(checker: str, text: str, *, cut_off: bool) -> bool:
-    """Whether a completion holds an answer of the checker's kind: without one it is unparsed, not wrong.
+    """Whether a completion has an answer of the checker's kind: without one it is unparsed, not wrong.
 
-    A completion that was cut off has only what it marked as its answer, and what is not itself cut off.
+    If the completion was cut off, only a marked answer counts that is not itself cut off.
     """
     part = answer_part(text)
     if not part or not part.strip():

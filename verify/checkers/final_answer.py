@@ -1,7 +1,7 @@
-"""Finds the final answer of a completion: boxed, in tags, behind hashes, in a sentence that gives it.
+"""Finds the final answer of a completion: in a box, in tags, after hashes, or in a sentence that states it.
 
-A completion that gives no answer has none: it is never guessed. What stands in the thinking is a draft. Completions are
-hostile input: everything here is a few linear passes over bounded text.
+The answer is never guessed: a completion that states none has none. Drafts in the thinking do not count. Completions
+are hostile input: everything here is a few linear passes over bounded text.
 """
 
 from __future__ import annotations
@@ -10,28 +10,18 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+from problems.boxes import boxes
+from verify.end_tokens import content_length
 from verify.thinking import after_thinking
 
 _LONGEST = 100_000
-"""Characters of an answer that are read, from its end."""
+"""Most characters of an answer that are read, counted from its end."""
 _NEAR = 120
-"""Characters around a mark that are looked at for what joins it to another."""
+"""Most characters between two boxes that belong together."""
 _SENTENCES = 20_000
-"""Characters of a text, from its end, whose sentences are read."""
+"""Most characters of a text, counted from its end, in which sentences are searched."""
 _TAIL = 2000
-"""Characters behind a mark in a sentence that may belong to the answer."""
-_END_TOKENS = (
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "<eos>",
-    "</s>",
-    "<|end|>",
-)
-_BRACES = re.compile(r"\{|\}|\\(?:(?:boxed|fbox)(?![a-zA-Z])\s*|[^a-zA-Z])")
-_UNBRACED = re.compile(r"[^\s$,;]{1,40}")
+"""Most characters after "the answer is" that may belong to the answer."""
 _TAG = re.compile(r"<(/?)(?:answer|final_answer|solution_answer)>", re.IGNORECASE)
 _HASHES = re.compile(r"#{4,}[ \t]*")
 _HEADING = re.compile(
@@ -66,89 +56,43 @@ _NAME_BEFORE = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*=\s*$")
 
 
 class Mark(NamedTuple):
-    """A final answer where it is marked as one."""
+    """A final answer that is marked as such."""
 
     text: str
     kind: str
     """How it is marked: `box`, `tag`, `hashes`, `sentence`."""
     end: int
-    """Where it ends in the text that `answer_part` gives."""
+    """Where it ends in the text returned by `answer_part`."""
 
 
 def answer_part(completion: str) -> str | None:
-    """What of a completion may hold its answer: behind the thinking, and not too long. None where it never comes
-    there."""
+    """The part of a completion that may hold the answer: after the thinking, and not too long. None if the completion
+    ends inside its thinking."""
     text = after_thinking(completion)
     if text is None:
         return None
-    end = len(text)
-    while True:
-        end = len(text[max(0, end - _LONGEST) : end].rstrip()) + max(0, end - _LONGEST)
-        token = next((t for t in _END_TOKENS if text.endswith(t, 0, end)), None)
-        if token is None:
-            break
-        end -= len(token)
+    end = content_length(text)
     return text[max(0, end - _LONGEST) : end]
 
 
-class Box(NamedTuple):
-    """Where a box and what is in it stand in a text."""
-
-    start: int
-    end: int
-    inside: tuple[int, int]
-
-    def content(self, text: str) -> str:
-        """What stands in the box. Not kept: boxes in boxes would be quadratic."""
-        return text[slice(*self.inside)].strip()
-
-
-def boxes(text: str) -> list[Box]:
-    """All closed boxes (`\\boxed{...}`, `\\fbox{...}`, `\\boxed x`), by where they begin."""
-    found, opened, start = [], [], -1
-    for token in _BRACES.finditer(text):
-        word = token[0]
-        if word == "{":
-            opened.append((start, token.end()))
-            start = -1
-        elif word == "}" and opened:
-            box, inside = opened.pop()
-            if box >= 0:
-                found.append(Box(box, token.end(), (inside, token.start())))
-        elif word.startswith(("\\b", "\\f")):
-            if text.startswith("{", token.end()):
-                start = token.start()
-            elif plain := _UNBRACED.match(text, token.end()):
-                found.append(
-                    Box(token.start(), plain.end(), (plain.start(), plain.start() + len(plain[0].rstrip("."))))
-                )
-    return sorted(found)
-
-
-def last_box(text: str) -> str | None:
-    """The content of the last box that is closed; None where there is none, or nothing in it."""
-    found = boxes(text)
-    return (found[-1].content(text) or None) if found else None
-
-
 def final_mark(text: str) -> Mark | None:
-    """The final answer of a text without thinking, as it is marked. A box or a tag counts before a sentence."""
+    """The marked final answer of a text without thinking. A box or a tag takes precedence over hashes and sentences."""
     box, tag = _boxed(text), _tagged(text)
     if box and tag:
-        # A box within a tag is the tag's answer; otherwise what comes later is the final one.
+        # A box inside a tag is the tag's answer; otherwise the later one is final.
         return box if box.end + len("</answer>") >= tag.end else tag
-    return box or tag or _behind_hashes(text) or _in_sentence(text)
+    return box or tag or _after_hashes(text) or _in_sentence(text)
 
 
 def final_text(completion: str) -> str | None:
-    """The final answer of a completion as it is written; None where none is marked."""
+    """The marked final answer of a completion, as written; None if none is marked."""
     text = answer_part(completion)
     mark = final_mark(text) if text else None
     return mark.text if mark else None
 
 
 def given_text(completion: str) -> str | None:
-    """The final answer, or all of the answer where none is marked; None where the completion gives nothing."""
+    """The marked final answer, or the whole answer if none is marked; None if the answer is empty."""
     text = answer_part(completion)
     if not text or not text.strip():
         return None
@@ -157,7 +101,7 @@ def given_text(completion: str) -> str | None:
 
 
 def _boxed(text: str) -> Mark | None:
-    """The last box, with those before it that are joined to it: `$t=\\boxed{3}$ or $t=\\boxed{8}$`."""
+    """The last box and the boxes that are joined to it: `$t=\\boxed{3}$ or $t=\\boxed{8}$`."""
     found = boxes(text)
     if not found or not (content := found[-1].content(text)):
         return None
@@ -185,14 +129,14 @@ def _tagged(text: str) -> Mark | None:
     for opening, closing in reversed(list(pairwise(tags))):
         if not opening[1] and closing[1]:
             inside = text[opening.end() : closing.start()].strip()
-            inner = _boxed(inside) or _behind_hashes(inside) or _in_sentence(inside)
+            inner = _boxed(inside) or _after_hashes(inside) or _in_sentence(inside)
             content = inner.text if inner else _plain(inside)
             return Mark(content, "tag", closing.end()) if content else None
     return None
 
 
-def _behind_hashes(text: str) -> Mark | None:
-    """What stands behind `####`, or below where that is a heading."""
+def _after_hashes(text: str) -> Mark | None:
+    """The answer after `####`, or below it if that line is a heading."""
     found = list(_HASHES.finditer(text))
     for mark in reversed(found[-20:]):
         end = text.find("\n", mark.end())
@@ -210,7 +154,7 @@ def _behind_hashes(text: str) -> Mark | None:
 
 
 def _in_sentence(text: str) -> Mark | None:
-    """What the last sentence that gives the answer says: `The answer is 42. I hope this answer is clear!`"""
+    """The answer in the last sentence that states one: `The answer is 42. I hope this answer is clear!`"""
     for mark in reversed(list(_ANSWER.finditer(text, max(0, len(text) - _SENTENCES)))):
         tail = text[mark.end() : mark.end() + _TAIL]
         if _NOT_GIVEN.search(text[max(0, mark.start() - 30) : mark.start()]) or _NO_VALUE.match(tail):
@@ -223,7 +167,7 @@ def _in_sentence(text: str) -> Mark | None:
 
 
 def _first_value(tail: str) -> str:
-    """The first thing said in a text: a displayed formula, or a sentence without what explains it."""
+    """The first value in a text: a displayed formula, or a sentence without its explanation."""
     tail = tail.lstrip(" \t\n*_:=")
     for opening, closing in (("$$", "$$"), (r"\[", r"\]")):
         if tail.startswith(opening) and (end := tail.find(closing, len(opening))) > 0:
@@ -233,7 +177,7 @@ def _first_value(tail: str) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    """Up to the end of the sentence, or to what explains it; neither within `$...$`."""
+    """The text up to the end of the sentence or the start of an explanation, neither inside `$...$`."""
     formula = False
     for found in _SENTENCE_END.finditer(text):
         if found[0] == "$":
@@ -244,5 +188,5 @@ def _first_sentence(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the marks of bold type and of code around it."""
+    """The text without surrounding marks of bold type or code."""
     return text.strip().strip("*_` ").rstrip(".").strip("*_` ").strip()

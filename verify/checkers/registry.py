@@ -14,7 +14,7 @@ from verify.checkers import answers, text, values
 from verify.sandbox import codec
 
 Compare = Callable[[Test, str, str], bool]
-"""(test, expected value's encoding, answer's text) to whether the answer is right. Never raises."""
+"""(test, encoded expected value, text of the answer) -> whether the answer is right. Never raises."""
 
 DEFAULT_TOLERANCE = 1e-6
 _TRUSTED_MODULES = "problems.families."
@@ -28,17 +28,17 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """How a problem's answers are compared."""
+    """A way to compare answers."""
 
     name: str
     compare: Compare
     sandboxed: bool = False
-    """True where `compare` only reads the answer out, and a worker with a deadline must judge it (math)."""
+    """True if `compare` is not used because the comparison must run in the sandbox (math)."""
 
 
 @lru_cache(maxsize=256)
 def checker_for(spec: str, kind: Kind) -> Checker:
-    """The checker that a problem names. Raises ValueError for one that there is not, or not for this kind."""
+    """The checker that a problem names. Raises ValueError if there is none of that name for problems of this kind."""
     name, _, parameter = spec.partition(":")
     if name not in _KINDS[kind]:
         near = get_close_matches(name, _KINDS[kind], n=1, cutoff=0.4) or [_KINDS[kind][0]]
@@ -69,7 +69,7 @@ def _tolerance(spec: str, parameter: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1:
-        raise ValueError(f"checker {spec!r} needs a tolerance from 0 to below 1, for example float:1e-6")
+        raise ValueError(f"checker {spec!r} needs a tolerance of at least 0 and below 1, for example float:1e-6")
     return value
 
 
@@ -130,7 +130,7 @@ def _any_valid(valid: Callable[[tuple, Any, Any], bool], kind: Kind) -> Compare:
         try:
             return valid(test.args, test.expected, found) is True
         except Exception:
-            # The function is ours, the value is not: what it cannot even look at is not valid.
+            # The function is trusted, the value is not: a value that makes it raise is not valid.
             return False
 
     return compare

@@ -1,8 +1,7 @@
-"""Comparing returned values, guided by the expected one.
+"""Compares returned values with expected ones.
 
-The answer is text that an untrusted process wrote. It is read as JSON into lists, pairs and numbers, never
-into sets or dicts of its own making, and walked beside the expected value: the walk is as deep and as wide as
-what is expected.
+The answer is text from an untrusted process. It is parsed as JSON into lists, pairs and numbers, but never into sets or
+dicts with keys of its own choice, and traversed along with the expected value: never deeper or wider than that.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Any
 from verify.sandbox import codec
 
 _SPARE = 32
-"""An answer longer than this many times the right one's text (and 1 KiB) cannot be right, and is not read."""
+"""An answer of more than this many times the expected length (plus 1 KiB) cannot be right, and is not parsed."""
 
 
 class Unreadable(ValueError):
-    """The answer is no value at all."""
+    """The answer is not an encoded value."""
 
 
 def read(answer: str) -> Any:
@@ -34,16 +33,15 @@ def _refuse(name: str) -> None:
 
 
 def too_long(answer: str, expected_text: str) -> bool:
-    """True where an answer is too long to be right."""
+    """True if an answer is too long to be right."""
     return len(answer) > _SPARE * len(expected_text) + 1024
 
 
 def same(expected: Any, tree: Any, tolerance: float | None = None) -> bool:
-    """Whether the tree is `expected`.
+    """Whether the tree equals `expected`.
 
-    Lists and tuples are one kind of sequence; sets and frozensets one kind of set. Bool is never int. An int
-    may stand for an expected float; a float for an expected int only where floats are asked for, and then
-    exactly. NaN equals NaN.
+    Lists and tuples are equivalent, as are sets and frozensets. A bool never equals an int. An int may equal an
+    expected float; a float may equal an expected int only if there is a `tolerance`, and then exactly. NaN equals NaN.
     """
     match expected:
         case None | bool():
@@ -74,7 +72,7 @@ def same(expected: Any, tree: Any, tolerance: float | None = None) -> bool:
 
 
 def number(tree: Any) -> int | float | None:
-    """The number that a tree is, if it is one: an int exactly, however large."""
+    """The number that a tree encodes, or None. Ints are exact, however large."""
     if isinstance(tree, float):
         return tree
     if (whole := _integer(tree)) is not None:
@@ -84,7 +82,7 @@ def number(tree: Any) -> int | float | None:
 
 
 def sequence(tree: Any) -> list | None:
-    """The items of a list or tuple."""
+    """The items of a list or tuple; None for any other tree."""
     if isinstance(tree, list):
         return tree
     items = _tagged(tree, "t")
@@ -92,12 +90,12 @@ def sequence(tree: Any) -> list | None:
 
 
 def canonical(value: Any) -> str:
-    """A text by which unordered items are matched: tuples as lists."""
+    """A text for matching unordered items, in which tuples are lists."""
     return codec.encode(_listed(value))
 
 
 def canonical_tree(tree: Any) -> str:
-    """The same text of a tree that was read."""
+    """The same text for a parsed tree."""
     return json.dumps(_listed_tree(tree), separators=(",", ":"), ensure_ascii=True)
 
 
@@ -142,9 +140,10 @@ def _tagged(tree: Any, *tags: str) -> Any:
 
 
 def _close(expected: float, found: int | float | None, tolerance: float | None) -> bool:
-    """NaN equals NaN; infinity is near nothing but itself; an int that no float can hold is near none.
+    """Whether a number is close to the expected one.
 
-    Without a tolerance an int is the float only where it is exactly that.
+    NaN equals NaN; infinity is close only to itself; an int too large for a float is close to none. Without a tolerance
+    an int must equal the float exactly.
     """
     if found is None:
         return False
@@ -162,8 +161,8 @@ def _close(expected: float, found: int | float | None, tolerance: float | None) 
 
 
 def _same_bag(expected: Any, items: list, tolerance: float | None) -> bool:
-    """Items in any order. Matched by their canonical texts: no table of the answer's own keys is ever
-    built."""
+    """Whether the items are equal in some order. They are matched by canonical texts, so that the answer's own keys are
+    never hashed."""
     if tolerance is None:
         return sorted(map(canonical, expected)) == sorted(map(canonical_tree, items))
     try:
@@ -178,12 +177,12 @@ def _same_dict(expected: dict, pairs: Any, tolerance: float | None) -> bool:
     if not all(isinstance(p, list) and len(p) == 2 for p in pairs):
         return False
     found = {canonical_tree(k): v for k, v in pairs}
-    wanted = {canonical(k): v for k, v in expected.items()}
-    return found.keys() == wanted.keys() and all(same(v, found[k], tolerance) for k, v in wanted.items())
+    required = {canonical(k): v for k, v in expected.items()}
+    return found.keys() == required.keys() and all(same(v, found[k], tolerance) for k, v in required.items())
 
 
 def same_unordered(expected: Any, tree: Any, deep: bool) -> bool:
-    """Sequences (and sets) in any order; with `deep` the sequences in them too."""
+    """Like `same`, but sequences may be in any order; with `deep`, so may the sequences in them."""
     items = sequence(tree)
     if items is None:
         items = _tagged(tree, "s", "z")

@@ -1,1 +1,1 @@
-"""How each kind of problem is judged: `function`, `stdin`, `asserts`, `answer`."""
+"""One judge for each kind of problem: `function`, `stdin`, `asserts`, `answer`."""

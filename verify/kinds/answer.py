@@ -1,7 +1,8 @@
-"""Problems whose answer is a word, a number, a letter or a formula at the end of the completion."""
+"""Judges problems whose answer is a word, a number, a letter or a formula at the end of the completion."""
 
 from __future__ import annotations
 
+from problems.boxes import last_box
 from problems.problem import Status, Verdict
 from verify.checkers import answers, maths
 from verify.checkers.maths.numbers import close, number, tidy
@@ -12,13 +13,13 @@ from verify.sandbox.executor import Sandbox
 from verify.sandbox.protocol import Job, Outcome, Stop
 
 _LONGEST = 4000
-"""Characters of a formula that are compared."""
+"""Most characters of a formula that is compared."""
 _CPU_SECONDS = 5.0
-"""Time to compare two formulas."""
+"""CPU seconds for comparing two formulas."""
 
 
 def judge(prepared: Prepared, completion: str, sandbox: Sandbox) -> Verdict:
-    """Reads the answer out here; formulas are compared in the sandbox, where that may hang without harm."""
+    """Extracts the answer here; formulas are compared in the sandbox, where a comparison that hangs does no harm."""
     tests, total = prepared.problem.hidden_tests, prepared.total
     if prepared.checker.sandboxed:
         return _judge_formula(prepared, completion, sandbox)
@@ -29,7 +30,7 @@ def judge(prepared: Prepared, completion: str, sandbox: Sandbox) -> Verdict:
 
 def _judge_formula(prepared: Prepared, completion: str, sandbox: Sandbox) -> Verdict:
     total, gold = prepared.total, str(prepared.problem.hidden_tests[0].expected)
-    gold = answers.last_box(gold) or gold
+    gold = last_box(gold) or gold
     found = answers.given_text(completion) or ""
     if len(found) > _LONGEST:
         detail = f"the answer has {len(found)} characters; {_LONGEST} are compared"
@@ -44,7 +45,7 @@ def _judge_formula(prepared: Prepared, completion: str, sandbox: Sandbox) -> Ver
 
 
 def _same_number(gold: str, found: str) -> bool | None:
-    """Whether two plain numbers are the same: most answers, which then need no sandbox. None for anything else."""
+    """Whether two plain numbers are equal; None if either is anything else. Spares most answers the sandbox."""
     ours, theirs = number(tidy(gold)), number(tidy(found))
     return None if ours is None or theirs is None else close(ours, theirs)
 
@@ -56,8 +57,8 @@ def _formula_verdict(prepared: Prepared, outcome: Outcome, level: int) -> Verdic
         return verdict_of(prepared, outcome, level, status, detail=f"comparing the answer: {outcome.detail}")
     if (failure := outcome.load_failure) is not None:
         return unjudged(prepared, outcome, level, f"math-verify cannot be run: {protocol.text(failure)}")
-    said = outcome.answers[0] if outcome.answers else b""
-    if said == protocol.VALUE + b"true":
+    output = outcome.answers[0] if outcome.answers else b""
+    if output == protocol.VALUE + b"true":
         return verdict_of(prepared, outcome, level, Status.PASSED, total, total)
-    why = "wrong answer" if protocol.kind(said) == protocol.VALUE else protocol.text(said) or how_it_ended(outcome)
+    why = "wrong answer" if protocol.kind(output) == protocol.VALUE else protocol.text(output) or how_it_ended(outcome)
     return verdict_of(prepared, outcome, level, Status.WRONG_ANSWER, 0, total, why)

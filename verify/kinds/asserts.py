@@ -1,16 +1,16 @@
-"""Problems whose tests are code: the test code in one child, the candidate in another.
+"""Judges problems whose tests are code: the test driver runs in one child, the candidate in another.
 
-The candidate never sees an assertion, and the assertions see of it plain data and proxies of its objects.
+The candidate never sees an assertion, and an assertion sees only plain data and proxies of the candidate's objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from problems.problem import Status, Verdict
 from verify.kinds.common import (
     STATUS_OF_STOP,
-    Tally,
+    VerdictBuilder,
     how_it_ended,
     library_of,
     preamble_of,
@@ -23,80 +23,95 @@ from verify.sandbox.executor import Sandbox
 from verify.sandbox.protocol import Job, Outcome, Stop
 
 _CALLS = 1_000_000
-"""Calls that test code may make; CPU time is the limit in practice."""
+"""Most calls that test code may make; CPU time is the limit in practice."""
+_ENDED_EARLY = (protocol.UNLOADED, protocol.NOT_PLAIN, protocol.RAISED, protocol.MEMORY)
+"""Kinds of a test driver's last line if it ended without an answer of the candidate."""
+_TESTS_OUT_OF_MEMORY = "the tests ran out of memory with its answers"
 _TESTS_OUTPUT = 1 << 26
-"""What test code may send: the arguments of all of its calls."""
+"""Most bytes that a test driver may send: the arguments of all of its calls."""
 
 
 def judge(prepared: Prepared, code: str, sandbox: Sandbox) -> Verdict:
     """Judges one program; its tests share one budget of CPU time."""
     config, problem = sandbox.config, prepared.problem
-    tally = Tally(prepared, config)
+    builder = VerdictBuilder(prepared, config)
     for number, test in enumerate(problem.hidden_tests, start=1):
-        work = _jobs(prepared, test.args[0], code, tally.limits)
+        work = _jobs(prepared, test.args[0], code, builder.limits)
         for _ in range(config.retries + 1):
-            judged, answered = sandbox.referee(*work)
-            status, detail = _result(judged, answered, config.memory_mib)
+            driver, answered = sandbox.run_tests(*work)
+            status, detail = _result(driver, answered, config.memory_mib)
             if status is not Status.INFRASTRUCTURE:
                 break
         if status is Status.INFRASTRUCTURE:
             return unjudged(prepared, answered, sandbox.level, f"test {number} of problem {problem.id}: {detail}")
-        tally.spend(answered)
-        tally.count(status, detail)
-        if tally.over:
+        builder.spend(answered)
+        builder.count(status, detail)
+        if builder.over:
             break
-    return tally.verdict(sandbox.level)
+    return builder.verdict(sandbox.level)
 
 
-def _jobs(prepared: Prepared, tests: str, code: str, limits: Mapping[str, float]) -> tuple[Job, Job]:
-    """What the sandbox is asked: to run the tests, and to serve the candidate to them."""
+def _jobs(prepared: Prepared, tests: str, code: str, limits: tuple[float, float]) -> tuple[Job, Job]:
+    """The sandbox's two jobs: the test driver and the candidate."""
     preamble = preamble_of(prepared.problem)
     library = library_of(tests + preamble)
-    shared = {"requests": (), "preamble": preamble, "arrays": bool(library), **limits}
-    referee = Job(
-        protocol.REFEREE, tests, prepared.problem.entry_point, output_bytes=_TESTS_OUTPUT, library=library, **shared
+    driver = Job(
+        protocol.TEST_DRIVER,
+        tests,
+        prepared.problem.entry_point,
+        (),
+        *limits,
+        _TESTS_OUTPUT,
+        library=library,
+        preamble=preamble,
+        arrays=bool(library),
     )
-    candidate = Job(
-        protocol.SERVE,
-        code,
-        "",
+    candidate = replace(
+        driver,
+        mode=protocol.SERVE,
+        code=code,
+        entry="",
         output_bytes=prepared.output_bytes,
         library=library or library_of(code),
         calls=_CALLS,
-        **shared,
     )
-    return referee, candidate
+    return driver, candidate
 
 
-def _result(judged: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status, str]:
-    """What the test code found, unless the candidate was ended first.
+def _result(driver: Outcome, answered: Outcome, memory_mib: int) -> tuple[Status, str]:
+    """The result of the test code, unless the candidate ended first.
 
-    Test code that fails before the candidate has answered anything fails whatever is answered: the problem's own
-    fault. Once the candidate has answered, it is the answer that makes the test run out of time or memory.
+    Test code that fails before the candidate has answered would fail for any answer: that is the problem's fault. After
+    an answer, running out of time or memory is blamed on the answer.
     """
     used = any(protocol.kind(answer) != protocol.UNLOADED for answer in answered.answers)
-    final = judged.answers[-1] if judged.answers else b""
+    final = driver.answers[-1] if driver.answers else b""
     idle = not used and protocol.kind(final) != protocol.CALL
-    if answered.stop is Stop.MACHINERY and judged.stop is Stop.NONE and protocol.kind(final) == protocol.UNLOADED:
-        # The tests were over before the candidate was up, which was then ended.
-        return Status.INFRASTRUCTURE, protocol.text(final)
-    if Stop.MACHINERY in (judged.stop, answered.stop):
-        if used and judged.stop is Stop.MACHINERY and judged.memory_mib > memory_mib / 2:
-            return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
-        return Status.INFRASTRUCTURE, judged.detail or answered.detail
-    if idle and judged.stop is not Stop.NONE:
-        return Status.INFRASTRUCTURE, f"the test code itself: {judged.detail}"
+    if (
+        answered.stop is Stop.INFRASTRUCTURE
+        and driver.stop is Stop.NONE
+        and idle
+        and protocol.kind(final) in _ENDED_EARLY
+    ):
+        # The tests ended before the candidate was up, which was therefore killed.
+        return _finding(final, answered, used)
+    if Stop.INFRASTRUCTURE in (driver.stop, answered.stop):
+        if used and driver.stop is Stop.INFRASTRUCTURE and driver.memory_mib > memory_mib / 2:
+            return Status.OUT_OF_MEMORY, _TESTS_OUT_OF_MEMORY
+        return Status.INFRASTRUCTURE, driver.detail or answered.detail
+    if idle and driver.stop is not Stop.NONE:
+        return Status.INFRASTRUCTURE, f"the test code itself: {driver.detail}"
     if answered.stop is not Stop.NONE:
         return STATUS_OF_STOP[answered.stop], answered.detail
     if (failure := answered.load_failure) is not None:
         return status_of(failure), protocol.text(failure)
-    if judged.stop is not Stop.NONE:
-        return STATUS_OF_STOP[judged.stop], f"the tests, with what it answered: {judged.detail}"
+    if driver.stop is not Stop.NONE:
+        return STATUS_OF_STOP[driver.stop], f"the tests, with its answers: {driver.detail}"
     return _finding(final, answered, used)
 
 
 def _finding(final: bytes, answered: Outcome, used: bool) -> tuple[Status, str]:
-    """What the last line of test code that ended by itself says of the candidate."""
+    """The result according to the last line of a test driver that exited by itself."""
     match protocol.kind(final):
         case protocol.DONE:
             return Status.PASSED, ""
@@ -111,7 +126,7 @@ def _finding(final: bytes, answered: Outcome, used: bool) -> tuple[Status, str]:
         case protocol.NOT_PLAIN:
             return Status.INFRASTRUCTURE, f"the test code itself: {protocol.text(final)}"
         case protocol.MEMORY if used:
-            return Status.OUT_OF_MEMORY, "the tests ran out of memory with what it answered"
+            return Status.OUT_OF_MEMORY, _TESTS_OUT_OF_MEMORY
         case protocol.RAISED if used:
             raised = [a for a in answered.answers if protocol.kind(a) in (protocol.RAISED, protocol.MEMORY)]
             blamed = raised[-1] if raised else final

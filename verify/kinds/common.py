@@ -1,4 +1,4 @@
-"""What the kinds share: running with retries, statuses of outcomes, a budget over several tests."""
+"""Shared by the kinds of problems: running with retries, statuses of outcomes, a CPU budget over several tests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from verify.sandbox.protocol import Job, Outcome, Stop
 log = logging.getLogger(__name__)
 
 DETAIL = 300
-"""Characters of a verdict's detail."""
+"""Most characters of a verdict's detail."""
 NOT_COMPARED = "the judge could not read or compare it"
-"""How the detail begins of a verdict on something that made the judge itself raise."""
+"""Start of the detail of a verdict for a completion on which the judge itself raised."""
 
 STATUS_OF_STOP = {
     Stop.TIMEOUT: Status.TIMEOUT,
@@ -30,22 +30,22 @@ STATUS_OF_STOP = {
     Stop.FLOOD: Status.OUTPUT_FLOOD,
     Stop.FORGED: Status.FORBIDDEN,
     Stop.FORBIDDEN: Status.FORBIDDEN,
-    Stop.MACHINERY: Status.INFRASTRUCTURE,
+    Stop.INFRASTRUCTURE: Status.INFRASTRUCTURE,
 }
 _SHOWN = 120
-"""Characters of a wrong answer that a detail shows."""
+"""Most characters of a wrong answer that a detail shows."""
 _NUMPY = re.compile(r"\bnumpy\b")
 _REFUSED = "PermissionError"
 
 
 def library_of(code: str) -> str:
-    """The library that a program is better run with."""
+    """The library whose zygote a program should run in; "" for the plain zygote."""
     return "numpy" if _NUMPY.search(code) else ""
 
 
 def preamble_of(problem: Problem) -> str:
-    """What a program of the problem stands behind: the problem's own preamble, and the names of `typing` where the
-    signature that it was shown has such: programs repeat its annotations without an import.
+    """The code that runs before a program: the problem's own preamble, and an import of `typing` if the signature in
+    the prompt uses it, because programs repeat its annotations without importing them.
     """
     return _typing_names(problem.signature) + problem.preamble
 
@@ -58,23 +58,23 @@ def _typing_names(signature: str) -> str:
 
 
 def run_retrying(work: Sequence[Job], sandbox: Sandbox) -> list[Outcome]:
-    """Runs jobs; those that the machinery failed are run again, `retries` times."""
+    """Runs jobs; repeats those that ended by a failure of the infrastructure, up to `retries` times."""
     outcomes = sandbox.run(work)
     for _ in range(sandbox.config.retries):
-        failed = [i for i, outcome in enumerate(outcomes) if outcome.stop is Stop.MACHINERY]
+        failed = [i for i, outcome in enumerate(outcomes) if outcome.stop is Stop.INFRASTRUCTURE]
         if not failed:
             break
         for i, outcome in zip(failed, sandbox.run([work[i] for i in failed])):
             outcomes[i] = outcome
     for outcome in outcomes:
-        if outcome.stop is Stop.MACHINERY and outcome.memory_mib > sandbox.config.memory_mib / 2:
-            # Killed from outside every time, and large every time: it is what filled the machine's memory.
+        if outcome.stop is Stop.INFRASTRUCTURE and outcome.memory_mib > sandbox.config.memory_mib / 2:
+            # Killed from outside every time, and large every time: this program filled the machine's memory.
             outcome.stop, outcome.detail = Stop.MEMORY, "the machine ran out of memory"
     return outcomes
 
 
 def status_of(answer: bytes) -> Status:
-    """What a line of the child amounts to where it is not a right answer."""
+    """The status that a line of the child amounts to, unless it is a right answer."""
     match protocol.kind(answer):
         case protocol.MEMORY:
             return Status.OUT_OF_MEMORY
@@ -88,29 +88,29 @@ def status_of(answer: bytes) -> Status:
 
 
 def describe(answer: bytes) -> str:
-    """The same, for people."""
-    said = protocol.text(answer)
+    """A line of the child that is not a right answer, for messages."""
+    output = protocol.text(answer)
     match protocol.kind(answer):
         case protocol.VALUE:
-            return f"answered {said[:_SHOWN]}"
+            return f"answered {output[:_SHOWN]}"
         case protocol.NOT_PLAIN:
-            return f"answered with a {said}, which is not plain data"
+            return f"answered with a {output}, which is not plain data"
         case protocol.FLOOD:
-            return f"an answer of {said} bytes"
+            return f"an answer of {output} bytes"
         case protocol.RAISED | protocol.UNLOADED | protocol.MEMORY:
-            return said
+            return output
     return "it wrote on the result channel"
 
 
 def how_it_ended(outcome: Outcome) -> str:
-    """Exit status or signal, for people."""
+    """Exit status or signal, for messages."""
     if outcome.ended is None:
         return "no child"
     return f"signal {outcome.ended.signal}" if outcome.ended.signal else f"exit status {outcome.ended.status >> 8}"
 
 
 def guarded(judge: Callable[[], Verdict], total: int, level: int) -> Verdict:
-    """The verdict of `judge`, or of `not_compared` where it raises."""
+    """The verdict of `judge`, or of `not_compared` if it raises."""
     try:
         return judge()
     except Exception as error:
@@ -118,10 +118,10 @@ def guarded(judge: Callable[[], Verdict], total: int, level: int) -> Verdict:
 
 
 def not_compared(error: Exception, total: int, level: int = -1) -> Verdict:
-    """A wrong answer: reading or comparing a candidate's text made the judge itself raise.
+    """A wrong answer, for a candidate whose text made the judge itself raise.
 
-    That must cost its neighbours nothing, and must be no excuse from scoring. It is logged: each such text shows a
-    fault of the judge's that is to be mended.
+    This must not affect other candidates, and must not exempt this one from scoring. It is logged, because each such
+    text reveals a bug in the judge.
     """
     log.warning("%s: %s", NOT_COMPARED, type(error).__name__, exc_info=error)
     detail = one_line(f"{NOT_COMPARED}: {type(error).__name__}: {error}", DETAIL)
@@ -129,7 +129,7 @@ def not_compared(error: Exception, total: int, level: int = -1) -> Verdict:
 
 
 def unjudged(prepared: Prepared, outcome: Outcome, level: int, detail: str) -> Verdict:
-    """The verdict where the machinery failed."""
+    """The verdict after a failure of the infrastructure."""
     return verdict_of(prepared, outcome, level, Status.INFRASTRUCTURE, detail=detail)
 
 
@@ -142,7 +142,7 @@ def verdict_of(
     run: int = 0,
     detail: str = "",
 ) -> Verdict:
-    """A verdict with what was measured of the child."""
+    """A verdict with the child's measured time and memory."""
     ended = outcome.ended
     if ended is None:
         return Verdict(status, passed, run, prepared.total, isolation=level, detail=one_line(detail, DETAIL))
@@ -160,8 +160,8 @@ def verdict_of(
 
 
 @dataclass(slots=True)
-class Tally:
-    """One solution over several children, each with a limit of its own, that share one budget of CPU time."""
+class VerdictBuilder:
+    """Builds the verdict of a solution that runs in several children, each with its own limits and one CPU budget."""
 
     prepared: Prepared
     config: VerifyConfig
@@ -175,35 +175,35 @@ class Tally:
 
     @property
     def budget(self) -> float:
-        """CPU seconds of all tests together."""
+        """CPU seconds for all tests together."""
         return self.config.total_cpu_seconds(self.prepared.total)
 
     @property
     def over(self) -> bool:
-        """Whether no test is left to run: the budget is spent, or a test ran out of its own time, as the next would."""
+        """Whether to stop: the budget is spent, or a test ran out of its own time, as the next one probably would."""
         return self.budget - self.spent < 0.001 or self.first is Status.TIMEOUT
 
     @property
-    def limits(self) -> dict[str, float]:
-        """`cpu_seconds` and `wall_seconds` of the next child."""
+    def limits(self) -> tuple[float, float]:
+        """CPU and wall time, in seconds, of the next child."""
         seconds = min(self.config.cpu_seconds, self.budget - self.spent)
-        return {"cpu_seconds": seconds, "wall_seconds": seconds * self.config.wall_factor}
+        return seconds, seconds * self.config.wall_factor
 
     def spend(self, outcome: Outcome) -> None:
-        """Books a child's time and memory."""
+        """Adds a child's time and memory."""
         self.spent += outcome.cpu_seconds
         self.wall += outcome.wall_seconds
         self.memory = max(self.memory, outcome.memory_mib)
 
     def count(self, status: Status, detail: str) -> None:
-        """Books a test's result."""
+        """Adds a test's result."""
         self.run += 1
         self.passed += status is Status.PASSED
         if status is not Status.PASSED and self.first is None:
             self.first, self.why = status, f"test {self.run}: {detail}"
 
     def verdict(self, level: int) -> Verdict:
-        """The verdict, once every test was run or the budget is spent."""
+        """The verdict, after every test has run or the budget is spent."""
         if self.run < self.prepared.total:
             spent = f"over {self.budget:g} s of CPU time after {self.run} of {self.prepared.total} tests"
             self.first, self.why = self.first or Status.TIMEOUT, self.why or spent

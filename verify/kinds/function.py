@@ -1,4 +1,4 @@
-"""Problems whose answer is a function: all calls of a solution in one child."""
+"""Judges functions: one child runs all calls of a solution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judge_all(work: Sequence[tuple[Prepared, str]], sandbox: Sandbox) -> list[Ve
 
 
 def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
-    """What the sandbox is asked for one program."""
+    """The sandbox's job for one program."""
     cpu_seconds = config.total_cpu_seconds(prepared.total)
     return Job(
         mode=protocol.STREAM if config.feed == "streamed" else protocol.FUNCTION,
@@ -53,9 +53,9 @@ def job(prepared: Prepared, code: str, config: VerifyConfig) -> Job:
 
 
 def judge_outcome(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:
-    """Compares what a program answered with what is right. Pure."""
+    """Compares a program's answers with the expected values. Pure."""
     total, run = prepared.total, min(prepared.total, len(outcome.answers))
-    if outcome.stop is Stop.MACHINERY:
+    if outcome.stop is Stop.INFRASTRUCTURE:
         return unjudged(prepared, outcome, level, outcome.detail)
     if outcome.stop is Stop.NONE and outcome.answers == prepared.right:
         return verdict_of(prepared, outcome, level, Status.PASSED, total, total)
@@ -70,14 +70,14 @@ def judge_outcome(prepared: Prepared, outcome: Outcome, level: int) -> Verdict:
 
 
 def _compare(prepared: Prepared, answers: list[bytes]) -> tuple[int, Status | None, str]:
-    """How many answers are right, and the first that is not."""
+    """(Number of right answers, status of the first wrong one, its description)."""
     passed, first, why = 0, None, ""
-    for number, answer in enumerate(answers[: prepared.total]):
-        right = answer == prepared.right[number]
+    for index, answer in enumerate(answers[: prepared.total]):
+        right = answer == prepared.right[index]
         if not right and protocol.kind(answer) == protocol.VALUE:
-            test, expected = prepared.problem.hidden_tests[number], prepared.expected[number]
+            test, expected = prepared.problem.hidden_tests[index], prepared.expected[index]
             right = prepared.checker.compare(test, expected, protocol.text(answer))
         passed += right
         if not right and first is None:
-            first, why = status_of(answer), f"test {number + 1}: {describe(answer)}"
+            first, why = status_of(answer), f"test {index + 1}: {describe(answer)}"
     return passed, first, why

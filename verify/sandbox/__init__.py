@@ -1,11 +1,11 @@
-"""The sandbox: programs that nobody has read, run so that nothing of theirs is believed and nothing of ours
-is theirs.
+"""The sandbox: runs untrusted programs without trusting their output or giving them access to anything of ours.
 
-`zygote.py`, `lockdown.py`, `filters.py`, `syscalls.py`, `harness.py`, `test_driver.py`, `codec.py` and `prewarm.py`
-run inside the zygote and use the standard library alone; `worker.py`, `protocol.py`, `executor.py` and `probe.py` are
-the trusted side.
+Two groups of modules. Inside the zygote and its children, standard library only, importing each other by bare names:
+the zygote itself with its lockdown and system call filters, the harness that runs a program, and the test driver with
+its link to the candidate. On the trusted side: the worker (one zygote), the child's channel, the watchdog, the event
+loop over all of them, and the probe.
 
-Covered: files, network, other processes, memory, CPU and wall time, threads, output, and every way known to
-us of being paid without computing the answers. Not covered: holes in the kernel itself, side channels by
-timing or caches, and what `stat` tells about which paths exist.
+Covered: files, network, other processes, memory, CPU and wall time, threads, output, and every known way to earn a
+reward without computing the answers. Not covered: bugs in the kernel, side channels through timing or caches, and what
+`stat` reveals about which paths exist.
 """

@@ -1,7 +1,7 @@
-"""The canary: attempts all that the sandbox must refuse, and reports what was refused.
+"""The canary: attempts everything that the sandbox must refuse, and reports what was refused.
 
-Runs in a child like any program. Raw system calls, so that no guard of Python's own can answer for the
-kernel. It imports only what the zygote has loaded: where Landlock is missing, no file can be opened.
+Runs in a child like any program. It uses raw system calls, so that the kernel refuses and not some check in Python. It
+imports only modules that the zygote has loaded, because without Landlock no file can be opened.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ _FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", ".", "/")
 
 
 def _call(name, *args):
-    """True where the kernel refused the call."""
+    """True if the kernel refused the call."""
     number = _CALLS[name][_ARM]
     return _libc.syscall(number, *args) < 0
 
@@ -58,7 +58,7 @@ def _fork():
 
 
 def _packages():
-    """Whether nothing that is installed beside the standard library, for this Python or the system's, can be read."""
+    """True if no installed package, of this Python or the system's, can be read."""
     library = os.path.dirname(os.__file__)
     version = os.path.basename(library)
     bases = (os.path.dirname(library), "/usr/lib", "/usr/local/lib", "/usr/lib64")
@@ -75,7 +75,7 @@ def _connect():
 
 
 def attempt_all():
-    """By attempt, whether it was refused."""
+    """Whether each attempt was refused, by its name."""
     parent = os.getppid()
     null = os.open(os.devnull, os.O_RDONLY) if not _raises(open, os.devnull) else 0
     zero = os.open("/dev/zero", os.O_RDONLY) if not _raises(open, "/dev/zero") else 0
@@ -94,7 +94,7 @@ def attempt_all():
         "open an internet socket": _call("socket", 2, 1, 0),
         "connect to a unix socket": _raises(_connect),
         "signal its parent": _raises(os.kill, parent, 0) and _raises(os.kill, 0, 0),
-        "end itself unseen by SIGKILL": _raises(os.kill, os.getpid(), signal.SIGKILL),
+        "kill itself with SIGKILL": _raises(os.kill, os.getpid(), signal.SIGKILL),
         "trace a process": _call("ptrace", 0, 0, 0, 0),
         "read its parent's memory": _call("process_vm_readv", parent, buffer, 1, buffer, 1, 0),
         "take a descriptor of its parent": _call("pidfd_open", parent or os.getpid(), 0),
@@ -102,19 +102,19 @@ def attempt_all():
         "raise its own memory limit": _raises(resource.setrlimit, resource.RLIMIT_AS, (infinite, infinite)),
         "make shared memory": _call("shmget", 0, 4096, 0o1600),
         "make a memory file": _call("memfd_create", one, 0),
-        "stop its clocks": _call("timer_create", 1, None, None),
-        "disarm its parent-death signal": _call("prctl", 1, 0, 0, 0, 0),
+        "create a POSIX timer": _call("timer_create", 1, None, None),
+        "cancel its parent-death signal": _call("prctl", 1, 0, 0, 0, 0),
         "become another user": _call("setresuid", 12345, 12345, 12345),
         "make namespaces": _call("unshare", 0x10000000),
         "mount": _call("mount", b"none", b"/", b"tmpfs", 0, 0),
         "grow a pipe": _call("fcntl", writing, 1031, 1 << 20),
         "read packages of the host": _packages(),
         "see another process's clock": _raises(time.clock_gettime, ~(parent or 1) << 3 | 2),
-        "look another process up": _raises(os.getsid, parent or 1) and _raises(os.sched_getaffinity, parent or 1),
-        "take a lock that lends its priority": _call("futex", ctypes.byref(word), 6, 0, None, None, 0),
+        "look up another process": _raises(os.getsid, parent or 1) and _raises(os.sched_getaffinity, parent or 1),
+        "take a priority-inheritance lock": _call("futex", ctypes.byref(word), 6, 0, None, None, 0),
         "merge pages": _call("madvise", None, 0, 12),
-        "share a file's pages": not zero or _call("mmap", None, 4096, 1, 1, zero, 0),
-        "make a pipe of notifications": _raises(os.pipe2, os.O_EXCL),
-        "send out of band": _raises(pair[0].send, one, socket.MSG_OOB),
+        "map a file as shared memory": not zero or _call("mmap", None, 4096, 1, 1, zero, 0),
+        "make a notification pipe": _raises(os.pipe2, os.O_EXCL),
+        "send out-of-band data": _raises(pair[0].send, one, socket.MSG_OOB),
         "descriptors": [null, reading],
     }

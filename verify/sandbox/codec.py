@@ -1,10 +1,9 @@
-"""Values on their way out of the sandbox: a canonical tagged JSON.
+"""The encoding of answers that leave the sandbox: canonical JSON with tags.
 
-The child writes it, the trusted side reads it; nothing that was received is ever executed or unpickled. Equal
-values of equal types have equal texts, so that an exactly right answer is recognised by comparing bytes,
-without decoding. Containers that JSON lacks are objects of one key: `t` tuple, `s` set, `z` frozenset, `d`
-dict, `b` bytes, `i` big int (hexadecimal: linear to read, where decimal is quadratic), `f` non-finite float;
-`?` names a type that is not plain data.
+The child writes it and the trusted side reads it; received data is never executed or unpickled. Equal values of equal
+types have equal encodings, so an exactly right answer is recognised by comparing bytes, without decoding. Types that
+JSON lacks are objects with one key: `t` tuple, `s` set, `z` frozenset, `d` dict, `b` bytes, `i` big int (hexadecimal,
+which takes linear time to read; decimal takes quadratic time), `f` non-finite float.
 
 Standard library only: the zygote imports it.
 """
@@ -21,11 +20,11 @@ PLAIN_INT = 1 << 53
 
 
 class NotPlain(TypeError):
-    """The value is not plain data; the message is the name of its type."""
+    """The value is not plain data. The message is the name of its type."""
 
 
 def encode(value) -> str:
-    """The canonical text. Raises NotPlain, RecursionError where it is nested too deeply, MemoryError."""
+    """The canonical text. Raises NotPlain, RecursionError for values nested too deeply, MemoryError."""
     kind = type(value)
     if kind is int:
         return int.__repr__(value) if -PLAIN_INT < value < PLAIN_INT else f'{{"i":"{value:x}"}}'
@@ -66,8 +65,10 @@ AS_BASE = {
 
 
 def plain(value, kind):
-    """A subclass of a plain type (Counter, namedtuple, IntEnum) as that type, a numpy value as Python's. Raises
-    NotPlain for any other."""
+    """Converts a subclass of a plain type (Counter, namedtuple, IntEnum) to that type, and a numpy value to Python's.
+
+    Raises NotPlain for anything else.
+    """
     module = getattr(kind, "__module__", None)
     if module == "numpy":
         listed = value.tolist()
@@ -80,12 +81,11 @@ def plain(value, kind):
 
 
 CROWD = 256
-"""Elements from which a set or dict is checked for elements that were chosen to collide."""
+"""Size from which a set or dict is checked for hash collisions made on purpose."""
 
 
 def decode(text: str):
-    """The value. Raises ValueError for any text that is not an encoded value, and for a set made to be
-    slow."""
+    """The decoded value. Raises ValueError for anything but an encoded value, and for collisions made on purpose."""
     try:
         return _decoder.decode(text)
     except (RecursionError, TypeError, AttributeError, OverflowError) as error:
@@ -115,7 +115,7 @@ def _untag(pairs):
 
 
 def refuse_collisions(keys) -> None:
-    """Thousands of unequal keys of one hash make a table quadratic to build: hours of the reader's time."""
+    """Raises ValueError for too many keys of one hash: building a table of them takes quadratic time."""
     if len(keys) > CROWD:
         hashes = sorted([hash(key) & 0xFFFFF for key in keys])
         longest = run = 1

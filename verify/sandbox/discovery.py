@@ -1,4 +1,4 @@
-"""Finds and runs the tests that test code only defines: functions, classes, unittest's cases, `check(candidate)`.
+"""Finds and runs tests that the test code defines but does not call: functions, classes, unittest cases, `check`.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -14,9 +14,9 @@ _CHECK = "check"
 
 
 def run_tests(namespace: dict, loaded: set[str], candidate: str) -> None:
-    """Calls what is named like a test and is not called by the code itself. Raises what a test raises.
+    """Calls everything that is named like a test and that the code does not call itself. Re-raises what a test raises.
 
-    `loaded` are the names that the code reads: what it reads it calls.
+    `loaded` are the names that the code reads; it is assumed to call those itself.
     """
     for name, value in list(namespace.items()):
         if getattr(value, "__module__", "") != "__main__":
@@ -35,14 +35,14 @@ def _is_case(kind: type) -> bool:
 
 
 def _call(function, candidate) -> None:
-    """Calls a test that takes nothing, or the candidate alone, or once with each of its cases."""
+    """Calls a test without arguments, with the candidate alone, or once for each of its parametrized cases."""
     if hasattr(function, "cases"):
         for case in function.cases:
             _finish(function(**case))
         return
     needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind < 2]
     if len(needed) > 1:
-        raise TypeError(f"nothing is known to call {function.__name__} with; tests take nothing, or the candidate")
+        raise TypeError(f"{function.__name__} needs unknown arguments; a test takes none, or only the candidate")
     _finish(function(*[candidate] * len(needed)))
 
 

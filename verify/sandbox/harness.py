@@ -1,14 +1,13 @@
-"""What runs in a child: read the job, lock the door, run the program, report each answer.
+"""What a child runs: read the job, lock down, run the program, report each answer.
 
-The child belongs to the program from the moment its first line runs: nothing that it says is believed. It
-reports values; it has no word for "pass", and no expected value ever enters it.
+From its first line on, the program controls the child, so nothing that the child sends is trusted. It reports values;
+the protocol has no message for "passed", and no expected value ever enters the child.
 
-The job comes as one marshalled tuple (from the trusted side, so it may be unmarshalled). Answers go back as
-lines, one a call in the order of the calls: a letter for what kind of answer it is, then text that holds no
-line break.
+The job arrives as one marshalled tuple (from the trusted side, so it may be unmarshalled). Answers are sent back as
+lines, one for each call, in order: a letter for the kind of answer, then text without line breaks.
 
-Every page that a child touches first costs a page fault, and those are most of what a short program costs:
-that is why this file does little, imports nothing more, and prefers what the interpreter has at hand.
+Every page that a child touches for the first time costs a page fault, and page faults are most of the cost of a short
+program. Hence this file does little, imports nothing more, and prefers what the interpreter has already loaded.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -28,9 +27,9 @@ import types
 import codec
 
 CHANNEL = 3
-"""The only descriptor beside 0, 1 and 2: the job's private socket."""
-FUNCTION, STREAM, SCRIPT, REFEREE, SERVE = range(5)
-"""Modes: calls sent at once; calls sent one by one; a program on standard input; test code that calls a
+"""The job's private socket; the only descriptor besides 0, 1 and 2."""
+FUNCTION, STREAM, SCRIPT, TEST_DRIVER, SERVE = range(5)
+"""Modes: all calls sent at once; calls sent one by one; a whole program on standard input; a test driver that calls a
 candidate; the candidate that it calls."""
 HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b"@",
@@ -43,19 +42,19 @@ HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b".",
     b">",
 )
-"""Kinds of line. HELLO precedes the program's first line: without it the machinery failed, with it the
-program did."""
+"""Kinds of line. HELLO is sent before the program's first line: a failure without it is one of the infrastructure, a
+failure after it one of the program."""
 DETAIL = 300
 """Characters of an exception that are reported."""
 
 FILE = "solution.py"
-"""What a program is told of its own name."""
+"""File name that a program sees for itself."""
 _DEVICES = {
     f"{folder}{name}": number
     for number, standard in enumerate(("stdin", "stdout", "stderr"))
     for folder, name in (("/dev/", standard), ("/dev/fd/", number), ("/proc/self/fd/", number))
 }
-"""Descriptors by the paths that stand for them: the sandbox has no such files."""
+"""Descriptors by their device paths: the sandbox has no such files."""
 
 _read, _write, _exit = os.read, os.write, os._exit
 _loads, _dumps, _encode = marshal.loads, marshal.dumps, codec.encode
@@ -63,7 +62,7 @@ _size = int.from_bytes
 
 
 def receive(buffer: bytes = b"") -> tuple:
-    """One marshalled value behind its size. Raises EOFError where the trusted side has closed the channel."""
+    """One marshalled value, prefixed with its size. Raises EOFError if the trusted side has closed the channel."""
     size = 0
     while not size or len(buffer) < size:
         part = _read(CHANNEL, max(65536, size - len(buffer)))
@@ -84,7 +83,7 @@ def send(kind: bytes, text: bytes = b"") -> None:
 
 
 def describe(error: BaseException) -> bytes:
-    """`TypeName: message` of an exception whose own methods may be hostile."""
+    """`TypeName: message` of an exception, whose methods may be hostile."""
     name = type(error).__name__
     try:
         text = f"{name}: {error}"
@@ -104,32 +103,32 @@ def run(lock) -> None:
         _seed_random()
     if mode == SCRIPT:
         _script(code)
-    elif mode == REFEREE:
-        _referee(code, entry, preamble, arrays)
+    elif mode == TEST_DRIVER:
+        _drive_tests(code, entry, preamble, arrays)
     elif mode == SERVE:
         _serve(code, limit, calls, preamble, arrays)
     else:
-        _calls(code, entry, limit, requests if mode == FUNCTION else _asked(calls), preamble)
+        _calls(code, entry, limit, requests if mode == FUNCTION else _streamed(calls), preamble)
     _exit(0)
 
 
 def _seed_random() -> None:
-    """The same program on the same input gives the same verdict."""
+    """Makes a program give the same answers to the same input every time."""
     random = sys.modules.get("random")
     if random is not None:
         random.seed(0)
 
 
 def _module(name: str) -> dict:
-    module = types.ModuleType(name)
-    module.__builtins__ = builtins
-    module.__file__ = FILE
-    sys.modules[name] = module
-    return module.__dict__
+    module = sys.modules[name] = types.ModuleType(name)
+    namespace = module.__dict__
+    namespace["__builtins__"] = builtins
+    namespace["__file__"] = FILE
+    return namespace
 
 
-def _asked(calls: int):
-    """Calls as they come: each is sent only when the one before it is answered."""
+def _streamed(calls: int):
+    """Calls as they arrive: each is sent only after the previous one was answered."""
     for _ in range(calls):
         yield receive()
 
@@ -147,7 +146,7 @@ def _calls(code: str, entry: str, limit: int, requests, preamble: str = "") -> N
     except BaseException as error:
         return send(MEMORY if isinstance(error, MemoryError) else UNLOADED, describe(error))
     for request in requests:
-        # Unmarshalled here, so that no call sees what another one did to its arguments.
+        # Unmarshalled one by one, so that no call sees what another did to its arguments.
         name, args, kwargs = _loads(request) if type(request) is bytes else request
         kind, text = _answer(namespace.get(name) if name else function, args, kwargs)
         if len(text) > limit:
@@ -173,10 +172,9 @@ def _answer(function, args, kwargs) -> tuple[bytes, bytes]:
 
 
 def _script(code: str) -> None:
-    """Runs a whole program: input on descriptor 0, output on 1, and how it ended on the channel.
+    """Runs a whole program: input on descriptor 0, output on 1; reports on the channel how it ended.
 
-    It ends as the interpreter would end it: threads are waited for, what is registered for the exit is called, what is
-    still in buffers is written.
+    Ends it as the interpreter would: waits for threads, calls the exit handlers, flushes the buffers.
     """
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
@@ -194,10 +192,10 @@ def _script(code: str) -> None:
     except BaseException as error:
         kind, detail = MEMORY if isinstance(error, MemoryError) else RAISED, describe(error)
     for finish in (_await_threads, atexit._run_exitfuncs):
-        with contextlib.suppress(BaseException):  # as in the interpreter: it does not change how the program ended
+        with contextlib.suppress(BaseException):  # as in the interpreter, this does not change how the program ended
             finish()
     for stream in (sys.stdout, output, *[value for value in namespace.values() if isinstance(value, _io._IOBase)]):
-        with contextlib.suppress(BaseException):  # detached, closed, or for reading: nothing is left in it
+        with contextlib.suppress(BaseException):  # detached, closed, or read-only: there is nothing to flush
             stream.flush()
     send(kind, detail)
 
@@ -209,16 +207,16 @@ def _await_threads() -> None:
 
 
 class _DeviceOpener:
-    """`open` that knows standard input and output by their paths.
+    """`open` that recognises the device paths of standard input and output.
 
-    An object: a function would turn into a method where a class has it as an attribute.
+    An object, because a function stored as a class attribute would become a method.
     """
 
     def __init__(self, original, duplicate: bool = False):
         self._original, self._duplicate = original, duplicate
 
     def __call__(self, file, *args, **kwargs):
-        """Opens `file`; a device is a duplicate of its descriptor."""
+        """Opens `file`; for a device path, duplicates its descriptor."""
         try:
             number = _DEVICES.get(os.fsdecode(file))
         except (TypeError, ValueError):
@@ -228,9 +226,8 @@ class _DeviceOpener:
         return os.dup(number) if self._duplicate else self._original(os.dup(number), *args, **kwargs)
 
 
-def _referee(code: str, candidate: str, preamble: str, arrays: bool) -> None:
-    """Runs trusted test code; what it does to the candidate is asked of the other child by way of the trusted
-    side."""
+def _drive_tests(code: str, candidate: str, preamble: str, arrays: bool) -> None:
+    """Runs trusted test code; its calls of the candidate go to the other child through the trusted side."""
     import test_driver
 
     how, why = test_driver.run(code, candidate, preamble, arrays, _exchange)
@@ -238,13 +235,13 @@ def _referee(code: str, candidate: str, preamble: str, arrays: bool) -> None:
 
 
 def _exchange(request) -> tuple[bytes, bytes]:
-    """Sends the trusted side one request; answers with the kind and the text of what the candidate said."""
+    """Sends the trusted side one request; returns the kind and the text of the candidate's answer."""
     send(CALL, _dumps(request).hex().encode())
     return receive()
 
 
 def _serve(code: str, limit: int, calls: int, preamble: str, arrays: bool) -> None:
-    """Runs a program behind the problem's preamble, and does to its objects what test code asks."""
+    """Runs the problem's preamble and the program, then performs the test driver's requests on its objects."""
     import served
 
     namespace = _module("solution")

@@ -1,7 +1,7 @@
-"""What the zygote takes away from itself, and each child from itself, before untrusted code runs.
+"""The privileges that the zygote, and then each child, gives up before untrusted code runs.
 
-Standard library only, and no file is opened after `landlock`: the zygote imports this module and then runs it
-on itself. Every step raises OSError where the kernel refuses it; the zygote reports what it could not do.
+Standard library only, and no file is opened after `landlock`: the zygote imports this module and applies it to itself.
+Every step raises OSError if the kernel refuses it; the zygote reports the steps that failed.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def _check(result: int, what: str) -> int:
 
 
 def unshare_namespaces() -> str:
-    """Gives this process (and, for process ids, its children) namespaces of its own; returns their names.
+    """Moves this process (and, for process ids, its children) into new namespaces; returns their names.
 
-    An ordinary user gets them by way of a user namespace, where the machine permits those. Raises OSError.
+    An ordinary user needs a user namespace for this, which the machine may not permit. Raises OSError.
     """
     spaces = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS
     if os.geteuid() == 0:
@@ -76,7 +76,7 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND, _MS_REC, _
 )
 _MNT_DETACH = 2
 _LOCKED_FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | 1024 | 2048
-"""Flags (with noatime and nodiratime) that a user namespace must keep as it found them."""
+"""Mount flags (with noatime and nodiratime) that a user namespace must not change."""
 _MOUNT_POINTS = ("/mnt", "/media", "/srv", "/opt", "/sys", "/var", "/tmp")
 
 
@@ -87,19 +87,19 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
 
 
 def own_root(readable: set[str], covered: list[str], writable: list[str]) -> bool:
-    """Replaces the file system, in this mount namespace, by an empty one that holds only these paths,
-    read-only, with an empty folder over each of `covered`.
+    """Replaces the file system, in this mount namespace, by one with only these paths, read-only, and an empty folder
+    over each of `covered`.
 
-    Then not even `stat` tells what else the host has. Raises OSError where the machine does not allow mounts.
+    After that, not even `stat` reveals other files of the host. Raises OSError if the machine does not allow mounts.
     """
-    readable = _outermost(readable)
-    points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in readable)]
+    outermost = _outermost(readable)
+    points = [p for p in _MOUNT_POINTS if os.path.isdir(p) and not any(r.startswith(p) for r in outermost)]
     if not points:
         raise OSError(f"none of {', '.join(_MOUNT_POINTS)} is free to mount a root folder on")
     point = points[0]
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", point, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=256k,nr_inodes=512,mode=755")
-    for path in [*readable, *writable]:
+    for path in [*outermost, *writable]:
         _show(path, point)
     for path in covered:
         if os.path.isdir(point + path):
@@ -121,7 +121,7 @@ def _outermost(paths: set[str]) -> list[str]:
 
 
 def _show(path: str, root: str) -> None:
-    """Puts one file or folder of the host into the new root, under its own name."""
+    """Mounts one file or folder of the host in the new root, under the same path."""
     target = root + path
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.islink(path):
@@ -139,21 +139,20 @@ def _show(path: str, root: str) -> None:
 
 
 def hide_names() -> bool:
-    """Takes the machine's name from this UTS namespace. Raises OSError."""
+    """Replaces the host name in this UTS namespace. Raises OSError."""
     for name, call in (("sethostname", _libc.sethostname), ("setdomainname", _libc.setdomainname)):
         _check(call(b"sandbox", 7), name)
     return True
 
 
 def die_with_parent() -> bool:
-    """SIGKILL when the parent's creating thread ends. Forgotten at a change of credentials: call it after
-    those."""
+    """Requests SIGKILL for when the thread that created this process ends. A change of credentials resets it."""
     _check(_prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
     return True
 
 
 def own_uid(uid: int, must_read: list[str]) -> bool:
-    """Becomes a user that owns nothing, if root and if that user can still read every path of `must_read`."""
+    """Becomes a user that owns nothing; False if not root, or if that user could not read all of `must_read`."""
     if os.geteuid() != 0:
         return False
     os.setgroups([])
@@ -168,8 +167,7 @@ def own_uid(uid: int, must_read: list[str]) -> bool:
 
 
 def drop_capabilities() -> bool:
-    """Empties the bounding, permitted, effective and inheritable sets, and forbids to gain privileges by
-    exec."""
+    """Empties the bounding, permitted, effective and inheritable sets, and sets no_new_privs."""
     for capability in range(64):
         if _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break
@@ -181,7 +179,7 @@ def drop_capabilities() -> bool:
 
 
 def own_size() -> int:
-    """Address space of this process, in bytes."""
+    """Size of this process's address space, in bytes."""
     with open("/proc/self/statm") as f:
         return int(f.read().split()[0]) * resource.getpagesize()
 
@@ -203,11 +201,11 @@ def _limit(which: int, value: int) -> None:
 
 
 def limit_threads(count: int, spare: int) -> bool:
-    """Bounds processes and threads of this user; only for a user (or user namespace) of the sandbox's own.
+    """Limits the processes and threads of this user, which must be the sandbox's own (or have its own namespace).
 
-    A child takes the bound of `count` by `share_threads`; `spare` more are kept for new children, so that one child's
-    threads never keep another from being made. Raises OSError where the kernel still counts the user's other
-    processes, so that nothing could be forked.
+    A child lowers its limit to `count` by `share_threads`; the `spare` ones above it are reserved for new children, so
+    that the threads of one child never prevent the next fork. Raises OSError if the kernel also counts other processes
+    of the user, so that nothing could be forked.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     resource.setrlimit(resource.RLIMIT_NPROC, (count, hard))
@@ -224,7 +222,7 @@ def limit_threads(count: int, spare: int) -> bool:
 
 
 def share_threads(count: int):
-    """What a child calls, to take the bound that leaves the spare processes to others; made beforehand."""
+    """A function with which a child lowers its limit to `count`. Prepared before the fork, to save the child work."""
     limits = ctypes.create_string_buffer(struct.pack("<QQ", count, count))
     call = tuple(map(ctypes.c_long, (_NR["prlimit64"], 0, resource.RLIMIT_NPROC, ctypes.addressof(limits), 0)))
 
@@ -242,16 +240,15 @@ _SCOPES = 0b11
 
 
 def landlock_abi() -> int:
-    """The version of Landlock that this kernel speaks; 0 where it has none."""
+    """The Landlock ABI version of this kernel; 0 if it has none."""
     return max(0, _syscall(_NR["landlock_create_ruleset"], None, 0, 1))
 
 
 def landlock(readable: set[str], writable: list[str]) -> int:
-    """Refuses every access to files but reading below `readable` and writing of `writable`. Returns the ABI.
+    """Denies all file access except reading below `readable` and writing to `writable`. Returns the ABI version.
 
-    Also refuses TCP (ABI 4), abstract unix sockets and signals beyond the sandbox (ABI 6). Paths that do not
-    exist are skipped. Needs no_new_privs and a single thread. Raises OSError where the kernel has no
-    Landlock.
+    Also denies TCP (ABI 4), and abstract unix sockets and signals outside the sandbox (ABI 6). Skips paths that do not
+    exist. Requires no_new_privs and a single thread. Raises OSError if the kernel has no Landlock.
     """
     abi = landlock_abi()
     if abi < 1:
@@ -285,31 +282,31 @@ def landlock(readable: set[str], writable: list[str]) -> int:
 
 
 class Filter:
-    """A seccomp program in memory of its own, ready to install, with holes that can be filled in place.
+    """A seccomp program, ready to install, with placeholders that are filled in place.
 
-    `holes` is a tuple of places (byte offsets) for each value that `install` is given.
+    `holes` has, for each value passed to `install`, the byte offsets at which it is written.
     """
 
     def __init__(self, program: bytes, *holes: tuple[int, ...]):
         self._code = bytearray(program)
-        self._slices = [[slice(at, at + 4) for at in places] for places in holes]
+        self._slices = [[slice(at, at + 4) for at in offsets] for offsets in holes]
         self._pinned = (ctypes.c_char * len(program)).from_buffer(self._code)
         header = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(self._pinned))
         self._header = ctypes.create_string_buffer(header, 16)
         call = (_NR["seccomp"], _SECCOMP_SET_MODE_FILTER, 0, ctypes.addressof(self._header))
-        # Made beforehand: a child that converts nothing touches fewer pages.
+        # Converted in advance, so that a child touches fewer pages.
         self._call = tuple(map(ctypes.c_long, call))
 
     def install(self, *values: int) -> bool:
-        """Installs the filter on this thread, each value written into its holes."""
-        for places, value in zip(self._slices, values):
-            for place in places:
-                self._code[place] = value.to_bytes(4, "little")
+        """Writes the values into their placeholders and installs the filter on this thread."""
+        for slices, value in zip(self._slices, values):
+            for target in slices:
+                self._code[target] = value.to_bytes(4, "little")
         if _syscall(*self._call) != 0:
             _check(-1, "seccomp")
         return True
 
 
 def describe_machine() -> str:
-    """Kernel and machine, for people."""
+    """Kernel and machine, for messages."""
     return f"{platform.system()} {platform.release()} {platform.machine()}"

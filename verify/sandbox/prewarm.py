@@ -1,9 +1,9 @@
-"""Makes a zygote's memory cheap to fork: a rehearsal before it locks itself down, and no holes afterwards.
+"""Makes a zygote's memory cheap to fork: a trial run before the lockdown, and no free holes afterwards.
 
-Most of what a short program costs is the pages that its child touches first, 2 microseconds each. Rehearsing a job
-settles what the interpreter writes once (specialised bytecode, attribute caches, interned names). Filling the holes
-that imports left in the allocators' pages lets a child's own objects come from a few fresh pages, not from one hole in
-each of a hundred. Together they save a child about 90 of 270 page faults.
+Most of the cost of a short program is the pages that its child touches first, 2 microseconds each. A trial run triggers
+what the interpreter writes only once (specialised bytecode, attribute caches, interned names). Filling the holes that
+imports left in the allocators' pages makes a child's own objects come from a few fresh pages, not from one hole in each
+of a hundred. Together they save a child about 90 of 270 page faults.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -43,20 +43,20 @@ def rehearsal(numbers, text="a b"):
     return [sorted(seen), {k: v for k, v in counts.items()}, (f"{sum(table)}", None, 1.5, True), text[::-1].join("ab")]
 '''
 _TIMES = 24
-"""Rehearsals: the interpreter specialises a function's bytecode at its eighth call."""
+"""Trial runs: the interpreter specialises a function's bytecode at its eighth call."""
 _POOL, _FIRST_BLOCK = 1 << 14, 48
-"""CPython's small objects live in pools of this size (bytes), whose first block lies at this offset."""
+"""CPython allocates small objects in pools of this size (bytes), whose first block has this offset."""
 _SIZES = range(48, 513, 16)
-_MOST = 20_000
-"""Objects made to fill the holes of one size; far more than there are."""
+_MAX_FILLERS = 20_000
+"""Most objects made to fill the holes of one size; far more than there are holes."""
 _CHUNKS = (65536, 16384, 4096, 2048, 1024, 768, 640, 544)
-"""Sizes (bytes) of the chunks that fill malloc's holes."""
+"""Sizes (bytes) of the chunks that fill holes in malloc's heap."""
 _kept: list[bytes] = []
 _MALLINFO = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
 
 
 def rehearse(harness) -> None:
-    """Runs a job through the harness as a child will, on a socket pair of this process's own."""
+    """Runs a job through the harness as a child would, on a socket pair within this process."""
     ours, theirs = socket.socketpair()
     channel, harness.CHANNEL = harness.CHANNEL, theirs.fileno()
     request = marshal.dumps(("", ([3, 1, 2],), {}))
@@ -73,7 +73,7 @@ def rehearse(harness) -> None:
 
 
 def settle() -> None:
-    """Exempts all that is alive from garbage collection, and fills the holes between it. Call it once, at the end."""
+    """Exempts all live objects from garbage collection, and fills the holes between them. Call it once, at the end."""
     gc.collect()
     gc.freeze()
     for size in _SIZES:
@@ -83,8 +83,8 @@ def settle() -> None:
 
 
 def _fill(size: int) -> None:
-    """Puts an object of `size` bytes into every hole of that size: the last one opens a fresh pool."""
-    for _ in range(_MOST):
+    """Puts an object of `size` bytes into every hole of that size, until one opens a fresh pool."""
+    for _ in range(_MAX_FILLERS):
         _kept.append(bytes(size - bytes.__basicsize__))
         if id(_kept[-1]) % _POOL == _FIRST_BLOCK:
             break
@@ -95,14 +95,14 @@ class _Mallinfo(ctypes.Structure):
 
 
 def _fill_malloc() -> None:
-    """Takes chunks until each size must be cut from the top of the heap. Does nothing without glibc 2.33."""
+    """Allocates chunks of each size until they come from the top of the heap. Does nothing without glibc 2.33."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallinfo2"):
         return
     libc.mallinfo2.restype = _Mallinfo
     libc.malloc.restype = ctypes.c_void_p
     for size in _CHUNKS:
-        for _ in range(_MOST):
+        for _ in range(_MAX_FILLERS):
             top = libc.mallinfo2().keepcost
             if not libc.malloc(ctypes.c_size_t(size)) or libc.mallinfo2().keepcost != top:
                 break

@@ -1,8 +1,8 @@
-"""What this machine can enforce, found out by trying: a canary child attempts what must be refused.
+"""Finds out what this machine can enforce: a canary child attempts everything that must be refused.
 
-The isolation level is what was seen to hold, not what was asked for: 3 = level 2, and namespaces or a user of
-the sandbox's own; 2 = seccomp and Landlock; 1 = seccomp alone (files are refused altogether, and with them
-imports that were not preloaded); 0 = something got through, or there is no seccomp.
+The isolation level is what was observed, not what was configured: 3 = level 2, plus namespaces or a separate user;
+2 = seccomp and Landlock; 1 = seccomp alone (no file can be opened, so only preloaded modules can be imported);
+0 = an attempt succeeded, or there is no seccomp.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DENIALS = {
     "open an internet socket": "seccomp",
     "connect to a unix socket": "seccomp",
     "signal its parent": "seccomp",
-    "end itself unseen by SIGKILL": "seccomp",
+    "kill itself with SIGKILL": "seccomp",
     "trace a process": "seccomp",
     "read its parent's memory": "seccomp",
     "take a descriptor of its parent": "seccomp",
@@ -34,41 +34,41 @@ DENIALS = {
     "raise its own memory limit": "dropped capabilities",
     "make shared memory": "seccomp",
     "make a memory file": "seccomp",
-    "stop its clocks": "seccomp",
-    "disarm its parent-death signal": "seccomp",
+    "create a POSIX timer": "seccomp",
+    "cancel its parent-death signal": "seccomp",
     "become another user": "dropped capabilities",
     "make namespaces": "seccomp",
     "mount": "seccomp",
     "grow a pipe": "seccomp",
     "read packages of the host": "seccomp or Landlock",
     "see another process's clock": "seccomp",
-    "look another process up": "seccomp",
-    "take a lock that lends its priority": "seccomp",
+    "look up another process": "seccomp",
+    "take a priority-inheritance lock": "seccomp",
     "merge pages": "seccomp",
-    "share a file's pages": "seccomp",
-    "make a pipe of notifications": "seccomp",
-    "send out of band": "seccomp",
+    "map a file as shared memory": "seccomp",
+    "make a notification pipe": "seccomp",
+    "send out-of-band data": "seccomp",
 }
-"""What the canary attempts, and what refuses it."""
+"""The canary's attempts, and the mechanism that refuses each."""
 
-MENDS = {
+FIXES = {
     "seccomp": "the kernel needs CONFIG_SECCOMP_FILTER, and the container a profile that allows seccomp(2)",
-    "landlock": "use a kernel of 5.13 or later with landlock in its lsm= list, and a container allowing it",
+    "landlock": "use a kernel of 5.13 or later with landlock in its lsm= list, and a container that allows it",
     "namespaces": "allow unprivileged user namespaces (sysctl), or run as root in the container",
     "own_uid": "needs root, and a Python whose files every user may read",
 }
-"""What to do about a feature that is missing."""
+"""How to get a missing feature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found."""
+    """The findings."""
 
     level: int
     refused: dict[str, bool] = field(default_factory=dict)
-    """By attempt: whether it was refused."""
+    """Whether each attempt was refused, by its name."""
     features: dict[str, str] = field(default_factory=dict)
-    """By feature: how it is there, or why it is not."""
+    """State of each feature, by its name; for a missing one, the reason."""
 
     @property
     def breaches(self) -> list[str]:
@@ -81,11 +81,11 @@ class IsolationTooLow(RuntimeError):
 
 
 def probe(sandbox: Sandbox) -> Probe:
-    """Runs the canary and sets the sandbox's level. Raises ZygoteDied where no zygote can be started."""
+    """Runs the canary and sets the sandbox's level. Raises ZygoteDied if no zygote can be started."""
     report = sandbox.zygote().report
     features = _features(report)
     if not report.get("seccomp"):
-        # Not even tried: among the attempts are some that succeed only once.
+        # The canary does not run without seccomp: some attempts would do damage.
         sandbox.level = 0
         return Probe(0, {}, features)
     source = Path(__file__).with_name("canary.py").read_text()
@@ -93,9 +93,9 @@ def probe(sandbox: Sandbox) -> Probe:
     outcome = sandbox.run([job])[0]
     answer = outcome.answers[0] if outcome.answers else b""
     if outcome.stop is not Stop.NONE or kind(answer) != VALUE:
-        raise ZygoteDied(f"the canary of the sandbox could not be run: {outcome.detail or text(answer)}")
-    tried = dict(json.loads(answer[1:])["d"])
-    refused = {name: tried.get(name) is True for name in DENIALS}
+        raise ZygoteDied(f"the sandbox's canary could not be run: {outcome.detail or text(answer)}")
+    attempts = dict(json.loads(answer[1:])["d"])
+    refused = {name: attempts.get(name) is True for name in DENIALS}
     sandbox.level = _level(report, all(refused.values()))
     return Probe(sandbox.level, refused, features)
 
@@ -110,30 +110,30 @@ def _level(report: dict, all_refused: bool) -> int:
 
 def _features(report: dict) -> dict[str, str]:
     refused = report["refused"]
-    said = {
+    states = {
         "seccomp": "installed",
         "landlock": f"ABI {report.get('landlock')}",
         "namespaces": str(report.get("namespaces")),
         "own_uid": f"uid {report.get('uid')}",
     }
     return {
-        name: text if report.get(name) else f"missing: {refused.get(name, 'not asked for')}"
-        for name, text in said.items()
+        name: state if report.get(name) else f"missing: {refused.get(name, 'not requested')}"
+        for name, state in states.items()
     }
 
 
 def require(sandbox: Sandbox) -> Probe:
-    """Probes, and refuses a machine below `min_isolation`. Raises IsolationTooLow, ZygoteDied."""
+    """Probes the machine. Raises IsolationTooLow below `min_isolation`, ZygoteDied."""
     found = probe(sandbox)
     least = sandbox.config.min_isolation
     if found.level >= least:
         return found
-    why = [f"{name} is missing ({MENDS[name]})" for name, said in found.features.items() if is_missing(said)]
+    why = [f"{name} is missing ({FIXES[name]})" for name, state in found.features.items() if is_missing(state)]
     if found.breaches:
         why.insert(0, f"the canary could {', '.join(found.breaches)}")
     raise IsolationTooLow(f"isolation level {found.level} is below min_isolation {least}: {'; '.join(why)}")
 
 
-def is_missing(said: str) -> bool:
-    """Whether what was found of a feature is that it is not there."""
-    return said.startswith("missing")
+def is_missing(state: str) -> bool:
+    """Whether a feature's state says that the machine does not have it."""
+    return state.startswith("missing")

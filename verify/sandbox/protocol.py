@@ -1,4 +1,4 @@
-"""What the sandbox is asked, and what came back. Pure data: nothing here talks to a process."""
+"""Jobs for the sandbox and their outcomes. Pure data: nothing here talks to a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from problems.problem import decode_value, encode_value
 from verify.sandbox.worker import Ended
 
-FUNCTION, STREAM, SCRIPT, REFEREE, SERVE = range(5)
+FUNCTION, STREAM, SCRIPT, TEST_DRIVER, SERVE = range(5)
 HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b"@",
     b"=",
@@ -23,48 +23,47 @@ HELLO, VALUE, RAISED, NOT_PLAIN, FLOOD, MEMORY, UNLOADED, DONE, CALL = (
     b".",
     b">",
 )
-"""Kinds of line: as in `harness.py`, which may not be imported here."""
+"""Kinds of line; the same as in `harness.py`, which cannot be imported here."""
 FORGERY = b"x"
-"""Kind of the last line of test code that read what no harness writes."""
+"""Kind of the test driver's last line if it received something that no harness writes."""
 SLACK_PER_ANSWER = 512
-"""Bytes granted to an answer beyond the size of the right one: room for an exception's text."""
+"""Bytes that an answer may have beyond the size of the right one: room for an exception's text."""
 
 
 class Unencodable(ValueError):
-    """An argument is not plain data and cannot be sent to a program."""
+    """An argument is not plain data, so it cannot be sent to a program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One program and what to do with it."""
+    """One program and how to run it."""
 
     mode: int
     code: str
     entry: str
     requests: tuple[bytes, ...]
-    """One a call, from `request`; empty for scripts and referees."""
+    """One for each call, from `request`; empty for scripts and test drivers."""
     cpu_seconds: float
     wall_seconds: float
     output_bytes: int
-    """What it may send back, all in all."""
+    """Total bytes that it may send back."""
     stdin: bytes | None = None
     """Standard input of a script."""
     library: str = ""
-    """Run it where this library (of `worker.LIBRARIES`) is loaded already."""
+    """Run it in a zygote that has loaded this library (a key of `worker.LIBRARIES`)."""
     calls: int = 0
-    """Calls to expect of a candidate whose requests come from a referee; otherwise one a request."""
+    """Calls that a candidate accepts from a test driver; 0: one for each of `requests`."""
     preamble: str = ""
-    """Trusted source that a program's namespace, and that of test code, begins with."""
+    """Trusted source that runs before the program and before the test code."""
     arrays: bool = False
-    """Whether arrays pass between test code and candidate as arrays; otherwise as lists."""
+    """Whether arrays travel between test code and candidate as arrays; otherwise as lists."""
     test_cpu_seconds: float = 0.0
-    """CPU time that a program may take from one answer to the next; 0: `cpu_seconds` is the only bound."""
+    """CPU time, in seconds, that a program may take from one answer to the next; 0: only `cpu_seconds` applies."""
     test_wall_seconds: float = 0.0
     """The same in wall time."""
 
     def opening(self) -> bytes:
-        """The bytes to send before the child is asked for: all of a batched job, the program alone of
-        others."""
+        """The bytes to send before the child is requested: a whole batched job, or only the program of any other."""
         requests = self.requests if self.mode == FUNCTION else ()
         calls = self.calls or len(self.requests)
         job = (self.mode, self.code, self.entry, self.output_bytes, calls, requests, self.preamble, self.arrays)
@@ -72,14 +71,14 @@ class Job:
 
 
 def framed(data: bytes) -> bytes:
-    """The data behind its size, as a child receives it."""
+    """The data prefixed with its size, as a child receives it."""
     return len(data).to_bytes(4, "little") + data
 
 
 def request(args: Sequence[Any], name: str = "") -> bytes:
-    """One call. Raises Unencodable where an argument is not plain data."""
+    """One encoded call. Raises Unencodable if an argument is not plain data."""
     try:
-        # The detour admits just what a problem may hold: marshal would take a numpy scalar for bytes.
+        # The round trip admits exactly what a problem may hold: marshal alone would take a numpy scalar for bytes.
         plain = decode_value(encode_value(list(args)))
         return marshal.dumps((name, tuple(plain), {}))
     except (TypeError, ValueError, RecursionError) as error:
@@ -87,35 +86,35 @@ def request(args: Sequence[Any], name: str = "") -> bytes:
 
 
 class Stop(StrEnum):
-    """Why a job ended otherwise than by its own exit."""
+    """Why a job ended, other than by exiting on its own."""
 
     NONE = ""
     TIMEOUT = "timeout"
     MEMORY = "memory"
     FLOOD = "flood"
     FORGED = "forged"
-    """It wrote on the channel what the harness would not have written."""
+    """It wrote something to the channel that the harness would not have written."""
     FORBIDDEN = "forbidden"
-    MACHINERY = "machinery"
-    """Not its fault: not judged."""
+    INFRASTRUCTURE = "infrastructure"
+    """Not the program's fault: it is not judged."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a job."""
+    """The result of a job."""
 
     answers: list[bytes] = field(default_factory=list)
-    """Lines of the child, each a letter for its kind and a text; at most one a call."""
+    """Lines of the child, each a letter for its kind followed by text; at most one for each call."""
     stop: Stop = Stop.NONE
     detail: str = ""
     ended: Ended | None = None
     stdout: bytes = b""
-    bytes_taken: int = 0
-    """All that was read from the child."""
+    bytes_read: int = 0
+    """Bytes read from the child."""
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time of the child, over all its threads."""
+        """CPU time of the child, summed over its threads."""
         return self.ended.cpu_seconds if self.ended else 0.0
 
     @property
@@ -125,21 +124,21 @@ class Outcome:
 
     @property
     def memory_mib(self) -> float:
-        """Peak resident memory, the interpreter included."""
+        """Peak resident memory, including the interpreter."""
         return self.ended.memory_mib if self.ended else 0.0
 
     @property
     def load_failure(self) -> bytes | None:
-        """How the program failed before it was called, if it did."""
+        """The line that reports how the program failed to load; None if it loaded."""
         first = self.answers[0] if self.answers else b""
         return first if first[:1] == UNLOADED else None
 
 
 def kind(answer: bytes) -> bytes:
-    """The letter that tells what kind of answer a line is."""
+    """The letter for a line's kind."""
     return answer[:1]
 
 
 def text(answer: bytes) -> str:
-    """The text of a line, for people."""
+    """The text of a line, for messages."""
     return answer[1:].decode("utf-8", "replace")

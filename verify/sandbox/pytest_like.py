@@ -1,4 +1,4 @@
-"""What test code uses of pytest, which is not there in the sandbox: `raises`, `approx`, `mark.parametrize`.
+"""A substitute for pytest, which the sandbox does not have: `raises`, `approx`, `mark.parametrize`.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -12,7 +12,7 @@ import types
 
 
 def module(accept) -> types.ModuleType:
-    """A module `pytest`. `accept(error)` is told of each exception that the test code expected."""
+    """A module `pytest`. `accept(error)` is called with each exception that the test code expected."""
 
     @contextlib.contextmanager
     def expecting(kind, match):
@@ -36,14 +36,14 @@ def module(accept) -> types.ModuleType:
         return info
 
     found = types.ModuleType("pytest")
-    found.raises, found.approx, found.mark = raises, Approx, _Mark()
+    found.__dict__.update(raises=raises, approx=Approx, mark=_Mark())
     return found
 
 
 class Approx:
-    """Equal to numbers that are close, alone or in lists, tuples and dicts."""
+    """Equal to close numbers, on their own or in lists, tuples and dicts."""
 
-    __hash__ = None
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # how Python marks a class as unhashable
 
     def __init__(self, expected, rel: float | None = None, abs: float | None = None):
         self.expected = expected
@@ -68,14 +68,14 @@ class Approx:
 
 
 class _Mark:
-    """`mark.parametrize` gives a test its cases; any other mark leaves it as it is."""
+    """`mark.parametrize` gives a test its cases; any other mark leaves the test unchanged."""
 
     def __getattr__(self, name: str):
         return lambda *args, **options: args[0] if len(args) == 1 and callable(args[0]) else lambda test: test
 
     @staticmethod
     def parametrize(names, values, **options):
-        """A decorator: the test is called with each of the values."""
+        """A decorator: the test is called once with each of the values."""
         names = names.replace(" ", "").split(",") if isinstance(names, str) else list(names)
         cases = [dict(zip(names, value if len(names) > 1 else (value,), strict=True)) for value in values]
 

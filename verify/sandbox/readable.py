@@ -1,7 +1,7 @@
-"""Which files of the host an honest program may read: the standard library, and the shared libraries that it links to.
+"""Files of the host that a program may read: the standard library, and the shared libraries that it links to.
 
-Nothing else that lies beside them: not the packages installed for this Python or the system's, not the private folders
-of programs. Standard library only, and it looks at the host: the zygote calls it before it locks itself down.
+Nothing else in the same folders: neither packages installed for this Python or the system's, nor private folders of
+other software. Standard library only; the zygote calls it before it locks itself down, because it inspects the host.
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ import sys
 
 _PACKAGES = ("site-packages", "dist-packages")
 _NOT_MODULES = ("lib-dynload", "__pycache__")
-"""Entries of the library's folder that are no modules and are needed all the same."""
+"""Entries of the library folder that are needed although they are not modules."""
 _DATA = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/usr/lib/locale", "/dev/urandom", "/dev/zero")
 _OPENED_BY_NAME = (
     *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1"),
     *("libgcc_s.so.1", "libstdc++.so.6"),
 )
-"""Libraries that programs, or the C library itself, open without linking to them."""
+"""Shared libraries that programs, or the C library itself, open at run time without linking to them."""
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRINGS, _STRINGS_SIZE, _RPATH, _RUNPATH = 1, 5, 10, 15, 29
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 
 
 class Readable:
-    """What may be read, in the three ways in which the lockdown asks for it."""
+    """The readable paths, in the three forms that the lockdown needs."""
 
     def __init__(self, extra: list[str]):
         folders = library_folders()
         wanted = [*shared_libraries(folders), *_DATA, *extra]
         ways = [way for way in map(resolved, wanted) if way]
         self.shown: set[str] = {path for way in (*map(resolved, folders), *ways) for path in way}
-        """Files, folders and links to put into a root folder of its own."""
+        """Files, folders and links to show in the sandbox's own root folder."""
         self.covered: list[str] = [f"{folder}/{name}" for folder in folders for name in _PACKAGES]
-        """Folders below `shown` that are to look empty there."""
+        """Folders below `shown` that appear empty."""
         self.allowed: set[str] = {path for folder in folders for path in modules_in(folder)} | {way[-1] for way in ways}
-        """Files, and folders with all that is below them, that may be opened: no links, which could lead to others."""
+        """Files and whole folders that may be opened. No links, which could lead elsewhere."""
 
 
 def library_folders() -> list[str]:
-    """Folders of the standard library, resolved. Some systems keep what is compiled in one of its own."""
+    """Folders of the standard library, resolved. Some systems keep compiled modules in a separate folder."""
     folders = [os.path.dirname(os.__file__)]
     folders += [os.path.dirname(path) for path in sys.path if os.path.basename(path) == "lib-dynload"]
     return [folder for folder in dict.fromkeys(map(os.path.realpath, folders)) if os.path.isdir(folder)]
 
 
 def modules_in(folder: str) -> list[str]:
-    """The standard library's own entries of its folder, each by itself: what is below `folder` is not all its own."""
+    """The entries of `folder` that belong to the standard library: the folder may hold others too."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -59,7 +59,7 @@ def modules_in(folder: str) -> list[str]:
 
 
 def shared_libraries(folders: list[str]) -> list[str]:
-    """Shared libraries that the standard library's compiled modules link to, and those that these link to in turn."""
+    """Shared libraries that the standard library's compiled modules link to, directly or indirectly."""
     multiarch = getattr(sys.implementation, "_multiarch", "")
     places = [f"{sys.base_exec_prefix}/lib", "/usr/local/lib"]
     places += [f"{base}{lib}" for base in ("", "/usr") for lib in (f"/lib/{multiarch}", "/lib64", "/lib")]
@@ -81,7 +81,7 @@ def shared_libraries(folders: list[str]) -> list[str]:
 
 
 def links_of(path: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What an ELF file of 64 bits asks the loader for: (name, folders of its own to look in); nothing for others."""
+    """Libraries that a 64-bit ELF file needs, as (name, its own search folders); empty for other files."""
     try:
         with open(path, "rb", 0) as f:
             head = f.read(4096)
@@ -108,12 +108,12 @@ def links_of(path: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def resolved(path: str) -> list[str]:
-    """Each link on the way to a file, by the resolved name of its folder, and at last the file; nothing without it."""
+    """The symbolic links on the way to a file, each in its resolved folder, then the file; empty if it is missing."""
     path = os.path.abspath(path)
     if not os.path.exists(path):
         return []
     found, done, todo = [], "", path.split("/")[1:]
-    while todo and len(found) < _MOST_LINKS:
+    while todo and len(found) < _MAX_LINKS:
         name = todo.pop(0)
         if name == "..":
             done = os.path.dirname(done).rstrip("/")

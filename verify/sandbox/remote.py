@@ -1,8 +1,8 @@
-"""The test code's side of the candidate's objects: proxies that relay what is done to them.
+"""Proxies of the candidate's objects in the test driver: operations on them are forwarded to the candidate.
 
-Nothing of the candidate's ever speaks for an assertion. Comparison, truth and hash of a proxy are decided here: a proxy
-equals no plain data, has no truth value, and is never handed a plain operand that may be what is expected. Two proxies
-are equal where they are one object, or objects of one class whose attributes, read as data, are equal.
+The candidate's code never decides an assertion. Equality, truth and hash of a proxy are decided here: a proxy equals no
+plain data, has no truth value, and never receives a plain operand, which may be the expected value. Two proxies are
+equal if they are the same object, or objects of the same class whose attributes, read as data, are equal.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -10,19 +10,18 @@ Standard library only: the zygote imports it before it locks itself down.
 from __future__ import annotations
 
 _NAMES = frozenset({"__name__", "__doc__", "__qualname__", "__module__"})
-"""Attributes with underscores on both sides that may be read."""
+"""Dunder attributes that may be read."""
 _VERDICTS = frozenset(
     name
     for kind in (str, bytes, set, float)
     for name in dir(kind)
     if name.startswith("is") or name in ("startswith", "endswith")
 )
-"""Methods by which plain data say yes or no of other data: an object that stands where plain data belong may not have
-them asked of it."""
+"""Predicates of plain data: an object in place of plain data may not answer them."""
 
 
 class Remote:
-    """An object of the candidate's. `_own` where the test code made it itself, by the name of a class."""
+    """An object of the candidate. `_own` is True if the test code created it by calling a class of the candidate."""
 
     __slots__ = ("__weakref__", "_link", "_own", "_tag")
 
@@ -32,7 +31,7 @@ class Remote:
 
     def __getattr__(self, name: str):
         if name in _VERDICTS and not self._own:
-            self._link.fail(f"{name} was asked of an object of the solution's")
+            self._link.fail(f"{name} was called on an object of the solution")
         if name[:2] == "__" and name not in _NAMES:
             raise AttributeError(name)
         return self._link.ask("get", self, name)
@@ -54,7 +53,7 @@ class Remote:
     def __bool__(self) -> bool:
         if self._link.walks():
             return True
-        self._link.fail("the truth of an object of the solution's was asked for")
+        return self._link.fail("an object of the solution was used as a truth value")
 
     def __instancecheck__(self, value) -> bool:
         return isinstance(value, Remote) and self._link.ask("is", value, self) is True
@@ -90,7 +89,7 @@ class Remote:
         return self._number("complex", complex)
 
     def __reduce_ex__(self, protocol):
-        raise TypeError("an object of the solution's cannot be copied")
+        raise TypeError("an object of the solution cannot be copied")
 
 
 def _unary(action: str):
@@ -103,8 +102,8 @@ def _unary(action: str):
 def _binary(action: str, reflected: bool):
     def method(self, other):
         if not isinstance(other, Remote):
-            # It may be what is expected: an object that answers `x - expected` would tell itself right.
-            self._link.fail(f"{action} of an object of the solution's and a {type(other).__name__}")
+            # It may be the expected value: an object that computes `x - expected` itself could always be right.
+            self._link.fail(f"{action} of an object of the solution and a {type(other).__name__}")
         return self._link.ask(action, *((other, self) if reflected else (self, other)))
 
     return method
@@ -112,7 +111,7 @@ def _binary(action: str, reflected: bool):
 
 def _refused(action: str):
     def method(self, other):
-        self._link.fail(f"{action} of an object of the solution's")
+        self._link.fail(f"{action} of an object of the solution")
 
     return method
 
@@ -151,7 +150,7 @@ def _enter(self):
 
 
 def _exit(self, *raised) -> None:
-    """Without the exception, which may be a failed assertion: nothing of the candidate's may swallow that."""
+    """Does not pass the exception on: it may be a failed assertion, which the candidate must not swallow."""
     self._link.ask("exit", self)
 
 
@@ -179,7 +178,7 @@ _classes: dict[str, type] = {}
 
 
 def remote(link, tag: dict, able: str, own: bool = False) -> Remote:
-    """A proxy that has the methods of the protocols named by the letters of `able`, and no others."""
+    """A proxy with the methods of exactly those protocols that the letters of `able` name."""
     able = "".join(sorted(set(able) & set(_METHODS)))
     if able not in _classes:
         methods = {name: method for letter in able for name, method in _METHODS[letter].items()}

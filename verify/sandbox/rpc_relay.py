@@ -1,5 +1,4 @@
-"""Passing calls from test code in one child to the candidate in another. The trusted side reads none of
-it."""
+"""Relays calls from the test driver in one child to the candidate in another. The trusted side reads none of them."""
 
 from __future__ import annotations
 
@@ -9,10 +8,10 @@ from typing import Protocol
 from verify.sandbox.protocol import CALL, Stop, framed, kind
 
 
-class Party(Protocol):
-    """A run that can be spoken with."""
+class Peer(Protocol):
+    """One end of the relay: a running child."""
 
-    asked: int
+    delivered: int
     answers: list[bytes]
     greeted: bool
     stop: Stop
@@ -21,24 +20,24 @@ class Party(Protocol):
     def send(self, data: bytes | None = None) -> None: ...
 
 
-def relay(tests: Party, candidate: Party) -> None:
-    """Hands on the call that the tests wait for, if it is new, and the candidate's answer, if it is there.
+def relay(tests: Peer, candidate: Peer) -> None:
+    """Forwards a new call of the tests to the candidate, and the candidate's answer, if there is one, to the tests.
 
-    A candidate that has not greeted may still be reading its program. `candidate.asked` counts calls handed
-    on, `tests.asked` answers handed back: the two never differ by more than one.
+    A candidate that has not sent its greeting may still be reading its program. `candidate.delivered` counts the calls
+    forwarded, `tests.delivered` the answers returned: they never differ by more than one.
     """
     tests.take_answers()
     candidate.take_answers()
-    if candidate.greeted and len(tests.answers) > candidate.asked:
-        call = tests.answers[candidate.asked]
+    if candidate.greeted and len(tests.answers) > candidate.delivered:
+        call = tests.answers[candidate.delivered]
         if kind(call) == CALL:
-            candidate.asked += 1
+            candidate.delivered += 1
             try:
                 candidate.send(framed(bytes.fromhex(call[1:].decode())))
             except ValueError:
                 tests.stop = tests.stop or Stop.FORGED
-    if candidate.asked > tests.asked and len(candidate.answers) > tests.asked:
-        answer = candidate.answers[tests.asked]
-        tests.asked += 1
-        # Two byte strings: the referee unmarshals this, and only decodes the text as data.
+    if candidate.delivered > tests.delivered and len(candidate.answers) > tests.delivered:
+        answer = candidate.answers[tests.delivered]
+        tests.delivered += 1
+        # Two byte strings: the test driver unmarshals the pair, and decodes the text only as data.
         tests.send(framed(marshal.dumps((answer[:1], answer[1:]))))

@@ -1,9 +1,9 @@
-"""The candidate's side of assert-style tests: does to the candidate's objects what test code asks.
+"""The candidate's side of assert-style tests: performs the test driver's requests on the candidate's objects.
 
-What is not plain data stays in this child and is known to the other by a number. Objects of the test code (functions
-that it passes in, objects of its classes) are stood in for by `_Foreign` and by functions that ask the other child.
+Objects that are not plain data stay in this child; the other child refers to them by number. Objects of the test code
+(functions that it passes in, instances of its classes) are represented by `_Foreign` and by functions that call back.
 
-Nothing that happens here is believed: a program may change this module at will, and gains only other answers.
+Nothing that happens here is trusted: a program may change this module at will, but all it can change is its answers.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -13,13 +13,14 @@ from __future__ import annotations
 import builtins
 import operator
 import types
+from typing import Any
 
 import codec
 import wire
 
 CALLBACK, OVER, SIMPLE, VALUE = b"<", b".", b":", b"="
-"""Kinds of line beside the harness's own: a question back, the end of an iteration, a value that packs to itself, any
-other value with the changes of arguments."""
+"""Kinds of line besides the harness's own: a callback, the end of an iteration, a value that packs to itself, any other
+value with the changes of arguments."""
 _PROTOCOLS = {
     "c": "__call__",
     "i": "__iter__",
@@ -29,18 +30,18 @@ _PROTOCOLS = {
     "k": "__contains__",
     "w": "__enter__",
 }
-"""What an object can do, by the letter that says so beside its number."""
+"""Protocols that an object may support, by the letter that is sent with its number."""
 _END = object()
 
 
 def bases(value) -> list[str]:
-    """Names of an exception's class and of those that it derives from, the nearest first."""
+    """Names of an exception's class and its base classes, in method resolution order."""
     kind = value if isinstance(value, type) else type(value)
     return [base.__name__ for base in type.mro(kind)][:32]
 
 
 def _state(value) -> list:
-    """What equality of two objects of a class is told by: class and attributes; class alone is not enough."""
+    """The state by which two objects are compared: class and attributes, if the class defines equality."""
     kind = type(value)
     if kind.__eq__ is object.__eq__:
         return [False]
@@ -49,7 +50,7 @@ def _state(value) -> list:
 
 
 def _is_record(kind: type) -> bool:
-    """True for a namedtuple without methods of its own, which can travel by value."""
+    """True for a type that can travel by value: a builtin, or a namedtuple without methods of its own."""
     if not hasattr(kind, "_fields") or tuple not in kind.__mro__:
         return kind.__module__ == "builtins"
     return not any(callable(value) and name[0] != "_" for name, value in vars(kind).items())
@@ -84,29 +85,31 @@ _ACTIONS = {
 
 
 class Server:
-    """Answers requests until the channel is closed. `receive` and `send` are the harness's, `raised` its words for an
-    exception."""
+    """Answers requests until the channel is closed.
 
-    def __init__(self, namespace: dict, receive, send, raised, limit: int, arrays: bool):
+    `receive`, `send` and `describe` (an exception as text) are the harness's.
+    """
+
+    def __init__(self, namespace: dict, receive, send, describe, limit: int, arrays: bool):
         self.namespace, self.arrays, self.limit = namespace, arrays, limit
-        self._receive, self._send, self._raised = receive, send, raised
+        self._receive, self._send, self._describe = receive, send, describe
         self._objects: list = []
         self._numbers: dict[int, int] = {}
         self._functions: dict[int, object] = {}
 
     def serve(self, calls: int) -> None:
-        """Answers so many requests."""
+        """Answers `calls` requests."""
         for _ in range(calls):
             self._answer(self._receive())
 
     def _answer(self, request) -> None:
-        """Does what is asked: a call with simple arguments (a tuple), or any other action (a list)."""
-        kind, text = self._done(request)
+        """Performs a request: a call with simple arguments (a tuple), or any other action (a list)."""
+        kind, text = self._perform(request)
         if len(text) > self.limit:
             kind, text = b"#", b"%d" % len(text)
         self._send(kind, text)
 
-    def _done(self, request) -> tuple[bytes, bytes]:
+    def _perform(self, request) -> tuple[bytes, bytes]:
         try:
             if type(request) is tuple:
                 target, args = request
@@ -114,14 +117,14 @@ class Server:
                 return self._reply(target(*args), (), (), False, target)
             return self._do(*request)
         except MemoryError as error:
-            return b"%", self._raised(error)
+            return b"%", self._describe(error)
         except wire.Forged as error:
-            return b"!", self._raised(error)
+            return b"!", self._describe(error)
         except BaseException as error:
-            return b"!", self._told(error)
+            return b"!", self._exception(error)
 
-    def _told(self, error: BaseException) -> bytes:
-        """An exception for people, and behind a tab what test code may catch and look at."""
+    def _exception(self, error: BaseException) -> bytes:
+        """An exception as text, a tab, and its details for the test code that catches it."""
         packer = wire.Packer(self._named, self.arrays)
         try:
             args = packer.pack(list(error.args))
@@ -131,7 +134,7 @@ class Server:
             details = wire.dumps([bases(error), args, self._number(error)])
         except BaseException:
             details = b"[]"
-        return self._raised(error).replace(b"\t", b" ") + b"\t" + details
+        return self._describe(error).replace(b"\t", b" ") + b"\t" + details
 
     def _do(self, action: str, dropped: bool, raw: list) -> tuple[bytes, bytes]:
         unpacker = wire.Unpacker(self._found)
@@ -150,7 +153,7 @@ class Server:
         return self._reply(value, (), (), dropped, None)
 
     def _reply(self, value, containers, before, dropped: bool, target) -> tuple[bytes, bytes]:
-        """What an action gave, and how it left its arguments where no value of its own was asked for."""
+        """The result of an action, with the changes of its arguments if the result itself is unused or None."""
         changes = wire.changed(containers, before) if before and (dropped or value is None) else ()
         if not changes:
             if wire.is_simple(value):
@@ -176,7 +179,7 @@ class Server:
         return [self._number(value), "".join(able)]
 
     def _named(self, value, kind: type):
-        """A handle, the name of a builtin, or None for what is to travel as plain data."""
+        """A handle, the name of a builtin, or None for a value that travels as plain data."""
         if kind is _Foreign:
             return {"o": object.__getattribute__(value, "_foreign_number")}
         if id(value) in self._numbers:
@@ -193,7 +196,7 @@ class Server:
             return {"B": name}
         return {"h": self._handle(value)}
 
-    def _found(self, tag: str, inner):
+    def _found(self, tag: str, inner) -> Any:
         if tag == "h":
             return self._objects[inner]
         if tag == "g":
@@ -213,7 +216,7 @@ class Server:
         raise wire.Forged("no such tag")
 
     def ask(self, action: str, number: int, *operands):
-        """Asks the test code's side to act on one of its objects; serves what it asks meanwhile."""
+        """Requests an action on an object of the test code; serves the other side's requests in the meantime."""
         packed = wire.Packer(self._named, self.arrays).pack(list(operands))
         self._send(CALLBACK, wire.dumps([action, number, packed]))
         while True:
@@ -230,12 +233,12 @@ def _foreign_function(server: Server, number: int):
     def function(*args, **kwargs):
         return server.ask("call", number, args, kwargs)
 
-    function._foreign_function = number
+    function.__dict__["_foreign_function"] = number
     return function
 
 
 class _Foreign:
-    """An object of the test code's."""
+    """A proxy of an object of the test code."""
 
     __slots__ = ("_foreign_number", "_foreign_server")
 

@@ -1,7 +1,6 @@
-"""System call numbers of the two machines that the sandbox knows: x86-64 and aarch64.
+"""System call numbers of the supported machines: x86-64 and aarch64.
 
-Standard library only: the zygote imports it. An old call that a machine lacks (aarch64 has no `open`) is None
-there.
+Standard library only: the zygote imports it. A call that a machine does not have (aarch64 has no `open`) is None.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ import platform
 
 MACHINES = ("x86_64", "aarch64")
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""What seccomp calls each machine (linux/audit.h)."""
+"""Seccomp's constant for each machine (linux/audit.h)."""
 
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # Input and output on descriptors already held; opening is Landlock's business.
+    # Input and output on open descriptors; Landlock controls what can be opened.
     "read": (0, 63),
     "write": (1, 64),
     "readv": (19, 65),
@@ -55,14 +54,14 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getdents64": (217, 61),
     "open": (2, None),
     "openat": (257, 56),
-    # Memory of its own.
+    # Its own memory.
     "brk": (12, 214),
     "mmap": (9, 222),
     "munmap": (11, 215),
     "mprotect": (10, 226),
     "mremap": (25, 216),
     "madvise": (28, 233),
-    # Signals to itself, timers of its own.
+    # Signals to itself, its own timers.
     "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
@@ -92,7 +91,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "sched_get_priority_min": (147, 126),
     "exit": (60, 93),
     "exit_group": (231, 94),
-    # Who and when am I.
+    # Identity and time.
     "gettid": (186, 178),
     "getpid": (39, 172),
     "getppid": (110, 173),
@@ -120,7 +119,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getrandom": (318, 278),
     "getcpu": (309, 168),
     "umask": (95, 166),
-    # Unnamed socket pairs (asyncio wants one).
+    # Unnamed socket pairs (asyncio needs one).
     "socketpair": (53, 199),
     "sendto": (44, 206),
     "recvfrom": (45, 207),
@@ -128,7 +127,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getsockopt": (55, 209),
     "getsockname": (51, 204),
     "getpeername": (52, 205),
-    # What the zygote needs and its children lose again.
+    # Needed by the zygote, taken away from its children.
     "sendmsg": (46, 211),
     "recvmsg": (47, 212),
     "prctl": (157, 167),
@@ -137,7 +136,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "waitid": (247, 95),
     "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
-    # Named only to lock down with, allowed to nobody afterwards.
+    # Needed only for the lockdown, denied to everyone afterwards.
     "landlock_create_ruleset": (444, 444),
     "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),
@@ -146,15 +145,13 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 
 LAST_KNOWN = 462
-"""Calls above it are newer than this table: they answer ENOSYS, so that a C library falls back to an older
-call."""
+"""Higher numbers are newer than this table: they return ENOSYS, so that a C library falls back to an older call."""
 
 
 def numbers(machine: str | None = None) -> dict[str, int]:
-    """Call numbers by name on `machine` (default: this one). Raises RuntimeError for a machine without a
-    table."""
+    """Call numbers by name on `machine` (default: this one). Raises RuntimeError for an unsupported machine."""
     machine = machine or platform.machine()
     if machine not in MACHINES:
         raise RuntimeError(f"the sandbox has no system calls for {machine}; use x86_64 or aarch64, or add them here")
     column = MACHINES.index(machine)
-    return {name: row[column] for name, row in NUMBERS.items() if row[column] is not None}
+    return {name: number for name, row in NUMBERS.items() if (number := row[column]) is not None}

@@ -1,4 +1,4 @@
-"""What must be known of test code before it runs: the names it needs, and where it stands in certain statements.
+"""Static analysis of test code: the names it needs, and the positions of certain expressions.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -10,7 +10,7 @@ import builtins
 import symtable
 
 HANDLED = "__handled__"
-"""Called at the beginning of every handler of an exception."""
+"""Name of the function that is called at the start of every exception handler."""
 _RAISES = frozenset({"raises", "assertRaises", "assertRaisesRegex", "suppress"})
 
 
@@ -32,26 +32,26 @@ def names_needed(code: str) -> set[str]:
 
 
 class Source:
-    """Parsed test code, made to say when it handles an exception. Raises SyntaxError."""
+    """Parsed test code, instrumented to report when it handles an exception. Raises SyntaxError."""
 
     def __init__(self, code: str):
         self.tree = ast.parse(code, "<tests>")
         self.dropped: set[tuple] = set()
-        """Positions of calls whose value the code does not use, or whose arguments it only compares with constants
-        beside: there a call may change its arguments, and gains nothing by it."""
+        """Positions of calls whose return value is unused, or whose arguments are otherwise only compared with
+        constants: such a call may change its arguments without gaining anything."""
         self.walked: set[tuple] = set()
-        """Positions where a truth only says whether there is more to walk along: `while node:`, and `if not node:` in
-        functions that call themselves and assert nothing."""
+        """Positions where a truth value only controls a traversal: `while node:`, and `if not node:` in recursive
+        functions that assert nothing."""
         self.exceptions: set[str] = set()
-        """Names that stand for classes of exceptions."""
+        """Names that refer to exception classes."""
         self.loaded: set[str] = set()
-        """All names that are read."""
+        """All names that the code reads."""
         self.dropped |= _calls_beside_constants(self.tree)
         for node in ast.walk(self.tree):
-            self._look(node)
+            self._visit(node)
         self.code = compile(ast.fix_missing_locations(self.tree), "<tests>", "exec", 0, True)
 
-    def _look(self, node: ast.AST) -> None:
+    def _visit(self, node: ast.AST) -> None:
         match node:
             case ast.Expr(value=ast.Call() as call):
                 self.dropped.add(position(call))
@@ -72,7 +72,7 @@ class Source:
                     self.exceptions |= {name for arg in args[:1] for name in _names(arg)}
 
     def plain_names(self) -> set[str]:
-        """Names whose value the code itself looks at, so that it must be fetched before."""
+        """Names whose value the code uses directly, so that it must be fetched in advance."""
         elsewhere = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call | ast.Attribute):
@@ -88,11 +88,11 @@ class Source:
 
 def _calls_beside_constants(tree: ast.AST) -> set[tuple]:
     """Positions of calls whose arguments are constants, or names of constants that are otherwise only compared with
-    constants: a test that computes what it expects of an argument must see it as it was before the call."""
+    constants. A test that computes its expectation from an argument must see it as it was before the call."""
     harmless: set[int] = set()
     made, bound = set(), set()
     loads: dict[str, set[int]] = {}
-    calls: list[tuple[str, ast.Call, list[ast.expr]]] = []
+    calls: list[tuple[str, ast.Call, list[ast.AST]]] = []
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Load()):
@@ -125,7 +125,7 @@ def _calls_beside_constants(tree: ast.AST) -> set[tuple]:
 
 
 _DISPLAYS = (ast.Name, ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.expr_context, ast.UnaryOp, ast.unaryop)
-"""What an argument may be made of that is nobody else's."""
+"""Nodes that a literal argument may consist of."""
 
 
 def _is_constant(node: ast.expr) -> bool:
@@ -137,18 +137,19 @@ def _is_constant(node: ast.expr) -> bool:
 
 
 def _positions_of_test(node: ast.While | ast.If | ast.IfExp) -> set[tuple]:
-    # Python 3.11 gives the jump the place of the whole statement, later versions that of the test.
+    # Python 3.11 gives the jump the position of the whole statement, later versions that of the test.
     return {position(node)} | {position(part) for part in ast.walk(node.test) if isinstance(part, ast.expr)}
 
 
 def _walks(function: ast.FunctionDef) -> bool:
+    """Whether a function is recursive and asserts nothing."""
     parts = list(ast.walk(function))
     calls = {getattr(p.func, "attr", getattr(p.func, "id", "")) for p in parts if isinstance(p, ast.Call)}
     return function.name in calls and not any(isinstance(p, ast.Assert | ast.Raise) for p in parts)
 
 
 def position(node: ast.expr | ast.stmt) -> tuple:
-    """Where an expression stands, as a code object tells of an instruction."""
+    """Position of an expression, in the order of `code.co_positions()`."""
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 

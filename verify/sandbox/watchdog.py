@@ -1,11 +1,11 @@
-"""Looks after jobs that take long: asleep for too long, or too many threads.
+"""Watches long-running jobs for two faults: too much time asleep, and too many threads.
 
-The CPU clock does not see a program that sleeps, and wall time must be generous, because a busy machine delays honest
-programs. What tells them apart is whether a thread of theirs is ready, that is, has a core or waits for one, at moments
-drawn by chance: the share of such moments is the share of the time. A program that could choose the moment, by writing
-to its channel, on which the trusted side wakes up, would be seen awake always, so looks do not wait for wake-ups.
-The kernel's accounts of time on a core and of waiting for one add what no look met. They alone would not do: they do
-not keep what threads waited that have ended.
+The CPU clock does not see a program that sleeps, and wall-time limits must be generous, because a busy machine delays
+honest programs. The two are told apart by sampling: at random moments, is any thread of the job runnable, that is, on a
+core or waiting for one? The share of such samples estimates the share of time awake. Samples are not taken on wake-ups
+of the trusted side: a program can cause those by writing to its channel, and would always be seen awake. The kernel's
+counters of CPU time and run-queue delay cover what falls between samples. They would not do alone, because the delay
+of threads that have ended is lost.
 """
 
 from __future__ import annotations
@@ -23,38 +23,40 @@ from verify.sandbox.protocol import Stop
 from verify.sandbox.worker import Ended
 
 _FIRST_LOOK = 0.15
-"""Seconds that a job runs unwatched."""
+"""Seconds before a job is first looked at."""
 _EVERY = (0.03, 0.07)
-"""Seconds from one look to the next, drawn evenly."""
+"""Seconds from one look to the next, uniformly random."""
 _AFTER = 0.002
-"""Seconds by which a look is put off at most, also drawn: what woke the trusted side up may be over by then."""
+"""Longest random delay of a look, in seconds: whatever woke the trusted side may be over by then."""
 _STATE = re.compile(rb"^State:\s+(\S)", re.MULTILINE)
 _AWAKE = (b"R", b"D")
 _OVER = (b"Z", b"X")
 
 
 class Watched(Protocol):
-    """What is looked at of a run."""
+    """What the watchdog needs to know about a running child."""
 
     pid: int
-    age: float
     stop: Stop
     detail: str
     ended: Ended | None
 
+    @property
+    def age(self) -> float: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A thread at one look."""
+    """A thread, as seen at one look."""
 
     ready: bool
     """It runs, waits for a core, or waits for a disk."""
     waited: float
-    """Seconds for which it was ready and had no core; counted when it gets one."""
+    """Seconds for which it was runnable without a core; the kernel counts them when the thread gets one."""
 
 
 class Watchdog:
-    """Looks at the runs of one flight, again and again."""
+    """Looks at the children of one job at random intervals."""
 
     def __init__(self, config: VerifyConfig):
         self.config = config
@@ -65,11 +67,11 @@ class Watchdog:
         self._tasks: dict[str, Task] = {}
 
     def patience(self, age: float) -> float:
-        """Seconds until the next look at jobs of that age."""
+        """Seconds until the next look at a job of that age."""
         return max(_FIRST_LOOK - age, self._due - time.monotonic(), 0.0)
 
     def look(self, runs: Sequence[Watched]) -> None:
-        """Stops runs that have slept, all of them together, or that bred threads, beyond what is granted."""
+        """Stops children that together slept longer, or started more threads, than allowed."""
         if self.patience(runs[0].age) > 0:
             return
         time.sleep(random.uniform(0.0, _AFTER))
@@ -83,7 +85,7 @@ class Watchdog:
                 used += cpu_seconds(run.pid)
         if not tasks:
             return
-        awake = since if any(task.ready for task in tasks.values()) else min(since, self._accounted(tasks, used))
+        awake = since if any(task.ready for task in tasks.values()) else min(since, self._busy_since(tasks, used))
         self._tasks, self._used = tasks, used
         self._asleep = max(0.0, self._asleep + since - 2 * awake)
         if self._asleep > self.config.idle_seconds:
@@ -91,8 +93,8 @@ class Watchdog:
         elif len(tasks) > self.config.threads + len(runs):
             self._stop(runs, Stop.FORBIDDEN, f"over {self.config.threads} threads")
 
-    def _accounted(self, tasks: dict[str, Task], used: float) -> float:
-        """Seconds since the last look for which the runs had a core, or a thread of theirs waited for one."""
+    def _busy_since(self, tasks: dict[str, Task], used: float) -> float:
+        """Seconds since the last look in which a child had a core or one of its threads waited for one."""
         waited = sum(t.waited - (self._tasks[n].waited if n in self._tasks else 0.0) for n, t in tasks.items())
         return max(0.0, used - self._used) + waited
 
@@ -104,7 +106,7 @@ class Watchdog:
 
 
 def _tasks(pid: int) -> dict[str, Task]:
-    """Every thread of a process by its folder; nothing where /proc does not tell, or for 0."""
+    """The threads of a process by their /proc folder; empty if /proc cannot be read, or for process 0."""
     folder = f"/proc/{pid}/task"
     try:
         names = [f"{folder}/{task}" for task in os.listdir(folder)] if pid else []
@@ -117,7 +119,7 @@ def _task(folder: str) -> Task | None:
     status = _read(f"{folder}/status")
     state = _STATE.search(status)
     if state is None or state[1] in _OVER:
-        return None  # it has ended, and a busy zygote has not said so yet
+        return None  # it has ended, and a busy zygote has not reported it yet
     times = _read(f"{folder}/schedstat").split()
     waited = int(times[1]) / 1e9 if len(times) > 1 else 0.0
     return Task(state[1] in _AWAKE, waited)
@@ -132,7 +134,7 @@ def _read(path: str) -> bytes:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, its ended threads included; 0 where it is gone."""
+    """CPU time of a process, including its ended threads; 0 if it is gone."""
     try:
         return time.clock_gettime(~pid << 3 | 2) if pid else 0.0
     except OSError:

@@ -1,11 +1,11 @@
-"""Values between test code and the candidate: one text for both directions, JSON with tags.
+"""The wire format between test code and candidate, in both directions: JSON with tags.
 
 Plain data travels by value, and so do value types of the standard library (complex, Decimal, dates, deque, ...) and
-arrays; anything else is for `other` to name: a handle of an object that stays where it is. The receiver rebuilds what
-it is sent from types of its own, so no method of the sender's ever runs on the other side.
+arrays. For anything else the callback `other` returns a handle: the object itself stays where it is. The receiver
+rebuilds values from its own types, so no method of the sender ever runs on the other side.
 
-Containers are numbered in the order in which they are met, and the second mention of one is its number: aliases and
-cycles survive, and a callee can report which of its arguments it changed.
+Containers are numbered in the order of their first occurrence, and later occurrences are sent as that number. Aliases
+and cycles survive, and a callee can report which of its arguments it changed.
 
 Standard library only: the zygote imports it before it locks itself down.
 """
@@ -15,19 +15,20 @@ from __future__ import annotations
 import json
 import sys
 from collections import namedtuple
+from typing import Any
 
 import codec
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
 _BIG = 1 << 64
-"""Integers from here on are written in hexadecimal: linear to read, whatever their length."""
+"""Integers from this size on are written in hexadecimal, which takes linear time to read, whatever their length."""
 _WORDS = frozenset({bool, str, float, type(None)})
 _INTS = frozenset({int, bool})
 _FIELDS = 256
-"""Fields that a namedtuple may have."""
+"""Most fields that a namedtuple may have."""
 _ARRAY_KINDS = "biufcSUmM"
-"""Sorts of numpy's element types that hold no objects."""
+"""Kinds of numpy element types that hold no objects."""
 _VALUES = {
     "builtins.complex": lambda v: (v.real, v.imag),
     "builtins.range": lambda v: (v.start, v.stop, v.step),
@@ -51,17 +52,17 @@ _namedtuples: dict[tuple, type] = {}
 
 
 class Forged(ValueError):
-    """A text that `dumps` would not have written."""
+    """A text that `dumps` cannot have written."""
 
 
 def is_simple(value) -> bool:
-    """True for what packs to itself: most arguments and answers."""
+    """True for values that pack to themselves: most arguments and answers."""
     kind = type(value)
     return kind in _WORDS or (kind is int and -_BIG < value < _BIG)
 
 
 class Packer:
-    """Turns values into what JSON can hold. `containers` are those met so far, in order."""
+    """Turns values into JSON-compatible data. `containers` are those met so far, in order."""
 
     def __init__(self, other, arrays: bool, containers=()):
         self.other, self.arrays = other, arrays
@@ -76,7 +77,7 @@ class Packer:
         return None
 
     def pack(self, value):
-        """The packed value. Raises what `other` raises for a value that it has no name for."""
+        """The packed value. Raises whatever `other` raises for a value without a handle."""
         kind = type(value)
         if kind in _WORDS:
             return value
@@ -93,7 +94,7 @@ class Packer:
         return self._odd(value, kind)
 
     def contents(self, value):
-        """A container written out, whether or not it was met before."""
+        """A container's contents, even if the container was met before."""
         kind = type(value)
         if kind is list:
             return self._items(value)
@@ -137,12 +138,12 @@ class Packer:
 
 
 class Unpacker:
-    """The inverse. `other(tag, inner)` finds what a handle stands for, and raises Forged where it is none."""
+    """The inverse of `Packer`. `other(tag, inner)` resolves a handle, and raises Forged if there is no such handle."""
 
     def __init__(self, other, containers=()):
         self.other, self.containers = other, list(containers)
 
-    def unpack(self, raw, numbered: bool = True):
+    def unpack(self, raw, numbered: bool = True) -> Any:
         """The value. Raises Forged, MemoryError."""
         kind = type(raw)
         if kind is list:
@@ -201,9 +202,9 @@ class Unpacker:
         return self.other(tag, inner)
 
     def _built(self, tag: str, inner: list, numbered: bool):
-        """An array or a value type: made after its parts, numbered before them."""
+        """An array or a value type: created after its parts, but numbered before them."""
         numbered = numbered and (tag == "n" or inner[0] in _MUTABLE)
-        place = len(self.containers)
+        index = len(self.containers)
         if numbered:
             self.containers.append(None)
         if tag == "n":
@@ -214,7 +215,7 @@ class Unpacker:
                 raise Forged("no such type")
             value = _type(name, load=True)(*[self.unpack(part) for part in parts])
         if numbered:
-            self.containers[place] = value
+            self.containers[index] = value
         return value
 
     def _array(self, dtype: str, shape: list, data):
@@ -240,21 +241,21 @@ def dumps(packed) -> bytes:
     return _encode(packed).encode()
 
 
-def loads(text: bytes):
+def loads(text: bytes) -> Any:
     """The packed value of a text. Raises Forged."""
     try:
         return _decode(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise Forged(f"not a text of ours: {error}") from None
+        raise Forged(f"not a packed value: {error}") from None
 
 
 def snapshot(containers: list) -> list:
-    """What containers hold now, to be compared later."""
+    """The current contents of containers, for a later comparison."""
     return [_held(container) for container in containers]
 
 
 def changed(containers: list, before: list) -> list[int]:
-    """Numbers of the containers that hold something else than they did."""
+    """Numbers of the containers whose contents have changed."""
     return [n for n, (container, old) in enumerate(zip(containers, before)) if not _same(_held(container), old)]
 
 
@@ -271,7 +272,7 @@ def _same(a, b) -> bool:
 
 
 def replace(container, new) -> None:
-    """Gives a container the contents of another of its type. Raises Forged."""
+    """Replaces a container's contents by those of another of the same type. Raises Forged."""
     if type(container) is not type(new):
         raise Forged("contents of another type")
     if _is_array(type(container)):
@@ -287,8 +288,8 @@ def _name(kind: type) -> str:
     return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"
 
 
-def _type(name: str, load: bool = False):
-    """A type by its full name, None where its module is not imported here and is not to be."""
+def _type(name: str, load: bool = False) -> Any:
+    """A type by its full name; None if its module is not imported and `load` is False."""
     module, _, short = name.rpartition(".")
     if load and module not in sys.modules:
         __import__(module)

@@ -1,7 +1,7 @@
-"""The trusted side of one zygote: starts it, hands it jobs, hears how children ended.
+"""The trusted side of one zygote: starts it, hands it jobs, receives its reports of how children ended.
 
-A `Zygote` is one process pair (a stub and the zygote proper where process ids have a namespace of their own).
-It is not thread-safe: one thread drives it. Nothing here decodes what a child says.
+A `Zygote` is one process, or two where process ids have their own namespace (a stub and the zygote proper). It is not
+thread-safe: one thread drives it. Nothing here decodes a child's output.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _SCRIPT = Path(__file__).with_name("zygote.py")
 _REQUEST = struct.Struct("<IIdd")
 _REPORT = struct.Struct("<IiiidddI")
 _START, _KILL = 1, 2
-NOT_KILLED, OVER_CPU, OVER_WALL, TOLD = range(4)
+NOT_KILLED, OVER_CPU, OVER_WALL, KILL_REQUESTED = range(4)
 """Why the zygote killed a child."""
 _START_SECONDS = 30.0
 FIRST_UID = 0x70000000
-"""Own user ids start here: no account has them, and every zygote of a node gets another."""
+"""First user id for zygotes: no account has ids in this range, and every zygote on a node gets a different one."""
 
 PRELOAD = (
     *(
@@ -48,24 +48,24 @@ PRELOAD = (
     ),
     *("itertools", "json", "math", "operator", "random", "re", "string", "threading", "time", "typing"),
 )
-"""What programs commonly import. Each costs every fork a few pages, and saves those that import it
+"""Modules that programs commonly import. Each costs every fork a few pages, and saves programs that import it some
 milliseconds."""
 
 
 class ZygoteDied(RuntimeError):
-    """The zygote ended, or did not answer in time: whatever it was running was not judged."""
+    """The zygote ended or did not answer in time: the jobs it was running were not judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a zygote is started. The switches exist to simulate kernels that lack a feature."""
+    """How to start a zygote. The switches exist to simulate kernels that lack a feature."""
 
     preload: tuple[str, ...] = PRELOAD
     path: tuple[str, ...] = ()
-    """Folders added to the import path, of which only `readable` can be read once children run."""
+    """Folders added to the import path. Children can read only `readable` in them."""
     readable: tuple[str, ...] = ()
     warm_up: str = ""
-    """Trusted source that is run once, behind the imports: what it leaves in memory no child needs to make."""
+    """Trusted source that runs once after the imports: children inherit the memory that it has initialised."""
     namespaces: bool = True
     landlock: bool = True
     seccomp: bool = True
@@ -74,10 +74,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What can be loaded in a zygote of its own beside the standard library."""
+    """A third-party library that gets its own zygote in which it is preloaded."""
 
     packages: tuple[str, ...]
-    """What it is made of."""
+    """Entries of site-packages that it consists of."""
     warm_up: str = ""
     """See `Plan.warm_up`."""
 
@@ -94,7 +94,7 @@ for text in (
         if isinstance(value, Expr):
             simplify(expand(value) - 1), cancel(value), value.evalf(60, maxn=120)
 """
-"""Parser and algebra build their tables as they are used: half a second for the first answer."""
+"""The parser and sympy build their tables on first use, which takes half a second."""
 
 LIBRARIES = {
     "numpy": Library(("numpy", "numpy.libs")),
@@ -103,7 +103,7 @@ LIBRARIES = {
 
 
 def plan_with(plan: Plan, library: str) -> Plan | None:
-    """The plan of a zygote that has `library` loaded; None where this interpreter has no such library."""
+    """The plan of a zygote with `library` preloaded; None if this interpreter does not have the library."""
     from importlib.util import find_spec
 
     spec = find_spec(library)
@@ -117,37 +117,37 @@ def plan_with(plan: Plan, library: str) -> Plan | None:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended, as the zygote saw it."""
+    """How a child ended, as reported by the zygote."""
 
     job: int
     status: int
     """Wait status."""
     why: int
-    """Why the zygote killed it; `NOT_KILLED` where it did not."""
+    """Why the zygote killed it; `NOT_KILLED` if it did not."""
     fork_errno: int
-    """Not 0 where no child could be made."""
+    """Nonzero if the fork failed."""
     cpu_seconds: float
     wall_seconds: float
     memory_mib: float
 
     @property
     def signal(self) -> int:
-        """The signal that ended it; 0 where it exited."""
+        """The signal that ended it; 0 if it exited."""
         return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
 
 
 @dataclass(slots=True)
 class Zygote:
-    """A running zygote. Raises ZygoteDied from its constructor where it cannot be started."""
+    """A running zygote. The constructor raises ZygoteDied if it cannot be started."""
 
     plan: Plan
     config: VerifyConfig
     report: dict = field(init=False)
-    """What it says it could do to itself; it runs no foreign code, so this is believed, and then probed."""
+    """Which lockdown steps it says succeeded. It runs no foreign code, so this is trusted, and then probed."""
     jobs: int = field(init=False, default=0)
     control: socket.socket = field(init=False)
     poller: select.poll = field(init=False)
-    """Waits for `control` alone."""
+    """Polls `control` only."""
     _process: subprocess.Popen = field(init=False)
     _reports: dict[int, Ended] = field(init=False, default_factory=dict)
 
@@ -170,7 +170,8 @@ class Zygote:
             theirs.close()
         self.control = ours
         self.report = self._greeting()
-        self._process.stderr.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
         self.control.setblocking(False)
         self.poller = select.poll()
         self.poller.register(self.control, select.POLLIN)
@@ -191,12 +192,12 @@ class Zygote:
 
     @property
     def pid(self) -> int:
-        """Process id of what was started: the stub, or the zygote itself."""
+        """Process id of the process that was started: the stub, or the zygote itself."""
         return self._process.pid
 
     @property
     def pids(self) -> list[int]:
-        """The trusted processes: the stub, where there is one, and the zygote; as far as /proc tells."""
+        """The trusted processes: the zygote and its stub, if there is one; as far as /proc shows them."""
         found = [self._process.pid]
         if self.has_stub:
             with contextlib.suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
@@ -205,32 +206,32 @@ class Zygote:
 
     @property
     def has_stub(self) -> bool:
-        """True where the process that was started only waits for the zygote in a process id namespace."""
+        """True if the process that was started only waits for the zygote, which has its own process id namespace."""
         return "pid_in_namespace" in self.report
 
     @property
     def closed(self) -> bool:
-        """True once it was ended from here."""
+        """True once `close` was called."""
         return self.control.fileno() < 0
 
     def start(self, job: int, fds: Sequence[int], cpu_seconds: float, wall_seconds: float) -> None:
-        """Asks for a child whose channel is `fds[0]`; `fds[1]` are its descriptors 0 to 2, or 2 alone where
-        `fds[2:]` are 0 and 1. Raises ZygoteDied."""
+        """Requests a child with the channel `fds[0]`. `fds[1]` becomes its descriptors 0 to 2; if `fds[2:]` is given,
+        that becomes 0 and 1, and `fds[1]` only 2. Raises ZygoteDied."""
         self.jobs += 1
         packed = struct.pack(f"{len(fds)}i", *fds)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
         try:
             self.control.sendmsg([_REQUEST.pack(_START, job, cpu_seconds, wall_seconds)], ancillary)
         except OSError as error:
-            raise ZygoteDied(f"the zygote does not take jobs: {error}") from error
+            raise ZygoteDied(f"the zygote does not accept jobs: {error}") from error
 
     def kill(self, job: int) -> None:
-        """Asks for the child's end; it is then reported."""
+        """Requests that the child be killed; its end is then reported as usual."""
         with contextlib.suppress(OSError):
             self.control.send(_REQUEST.pack(_KILL, job, 0.0, 0.0))
 
-    def hear(self) -> None:
-        """Takes in the reports that have come. Raises ZygoteDied."""
+    def poll(self) -> None:
+        """Reads the reports that have arrived, without blocking. Raises ZygoteDied."""
         while True:
             try:
                 data = self.control.recv(_REPORT.size)
@@ -244,17 +245,17 @@ class Zygote:
             self._reports[number] = Ended(number, status, why, errno, user + system, wall, rss_kib / 1024)
 
     def ended(self, job: int) -> Ended | None:
-        """The end of a job's child, None where it was not heard of yet; told once."""
+        """The report on a job's child, or None if it has not arrived yet. Each report is returned once."""
         return self._reports.pop(job, None)
 
     def close(self, grace: float = 2.0) -> None:
-        """Ends the zygote and with it every child. Safe to call twice."""
+        """Ends the zygote and every child. Safe to call twice."""
         self.control.close()
         deadline = time.monotonic() + grace
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         if self._process.poll() is None:
-            # The whole session: the stub dies, and by its parent-death signal the zygote and its children.
+            # The whole session: when the stub dies, its parent-death signal ends the zygote and its children.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -264,7 +265,7 @@ _started = itertools.count()
 
 
 def _fresh_uid() -> int:
-    """A user id that no other living zygote of this node has."""
+    """A user id that no other running zygote on this node has."""
     return FIRST_UID + os.getpid() * 16 + next(_started) % 16
 
 
@@ -283,15 +284,15 @@ def _command(plan: Plan, config: VerifyConfig, control: int) -> list[str]:
         "spare_processes": 2 * config.overlap + 4,
         "control": control,
     }
-    # As `-I` isolates, but heeds the hash seed: a verdict must not depend on the order of a set.
+    # Isolated like `-I`, but with a fixed hash seed: a verdict must not depend on the order of a set.
     return [sys.executable, "-s", "-P", "-S", "-B", str(_SCRIPT), json.dumps(settings)]
 
 
 def _environment() -> dict[str, str]:
-    """All that the zygote inherits.
+    """The whole environment of the zygote.
 
-    One arena keeps threads inside the address space limit; huge pages make large lists cost a fault each 2
-    MiB, not 4 KiB.
+    One malloc arena keeps threads within the address space limit; with huge pages a large list costs one page fault
+    for every 2 MiB instead of 4 KiB.
     """
     return {
         "PATH": "/usr/bin:/bin",

@@ -1,13 +1,13 @@
-"""The zygote: a clean interpreter that locks itself down and forks one child a solution.
+"""The zygote: a clean interpreter that locks itself down and forks one child for each solution.
 
-Run as a script by `verify.sandbox.worker`, never imported by it. It speaks on descriptor 3 (a SEQPACKET
-socket): it receives a job's descriptors and limits, forks, ends the child when its time is over, and reports
-how it ended. It never sees code, inputs or answers: those pass through the job's own socket, between the
-trusted side and the child. It ends when its control socket is closed.
+`verify.sandbox.worker` runs it as a script and never imports it. It communicates on descriptor 3 (a SEQPACKET socket):
+it receives a job's descriptors and limits, forks, kills the child when its time is up, and reports how it ended. It
+never sees code, inputs or answers: those pass through the job's own socket, between the trusted side and the child. It
+ends when its control socket is closed.
 
-Landlock, the allow-list of system calls, limits, user, namespaces and root folder are applied once here and
-inherited; a child only installs the small second filter. What the zygote itself touches between two forks is
-copied page by page, so its loop is kept plain.
+Landlock, the allow-list of system calls, limits, user, namespaces and root folder are applied once, here, and are
+inherited; a child only installs a small second filter. Every page that the zygote writes to between two forks is copied
+again, so its loop is kept simple.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ REQUEST = struct.Struct("<IIdd")
 REPORT = struct.Struct("<IiiidddI")
 """Job, wait status, why it was killed, errno of a failed fork (0: none), user, system, wall seconds, peak
 memory in KiB."""
-NOT_KILLED, OVER_CPU, OVER_WALL, TOLD = range(4)
+NOT_KILLED, OVER_CPU, OVER_WALL, KILL_REQUESTED = range(4)
 
 
 def main() -> None:
-    """Locks down by the plan in `argv[1]` (JSON), reports what could be done, and serves."""
+    """Locks down as planned in `argv[1]` (JSON), reports which steps succeeded, and serves."""
     plan = json.loads(sys.argv[1])
     if plan["control"] != CONTROL:
         os.dup2(plan["control"], CONTROL, inheritable=False)
         os.close(plan["control"])
     control = socket.socket(fileno=CONTROL)
-    report = {"refused": {}}
+    report: dict = {"refused": {}}
     import filters
     import lockdown
     import readable
@@ -51,7 +51,7 @@ def main() -> None:
         _enter_namespaces(lockdown, report)
     sys.path.extend(plan["path"])
     _preload(plan["preload"], report)
-    # Imported while files can still be opened, and after the namespaces' fork, which they would weigh down.
+    # Imported while files can still be opened, but after the fork for the namespaces, which they would slow down.
     import discovery  # noqa: F401
     import harness
     import prewarm
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _attempt(report: dict, name: str, step, *args):
-    """Runs one step of the lockdown; a refusal is reported and judged by the trusted side, not hidden."""
+    """Runs one step of the lockdown. A failure is reported to the trusted side, which decides what it means."""
     try:
         report[name] = step(*args)
     except (OSError, ValueError) as error:
@@ -83,8 +83,8 @@ def _attempt(report: dict, name: str, step, *args):
 
 
 def _enter_namespaces(lockdown, report: dict) -> None:
-    """A new process id namespace holds only children: this process stays outside as a stub, its child goes
-    on."""
+    """Enters new namespaces. A process id namespace only contains children, so this process stays outside as a stub
+    and its child continues."""
     own = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in ("net", "ipc", "mnt")}
     if _attempt(report, "namespaces", lockdown.unshare_namespaces) is None:
         return
@@ -98,9 +98,9 @@ def _enter_namespaces(lockdown, report: dict) -> None:
 
 
 def _preload(modules: list[str], report: dict) -> None:
-    """Imports what programs commonly use, so that no child pays for it.
+    """Imports what programs commonly use, so that no child has to.
 
-    Modules may not register what to do after a fork: the zygote has one thread and no locks to mend, and
+    Modules may not register fork handlers: the zygote has one thread and no locks to repair, and the handlers of
     `random` and `threading` alone would cost every child more than its program does.
     """
     register, os.register_at_fork = os.register_at_fork, lambda **_: None
@@ -115,19 +115,19 @@ def _preload(modules: list[str], report: dict) -> None:
 
 
 def _forget_folders(plan: dict) -> None:
-    """Leaves in the import system no more than may be read.
+    """Removes from the import system everything that children may not read.
 
-    It has listed the folders of modules, and will not be allowed to again: what it remembers of the standard library
-    must do, and of other folders it may know the packages that it was given alone.
+    Folders cannot be listed after the lockdown, so the cached listings of the standard library are kept. For other
+    folders only the packages of the plan are kept.
     """
     sys.path.remove(_FOLDER)
     sys.path_importer_cache.pop(_FOLDER, None)
     known = {os.path.basename(path) for path in plan["readable"]}
     for path, finder in sys.path_importer_cache.items():
         if finder is not None:
-            finder.invalidate_caches = _nothing
+            vars(finder)["invalidate_caches"] = _nothing
             if path in plan["path"]:
-                finder._path_cache &= known
+                vars(finder)["_path_cache"] &= known
 
 
 def _nothing() -> None:
@@ -135,10 +135,10 @@ def _nothing() -> None:
 
 
 def _lock_down(lockdown, filters, plan: dict, files, report: dict):
-    """Applies the plan to this process; returns what a child calls on itself.
+    """Applies the plan to this process; returns the function with which a child locks itself down.
 
-    The order matters: mounts before the user changes, the user before parent death is asked for (a change of
-    user forgets it), Landlock after the last file was opened, and the list of system calls at the end.
+    The order matters: mounts come before the change of user, the change of user before the parent-death signal (which
+    it resets), Landlock after the last file was opened, and the system call filter at the end.
     """
     writable = ["/dev/null"]
     space = lockdown.own_size() + plan["memory_mib"] * lockdown.MIB
@@ -150,7 +150,7 @@ def _lock_down(lockdown, filters, plan: dict, files, report: dict):
     _attempt(report, "capabilities", lockdown.drop_capabilities)
     inside = "pid_in_namespace" in report
     if inside:
-        # The stub ends only when this process ends, or when it is killed: then this must end too.
+        # The stub ends when this process ends. If the stub is killed, this process must end too.
         _attempt(report, "die_with_parent", lockdown.die_with_parent)
     _attempt(report, "limits", lockdown.limit_resources, space)
     if report.get("own_uid") or "user" in (report.get("namespaces") or ""):
@@ -167,7 +167,7 @@ def _lock_down(lockdown, filters, plan: dict, files, report: dict):
 
     def lock() -> None:
         if not inside:
-            # In a process id namespace the kernel ends the children of a zygote that dies.
+            # In a process id namespace the kernel kills the children when the zygote dies.
             die_with_parent()
         if share_threads is not None:
             share_threads()
@@ -195,6 +195,7 @@ class _Child:
 
 
 def _serve(control: socket.socket, run, lock) -> None:
+    """Forks, kills and reaps children until the control socket is closed."""
     poller = select.poll()
     poller.register(CONTROL, select.POLLIN)
     running: dict[int, _Child] = {}
@@ -214,7 +215,7 @@ def _serve(control: socket.socket, run, lock) -> None:
                 else:
                     for child in running.values():
                         if child.job == job:
-                            child.kill(TOLD)
+                            child.kill(KILL_REQUESTED)
             else:
                 poller.unregister(fd)
                 _reap(running.pop(fd), control)
@@ -223,12 +224,12 @@ def _serve(control: socket.socket, run, lock) -> None:
 
 
 def _patience(running: dict[int, _Child]) -> float:
-    """Milliseconds until the first child must be looked at."""
+    """Milliseconds until the next child must be checked."""
     return max(0.0, (min([child.check for child in running.values()]) - time.monotonic()) * 1000 + 1)
 
 
 def _enforce(running: dict[int, _Child]) -> None:
-    """Ends children whose time is over. Their own CPU clock counts; wall time is only the backstop."""
+    """Kills children that are out of time. Their own CPU clock counts; wall time is only the backstop."""
     now = time.monotonic()
     for child in running.values():
         if now < child.check:
@@ -242,7 +243,7 @@ def _enforce(running: dict[int, _Child]) -> None:
 
 
 def _fork(job: int, packed: bytes, control: socket.socket, run, lock) -> int:
-    """A child that has the descriptors; 0 where there could be none, which is reported."""
+    """Process id of a child with the descriptors; 0 if the fork failed, which is reported."""
     fds = [int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, len(packed), 4)]
     try:
         pid = os.fork()
@@ -257,9 +258,10 @@ def _fork(job: int, packed: bytes, control: socket.socket, run, lock) -> int:
 
 
 def _become_child(fds: list[int], run, lock) -> None:
-    """The job's socket becomes descriptor 3, over the control socket. Does not return.
+    """Runs the job in the child. Does not return.
 
-    The second is what the child has for 0, 1 and 2, unless a third and a fourth are given for 0 and 1.
+    The job's socket replaces the control socket as descriptor 3. The second descriptor becomes 0, 1 and 2, unless a
+    third and a fourth are given for 0 and 1.
     """
     try:
         os.dup2(fds[0], CONTROL, False)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cluster.hardware import NoRoom
-from pipelines.artifacts.run_folder import RunFolderError
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.job import Context, Job
 from pipelines.jobs.expert.config import ExpertConfig
 from problems.plain_text import shown
 
+# Imported when the work begins: help, and a mistyped option, need not wait for it.
+if TYPE_CHECKING:
+    from pipelines.jobs.expert.job import Outcome
 
-def main(argv: Sequence[str]) -> int:
-    """`crucible expert-iteration`."""
-    argv = list(argv)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(ExpertConfig, Path(resumed)) if resumed is not None else None
-        config = parse(ExpertConfig, argv, prog="crucible expert-iteration", default=default)
-    except ConfigError as error:
-        return fail(str(error))
-    # After the options are read: help, and a mistyped option, need not wait for these.
-    from pipelines.artifacts.traces import TracesError
+
+def _run(context: Context[ExpertConfig]) -> Outcome:
     from pipelines.jobs.expert.job import run
-    from pipelines.jobs.sft import SFTFailed
 
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, NoRoom, SFTFailed, TracesError) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; all samples so far are kept, and `--resume RUN_FOLDER` goes on") and 130
-    console.print(
-        shown(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"), soft_wrap=True
-    )
-    return 0
+    return run(context)
+
+
+def _report(context: Context[ExpertConfig], outcome: Outcome) -> None:
+    from pipelines.jobs.expert.report import write_report
+
+    write_report(outcome.results, context.folder)
+
+
+def _show(console: Console, outcome: Outcome) -> None:
+    from pipelines.jobs.expert.report import show
+
+    show(console, outcome.results)
+    results = f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"
+    console.print(shown(results), soft_wrap=True)
+
+
+JOB = Job("expert-iteration", ExpertConfig, _run, _show, _report)
+main = JOB.main

@@ -179,7 +179,10 @@ class _Renamed(ast.NodeTransformer):
         arguments.vararg = arguments.vararg and self.visit(arguments.vararg)
         arguments.kwarg = arguments.kwarg and self.visit(arguments.kwarg)
         done = [self.visit(line) for line in lines]
-        node.body = done[0] if isinstance(node, ast.Lambda) else done
+        if isinstance(node, ast.Lambda):
+            node.body = done[0]
+        else:
+            node.body = done
         self._scopes.pop()
         return node
 

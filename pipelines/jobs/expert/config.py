@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import (
-    ANSWERS_TOGETHER,
-    NO_CANARY,
-    STUDENT,
-    EvaluationConfig,
-    JobConfig,
-    RunName,
-    default_runs,
-)
-from pipelines.jobs.expert.replay_mix import Rng
+from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
+from pipelines.jobs.expert.replay_mix import ReplayOrder
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -33,15 +24,13 @@ SEEDS_APART = 1000
 """Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""
 
 
-class ExpertConfig(BaseModel):
+class ExpertConfig(RunConfig):
     """Teaches a model a few families from its own verified samples, and keeps what else it knows.
 
     Each iteration samples new training problems, keeps the programs that pass every hidden test, each once, mixes them
     with replay, fine-tunes one adapter, and measures focus and general validation. Where either falls beyond its paired
     interval, the iteration is rolled back. The best iteration is measured on test problems that chose nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY,
@@ -56,59 +45,55 @@ class ExpertConfig(BaseModel):
     """`student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     adapter: str = ""
     """Folder of a LoRA adapter to start from, of the shape that `sft` says; "" starts with the model alone."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the model and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     seed: int = 0
-    """Of the problems, the sampling, the mixture and the training."""
+    """Of the problems, the sampling, the replay mix and the training."""
 
     focus: QuestionsConfig = QuestionsConfig(families=FOCUS, difficulties=DIFFICULTIES)
     """What is to be learnt: problem families (or data sets, from a configuration file)."""
     general: QuestionsConfig = QuestionsConfig(families=GENERAL, difficulties=DIFFICULTIES)
     """What must not be forgotten: other families that the model knows."""
 
-    iterations: int = Field(3, ge=1)
+    iterations: int = Field(default=3, ge=1)
     """Times, at most, that the model samples and learns."""
-    focus_problems: int = Field(64, ge=2)
+    focus_problems: int = Field(default=64, ge=2)
     """Focus problems that an iteration samples; each iteration has new ones for as long as there are any."""
-    general_problems: int = Field(64, ge=0)
+    general_problems: int = Field(default=64, ge=0)
     """General problems that it samples beside them, for replay."""
-    samples: int = Field(8, ge=1)
+    samples: int = Field(default=8, ge=1)
     """Completions of each problem."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """Of those completions."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Solutions kept of one problem, at most; those that differ in layout, comments, annotations or the names of
     variables alone count once."""
 
-    replay: float = Field(0.5, ge=0, lt=1)
+    replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
-    draw: Rng = "balanced"
-    """How replay is drawn: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
+    draw: ReplayOrder = "balanced"
+    """How replay is sampled: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
     grow: Literal["adapter", "base"] = "adapter"
     """What an iteration trains: the one adapter of the last good iteration goes on (a rollback then undoes one
     iteration, and each costs but its own data), or, as in STaR, a fresh one from the start, on all solutions so far."""
     rollback: bool = True
     """Go back to the last good adapter where focus or general validation falls below the start beyond its interval."""
-    patience: int = Field(2, ge=1)
+    patience: int = Field(default=2, ge=1)
     """Rollbacks in a row after which the run ends."""
     negatives: Literal["none", "dpo"] = "none"
     """dpo also learns to prefer verified samples to failed ones of the same prompt."""
 
-    val_problems: int = Field(96, ge=2)
+    val_problems: int = Field(default=96, ge=2)
     """Validation problems of the focus, and as many general ones."""
-    test_problems: int = Field(128, ge=2)
+    test_problems: int = Field(default=128, ge=2)
     """Test problems of the focus, and as many general ones; measured once, before and after."""
-    measured: int = Field(4, ge=1)
+    measured: int = Field(default=4, ge=1)
     """Completions of each of them, at temperature 1."""
 
     prompt: PromptConfig = PromptConfig()
     """In which words the model is asked."""
-    max_tokens: int = Field(160, ge=1)
+    max_tokens: int = Field(default=160, ge=1)
     """Longest completion, in tokens."""
     engine: EngineConfig = EngineConfig(max_model_len=512, max_sequences=128)
     """The rollout engine."""

@@ -23,17 +23,26 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.artifacts.run_folder import RUN_FOLDER_LINE, RunFolder, replace_file, write_adapter
+from pipelines.adapters import read_adapter
+from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.artifacts.traces import write_traces
-from pipelines.config import ConfigError, EvaluationConfig
-from pipelines.jobs.evaluate import Evaluation, compare, read_adapter
+from pipelines.config import EvaluationConfig
+from pipelines.errors import ConfigError
+from pipelines.job import Context
+from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.expert.config import ExpertConfig
-from pipelines.jobs.expert.replay_mix import Harvest, Pair, Solution, fresh_only, harvest, pairs, replayed
-from pipelines.jobs.expert.report import report
-from pipelines.jobs.expert.student import EngineStudent, Student
+from pipelines.jobs.expert.replay_mix import (
+    FilteredSamples,
+    Pair,
+    Solution,
+    filter_correct,
+    fresh_only,
+    pairs,
+    replay_mix,
+)
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
-from pipelines.session import default_name, resolve_model, with_model_prompt
+from pipelines.student_runner import StudentRunner
 from problems.plain_text import shown
 from problems.problem import Problem, Split
 from problems.questions import QuestionsConfig
@@ -43,15 +52,16 @@ START = "start"
 SIDES = ("focus", "general")
 RESULTS_FILE = "results.json"
 ITERATIONS = "iterations"
-MAY_CHANGE = ("address", "runs", "name", "hardware")
-"""Keys that a resumed run may have other values for."""
+SFT_RUN, DPO_RUN = "sft", "dpo"
+"""In an iteration's folder: the run folders of its two ways to learn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The result of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
@@ -63,30 +73,22 @@ class Good:
     policy: PolicyVersion
 
 
-def run(config: ExpertConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the iterations, or goes on where the run folder stands, and writes the report.
-
-    Raises ConfigError, RunFolderError, NoRoom, SFTFailed.
-    """
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("expert", model)})
+def run(context: Context[ExpertConfig]) -> Outcome:
+    """Runs the iterations, or goes on where the run folder is. Raises JobError, NoRoom, SFTFailed."""
+    config, console, model = context.config, context.console, context.model
     initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"{RUN_FOLDER_LINE}{folder.location}"), soft_wrap=True)
-        # Data sets are read, and few-shot examples drawn, once for all.
-        prompt = with_questions(config.asking(config.focus), console).prompt
-        config = config.model_copy(update={"prompt": prompt})
-        with EngineStudent(config, model, folder, console) as student:
-            results = iterate(config, folder, student, initial, console)
-    return Outcome(path, results)
+    folder = context.folder
+    # Data sets are read, and few-shot examples sampled, once for all.
+    prompt = with_questions(config.asking(config.focus), console).prompt
+    config = config.model_copy(update={"prompt": prompt})
+    asking, rank, workers = config.asking(config.focus), config.sft.lora_r, config.sft.workers
+    with StudentRunner(asking, model, config.engine, rank, config.max_tokens, folder, console, workers) as student:
+        results = iterate(config, folder, student, initial, console)
+    return Outcome(str(folder), results)
 
 
 def iterate(
-    config: ExpertConfig, folder: RunFolder, student: Student, initial: PolicyVersion, console: Console
+    config: ExpertConfig, folder: RunFolder, student: StudentRunner, initial: PolicyVersion, console: Console
 ) -> Mapping[str, Any]:
     """All iterations, from the policy `initial`. Returns all figures, which are then in `folder` too."""
     return _Job(config, folder, student, console).run(initial)
@@ -110,7 +112,7 @@ def best_of(start: float, rows: Sequence[Mapping[str, Any]]) -> str:
 class _Job:
     """One run."""
 
-    def __init__(self, config: ExpertConfig, folder: RunFolder, student: Student, console: Console) -> None:
+    def __init__(self, config: ExpertConfig, folder: RunFolder, student: StudentRunner, console: Console) -> None:
         self._config = config
         self._folder = folder
         self._student = student
@@ -177,14 +179,14 @@ class _Job:
         config, name = self._config, f"iteration-{number}"
         asked = {side: self._turn(side, number) for side in SIDES}
         problems = [problem for side in SIDES for problem in asked[side]]
-        drawn = self._student.ask(problems, good.policy, f"{name}-train", config.drawing(number))
+        sampled = self._student.answer(problems, config.prompt, good.policy, f"{name}-train", config.drawing(number))
         by_id = {problem.id: problem for problem in problems}
-        found = harvest(drawn.groups, by_id, frozenset(p.id for p in asked["focus"]), number, config.keep)
+        found = filter_correct(sampled.groups, by_id, frozenset(p.id for p in asked["focus"]), number, config.keep)
         new = fresh_only(found.solutions, self._pool)
         where = self._folder.path / ITERATIONS / str(number)
         where.mkdir(parents=True, exist_ok=True)
         write_traces(where, "solutions", [solution.row for solution in new])
-        learnt, replay = self._mixture(number, new)
+        learnt, replay = self._replay_mix(number, new)
         self._pool += new
         if len({s.problem.question_hash for s in learnt}) < 2:
             if number > 1:
@@ -198,23 +200,36 @@ class _Job:
             f"{name}: {found.passed} of {found.sampled} samples passed, {found.repeats} of them repeats; learning from "
             f"{len(learnt)} focus solutions and {len(replay)} of replay"
         )
-        row = {"name": name, "harvest": _counts(found), "learnt": _mixed(learnt, replay)}
-        start = good.policy if config.grow == "adapter" else initial
-        policy = start if start.weights else None
-        if config.negatives == "none" or config.dpo.stage == "after":
-            write_traces(where, "traces", [solution.row for solution in (*learnt, *replay)])
-            policy = self._student.learn(where, where / "traces.jsonl", policy, number)
+        row = {"name": name, "samples": _counts(found), "learnt": _mixed(learnt, replay)}
+        chosen = None
         if config.negatives == "dpo":
-            chosen = pairs(drawn.groups, by_id, config.dpo.pairs_per_problem)
+            chosen = pairs(sampled.groups, by_id, config.dpo.pairs_per_problem)
             row["pairs"] = len(chosen)
             _write_pairs(where / "pairs.jsonl", chosen)
-            if chosen:
-                policy = self._student.prefer(where, chosen, policy, number)
-        if policy is None:
-            return None
-        return policy, row
+        start = good.policy if config.grow == "adapter" else initial
+        policy = self._learn(where, (*learnt, *replay), chosen, number, start if start.weights else None)
+        return None if policy is None else (policy, row)
 
-    def _mixture(self, number: int, new: Sequence[Solution]) -> tuple[list[Solution], list[Solution]]:
+    def _learn(
+        self,
+        where: Path,
+        solutions: Sequence[Solution],
+        chosen: Sequence[Pair] | None,
+        number: int,
+        policy: PolicyVersion | None,
+    ) -> PolicyVersion | None:
+        """The adapter that went on from `policy` with solutions, pairs or both; None where it learnt from neither."""
+        config, student = self._config, self._student
+        settings = config.sft.model_copy(update={"seed": config.seed})
+        if chosen is None or config.dpo.stage == "after":
+            write_traces(where, "traces", [solution.row for solution in solutions])
+            traces = where / "traces.jsonl"
+            policy = student.learn_traces(where / SFT_RUN, traces, config.prompt, settings, number, policy)
+        if chosen:
+            policy = student.prefer(where / DPO_RUN, chosen, config.prompt, config.dpo, settings, number, policy)
+        return policy
+
+    def _replay_mix(self, number: int, new: Sequence[Solution]) -> tuple[list[Solution], list[Solution]]:
         """(focus, replay) of an iteration. An adapter that goes on learns what is new; one that starts afresh has
         learnt nothing yet, and gets all focus solutions."""
         config = self._config
@@ -225,7 +240,7 @@ class _Job:
         else:
             learnt = [s for s in new if s.focus]
             pool = [s for s in everything if not s.focus or s.iteration < number]
-        return learnt, replayed(pool, len(learnt), config.replay, config.draw, f"replay {config.seed} {number}")
+        return learnt, replay_mix(pool, len(learnt), config.replay, config.draw, f"replay {config.seed} {number}")
 
     def _turn(self, side: str, number: int) -> list[Problem]:
         """The problems of an iteration: the next of all there are, from the first again where they end."""
@@ -238,8 +253,9 @@ class _Job:
     def _measure(self, name: str, split: Split, policy: PolicyVersion) -> dict[str, Evaluation]:
         """Focus and general problems of a split, asked together."""
         held = self._held[split]
-        drawn = EvaluationConfig(samples=self._config.measured, seed=self._config.seed, split=split)
-        whole = self._student.ask([*held["focus"], *held["general"]], policy, f"{name}-{split}", drawn)
+        sampling = EvaluationConfig(samples=self._config.measured, seed=self._config.seed, split=split)
+        problems = [*held["focus"], *held["general"]]
+        whole = self._student.answer(problems, self._config.prompt, policy, f"{name}-{split}", sampling)
         ids = {side: {problem.id for problem in held[side]} for side in SIDES}
         return {
             side: Evaluation(f"{name}, {side}", tuple(g for g in whole.groups if g.problem.id in ids[side]))
@@ -268,9 +284,9 @@ class _Job:
         known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "expert"}
         if row["name"] not in known:
             self._folder.append_metrics({"kind": "expert", **row})
-        said = ", ".join(f"{side} validation {Difference(**row['change'][side])}" for side in SIDES)
+        changes = ", ".join(f"{side} validation {Difference(**row['change'][side])}" for side in SIDES)
         fate = "" if row["accepted"] else f"; rolled back to {row['from']}: {' and '.join(row['fallen'])} fell"
-        self._say(f"{row['name']}: {said}, against the start{fate}")
+        self._say(f"{row['name']}: {changes}, against the start{fate}")
 
     def _finish(
         self,
@@ -301,11 +317,10 @@ class _Job:
             else {},
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
 
-def found_focus(found: Harvest) -> int:
+def found_focus(found: FilteredSamples) -> int:
     """Focus problems with a solution."""
     return len({s.problem.id for s in found.solutions if s.focus})
 
@@ -314,7 +329,7 @@ def _difference(before: Evaluation, after: Evaluation) -> Difference:
     return Difference(**compare(before, after)["pass_at_1"])
 
 
-def _counts(found: Harvest) -> dict[str, int]:
+def _counts(found: FilteredSamples) -> dict[str, int]:
     names = ("sampled", "failed", "passed", "repeats", "solved")
     return {name: getattr(found, name) for name in names} | {"kept": len(found.solutions)}
 

@@ -15,12 +15,12 @@ from rollout.teacher.cost_ledger import Usage
 from rollout.teacher.request_cache import Reply
 from verify.thinking import continued
 
-Rng = Literal["balanced", "diverse"]
+ReplayOrder = Literal["balanced", "diverse"]
 WRONG = (
     Status.WRONG_ANSWER, Status.EXCEPTION, Status.TIMEOUT, Status.OUT_OF_MEMORY, Status.OUTPUT_FLOOD, Status.FORBIDDEN,
 )  # fmt: skip
 """A program that was run and found wrong. What was cut off, or held no program, says nothing about what to write; what
-the machinery failed to judge says nothing at all."""
+could not be judged says nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class Harvest:
-    """What an iteration's samples came to."""
+class FilteredSamples:
+    """An iteration's samples, of which the correct ones are kept."""
 
     solutions: tuple[Solution, ...]
     sampled: int
-    """Samples drawn."""
+    """Samples in all."""
     failed: int
-    """Of those, that the machinery failed to judge: neither right nor wrong."""
+    """Of those, that could not be judged, for a failure of the infrastructure: neither right nor wrong."""
     passed: int
     """Of those judged, that passed."""
     repeats: int
@@ -60,9 +60,9 @@ class Harvest:
     """Problems with a solution."""
 
 
-def harvest(
+def filter_correct(
     groups: Sequence[Group], problems: Mapping[str, Problem], focus: frozenset[str], iteration: int, keep: int
-) -> Harvest:
+) -> FilteredSamples:
     """The verified solutions of judged groups, each once, at most `keep` of a problem.
 
     `problems` by id; `focus` holds the ids of the focus problems.
@@ -86,7 +86,7 @@ def harvest(
             solutions.append(Solution(problem, form, problem.id in focus, iteration, row))
         counts["solved"] += bool(forms)
     names = ("sampled", "failed", "passed", "repeats", "solved")
-    return Harvest(tuple(solutions), *(counts[name] for name in names))
+    return FilteredSamples(tuple(solutions), *(counts[name] for name in names))
 
 
 def fresh_only(solutions: Sequence[Solution], known: Sequence[Solution]) -> list[Solution]:
@@ -100,8 +100,8 @@ def fresh_only(solutions: Sequence[Solution], known: Sequence[Solution]) -> list
     return found
 
 
-def replayed(pool: Sequence[Solution], new: int, share: float, draw: Rng, seed: str) -> list[Solution]:
-    """As many solutions of `pool` as make up `share` of a mixture with `new` others, or all where it has fewer.
+def replay_mix(pool: Sequence[Solution], new: int, share: float, draw: ReplayOrder, seed: str) -> list[Solution]:
+    """As many solutions of `pool` as make up `share` of a mix with `new` others, or all where it has fewer.
 
     Families take turns, so that a family that is solved often does not crowd out the others. In each, `balanced` draws
     at random; `diverse` takes one of every problem and syntax tree before a second of any. The same for the same
@@ -118,7 +118,7 @@ def replayed(pool: Sequence[Solution], new: int, share: float, draw: Rng, seed: 
         dealt = by_family[family]
         random_source.shuffle(dealt)
         turns.append(_unlike_first(dealt) if draw == "diverse" else dealt)
-    # Whose turn comes first is drawn too, or the first families would always get one more.
+    # Whose turn comes first is random too, or the first families would always get one more.
     random_source.shuffle(turns)
     longest = max(map(len, turns), default=0)
     in_turn = [dealt[at] for at in range(longest) for dealt in turns if at < len(dealt)]
@@ -148,8 +148,8 @@ class Pair:
     """Why the other is wrong."""
 
 
-def pairs(groups: Sequence[Group], problems: Mapping[str, Problem], most: int) -> list[Pair]:
-    """Up to `most` pairs of each problem, of programs that are all different."""
+def pairs(groups: Sequence[Group], problems: Mapping[str, Problem], limit: int) -> list[Pair]:
+    """Up to `limit` pairs of each problem, of programs that are all different."""
     found = []
     for group in groups:
         problem = problems[group.problem.id]
@@ -159,7 +159,7 @@ def pairs(groups: Sequence[Group], problems: Mapping[str, Problem], most: int) -
             if sample.finish_reason == "stop" and (verdict.passed or verdict.status in WRONG):
                 form = _form(problem, read_answer(problem, continued(group.prompt, sample.text))[1])
                 sides[not verdict.passed].setdefault(form, (sample, verdict.status))
-        for (right, _), (wrong, status) in list(zip(sides[0].values(), sides[1].values()))[:most]:
+        for (right, _), (wrong, status) in list(zip(sides[0].values(), sides[1].values()))[:limit]:
             found.append(Pair(problem, right, wrong, status))
     return found
 

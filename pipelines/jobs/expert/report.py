@@ -20,12 +20,16 @@ SIDES = ("focus", "general")
 COLOURS = {"focus": BLUE, "general": TEAL}
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     console.print(_iterations(results))
     console.print(_test(results))
     for line in sentences(results):
         console.print(shown(line), soft_wrap=True)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 
@@ -127,7 +131,7 @@ def _test(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _share(estimate: Mapping[str, float]) -> str:
+def _share(estimate: Mapping[str, Any]) -> str:
     return str(Estimate(**estimate))
 
 
@@ -135,5 +139,5 @@ def _percent(estimate: Mapping[str, float]) -> str:
     return f"{100 * estimate['value']:.1f} %"
 
 
-def _change(change: Mapping[str, float]) -> str:
+def _change(change: Mapping[str, Any]) -> str:
     return str(Difference(**change)).replace(" points", "")

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cluster.hardware import NoRoom
-from pipelines.artifacts.run_folder import RunFolderError
-from pipelines.config import ConfigError, fail, parse, resumed_config, take_option
+from pipelines.job import MAY_CHANGE, Context, Job
 from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE
 from problems.plain_text import shown
 
+# Imported when the work begins: help, and a mistyped option, need not wait for it.
+if TYPE_CHECKING:
+    from pipelines.jobs.lrl.job import Outcome
 
-def main(argv: Sequence[str]) -> int:
-    """`crucible lrl`."""
-    argv = list(argv)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = resumed_config(LRLConfig, Path(resumed)) if resumed is not None else None
-        config = parse(LRLConfig, argv, prog="crucible lrl", default=default)
-    except ConfigError as error:
-        return fail(str(error))
-    # After the options are read: help, and a mistyped option, need not wait for these.
+
+def _check(config: LRLConfig) -> None:
+    from pipelines.sync_teacher import check_teacher
+
+    check_teacher(config.teacher)
+
+
+def _run(context: Context[LRLConfig]) -> Outcome:
     from pipelines.jobs.lrl.job import run
-    from rollout.teacher.request_cache import TeacherStopped
 
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        outcome = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, NoRoom, TeacherStopped) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; all answers so far are kept, and `--resume RUN_FOLDER` goes on") and 130
-    console.print(shown(f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"))
-    return 0
+    return run(context)
+
+
+def _report(context: Context[LRLConfig], outcome: Outcome) -> None:
+    from pipelines.jobs.lrl.report import write_report
+
+    write_report(outcome.results, context.folder)
+
+
+def _show(console: Console, outcome: Outcome) -> None:
+    from pipelines.jobs.lrl.report import show
+
+    show(console, outcome.results)
+    results = f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"
+    console.print(shown(results), soft_wrap=True)
+
+
+JOB = Job(
+    "lrl", LRLConfig, _run, _show, _report, check=_check, named_after="teacher",
+    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE),
+)  # fmt: skip
+main = JOB.main

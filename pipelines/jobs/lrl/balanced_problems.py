@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipelines.config import ConfigError
+from pipelines.errors import ConfigError
 from problems.config import ProblemsConfig
 from problems.problem import Problem, Split
 from problems.stream import ProblemStream

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 STAGES = (0, 1, 2, 3, 4)
 
 
-class LRLConfig(BaseModel):
+class LRLConfig(RunConfig):
     """Linguistic reinforcement learning: a teacher puts a strategy into words, a small model takes it over by LoRA.
 
     Stages: 0 student alone, 1 teacher alone, 2 the teacher solves in batches, keeps a journal and distils a strategy,
@@ -37,44 +34,39 @@ class LRLConfig(BaseModel):
     measured on the same test problems.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
         "prompt.system": "the strategy is the system message; set strategy",
+        "sft.no_thinking": "every example is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES
     """Which stages run."""
-    train_problems: int = Field(100, ge=2)
+    train_problems: int = Field(default=100, ge=2)
     """Problems that the strategy is learnt on (stage 2)."""
     train_seed: int = 42
     """Of their choice."""
-    test_problems: int = Field(150, ge=2)
+    test_problems: int = Field(default=150, ge=2)
     """Problems that every measurement asks."""
     test_seed: int = 123
     """Of their choice."""
-    synthesis_problems: int = Field(100, ge=2)
+    synthesis_problems: int = Field(default=100, ge=2)
     """Labelled examples that the student learns from (stage 4); none of them is among the training problems."""
     synthesis_seed: int = 999
     """Of their choice."""
     synthesis: Literal["gold", "teacher"] = "gold"
     """What the examples answer: the true verdict alone, or the teacher's own answer where its verdict is true."""
-    batch: int = Field(10, ge=1)
+    batch: int = Field(default=10, ge=1)
     """Training problems between two entries in the journal."""
-    distil_every: int = Field(5, ge=1)
+    distil_every: int = Field(default=5, ge=1)
     """Batches between two distillations of the journal into a strategy."""
-    journal_chars: int = Field(5000, ge=200)
+    journal_chars: int = Field(default=5000, ge=200)
     """The end of the journal that a distillation reads, in characters."""
-    strategy_chars: int = Field(1500, ge=100)
+    strategy_chars: int = Field(default=1500, ge=100)
     """Longest strategy that the teacher is asked for; a longer one is refused and the one before it kept."""
     strategy: str = "Read every time with care, and check the answer before giving it."
     """The first strategy; without stage 2 it is also the last."""
@@ -82,16 +74,19 @@ class LRLConfig(BaseModel):
     """Who solves, keeps the journal and distils."""
     prompt: PromptConfig = PromptConfig()
     """In which words problems are put; system messages are the job's own."""
-    max_tokens: int = Field(16, ge=1)
+    max_tokens: int = Field(default=16, ge=1)
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig()
-    """How the student's adapter learns."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=8, lora_alpha=16.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the student's adapter learns; all examples are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are read."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
 
     @field_validator("stages")
     @classmethod
@@ -102,7 +97,7 @@ class LRLConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:

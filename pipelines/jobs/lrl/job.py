@@ -18,23 +18,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
-from pipelines.jobs.evaluate import Evaluation
+from pipelines.artifacts.run_folder import RunFolder, replace_file
+from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
 from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
-from pipelines.jobs.lrl.report import report
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_desk
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -47,24 +45,6 @@ from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
-MAY_CHANGE = (
-    "address", "runs", "name", "hardware", "teacher.budget", "teacher.concurrency", "teacher.patience",
-    "teacher.backoff", "teacher.timeout", "teacher.sdk_retries", "teacher.poll_seconds", "teacher.key_variable",
-    "teacher.env_file",
-)  # fmt: skip
-"""Keys that a resumed run may have other values for."""
-
-
-class Student(Protocol):
-    """See `pipelines.student_runner.StudentRunner`."""
-
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """Greedy answers, judged."""
-
-    def learn(
-        self, pairs: Sequence[tuple[Problem, str]], prompt: PromptConfig, transfer: Any, name: str
-    ) -> PolicyVersion:
-        """An adapter."""
 
 
 class State(BaseModel):
@@ -85,61 +65,57 @@ class State(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
-def run(config: LRLConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the stages that are asked for, or goes on where the run folder stands, and writes the report.
+def run(context: Context[LRLConfig]) -> Outcome:
+    """Runs the stages that `stages` names, or goes on where the run folder is.
 
-    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
-    answered is then kept.
+    Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    check_teacher(config.teacher)
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("lrl", config.teacher.model)})
-    path = config.runs / config.name
-    if not resume and any((path / name).is_file() for name in (STATE_FILE, ANSWERS_FILE)):
-        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"run folder: {folder.path}"))
-        rank, tokens = config.transfer.lora_r, config.max_tokens
-        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
-            results = learn(config, folder, pupil, console)
-    return Outcome(path, results)
+    config, console, model, folder = context.config, context.console, context.model, context.folder
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = learn(config, folder, student, console)
+    return Outcome(str(folder), results)
 
 
-def learn(config: LRLConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+def learn(config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
     """The stages in order. Returns all figures, which are then in `folder` too."""
     if config.teacher.model == REFERENCE:
-        desk = SyncTeacher(OfflineTeacher(config.teacher))
+        teacher = SyncTeacher(OfflineTeacher(config.teacher))
     else:
-        desk = open_desk(config.teacher, folder, gold)
+        teacher = open_sync_teacher(config.teacher, folder, gold)
     try:
         with Judge(config.verify) as judge:
-            job = _Job(config, folder, student, desk, judge, console)
+            job = _Job(config, folder, student, teacher, judge, console)
             for stage in config.stages:
                 (job.student_alone, job.teacher_alone, job.bootstrap, job.frozen, job.transfer)[stage]()
         return job.finish()
     finally:
-        desk.close()
+        teacher.close()
 
 
 class _Job:
     """One run."""
 
     def __init__(
-        self, config: LRLConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+        self,
+        config: LRLConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        teacher: SyncTeacher,
+        judge: Judge,
+        console: Console,
     ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
-        self._desk = desk
+        self._teacher = teacher
         self._judge = judge
         self._console = console
         self._builder = PromptBuilder(SimpleNamespace(chat_template=None), config.prompt)
@@ -154,7 +130,7 @@ class _Job:
     # --- the stages
 
     def student_alone(self) -> None:
-        """Stage 0: the student on the test problems, as it came."""
+        """Stage 0: the untaught student on the test problems."""
         self._measure_student("student", self._config.prompt, PolicyVersion(self._config.name, 0))
 
     def teacher_alone(self) -> None:
@@ -195,7 +171,7 @@ class _Job:
         self._measure_student("student_with_strategy", prompt, PolicyVersion(config.name, 0))
         if "student_trained" not in self._state.stages:
             pairs = self._synthesise()
-            policy = self._student.learn(pairs, prompt, config.transfer, "student")
+            policy = self._student.learn(pairs, prompt, config.sft, "student")
             self._measure_student("student_trained", prompt, policy)
 
     def finish(self) -> Mapping[str, Any]:
@@ -207,10 +183,9 @@ class _Job:
             "distillations": len(self._state.evolution),
             "stages": self._state.stages,
             "comparisons": self._comparisons(),
-            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
     # --- the teacher
@@ -229,19 +204,19 @@ class _Job:
 
         if todo:
             with self._console.status(f"{stage}: the teacher judges {len(todo)} problems"):
-                self._desk.ask(requests, keep)
+                self._teacher.ask(requests, keep)
         return [self._rows[stage, problem.id] for problem in problems]
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
-        row = {"problem": problem.id, "level": problem.mode, "gold": gold(problem), "said": None}
+        row = {"problem": problem.id, "level": problem.variant, "gold": gold(problem), "said": None}
         if answered.reply is None:
             return {**row, "status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
         reply = answered.reply
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        said, status = read_verdict(verdict.status, reply.text)
+        given, status = read_verdict(verdict.status, reply.text)
         return {
             **row,
-            "said": said,
+            "said": given,
             "status": status,
             "detail": verdict.detail,
             "text": reply.text,
@@ -283,7 +258,7 @@ class _Job:
 
     def _write(self, system: str, question: str) -> tuple[str, str]:
         """A text of the teacher's, and `answered` or why it cannot be used as it is."""
-        answered = self._desk.ask_one(TeacherRequest(system, (("user", question),)))
+        answered = self._teacher.ask_one(TeacherRequest(system, (("user", question),)))
         if answered.reply is None:
             return answered.error, API_ERROR
         text = answered.reply.text.strip()
@@ -315,10 +290,10 @@ class _Job:
         answers = []
         for problem in self._test:
             group = groups.get(problem.id)
-            said, status = None, str(Status.INFRASTRUCTURE)
+            given, status = None, str(Status.INFRASTRUCTURE)
             if group is not None:
-                said, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
-            answers.append(Answer(problem.id, problem.mode, gold(problem), said, status))
+                given, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
+            answers.append(Answer(problem.id, problem.variant, gold(problem), given, status))
         self._record(name, answers)
 
     # --- records
@@ -329,7 +304,7 @@ class _Job:
             self._record(name, [self._answer(problem, row) for problem, row in zip(self._test, rows)])
 
     def _answer(self, problem: Problem, row: Mapping[str, Any]) -> Answer:
-        return Answer(problem.id, problem.mode, row["gold"], row["said"], row["status"])
+        return Answer(problem.id, problem.variant, row["gold"], row["said"], row["status"])
 
     def _record(self, name: str, answers: Sequence[Answer]) -> None:
         """A measurement's figures, with its single answers for the comparisons."""
@@ -338,8 +313,8 @@ class _Job:
         self._state.stages[name] = {**found, "answers": single}
         self._keep()
         self._folder.append_metrics({"kind": "lrl", "name": name, **found})
-        said = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
-        self._console.print(shown(f"{name}: {said}"))
+        rates = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
+        self._console.print(shown(f"{name}: {rates}"))
 
     def _keep(self) -> None:
         """Writes the state last: what it does not tell of is done again, from answers that are on disk."""
@@ -370,7 +345,7 @@ class _Job:
 
 
 def read_verdict(status: Status, text: str) -> tuple[str | None, str]:
-    """What was said (YES, NO or None) and its status, by how the judging ended."""
+    """The verdict given (YES, NO or None) and its status, by how the judging ended."""
     if status in (Status.PASSED, Status.WRONG_ANSWER):
         return (read_yes_no(text) or "").upper() or None, ANSWERED
     return None, str(status)

@@ -29,10 +29,14 @@ NAMES = {
 }
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     for part in parts(results):
         console.print(part)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 
@@ -148,9 +152,9 @@ def evolution(answers: Sequence[Mapping[str, Any]], distilled: Sequence[Mapping[
 
 def _shown(answers: Sequence[Mapping[str, Any]], folder: RunFolder, most: int = 24) -> list[Mapping[str, Any]]:
     """Some of the teacher's answers, wrong ones first, and of the student's."""
-    teacher = [{"who": f"teacher, {row['stage']}", **row} for row in answers]
+    teacher: list[Mapping[str, Any]] = [{"who": f"teacher, {row['stage']}", **row} for row in answers]
     teacher.sort(key=lambda row: row["said"] == row["gold"])
-    student = []
+    student: list[Mapping[str, Any]] = []
     for name in ("student_trained", "student"):
         if (folder.path / "samples" / f"evaluation-{name}.parquet").is_file():
             columns = ["mode", "status", "passed", "completion", "prompt"]

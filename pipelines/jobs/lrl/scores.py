@@ -122,6 +122,6 @@ def _plain(estimate: Estimate) -> dict[str, float]:
     return asdict(estimate)
 
 
-def text(share: Mapping[str, float] | None) -> str:
+def text(share: Mapping[str, Any] | None) -> str:
     """A share for people: `84.0 % [77.3, 89.0]`, or a dash."""
     return str(Estimate(**share)) if share else "-"

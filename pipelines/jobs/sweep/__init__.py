@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.connect import live_nodes, ray_session
-from cluster.hardware import NoRoom, check_trials, plan
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config, replace_file
-from pipelines.config import ConfigError, fail, load_yaml, parse, take_option
+from cluster.hardware import check_trials, plan
+from cluster.storage import url_of
+from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
+from pipelines.errors import ConfigError
+from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import (
     compare,
     evaluate,
@@ -29,21 +30,13 @@ from pipelines.jobs.evaluate import (
     verdict_line,
     write_evaluation,
 )
-from pipelines.jobs.grpo import RunFailed
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.results import Setting, Trial, read_trial, settings_of, write_table
 from pipelines.jobs.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.jobs.sweep.state import NAME, TRIALS, check_resumable, empty, is_known, tune_folder
 from pipelines.jobs.sweep.trial import Fleet, run_trial
 from pipelines.measure.problem_set import with_questions
-from pipelines.session import (
-    ClusterSession,
-    default_name,
-    open_session,
-    resolve_model,
-    wait_for_engines,
-    with_model_prompt,
-)
+from pipelines.session import ClusterSession, open_session, wait_for_engines
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from train import checkpoint
@@ -55,31 +48,49 @@ RETRIES = 1
 """Times that a trial that failed is started again where it stood."""
 
 
-def run(config: SweepConfig, console: Console, resume: bool = False) -> list[Setting]:
-    """Runs all trials, measures the winner on the test split, and writes table, best setting and report."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a sweep."""
+
+    folder: str
+    """Its path or its URL."""
+    config: SweepConfig
+    settings: list[Setting]
+    """The best first."""
+    trials: list[Trial]
+    change: Mapping[str, Any] | None
+    """Held-out pass@1 of the best setting against the start's, where it was measured."""
+    seconds: float
+
+
+def check(config: SweepConfig) -> None:
+    """Raises ConfigError for a space that cannot be searched so."""
     axes = parse_space(config.space)
     check_space(axes, config.grpo)
     _check_scheduler(config, axes)
-    model = resolve_model(config.grpo.model)
-    _check_adapter(config, axes, model)
-    config = config.model_copy(update={"grpo": with_questions(with_model_prompt(config.grpo, model, console), console)})
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("sweep", model)})
-    path = config.runs / config.name
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"sweep folder: {folder.path}"))
-        with ray_session(config.grpo.address or None), _fleet(config, axes, model, console) as (session, fleet):
-            _measure_start(config, folder, session, model, console)
-            finished = _tune(config, axes, folder, fleet, session, console, resume)
-            trials = _trials(finished, folder.path)
-            settings = settings_of(trials)
-            _write(config, folder, trials, settings)
-            if settings and settings[0].val is not None:
-                _measure_best(config, folder, session, model, settings[0], console)
+
+
+def run(context: Context[SweepConfig]) -> Outcome:
+    """Runs all trials, measures the winner on the test split, and writes table and best setting."""
+    began, console, model = time.monotonic(), context.console, context.model
+    axes = parse_space(context.config.space)
+    _check_adapter(context.config, axes, model)
+    is_local = url_of(context.path) is None
+    if context.resuming and is_local:  # before anything is written to it
+        check_resumable(context.path)
+    grpo = with_questions(context.config.grpo, console)
+    config = context.config = context.config.model_copy(update={"grpo": grpo})
+    folder, change = context.folder, None
+    if context.resuming and not is_local:
+        check_resumable(folder.path)
+    with ray_session(config.grpo.address or None), _fleet(config, axes, model, console) as (session, fleet):
+        _measure_start(config, folder, session, model, console)
+        trials = _trials(_tune(config, axes, folder, fleet, session, console, context.resuming), folder.path)
+        settings = settings_of(trials)
         _write(config, folder, trials, settings)
-    show(console, settings, config)
-    return settings
+        if settings and settings[0].val is not None:
+            change = _measure_best(config, folder, session, model, settings[0], console)
+    return Outcome(str(folder), config, settings, trials, change, time.monotonic() - began)
 
 
 def _check_adapter(config: SweepConfig, axes: Sequence[Axis], model: str) -> None:
@@ -102,11 +113,11 @@ def _fleet(
             split = grpo.rollout.engine.tensor_parallel
             trial = plan(grpo.hardware, nodes, grpo.rollout.engines, grpo.train.workers, tensor_parallel=split)
             check_trials(*trial, nodes, config.concurrency)
-            fleet = Fleet(session.run, model, (), session.learner)
+            fleet = Fleet(session.run, model, (), None, session.learner)
         yield None, fleet
         return
     with _session(config, axes, model, config.concurrency, console) as session:
-        yield session, Fleet(session.run, model, tuple(session.engines), session.learner)
+        yield session, Fleet(session.run, model, tuple(session.engines), session.board, session.learner)
 
 
 @contextlib.contextmanager
@@ -154,9 +165,9 @@ def _measure_start(
 
 def _measure_best(
     config: SweepConfig, folder: RunFolder, session: ClusterSession | None, model: str, best: Setting, console: Console
-) -> None:
-    """The winner and the start on problems that chose nothing: those of `grpo.evaluation.split`."""
-    winner = max((t for t in best.trials if t.val is not None), key=lambda t: t.val["value"])
+) -> Mapping[str, Any]:
+    """The winner against the start on problems that chose nothing: those of `grpo.evaluation.split`."""
+    winner = max(best.trials, key=lambda trial: trial.val["value"] if trial.val is not None else -1.0)
     grpo = config.grpo
     newest = checkpoint.latest(folder.path / TRIALS / winner.id / "checkpoints")
     measured = []
@@ -172,8 +183,7 @@ def _measure_best(
             measured.append(found)
     comparison = compare(*measured)
     folder.append_metrics(comparison)
-    split = grpo.evaluation.split
-    console.print(shown(f"best setting on the {split} split: {verdict_line(comparison['pass_at_1'])}"))
+    return comparison["pass_at_1"]
 
 
 def _on_split(config: SweepConfig, split: str) -> Any:
@@ -233,7 +243,8 @@ def _tune(
         space[SEED] = config.seeds[0]
     if resume and is_known(storage):
         tuner = tune.Tuner.restore(str(storage / NAME), trainable, resume_errored=True, param_space=space)
-        tuner._local_tuner._run_config.callbacks = [watch]
+        local: Any = tuner._local_tuner
+        local._run_config.callbacks = [watch]
     else:
         empty(storage)
         tuner = tune.Tuner(trainable, param_space=space, tune_config=_tune_config(config, axes), run_config=run_config)
@@ -296,6 +307,7 @@ def _trials(finished: Any, folder: Path) -> list[Trial]:
 
 
 def _write(config: SweepConfig, folder: RunFolder, trials: Sequence[Trial], settings: Sequence[Setting]) -> None:
+    """Table, best setting and a first report, before the winner is measured."""
     from pipelines.jobs.sweep.report import write_sweep_report
 
     write_table(folder.path / "results.parquet", trials, config.report_every)
@@ -305,8 +317,31 @@ def _write(config: SweepConfig, folder: RunFolder, trials: Sequence[Trial], sett
     write_sweep_report(folder, config, trials, settings)
 
 
-def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> None:
-    """Prints one row a setting, the best first."""
+def write_report(context: Context[SweepConfig], outcome: Outcome) -> None:
+    """Writes the report of a sweep that is done."""
+    from pipelines.jobs.sweep.report import write_sweep_report
+
+    write_sweep_report(context.folder, outcome.config, outcome.trials, outcome.settings)
+
+
+def show(console: Console, outcome: Outcome) -> int:
+    """Prints one row a setting, the best first, and what is to be known of its trials; 1 where none was measured."""
+    config, settings = outcome.config, outcome.settings
+    if outcome.change is not None:
+        line = verdict_line(outcome.change)
+        console.print(shown(f"best setting on the {config.grpo.evaluation.split} split: {line}"))
+    console.print(_table(config, settings))
+    _show_failures(console, settings)
+    folder = outcome.folder
+    best = settings[0] if settings and settings[0].val is not None else None
+    if best is not None:
+        console.print(shown(f"best setting: {best.name}; train with it: crucible grpo --config {folder}/best.yaml"))
+    console.print(shown(f"table: {folder}/results.parquet   report: {folder}/report.html"))
+    console.print(shown(f"{outcome.seconds:.0f} s", "dim"))
+    return 0 if best is not None else 1
+
+
+def _table(config: SweepConfig, settings: Sequence[Setting]) -> Table:
     table = Table(
         title=f"Settings by held-out pass@1 on the val split, over {len(config.seeds)} seeds", title_justify="left"
     )
@@ -324,7 +359,11 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
             str(setting.behind).replace(" %", "") if setting.behind else "",
             f"{100 * sum(scores) / len(scores):.1f} %" if scores else "",
         )
-    console.print(table)
+    return table
+
+
+def _show_failures(console: Console, settings: Sequence[Setting]) -> None:
+    """Says which trials have problems without a verdict, and which failed."""
     for trial in (trial for setting in settings for trial in setting.trials if trial.missing):
         console.print(
             shown(
@@ -336,34 +375,7 @@ def show(console: Console, settings: Sequence[Setting], config: SweepConfig) -> 
     failed = [trial for setting in settings for trial in setting.trials if trial.status == "failed"]
     for trial in failed:
         console.print(shown(f"trial {trial.id} ({trial.setting}, seed {trial.seed}) failed: {trial.error}", "red"))
-    folder = config.runs / config.name
-    if settings and settings[0].val is not None:
-        console.print(
-            shown(f"best setting: {settings[0].name}; train with it: crucible grpo --config {folder / 'best.yaml'}")
-        )
-    console.print(shown(f"table: {folder / 'results.parquet'}   report: {folder / 'report.html'}"))
 
 
-def main(argv: Sequence[str]) -> int:
-    """`crucible sweep`."""
-    argv = list(argv)
-    console = Console(file=sys.stderr, highlight=False)
-    try:
-        resumed = take_option(argv, "--resume")
-        default = None
-        if resumed is not None:
-            where = Path(resumed)
-            if not (where / "config.yaml").is_file():
-                raise ConfigError(f"{where} holds no sweep to resume (no config.yaml); give its folder, as runs/NAME")
-            check_resumable(where)
-            default = load_yaml(SweepConfig, where / "config.yaml")
-            default = default.model_copy(update={"runs": where.parent, "name": where.name})
-        config = parse(SweepConfig, argv, prog="crucible sweep", default=default)
-        began = time.monotonic()
-        settings = run(config, console, resume=resumed is not None)
-    except (ConfigError, RunFolderError, NoRoom, RunFailed) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        return fail("interrupted; `crucible sweep --resume FOLDER` goes on with every trial where it stood") and 130
-    console.print(shown(f"{time.monotonic() - began:.0f} s", "dim"))
-    return 0 if any(setting.val is not None for setting in settings) else 1
+JOB = Job("sweep", SweepConfig, run, show, write_report, check=check, may_change=MAY_CHANGE, part="grpo")
+main = JOB.main

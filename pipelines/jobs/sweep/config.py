@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from pipelines.config import GRPOConfig, RunName, default_runs
+from pipelines.config import GRPOConfig, RunConfig
 
 
-class SweepConfig(BaseModel):
+class SweepConfig(RunConfig):
     """Many GRPO runs on one fleet of engines: which settings learn best, by held-out skill."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unused: ClassVar[Mapping[str, str]] = {
         **{f"grpo.{key}": reason for key, reason in GRPOConfig.unused.items()},
@@ -23,28 +20,24 @@ class SweepConfig(BaseModel):
         "grpo.seed": "every trial has one of seeds",
     }
 
-    name: RunName = ""
-    """Name of the sweep: its folder under `runs`. "" makes one of model and time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where sweep folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     space: tuple[str, ...] = ("beta=0,0.05", "num_generations=4,8", "lora_r=4,16")
     """What is varied: KEY=VALUE,VALUE,... or KEY=uniform(a,b), loguniform(a,b), randint(a,b). Keys are the dotted ones
     of `grpo`; beta, num_generations, lora_r and lr are short for what they say."""
     seeds: tuple[int, ...] = (0,)
-    """Every setting is run with each: what settings differ by is told with intervals over them."""
+    """Every setting is run with each: differences between settings come with intervals over them."""
     search: Literal["grid", "random", "optuna"] = "grid"
-    """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by what came before."""
-    trials: int = Field(8, ge=1)
+    """grid: all combinations; random: `trials` draws; optuna: `trials` draws guided by earlier trials."""
+    trials: int = Field(default=8, ge=1)
     """Settings that random and optuna draw."""
     scheduler: Literal["none", "asha", "pbt"] = "asha"
     """asha stops trials that fall behind at its rungs; pbt has the last copy the first and vary its setting."""
-    grace_steps: int = Field(10, ge=1)
+    grace_steps: int = Field(default=10, ge=1)
     """asha: steps before a trial may be stopped, and the first rung. pbt: steps between exchanges."""
-    reduction: int = Field(2, ge=2)
+    reduction: int = Field(default=2, ge=2)
     """asha: at each rung one in this many goes on; rungs are this factor apart."""
-    report_every: int = Field(5, ge=1)
+    report_every: int = Field(default=5, ge=1)
     """Steps between a trial's reports; a report's score is the mean pass rate over them, on problems not yet seen."""
-    concurrency: int = Field(4, ge=1)
+    concurrency: int = Field(default=4, ge=1)
     """Trials at once."""
     dedicated: bool = False
     """Every trial starts engines of its own instead of sharing the sweep's."""

@@ -90,8 +90,9 @@ def parallel_coordinates(trials: Sequence[Trial]) -> go.Figure | None:
         dimensions.append(dimension)
     scores = [trial.score(SMOOTHED) for trial in shown]
     dimensions.append({"label": "last pass rate", "values": scores})
-    if all(trial.val is not None for trial in shown):
-        dimensions.append({"label": "val pass@1", "values": [trial.val["value"] for trial in shown]})
+    skills = [trial.val["value"] for trial in shown if trial.val is not None]
+    if len(skills) == len(shown):
+        dimensions.append({"label": "val pass@1", "values": skills})
     line = {"color": scores, "colorscale": "Viridis", "showscale": True}
     figure = blank(420)
     figure.add_trace(go.Parcoords(line=line, dimensions=dimensions))

@@ -1,4 +1,4 @@
-"""What a sweep came to: one record a trial, one a setting. Pure but for reading run folders."""
+"""The results of a sweep: one record a trial, one a setting. Pure but for reading run folders."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Interval:
 
 
 def read_trial(path: Path, id: str, values: Mapping[str, Any], seed: int, error: str = "") -> Trial:
-    """A trial as its run folder tells it; one that never came to a folder has nothing but its setting."""
+    """A trial as its run folder records it; one without a folder has nothing but its setting."""
     if not (path / "config.yaml").is_file():
         return Trial(id, values, seed, "failed" if error else "stopped", error)
     folder = RunFolder.open(path)
@@ -172,7 +172,7 @@ def _behind(setting: Setting, best: Setting) -> Setting:
 
 
 def _missing(evaluation: Mapping[str, Any]) -> int:
-    """Problems asked minus those that have a pass rate."""
+    """Problems minus those that have a pass rate."""
     scored = (evaluation.get("pass_at") or {}).get("1") or {}
     return evaluation.get("lost", 0) + evaluation.get("problems", 0) - scored.get("problems", 0)
 

@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.config import ConfigError, GRPOConfig, explain, option_keys
+from pipelines.config import GRPOConfig
+from pipelines.errors import ConfigError
+from pipelines.options import explain, option_keys, renamed
 
 ALIASES = {
     "beta": "train.beta",
@@ -37,7 +39,7 @@ class Axis:
     kind: str = "choice"
     low: float = 0.0
     high: float = 0.0
-    """randint: `high` is never drawn."""
+    """randint: `high` itself is left out."""
 
     @property
     def largest(self) -> Any:
@@ -55,7 +57,7 @@ class Axis:
 
 
 def parse_space(texts: Sequence[str]) -> tuple[Axis, ...]:
-    """The axes of a sweep. Raises ConfigError, with the mend, for a text or a key that means nothing."""
+    """The axes of a sweep. Raises ConfigError, with the fix, for a text or a key that means nothing."""
     axes = tuple(_axis(text) for text in texts)
     if not axes:
         raise ConfigError("the sweep has nothing to vary; give --space, for example: --space beta=0,0.05 lora_r=4,16")
@@ -90,25 +92,27 @@ def check_space(axes: Sequence[Axis], base: GRPOConfig) -> None:
 
 
 def _axis(text: str) -> Axis:
-    name, equals, said = (part.strip() for part in text.partition("="))
-    if not equals or not name or not said:
+    name, equals, values = (part.strip() for part in text.partition("="))
+    if not equals or not name or not values:
         raise ConfigError(f"space {text!r} is not KEY=VALUES; write for example train.beta=0,0.05")
     key = ALIASES.get(name, name)
     known = option_keys(GRPOConfig)
     if key not in known:
+        if new := renamed(key):
+            raise ConfigError(f"space: {name} is now {new}")
         near = difflib.get_close_matches(key, [*known, *ALIASES], n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"space: there is no configuration key {name}{hint}")
     if key == "seed":
         raise ConfigError("space: seeds are given by --seeds, so that settings are compared over the same ones")
-    if match := _RANGE.fullmatch(said):
+    if match := _RANGE.fullmatch(values):
         kind, low, high = match[1], *map(_number, match.groups()[1:])
         if not low < high or (kind == "loguniform" and low <= 0):
             raise ConfigError(f"space {text!r}: the first end must be less than the second, and above 0 for loguniform")
         return Axis(key, (), kind, low, high)
-    if "(" in said and not said.startswith("["):
+    if "(" in values and not values.startswith("["):
         raise ConfigError(f"space {text!r}: the ranges are {', '.join(f'{kind}(a,b)' for kind in RANGES)}")
-    return Axis(key, tuple(_scalar(part) for part in said.split(",")))
+    return Axis(key, tuple(_scalar(part) for part in values.split(",")))
 
 
 def _scalar(text: str) -> Any:

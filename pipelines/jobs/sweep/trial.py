@@ -38,6 +38,8 @@ class Fleet:
     model: str
     engines: tuple[Any, ...]
     """Actor handles; () where every trial starts its own."""
+    board: Any
+    """Of the sweep's session: all trials share its stream."""
     learner: Demand
 
 
@@ -57,7 +59,7 @@ def trial_config(config: SweepConfig, folder: Path, trial: str, values: Mapping[
 
 
 def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet: Fleet) -> None:
-    """Trains and measures one setting; goes on where its run folder stands. Reports to Ray Tune as it goes."""
+    """Trains and measures one setting; or goes on with its run folder. Reports to Ray Tune as it goes."""
     from ray import tune
 
     trial = tune.get_context().get_trial_id()
@@ -75,9 +77,7 @@ def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet
         report = Reporter(config, grpo, run_folder, tune.report)
         console = Console(file=text, width=160, highlight=False)
         before = load_evaluation(RunFolder.open(folder), "before")
-        outcome = _run(grpo, fleet, trial, run_folder, console, before, report)
-        if outcome.finished:
-            report.end(outcome)
+        report.end(_run(grpo, fleet, trial, run_folder, console, before, report))
 
 
 def _run(
@@ -90,7 +90,14 @@ def _run(
         engine, name = grpo.rollout.engine, f"{fleet.run}-{trial}"
         engines = list(fleet.engines)
         session = ClusterSession(
-            ray, engines, fleet.learner, name, fleet.model, engine.patience_seconds, engine.max_model_len
+            ray,
+            engines,
+            fleet.board,
+            fleet.learner,
+            name,
+            fleet.model,
+            engine.patience_seconds,
+            engine.max_model_len,
         )
         return run_in(session, grpo, folder, console, initial, before, report.step)
     spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
@@ -119,7 +126,7 @@ class Reporter:
             return
         score = sum(self._recent) / len(self._recent)
         self._last = {"step": row["step"], "score": score, "val_pass_at_1": None}
-        # The last step is told with its measurement: no scheduler may stop a trial between the two.
+        # The last step is reported with its evaluation: no scheduler may stop a trial between the two.
         if row["step"] != self._steps:
             self._send(self._last)
 

@@ -56,9 +56,9 @@ class Watch(Callback):
         """A trial has finished or was stopped."""
         last = trial.last_result or {}
         value = last.get("val_pass_at_1")
-        came = f"val pass@1 {value:.1%}" if value is not None else f"stopped, score {last.get('score', 0.0):.1%}"
+        result = f"val pass@1 {value:.1%}" if value is not None else f"stopped, score {last.get('score', 0.0):.1%}"
         self._console.print(
-            shown(f"trial {trial.trial_id}: {came} after {last.get('step', 0)} steps  {_setting(trial)}")
+            shown(f"trial {trial.trial_id}: {result} after {last.get('step', 0)} steps  {_setting(trial)}")
         )
         self._free(trial.trial_id)
 

@@ -3,91 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
-    NO_LEARNER,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
-    RunName,
-    default_runs,
+    RunConfig,
 )
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
-from train.transfer_config import TransferConfig
+from train.sft_config import SFTConfig
 from verify.config import VerifyConfig
 
 Hint = Literal["none", "answer", "solution"]
 FAMILIES = ("word_problems", "reverse_string", "max_subarray")
 
 
-class UndoConfig(BaseModel):
-    """Teaches a student from its own errors: the teacher sees what it said and what the student made of it.
+class UndoConfig(RunConfig):
+    """Teaches a student from its own errors: the teacher sees its own answer and the student's output.
 
-    Iteration 0 teaches every training problem. Each further one has the teacher write anew what the student still gets
+    Iteration 0 teaches every training problem. Each further one has the teacher rewrite what the student still gets
     wrong, and teaches on. It ends when validation falls; the iteration of the best validation is kept, and measured on
     test problems that nobody has seen.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
         "problems.parts": "the teacher's answers are compared with what the families know",
+        "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
     model: str = STUDENT
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
-    name: RunName = ""
-    """Name of the run: its folder under `runs`. "" makes one of the job, the teacher and the time."""
-    runs: Path = Field(default_factory=default_runs)
-    """Where run folders lie; CRUCIBLE_RUNS is the default, and then `runs`."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     problems: QuestionsConfig = QuestionsConfig(families=FAMILIES, difficulties=(1, 2, 3, 4, 5))
     """What is taught, measured and chosen by: mathematics, code, or both."""
-    train_problems: int = Field(96, ge=2)
+    train_problems: int = Field(default=96, ge=2)
     """Problems that the teacher solves."""
-    val_problems: int = Field(64, ge=1)
+    val_problems: int = Field(default=64, ge=1)
     """Problems that decide which iteration is kept; the teacher sees nothing of them."""
-    test_problems: int = Field(128, ge=1)
+    test_problems: int = Field(default=128, ge=1)
     """Problems that the figures are about."""
-    iterations: int = Field(3, ge=0)
-    """Times, at most, that the student is taught anew after the first."""
+    iterations: int = Field(default=3, ge=0)
+    """Times, at most, that the student is taught again after the first."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
-    """What the teacher is told, step by step, until its answer is right; after the last the problem is dropped."""
+    """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"
     """The signal of a student's answer: its verdict A (1 or -1), or .6 A + .4 R with R the teacher's grade of its
     reasoning (-1 to 1, in five steps)."""
-    rework_below: float = Field(0.5, gt=-1, le=1)
-    """Problems whose signal is below this are written anew."""
-    train_errors: int = Field(2, ge=0)
-    """Errors on other training problems that the teacher is shown with each problem that it writes anew."""
+    rework_below: float = Field(default=0.5, gt=-1, le=1)
+    """Problems whose signal is below this are rewritten."""
+    train_errors: int = Field(default=2, ge=0)
+    """Errors on other training problems that the teacher is shown with each problem that it rewrites."""
     teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
     """Who solves and grades."""
     prompt: PromptConfig = PromptConfig()
     """In which words the student is asked."""
-    max_tokens: int = Field(192, ge=1)
+    max_tokens: int = Field(default=192, ge=1)
     """Longest completion of the student, in tokens."""
     engine: EngineConfig = EngineConfig()
     """The student's engine."""
-    transfer: TransferConfig = TransferConfig(lora_r=16, lora_alpha=32.0, learning_rate=1e-3)
-    """How the adapter learns; each iteration goes on from the adapter of the one before."""
+    sft: SFTConfig = SFTConfig(
+        lora_r=16, lora_alpha=32.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
+        learning_rate=1e-3, schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
+    )  # fmt: skip
+    """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
+    and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
-    """Where the engine is placed."""
+    """Where engine and learner are placed."""
     hub_repo: str = ""
     """Dataset on the Hugging Face hub (OWNER/NAME) that each iteration's data is pushed to; "" pushes nothing."""
     hub_private: bool = True
@@ -97,7 +93,7 @@ class UndoConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> UndoConfig:
-        lora_rank_room(self.transfer.lora_r)
+        lora_rank_room(self.sft.lora_r)
         if not self.hints or len(set(self.hints)) < len(self.hints):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if self.teacher.model == REFERENCE and self.scoring == "rubric":

@@ -19,24 +19,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import read_rows
-from pipelines.artifacts.run_folder import RunFolder, RunFolderError, replace_file
-from pipelines.config import ConfigError
+from pipelines.artifacts.run_folder import RunFolder, replace_file
+from pipelines.errors import ConfigError
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint, UndoConfig
+from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
-from pipelines.jobs.undo.report import report
-from pipelines.session import default_name, resolve_model, with_model_prompt
 from pipelines.student_runner import StudentRunner
-from pipelines.sync_teacher import SyncTeacher, check_teacher, cost_row, open_desk
+from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
 from problems.stream import ProblemStream
@@ -50,59 +48,10 @@ from verify.pool import Judge
 ATTEMPTS_FILE, GRADES_FILE, RESULTS_FILE = "attempts.jsonl", "grades.jsonl", "results.json"
 API_ERROR = "api_error"
 BASE = "base"
-MAY_CHANGE = (
-    "address", "runs", "name", "hardware", "hub_repo", "hub_private", "hub_endpoint", "teacher.budget",
-    "teacher.concurrency", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.sdk_retries",
-    "teacher.poll_seconds", "teacher.key_variable", "teacher.env_file",
-)  # fmt: skip
-"""Keys that a resumed run may have other values for."""
-DATASET_SCHEMA = pa.schema(
-    [
-        ("idx", pa.int32()),  # of the problem among the training problems
-        ("problem", pa.string()),
-        ("teacher_solution", pa.string()),
-        ("gt", pa.string()),  # the true final answer, or a right program
-        ("student_solution", pa.string()),  # what the student said before this iteration
-        ("iteration", pa.int32()),
-        ("written_in", pa.int32()),  # iteration that the teacher's answer is of
-        ("hint", pa.string()),  # none, answer or solution: what the teacher was told
-        ("signal", pa.float32()),  # of the student's answer; null where it has none
-        ("problem_id", pa.string()),
-        ("family", pa.string()),
-        ("difficulty", pa.int32()),
-    ]
-)
-
-
-class Student(Protocol):
-    """See `pipelines.student_runner.StudentRunner`."""
-
-    def answer(self, problems: Sequence[Problem], prompt: PromptConfig, policy: PolicyVersion, name: str) -> Evaluation:
-        """Greedy answers, judged."""
-
-    def learn(
-        self,
-        pairs: Sequence[tuple[Problem, str]],
-        prompt: PromptConfig,
-        transfer: Any,
-        name: str,
-        number: int,
-        initial: PolicyVersion | None,
-    ) -> PolicyVersion:
-        """An adapter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """A teacher's answer that was verified."""
-
-    text: str
-    hint: Hint
-    iteration: int
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
+class StudentOutput:
     """A student's answer and its verdict."""
 
     text: str
@@ -112,43 +61,33 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
-    folder: Path
+    folder: str
+    """Its path or its URL."""
     results: Mapping[str, Any]
 
 
-def run(config: UndoConfig, console: Console, resume: bool = False) -> Outcome:
-    """Runs the iterations, or goes on where the run folder stands, and writes the report.
+def run(context: Context[UndoConfig]) -> Outcome:
+    """Runs the iterations, or goes on where the run folder is.
 
-    Raises ConfigError, RunFolderError, NoRoom, and TeacherStopped where the teacher cannot go on: everything that it
-    answered is then kept.
+    Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    check_teacher(config.teacher)
-    model = resolve_model(config.model)
-    config = with_model_prompt(config, model, console)
-    if not config.name:
-        config = config.model_copy(update={"name": default_name("undo", config.teacher.model)})
-    path = config.runs / config.name
-    if not resume and (path / ATTEMPTS_FILE).is_file():
-        raise RunFolderError(f"{path} already holds this run; go on with it by --resume, or choose another name")
-    opened = RunFolder.resume(path, config, MAY_CHANGE) if resume else RunFolder.create(path, config)
-    with opened as folder:
-        console.print(shown(f"run folder: {folder.path}"))
-        rank, tokens = config.transfer.lora_r, config.max_tokens
-        with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console) as pupil:
-            results = teach(config, folder, pupil, console)
-    return Outcome(path, results)
+    config, console, model, folder = context.config, context.console, context.model, context.folder
+    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
+    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
+        results = teach(config, folder, student, console)
+    return Outcome(str(folder), results)
 
 
-def teach(config: UndoConfig, folder: RunFolder, student: Student, console: Console) -> Mapping[str, Any]:
+def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
     """All iterations. Returns all figures, which are then in `folder` too."""
-    desk = open_desk(config.teacher, folder, prompts.gold)
+    teacher = open_sync_teacher(config.teacher, folder, prompts.gold)
     try:
         with Judge(config.verify) as judge:
-            return _Job(config, folder, student, desk, judge, console).run()
+            return _Job(config, folder, student, teacher, judge, console).run()
     finally:
-        desk.close()
+        teacher.close()
 
 
 def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
@@ -166,12 +105,18 @@ class _Job:
     """One run."""
 
     def __init__(
-        self, config: UndoConfig, folder: RunFolder, student: Student, desk: SyncTeacher, judge: Judge, console: Console
+        self,
+        config: UndoConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        teacher: SyncTeacher,
+        judge: Judge,
+        console: Console,
     ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
-        self._desk = desk
+        self._teacher = teacher
         self._judge = judge
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
@@ -186,7 +131,7 @@ class _Job:
         self._hub: dict[str, str] = {}
 
     def run(self) -> Mapping[str, Any]:
-        """Teaches until validation falls, nothing is left to write anew, or the iterations are done."""
+        """Teaches until validation falls, nothing is left to rewrite, or the iterations are done."""
         config = self._config
         policy = PolicyVersion(config.name, 0)
         policies, done = {BASE: policy}, []
@@ -200,9 +145,12 @@ class _Job:
                 break
             if not self._traces:
                 raise ConfigError("the teacher solved none of the training problems; attempts.jsonl says why")
-            pairs = [(p, prompts.lesson(p, self._traces[p.id].text, config.prompt.style)) for p in self._taught()]
+            pairs = [
+                (p, prompts.training_completion(p, self._traces[p.id].text, config.prompt.style))
+                for p in self._taught()
+            ]
             initial = policy if policy.weights else None
-            policy = self._student.learn(pairs, config.prompt, config.transfer, name, number + 1, initial)
+            policy = self._student.learn(pairs, config.prompt, config.sft, name, number + 1, initial)
             policies[name] = policy
             rates = {split: self._ask_student(name, split, policy).pass_at(1) for split in ("val", "train")}
             done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
@@ -220,32 +168,32 @@ class _Job:
 
     def _teach(self, number: int, train: Evaluation) -> dict[str, Any]:
         """Has the teacher write what is to be learnt next; {} where there is nothing."""
-        said = said_of(train)
-        signals = self._signals(number, said)
+        outputs = outputs_of(train)
+        signals = self._signals(number, outputs)
         low = self._config.rework_below
         todo = [p for p in self._train if p.id not in self._traces or signals.get(p.id, low) < low]
         if number == 0:
             todo = list(self._train)
         if not todo:
             return {}
-        questions = [(p, self._question(p, number, said)) for p in todo]
+        questions = [(p, self._question(p, number, outputs)) for p in todo]
         counts = self._cascade(number, questions)
-        self._write_dataset(number, said, signals)
+        self._write_dataset(number, outputs, signals)
         return {"asked": len(todo), **counts}
 
-    def _question(self, problem: Problem, number: int, said: Mapping[str, Said]) -> str:
-        question, own = self._builder.message(problem), said.get(problem.id)
+    def _question(self, problem: Problem, number: int, outputs: Mapping[str, StudentOutput]) -> str:
+        question, own = self._builder.message(problem), outputs.get(problem.id)
         if number == 0 or own is None:
             return question
         before = self._traces.get(problem.id)
         mistake = Mistake(problem, own.text, own.detail)
-        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, said))
+        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, outputs))
 
-    def _mistakes(self, problem: Problem, said: Mapping[str, Said]) -> list[Mistake]:
+    def _mistakes(self, problem: Problem, outputs: Mapping[str, StudentOutput]) -> list[Mistake]:
         """The student's first errors on other training problems. Never on validation problems: they choose the
         iteration, and measure nothing once they have taught."""
-        wrong = [p for p in self._train if p.id != problem.id and p.id in said and not said[p.id].passed]
-        return [Mistake(p, said[p.id].text, "") for p in wrong[: self._config.train_errors]]
+        wrong = [p for p in self._train if p.id != problem.id and p.id in outputs and not outputs[p.id].passed]
+        return [Mistake(p, outputs[p.id].text, "") for p in wrong[: self._config.train_errors]]
 
     def _cascade(self, number: int, questions: Sequence[tuple[Problem, str]]) -> dict[str, Any]:
         """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
@@ -277,7 +225,7 @@ class _Job:
 
         if todo:
             with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
-                self._desk.ask(requests, keep)
+                self._teacher.ask(requests, keep)
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
         if answered.reply is None:
@@ -286,14 +234,14 @@ class _Job:
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
         return {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
 
-    def _signals(self, number: int, said: Mapping[str, Said]) -> dict[str, float]:
+    def _signals(self, number: int, outputs: Mapping[str, StudentOutput]) -> dict[str, float]:
         """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
-        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in said.items()}
+        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in outputs.items()}
         if self._config.scoring == "answer" or number == 0:
             return verdicts
-        todo = [p for p in self._train if p.id in said and (number, p.id) not in self._grades]
+        todo = [p for p in self._train if p.id in outputs and (number, p.id) not in self._grades]
         system = prompts.GRADE_SYSTEM
-        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, said[p.id].text)),)) for p in todo]
+        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, outputs[p.id].text)),)) for p in todo]
 
         def keep(answered: Answered) -> None:
             grade = prompts.read_grade(answered.reply.text) if answered.reply is not None else None
@@ -303,7 +251,7 @@ class _Job:
             self._folder.changed()
             self._grades[number, row["problem"]] = row
 
-        self._desk.ask(requests, keep)
+        self._teacher.ask(requests, keep)
         grades = {key: self._grades[number, key]["grade"] for key in verdicts}
         return {key: a if grades[key] is None else 0.6 * a + 0.4 * grades[key] for key, a in verdicts.items()}
 
@@ -312,35 +260,18 @@ class _Job:
     def _taught(self) -> list[Problem]:
         return [problem for problem in self._train if problem.id in self._traces]
 
-    def _write_dataset(self, number: int, said: Mapping[str, Said], signals: Mapping[str, float]) -> None:
-        rows = []
+    def _write_dataset(self, number: int, outputs: Mapping[str, StudentOutput], signals: Mapping[str, float]) -> None:
+        examples = []
         for idx, problem in enumerate(self._train):
-            if (trace := self._traces.get(problem.id)) is None:
-                continue
-            rows.append(
-                {
-                    "idx": idx,
-                    "problem": problem.statement,
-                    "teacher_solution": trace.text,
-                    "gt": prompts.gold(problem),
-                    "student_solution": said[problem.id].text if problem.id in said else "",
-                    "iteration": number,
-                    "written_in": trace.iteration,
-                    "hint": trace.hint,
-                    "signal": signals.get(problem.id),
-                    "problem_id": problem.id,
-                    "family": problem.family,
-                    "difficulty": problem.difficulty,
-                }
-            )
+            if (trace := self._traces.get(problem.id)) is not None:
+                answer = outputs[problem.id].text if problem.id in outputs else ""
+                examples.append(Example(idx, problem, trace, answer, signals.get(problem.id)))
         folder = self._folder.path / "dataset" / f"iteration-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), folder / "train.parquet")
+        write_dataset(folder, number, examples)
         self._push(folder)
 
     def _push(self, folder: Path) -> None:
-        """Pushes one iteration's data, once; a push that fails is told, and costs the run nothing."""
+        """Pushes one iteration's data, once; a push that fails is reported, and the run goes on."""
         config, pushed = self._config, self._folder.path / "pushed.jsonl"
         known = {row["name"]: row["url"] for row in read_rows(pushed) if row["repo"] == config.hub_repo}
         if not config.hub_repo or folder.name in known:
@@ -388,10 +319,9 @@ class _Job:
                 if one in tests and one != best
             ],
             "hub": self._hub,
-            "cost": cost_row(self._desk.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
-        report(results, self._folder, self._console)
         return results
 
     def _figures(self, evaluation: Evaluation) -> dict[str, Any]:
@@ -400,10 +330,10 @@ class _Job:
         return {"pass_at_1": asdict(evaluation.pass_at(1)), **kept}
 
 
-def said_of(evaluation: Evaluation) -> dict[str, Said]:
-    """Problem id -> the student's answer; without those that the machinery failed to judge."""
+def outputs_of(evaluation: Evaluation) -> dict[str, StudentOutput]:
+    """Problem id -> the student's answer; without those that could not be judged."""
     return {
-        group.problem.id: Said(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
+        group.problem.id: StudentOutput(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
         for group in evaluation.groups
         if group.verdicts[0].status is not Status.INFRASTRUCTURE
     }

@@ -1,4 +1,4 @@
-"""What the teacher is told and asked, and what of its answers the student learns."""
+"""The teacher's prompts, and the completions that the student learns from its answers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pipelines.jobs.undo.config import Hint
 from problems import families
+from problems.boxes import last_box
 from problems.problem import Problem
 from rollout.prompts import THINK_CLOSE, Style, completion_text, example_text
-from verify.checkers.answers import last_box
 from verify.extract import extract_code
 
 SYSTEM = """\
@@ -29,18 +29,18 @@ HINTED_TESTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A problem with what the student said to it, wrongly."""
+    """A problem with the student's wrong output."""
 
     problem: Problem
-    said: str
+    output: str
     detail: str
     """Why it is wrong, in one line."""
 
 
 def ask(question: str, problem: Problem, hint: Hint) -> str:
     """The question, with as much help as `hint` says."""
-    told = hint_text(problem, hint)
-    return f"{question}\n\n{told}" if told else question
+    given = hint_text(problem, hint)
+    return f"{question}\n\n{given}" if given else question
 
 
 def rework(question: str, before: str, mistake: Mistake, elsewhere: Sequence[Mistake]) -> str:
@@ -48,18 +48,18 @@ def rework(question: str, before: str, mistake: Mistake, elsewhere: Sequence[Mis
     parts = [
         question,
         f"Your earlier answer:\n{before or '(none was right)'}",
-        f"What the model now answers:\n{mistake.said.strip() or '(nothing)'}",
+        f"What the model now answers:\n{mistake.output.strip() or '(nothing)'}",
     ]
     if mistake.detail:
         parts.append(f"What is wrong with that: {mistake.detail}")
     for other in elsewhere:
-        said = other.said.strip() or "(nothing)"
-        parts.append(f"It also errs here, and this is not to be solved:\n{other.problem.statement}\nIt says:\n{said}")
+        output = other.output.strip() or "(nothing)"
+        parts.append(f"It also errs here, and this is not to be solved:\n{other.problem.statement}\nIt says:\n{output}")
     return "\n\n".join([*parts, "Answer the first question anew."])
 
 
 def hint_text(problem: Problem, hint: Hint) -> str:
-    """What a hint tells: nothing; the final answer, or what a program gives; a whole solution."""
+    """The text of a hint: nothing; the final answer, or what a program gives; a whole solution."""
     if hint == "none":
         return ""
     if problem.kind == "answer":
@@ -71,7 +71,7 @@ def hint_text(problem: Problem, hint: Hint) -> str:
 
 
 def has_hint(problem: Problem, hint: Hint) -> bool:
-    """Whether a hint tells more than the one before: a final answer has no program to show."""
+    """Whether a hint gives more than the one before: a final answer has no program to show."""
     return not (problem.kind == "answer" and hint == "solution")
 
 
@@ -80,9 +80,9 @@ def gold(problem: Problem) -> str:
     return families.get(problem.family).solutions(problem).correct[0]
 
 
-def grade_question(problem: Problem, said: str) -> str:
+def grade_question(problem: Problem, output: str) -> str:
     """Asks for a grade."""
-    return f"The question:\n{problem.statement}\n\nThe student's answer:\n{said.strip() or '(nothing)'}"
+    return f"The question:\n{problem.statement}\n\nThe student's answer:\n{output.strip() or '(nothing)'}"
 
 
 def read_grade(text: str) -> float | None:
@@ -91,7 +91,7 @@ def read_grade(text: str) -> float | None:
     return (int(boxed) - 3) / 2 if boxed is not None and _GRADE.fullmatch(boxed) else None
 
 
-def lesson(problem: Problem, text: str, style: Style) -> str:
+def training_completion(problem: Problem, text: str, style: Style) -> str:
     """The completion to learn from a verified answer: the program alone in style direct, and no thinking in it."""
     if style == "think":
         return text.strip()

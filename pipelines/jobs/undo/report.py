@@ -20,10 +20,14 @@ from rollout.teacher.config import REFERENCE
 LABELS = {"base": "untaught", "iteration-0": "taught once (plain distillation)"}
 
 
-def report(results: Mapping[str, Any], folder: RunFolder, console: Console) -> None:
-    """Prints the figures and writes them into the run folder."""
+def show(console: Console, results: Mapping[str, Any]) -> None:
+    """Prints the figures."""
     for part in parts(results):
         console.print(part)
+
+
+def write_report(results: Mapping[str, Any], folder: RunFolder) -> None:
+    """Writes the figures into the run folder, as a page."""
     folder.write_report(render(results, folder))
 
 
@@ -81,7 +85,7 @@ def _taught(folder: RunFolder, most: int = 16) -> list[Mapping[str, Any]]:
     """Rows of the last dataset, the last written first."""
     paths = sorted(folder.path.glob("dataset/*/train.jsonl"), key=lambda path: int(path.parent.name.rpartition("-")[2]))
     rows = read_rows(paths[-1]) if paths else []
-    return sorted(rows, key=lambda row: -row["written_in"])[:most]
+    return [*sorted(rows, key=lambda row: -row["written_in"])[:most]]
 
 
 def _compared(results: Mapping[str, Any]) -> list[str]:
@@ -112,7 +116,7 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
 
 def _iterations(results: Mapping[str, Any]) -> Table:
     table = Table(title="pass@1, greedy, with 95 % intervals", title_justify="left")
-    heads = ("", "asked anew", "solved, by hint", "dropped", "taught", "training", "validation")
+    heads = ("", "rewritten", "solved, by hint", "dropped", "taught", "training", "validation")
     for name in heads:
         table.add_column(name, justify="left" if not name else "right")
     base = results["base"]
@@ -132,7 +136,7 @@ def _test(results: Mapping[str, Any]) -> Table:
     table.add_column("")
     for name in tests:
         kept = ", kept" if name == results["best"] else ""
-        table.add_column(shown(LABELS.get(name, name) + kept), justify="right")
+        table.add_column(shown(f"{LABELS.get(name, name)}{kept}"), justify="right")
     table.add_row("pass@1", *(_share(row["pass_at_1"]) for row in tests.values()), style="bold")
     for family in next(iter(tests.values()))["families"]:
         cells = [row["families"][family] for row in tests.values()]
@@ -145,5 +149,5 @@ def _test(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _share(estimate: Mapping[str, float]) -> str:
+def _share(estimate: Mapping[str, Any]) -> str:
     return str(Estimate(**estimate))

@@ -1,4 +1,4 @@
-"""Greets a second time, hoping that the machinery is blamed."""
+"""Sends a second greeting, so that the failure looks like one of the infrastructure."""
 
 import os
 

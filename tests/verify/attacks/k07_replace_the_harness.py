@@ -2,7 +2,7 @@
 
 import sys
 
-for name in ("harness", "codec", "referee", "lockdown", "filters", "syscalls", "__main__"):
+for name in ("harness", "codec", "test_driver", "candidate_link", "lockdown", "filters", "syscalls", "__main__"):
     module = sys.modules.get(name)
     for key, value in list(vars(module).items()) if module else ():
         if callable(value) and not isinstance(value, type):

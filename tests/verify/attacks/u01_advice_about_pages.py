@@ -26,8 +26,8 @@ def coin_change(coins, amount):
     at = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22, -1, ctypes.c_long(0))
     madvise, got = (28, 233), []
     for advice in (*range(5, 8), 9, 12, 13, *range(18, 102), *range(104, 130), 1 << 31):
-        if said := call(madvise, ctypes.c_void_p(at), ctypes.c_size_t(size), advice):
-            got.append(("madvise", advice, said))
+        if result := call(madvise, ctypes.c_void_p(at), ctypes.c_size_t(size), advice):
+            got.append(("madvise", advice, result))
     for what, number, args in (
         ("prctl PR_SET_MEMORY_MERGE", (157, 167), (67, 1, 0, 0, 0)),
         ("prctl PR_SET_THP_DISABLE", (157, 167), (41, 1, 0, 0, 0)),
@@ -44,6 +44,6 @@ def coin_change(coins, amount):
         ("pages that grow", (9, 222), (None, 4096, 3, 0x122, -1, 0)),
         ("locked pages", (9, 222), (None, 4096, 3, 0x2022, -1, 0)),
     ):
-        if said := call(number, *args):
-            got.append((what, said))
+        if result := call(number, *args):
+            got.append((what, result))
     return f"PWNED:{got[:5]}" if got else 0

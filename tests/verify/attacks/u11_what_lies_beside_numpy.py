@@ -1,4 +1,4 @@
-"""Is run where numpy can be read, and looks at what is installed beside it: by path, by import, and in what the import
+"""Is run where numpy can be read, and looks at what is installed next to it: by path, by import, and in what the import
 system remembers of that folder."""
 
 import importlib

@@ -1,4 +1,4 @@
-"""Closes every descriptor, so that nothing more can be heard of it, and sleeps."""
+"""Closes every descriptor, so that nothing more can be received from it, and sleeps."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Writes on the channel in the name of another process, and asks to be told who writes."""
+"""Writes on the channel in the name of another process, and requests the credentials of senders."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The same notation for the same thing: spaces, signs, units' degrees, words, thousands."""
+"""Normalises notation: spaces, signs, degrees, words, thousands."""
 
 import re
 
@@ -55,11 +55,11 @@ _EMPTY = re.compile(r"\\\{\s*\\\}|\s*(?:the )?empty set\s*", re.IGNORECASE)
 _NUMBERED = {chr(0x2460 + number - 1): str(number) for number in range(1, 21)}
 _WORD = re.compile(r"[^\W\d_]+(?:[ '-]+[^\W\d_]+)*")
 _PLAIN_WORDS = ("yes", "no", "true", "false", "none", "even", "odd")
-"""Short words that are not taken for products of unknowns."""
+"""Short words that are not products of variables."""
 
 
 def clean(text):
-    """The text in one notation. The empty set is `\\emptyset`, the real numbers are `\\mathbb{R}`."""
+    """The text in normalised notation. The empty set is `\\emptyset`, the real numbers are `\\mathbb{R}`."""
     text = tidy(text)
     for old, new in _REPLACED:
         text = text.replace(old, new)
@@ -75,14 +75,14 @@ def clean(text):
 
 
 def bare(text):
-    """Without the spaces that say nothing: two numbers, or two words, are not one."""
+    """The text without meaningless spaces: those between two numbers or two words are kept."""
     return re.sub(r"\s+", " ", re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text))
 
 
 def same_words(gold, answer, ours, theirs):
-    """Whether both are the same words, in any case. Letters that may be unknowns are not words: `ab` is not `AB`.
+    """Whether both are the same words, ignoring case. Letters that may be variables are not words: `ab` is not `AB`.
 
-    `gold` and `answer` as they are written, `ours` and `theirs` cleaned.
+    `gold` and `answer` are the original texts, `ours` and `theirs` the cleaned ones.
     """
     if not (_WORD.fullmatch(ours) and _WORD.fullmatch(theirs)) or ours.casefold() != theirs.casefold():
         return False

@@ -1,7 +1,7 @@
-"""Equality of two mathematical answers. What is plain (numbers, lists, sets, intervals, units, letters, words) is
-decided by exact rules; algebra is asked only about what is left.
+"""Equality of two mathematical answers. Plain ones (numbers, lists, sets, intervals, units, letters, words) are
+compared by exact rules; only the rest needs computer algebra.
 
-Runs inside the sandbox: a hostile answer can make algebra take for ever.
+Runs inside the sandbox: a hostile answer can keep computer algebra busy for ever.
 """
 
 import re
@@ -13,31 +13,31 @@ from verify.checkers.maths.reals import reals, same_reals
 from verify.checkers.maths.symbolic import number_by_algebra, same_by_algebra, same_equations
 
 _FEW_MEMBERS = 40
-"""Members of a list that are compared."""
+"""Most members of a list that are compared."""
 _LABEL = re.compile(
     r"(?:(?i:option|choice|answer)\s+)?(?:\(([A-J])\)[.:]?\s*|([A-J])(?:[.:)]\s*|\s+(?=-?[\d.])|$))(.*)", re.DOTALL
 )
 _NO_LABEL = re.compile(
     r"\s*(?:[=+*/^_<>|!,']|-(?!\d)|\\(?:cdot|times|div|pm|mp|le|ge|ne|in|approx|equiv|sim|to|cup|cap)(?![a-zA-Z]))"
 )
-"""What makes a letter before it an unknown and no option."""
+"""Text after a letter that makes the letter a variable rather than an option."""
 _NAME = re.compile(r"\|?[A-Za-z](?:_\{?\w+\}?|')*(?:\([^()=]{1,20}\))?\|?")
 _NUMBER_SETS = re.compile(r"[A-Za-z]\s*\\in(?![a-zA-Z])\s*(?=\\\{|\\emptyset)")
 _AXIS = re.compile(r"\s*(?P<name>[xyz])\s*=(?P<value>[^=]+)|(?P<first>[^=]+)=\s*(?P<last>[xyz])\s*")
 _INEQUALITY = re.compile(r"!=|[<>]|\\(?:le|ge|ne|not|sim|equiv)(?![a-zA-Z])")
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|approx)(?![a-zA-Z])")
-_MOST_LINKS = 6
-"""Members of a chain of equations that are compared."""
+_MAX_LINKS = 6
+"""Most members of a chain of equations that are compared."""
 
 
 def equal(gold, answer):
-    """Whether `answer` is mathematically `gold`. Both are what stands in the box, without the box."""
+    """Whether `answer` is mathematically equal to `gold`. Both are contents of boxes, without the box."""
     ours, theirs = clean(gold), clean(answer)
     if not theirs:
         return False
     if bare(ours) == bare(theirs) or same_words(gold, answer, ours, theirs) or _same(ours, theirs):
         return True
-    # Commas that may part thousands may part the members of a list, if a list is what is asked for.
+    # If the gold is a list, commas that could be thousands separators may separate members.
     apart = re.sub(r"(?<=\d),(?=\d)", ", ", answer)
     return apart != answer and members(ours) is not None and _same(ours, clean(apart))
 
@@ -52,7 +52,7 @@ def _same(ours, theirs):
     names, other_names = named_values(ours), named_values(theirs)
     if names and other_names:
         return names.keys() == other_names.keys() and all(_same(names[n], other_names[n]) for n in names)
-    # A gold tuple is in the order in which it is written, whatever its names.
+    # The order of a gold tuple is as written, whatever the names.
     plain, other = without_names(ours), without_names(theirs)
     return _same_members(plain, other, names if plain == ours else None, other_names)
 
@@ -62,15 +62,15 @@ def _same_members(ours, theirs, names, other_names):
     if mine is None and yours is None:
         return _same_one(ours, theirs)
     if mine is None or yours is None:
-        # A list of one is its member; any other list is no single value.
-        only = (mine or yours)[1]
+        # A list with one member equals that member; any other list does not equal a single value.
+        only = (mine or yours or ((), ()))[1]
         other = theirs if yours is None else ours
         return len(only) == 1 and _same_one(only[0], other)
     (how, mine), (other_how, yours) = mine, yours
     if len(mine) != len(yours) or len(mine) > _FEW_MEMBERS:
         return False
     if names or (other_names and how[0] == "ordered"):
-        # Named values are a tuple's where the other side is one.
+        # If the other side is a tuple, named values are compared as a tuple.
         mine, yours = as_tuple(names) if names else mine, as_tuple(other_names) if other_names else yours
         return how[1] != r"\{\}" and other_how[1] != r"\{\}" and all(_same(a, b) for a, b in zip(mine, yours))
     if "ordered" in (how[0], other_how[0]):
@@ -86,13 +86,13 @@ def _same_one(ours, theirs):
     if label and other_label:
         return label == other_label and (not mine or not yours or _same_value(mine, yours))
     if label or other_label:
-        # One names a choice: what it says beside the letter counts, and the letter alone is no value.
+        # Only one has an option's letter: the value next to the letter counts, and a letter alone is no value.
         return bool(mine and yours) and _same_value(mine, yours)
     return _same_value(ours, theirs)
 
 
 def _labelled(text):
-    """The letter of an option and what stands beside it; "" where the letter is an unknown, or there is none."""
+    """The letter of an option and the text after it; the letter is "" if there is none, or if it is a variable."""
     found = _LABEL.fullmatch(text.strip())
     if not found or _NO_LABEL.match(found[3]):
         return "", text
@@ -100,7 +100,7 @@ def _labelled(text):
 
 
 def _same_value(ours, theirs):
-    """Values, equations and inequalities."""
+    """Whether two values, equations or inequalities are equal."""
     value = _assigned(ours)
     if _RELATION.search(ours) and _RELATION.search(theirs):
         if _other_axis(ours, theirs):
@@ -116,16 +116,16 @@ def _same_value(ours, theirs):
 
 
 def _other_axis(ours, theirs):
-    """Whether two coordinates are given values: `x = 2` is another line than `y = 2`. Other names are a matter of
-    taste: `n = 2` says what `x = 2` says."""
-    axes = [_AXIS.fullmatch(text) for text in (ours, theirs)]
-    if None in axes or any(_has_unknowns(axis["value"] or axis["first"]) for axis in axes):
+    """Whether the two give values to different coordinates: `x = 2` is a different line than `y = 2`. Other names are
+    arbitrary: `n = 2` is equivalent to `x = 2`."""
+    axes = [found for text in (ours, theirs) if (found := _AXIS.fullmatch(text))]
+    if len(axes) < 2 or any(_has_variables(axis["value"] or axis["first"]) for axis in axes):
         return False
     return len({axis["name"] or axis["last"] for axis in axes}) > 1
 
 
 def _assigned(text):
-    """What a text says that one unknown is: `x = 5`, `5 = x`, `f(x) = 5`; None where it says anything else."""
+    """The value that a text assigns to a variable: `x = 5`, `5 = x`, `f(x) = 5`; None for any other text."""
     parts = split(text, "=")
     if len(parts) != 2 or _INEQUALITY.search(text):
         return None
@@ -136,7 +136,7 @@ def _assigned(text):
 
 
 def _values(text):
-    """The values that an answer stands for: none where it is a chain whose members are not all the same."""
+    """The values that an answer states: empty if it is a chain of equations whose members differ."""
     if (value := _assigned(text)) is not None:
         return [value]
     if _INEQUALITY.search(text):
@@ -145,11 +145,11 @@ def _values(text):
     parts = [part for link in links for part in link]
     if len(parts) == 1:
         return [text]
-    if not 1 < len(parts) <= _MOST_LINKS:
+    if not 1 < len(parts) <= _MAX_LINKS:
         return []
-    if not _has_unknowns(parts[-1]):
-        # What is asked for, and the formula for it, before the value: `S = n(n + 1)/2 = 55`.
-        links = [[part for part in link if not _has_unknowns(part)] for link in links]
+    if not _has_variables(parts[-1]):
+        # A name and its formula before the value: `S = n(n + 1)/2 = 55`.
+        links = [[part for part in link if not _has_variables(part)] for link in links]
     elif _NAME.fullmatch(parts[0]):
         links[0] = links[0][1:]
     links = [link for link in links if link]
@@ -162,13 +162,13 @@ def _values(text):
     return [exact[-1], *rounded]
 
 
-def _has_unknowns(text):
-    """Letters other than those of functions, and than e and i."""
+def _has_variables(text):
+    """Whether a text has letters other than function names, e and i."""
     return re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+|(?<![A-Za-z])[ei](?![A-Za-z])", "", text)) is not None
 
 
 def _is_rounding(text, exact):
-    """Whether a decimal of three digits or more is another value, rounded to its places."""
+    """Whether a decimal of three or more digits is `exact` rounded to that many places."""
     shown = number(text)
     if not shown or shown.places is None or len(text.strip("-0. ").replace(".", "")) < 3:
         return False
@@ -183,13 +183,13 @@ def _same_quantity(ours, theirs):
     a, b = number(mine), number(yours)
     if a and b:
         if close(a, b):
-            # A share below 1 is not that many per cents.
+            # A share below 1 does not equal the same number of percent.
             return not (other_unit == "%" and not unit and 0 < abs(a.value) < 1)
-        # A percentage may be given as the number of per cents or as the share.
+        # A percentage may be given as a number of percent or as a share.
         return (unit == "%") != (other_unit == "%") and close(_share(a, unit), _share(b, other_unit))
     if (unit and other_unit) or not (unit or other_unit):
         return same_by_algebra(mine, yours, *_decimals(a, b))
-    # Words behind an expression might be part of it: only a number has a unit.
+    # Words after an expression may be part of it: only a number has a unit.
     return same_by_algebra(ours, theirs) if not (a or b) else same_by_algebra(mine, yours, *_decimals(a, b))
 
 
@@ -200,5 +200,5 @@ def _share(value, unit):
 
 
 def _decimals(a, b):
-    """The numbers for algebra to compare with, where one of them is a decimal."""
+    """The numbers for the comparison by algebra, if one of them is a decimal."""
     return (a, b) if any(n and n.places is not None for n in (a, b)) else (None, None)

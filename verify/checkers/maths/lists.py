@@ -1,19 +1,19 @@
-"""Lists, sets, tuples and named values: what their members are, and how those are held together."""
+"""Lists, sets, tuples and named values: their members and brackets."""
 
 import re
 
 _FEW = 40
-"""Members of a list that are compared."""
+"""Most members of a list that are compared."""
 _ONE_NAME = r"[A-Za-z](?:_\{?\w\}?)?"
 _NAMES = re.compile(rf"\(\s*({_ONE_NAME}(?:\s*,\s*{_ONE_NAME})+)\s*\)\s*=\s*(?=\()")
 _POINT = re.compile(r"[A-Z]\s*=?\s*(?=\([^()]*,[^()]*\)$)")
 _NAMED = re.compile(r"([A-Za-z])(?:_\{?(\w+)\}?)?\s*=\s*([^=]+)")
 _ALPHABETICAL = ("xyzw", "abcdefgh", "pqrstuv")
-"""Letters whose order is the alphabet's; in other names the order is the writer's."""
+"""Names in alphabetical order; for other names the order of the text counts."""
 
 
 def members(text):
-    """The members of a list, set, tuple, interval or choice between values, with how it is bracketed; else None."""
+    """(Kind of brackets, members) of a list, set, tuple, interval or choice of values; None for anything else."""
     if r"\pm" in text and not text.startswith(r"\{"):
         return ("free", ""), _both_signs(_pieces(text))
     for opening, closing, how in ((r"\{", r"\}", "free"), ("(", ")", "ordered"), ("[", "]", "ordered")):
@@ -33,7 +33,7 @@ def _pieces(text):
 
 
 def _both_signs(parts):
-    """Each member that holds `\\pm` as its values: two signs are chosen apart, more are not looked at."""
+    """Replaces each member with `\\pm` by its values: up to two signs, chosen independently."""
     found = []
     for part in parts:
         signs = part.count(r"\pm")
@@ -58,7 +58,7 @@ def _balanced(text):
 
 
 def split(text, at=","):
-    """Splits at a character outside of brackets."""
+    """Splits at a character, but not inside brackets."""
     parts, depth, start = [], 0, 0
     for i, c in enumerate(text):
         depth += (c in "([{") - (c in ")]}")
@@ -70,27 +70,27 @@ def split(text, at=","):
 
 
 def without_names(text):
-    """A tuple or point without the names before it: `(x, y) = (1, 2)` and `P(1, 2)` are `(1, 2)`."""
+    """A tuple or point without the names before it: `(x, y) = (1, 2)` and `P(1, 2)` become `(1, 2)`."""
     found = _NAMES.match(text) or _POINT.match(text)
     return text[found.end() :] if found else text
 
 
 def named_values(text):
-    """The values of `x = 1, y = 2` by their names; None for anything else, and where a name has two values."""
+    """The values of `x = 1, y = 2` by name; None for anything else, or if a name has two values."""
     if tupled := _NAMES.match(text):
         names, inner = [re.sub(r"[\s_{}]", "", name) for name in tupled[1].split(",")], text[tupled.end() + 1 : -1]
         parts = split(inner) if text.endswith(")") and _balanced(inner) else []
         return dict(zip(names, parts)) if len(set(names)) == len(names) == len(parts) else None
     parts = [p for piece in re.split(r"\sand\s|;", text) for p in split(piece)]
-    found = [_NAMED.fullmatch(part) for part in parts] if 1 < len(parts) <= _FEW else [None]
-    if not all(found):
+    found = [match for part in parts if (match := _NAMED.fullmatch(part))] if 1 < len(parts) <= _FEW else []
+    if not found or len(found) < len(parts):
         return None
     values = {m[1] + (m[2] or ""): m[3].strip() for m in found}
     return values if len(values) == len(parts) else None
 
 
 def as_tuple(values):
-    """Named values in the order of a tuple: that of their names where those have one, else as they are written."""
+    """Named values in the order of a tuple: by name if the names have an order, otherwise as written."""
     names = list(values)
     letters = "".join(names)
     if any(set(letters) <= set(row) for row in _ALPHABETICAL) or len({name[0] for name in names}) == 1:
@@ -99,7 +99,7 @@ def as_tuple(values):
 
 
 def match(mine, yours, same):
-    """Whether the members pair off; equality is transitive enough for the first match to do."""
+    """Whether the members can be paired. The first match is taken: equality is transitive enough for that."""
     left = list(yours)
     for member in mine:
         found = next((i for i, other in enumerate(left) if same(member, other)), None)

@@ -1,7 +1,7 @@
-"""Numbers as people write them, read exactly; and when two of them are one.
+"""Reads numbers as people write them, exactly, and compares them.
 
 Shared by the trusted side (float answers) and the sandbox (mathematics). Everything is linear in the text and bounded:
-no number of more than `_MOST_BITS` bits is ever made. Standard library only.
+no number of more than `_MAX_BITS` bits is ever created. Standard library only.
 """
 
 import re
@@ -10,23 +10,23 @@ from math import factorial
 from typing import NamedTuple
 
 TOLERANCE = Fraction(1, 10**9)
-"""Relative, between a decimal and anything else; never more than the digits that the gold gives."""
+"""Relative tolerance between a decimal and anything else; never more than the digits of the gold allow."""
 _NOISE = 14
-"""Decimal places of a gold that count: what stands behind them is a float's rounding."""
+"""Decimal places of a gold that count: further ones are a float's rounding error."""
 _EXPANSION = 10
-"""Decimal places from which a decimal may stand for a number that no decimal can be."""
-_MOST_BITS = 50_000
-"""Size of the largest number that is read."""
+"""Decimal places from which a decimal may approximate a number without a finite decimal expansion."""
+_MAX_BITS = 50_000
+"""Bits of the largest number that is read."""
 _DEEPEST = 40
-"""Brackets in brackets that are read."""
-_MOST_TOKENS = 200
-"""Digits, signs and brackets of a calculation that is followed: each step may cost what `_MOST_BITS` cost."""
+"""Levels of nested brackets that are read."""
+_MAX_TOKENS = 200
+"""Most tokens of a calculation: each may cost an operation on numbers of `_MAX_BITS` bits."""
 _LONGEST = 4000
-"""Characters of a number that is read."""
+"""Most characters of a number."""
 
 _THIN = "\u2009"
 _SPACES = re.compile(r"(?<!\\)\\[,;: ]|[~\u00a0\u2007\u202f]")
-"""Spaces that may stand between thousands; behind a backslash they are the end of a matrix's row."""
+"""Spaces that may separate thousands; after a backslash they end the row of a matrix."""
 _THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _THIN_THOUSANDS = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}(?:{_THIN}\d{{3}})+(?!\d)")
 _SPACED = re.compile(r"\s*[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?\s*")
@@ -44,10 +44,10 @@ _UNIT = re.compile(
 )
 _BASED = re.compile(r"(-?[0-9A-F]{1,60})\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d{1,2}))")
 _SHORT_UNITS = "mgshlLNJWVKCF"
-"""Single letters that are units rather than unknowns."""
+"""Single letters that are units rather than variables."""
 _NO_UNITS = ("sin", "cos", "tan", "log", "ln", "exp", "sqrt", "pi", "mod", "i", "e")
 _NO_UNIT = re.compile(r"(?<![\^A-Za-z])[0-9]|\b(?:is|or|and|not|if|plus|minus|than)\b")
-"""What is no unit but another value, or says something of the one before it."""
+"""Signs that a word is not a unit but another value, or qualifies the value before it."""
 _UNIT_WORDS = {
     "degrees": "degree",
     "percent": "%",
@@ -64,18 +64,17 @@ _UNIT_WORDS = {
 
 
 class Number(NamedTuple):
-    """A number, exactly as it is written."""
+    """A number, exactly as written."""
 
     value: Fraction
     places: int | None
-    """Decimal places of a decimal; None for what is exact (whole numbers, fractions, powers)."""
+    """Decimal places of a decimal; None for exact numbers (whole numbers, fractions, powers)."""
 
 
 def tidy(text):
-    """The text with thousands written together, whatever stands between them, and TeX's spaces as spaces.
+    """The text without thousands separators, and with TeX's spaces as plain spaces.
 
-    A comma between thousands is told from one between members by what it stands in: in `(1,200)`, `[1,200]` and
-    `\\{1,200\\}` it parts members.
+    Inside brackets, as in `(1,200)`, `[1,200]` and `\\{1,200\\}`, a comma separates members and not thousands.
     """
     text = text.replace("\u2212", "-").replace("\u2013", "-").replace("{,}", ",")
     if "\\!" in text:
@@ -91,7 +90,7 @@ def tidy(text):
 
 
 def _brackets(text):
-    """For each character the innermost bracket that is open there: `(`, `[`, `{`, `|` for a set's, else a space."""
+    """For each character the innermost open bracket: `(`, `[`, `{`, `|` for that of a set, or a space for none."""
     open_now, found, escaped = [" "], [], False
     for c in text:
         found.append(open_now[-1])
@@ -104,9 +103,9 @@ def _brackets(text):
 
 
 def number(text, exponents=False):
-    """The number that a text is: a decimal, fraction, mixed number, power, factorial or what is calculated from such.
+    """The number that a text denotes: a decimal, fraction, mixed number, power, factorial or a calculation with those.
 
-    None for anything else. `exponents` reads `2e7` as a number (in mathematics e is one itself).
+    None for anything else. With `exponents`, `2e7` is a number too (in mathematics e is a constant).
     """
     text = text.strip()
     if not text or len(text) > _LONGEST:
@@ -118,12 +117,12 @@ def number(text, exponents=False):
         power = int(braced or short or plain or 0)
         value = Fraction(digits) * Fraction(10) ** power
         places = max(len(digits.partition(".")[2]) - power, 0)
-        # Below zero it is a whole number, and what ends in noughts is no less exact than without them.
+        # A decimal without decimal places left is a whole number, and so is exact.
         exact = "." not in digits or places == 0
         return Number(-value if text[0] == "-" else value, None if exact else places)
     if found := _REPEATING.fullmatch(text):
         return _repeating(*found.groups())
-    # What stands before a proper fraction, with a space between them, is added to it.
+    # A whole number before a proper fraction, separated by a space, is added to it.
     text = _MIXED.sub(r"(\1+\2)", text)
     try:
         return Number(_Reader(text).whole(), None)
@@ -132,24 +131,24 @@ def number(text, exponents=False):
 
 
 def _repeating(sign, whole, digits, period):
-    """A decimal whose period is marked: `0.1\\overline{6}` is 1/6."""
+    """A repeating decimal: `0.1\\overline{6}` is 1/6."""
     nines = 10 ** len(period) - 1
     value = (Fraction(int((whole or "0") + digits)) + Fraction(int(period), nines)) / 10 ** len(digits)
     return Number(-value if sign == "-" else value, None)
 
 
 class _Unread(Exception):
-    """The text is no number that can be calculated exactly."""
+    """The text is not a number that can be calculated exactly."""
 
 
 class _Reader:
-    """Calculates sums, products, powers, fractions and factorials of whole numbers and short decimals."""
+    """A recursive descent parser for sums, products, powers, fractions and factorials of exact numbers."""
 
     def __init__(self, text):
         self.tokens, at, text = [], 0, text.rstrip()
         while at < len(text):
             found = _TOKEN.match(text, at)
-            if not found or len(self.tokens) == _MOST_TOKENS:
+            if not found or len(self.tokens) == _MAX_TOKENS:
                 raise _Unread
             self.tokens.append(found[1] or found[2])
             at = found.end()
@@ -204,7 +203,7 @@ class _Reader:
         if self.peek() in ("^", "!"):
             raise _Unread
         size = max(base.numerator.bit_length(), base.denominator.bit_length())
-        if exponent.denominator != 1 or size * abs(exponent) > _MOST_BITS:
+        if exponent.denominator != 1 or size * abs(exponent) > _MAX_BITS:
             raise _Unread
         return base ** int(exponent)
 
@@ -214,7 +213,7 @@ class _Reader:
         token = self.peek()
         if not token[:1].isdigit():
             raise _Unread
-        # Without braces only the first digit is TeX's exponent; a writer of plain text means all of them.
+        # Without braces TeX's exponent is only the first digit, but in plain text all digits are meant.
         self.at += 1
         return _digits(token)
 
@@ -265,22 +264,22 @@ class _Reader:
 
 def _digits(token):
     if len(token.partition(".")[2]) >= _EXPANSION:
-        # It may stand for a number that no decimal is: not exact.
+        # It may approximate a number without a finite expansion: not exact.
         raise _Unread
     return Fraction(token)
 
 
 def _bounded(value):
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MOST_BITS:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
         raise _Unread
     return value
 
 
 def close(gold, answer):
-    """Whether two numbers are one: exactly, or where one is a decimal, to the digits that are given.
+    """Whether two numbers are equal: exactly, or if one is a decimal, to the digits given.
 
-    A decimal gold is met to its last digit and to `TOLERANCE`. A decimal for an exact gold must be its rounding, to
-    `TOLERANCE` at least. What is exact on both sides is compared exactly.
+    A decimal gold must be matched to its last digit and to `TOLERANCE`. A decimal for an exact gold must be its
+    rounding, within `TOLERANCE`. Exact numbers are compared exactly.
     """
     apart = abs(gold.value - answer.value)
     if not apart:
@@ -291,24 +290,26 @@ def close(gold, answer):
         return answer.places is not None and apart < Fraction(1, 10**answer.places)
     if apart < Fraction(1, 10 ** min(gold.places, _NOISE)):
         return True
-    # Both are expansions, and the answer is the gold rounded to fewer places.
-    rounded = answer.places is not None and _EXPANSION <= answer.places < gold.places
-    return rounded and 2 * apart <= Fraction(1, 10**answer.places)
+    # Both are long decimals, and the answer may be the gold rounded to fewer places.
+    if answer.places is None or not _EXPANSION <= answer.places < gold.places:
+        return False
+    return 2 * apart <= Fraction(1, 10**answer.places)
 
 
 def with_unit(text):
-    """A text without the unit behind it, and the unit in its plain form ("" where there is none).
+    """A text without the unit after it, and the unit in its plain form ("" if there is none).
 
-    The base that digits are written in is one: `2516_8` may be given as `2516`, never as `2516_9`.
+    The base of a number counts as a unit: `2516_8` may be given as `2516`, but not as `2516_9`.
     """
     if found := _BASED.fullmatch(text.strip()):
         return found[1], f"base {int(found[2] or found[3])}"
     at = next((i for i in range(len(text), 0, -1) if text[i - 1].isdigit() or text[i - 1] in "}!)]"), 0)
+    found = None
     for start in dict.fromkeys((at, *_word_starts(text))):
         found = _UNIT.fullmatch(text, start, len(text.rstrip())) if start else None
         if found:
             break
-    else:
+    if not found:
         return text, ""
     unit = "degree" if found["sign"] == r"\degree" else "%" if found["sign"] else found["word"] or found["glued"]
     unit = " ".join(unit.rstrip(".").split())
@@ -322,5 +323,5 @@ def with_unit(text):
 
 
 def _word_starts(text):
-    """Where a unit that holds digits itself (`cm^2`, `m/s2`) may begin: behind the last value before a space."""
+    """Positions where a unit with digits of its own (`cm^2`, `m/s2`) may start: after a value and a space."""
     return [m.start() for m in re.finditer(r"(?<=[\d}!)\]])\s+(?=[A-Za-z])", text)][-3:][::-1]

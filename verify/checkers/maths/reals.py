@@ -1,4 +1,4 @@
-"""Sets of real numbers: intervals, inequalities, set-builder notation, unions. Which are the same set."""
+"""Sets of real numbers (intervals, inequalities, set-builder notation, unions) and their equality."""
 
 import re
 from typing import NamedTuple
@@ -16,12 +16,12 @@ _BUILDER = re.compile(
 _ALL = re.compile(r"\\mathbb\{R\}|all real numbers|all reals|real numbers", re.IGNORECASE)
 _WITHOUT = re.compile(r"\\mathbb\{R\}\s*(?:\\setminus|\\backslash|-)\s*\\\{(.*)\\\}")
 _INTERVAL = re.compile(r"([(\[])(.*)([)\]])")
-_MOST = 20
-"""Pieces of a union that are compared."""
+_MAX_PIECES = 20
+"""Most pieces of a union that are compared."""
 
 
 class Span(NamedTuple):
-    """An interval; an end that is "" is open to infinity."""
+    """An interval; an end of "" is infinite."""
 
     low: str
     low_in: bool
@@ -34,13 +34,13 @@ class Reals(NamedTuple):
 
     spans: list
     variable: str
-    """The unknown that an inequality or `x \\in` names; "" where none is named."""
+    """The variable of an inequality or of `x \\in`; "" if there is none."""
     only_a_set: bool
-    """False where the text may as well be a point: `(1, 2)`."""
+    """False if the text may also be a point: `(1, 2)`."""
 
 
 def reals(text):
-    """The set of real numbers that a text is, as it was cleaned; None where it is none or cannot be told."""
+    """The set of real numbers that a cleaned text denotes; None if it denotes none or is ambiguous."""
     text = text.strip()
     if found := _MEMBER.match(text):
         inner = None if _MEMBER.match(text, found.end()) else reals(text[found.end() :])
@@ -55,12 +55,12 @@ def reals(text):
     if _RELATIONS.search(text):
         return _inequalities(text)
     pieces = re.split(r"\\cup(?![a-zA-Z])", text) if r"\cup" in text else [text]
-    spans = [_interval(piece.strip()) for piece in pieces[:_MOST]]
-    return Reals(spans, "", len(spans) > 1) if all(spans) and len(pieces) <= _MOST else None
+    spans = [_interval(piece.strip()) for piece in pieces[:_MAX_PIECES]]
+    return Reals(spans, "", len(spans) > 1) if all(spans) and len(pieces) <= _MAX_PIECES else None
 
 
 def same_reals(ours, theirs, same):
-    """Whether two sets are one; `same` compares two ends. Inequalities in different unknowns are not the same."""
+    """Whether two sets are equal; `same` compares two ends. Inequalities in different variables are not equal."""
     if ours.variable and theirs.variable and ours.variable != theirs.variable:
         return False
 
@@ -78,7 +78,7 @@ def _ends(a, b, same):
 def _interval(text):
     found = _INTERVAL.fullmatch(text)
     ends = split(found[2]) if found else []
-    if len(ends) != 2:
+    if found is None or len(ends) != 2:
         return None
     low, high = (re.sub(r"\s+", "", end) for end in ends)
     low_open, high_open = low == r"-\infty", high in (r"\infty", r"+\infty")
@@ -97,20 +97,21 @@ def _inequalities(text):
     """`x < 7`, `1 \\le x < 2`, `x < 1 or x > 3`, `x > 1 and x < 3`, `x \\ne 3`."""
     pieces = re.split(r"\sor\s|\\lor(?![a-zA-Z])|\\cup(?![a-zA-Z])", text)
     spans, variables = [], set()
-    for piece in pieces[: _MOST + 1]:
-        found = [_inequality(part.strip()) for part in re.split(r"\sand\s|\\land(?![a-zA-Z])", piece)]
-        if not all(found):
+    for piece in pieces[: _MAX_PIECES + 1]:
+        parts = re.split(r"\sand\s|\\land(?![a-zA-Z])", piece)
+        found = [pair for part in parts if (pair := _inequality(part.strip()))]
+        if len(found) < len(parts):
             return None
         variables |= {variable for variable, _ in found}
         together = found[0][1] if len(found) == 1 else _common([span for _, span in found])
         if not together:
             return None
         spans += together
-    return Reals(spans, variables.pop(), True) if len(variables) == 1 and len(spans) <= _MOST else None
+    return Reals(spans, variables.pop(), True) if len(variables) == 1 and len(spans) <= _MAX_PIECES else None
 
 
 def _common(found):
-    """What a bound from below and one from above have in common; None for anything more involved."""
+    """The intersection of a lower and an upper bound; None for anything more involved."""
     if len(found) != 2 or any(len(spans) != 1 for spans in found):
         return None
     (first,), (second,) = found
@@ -121,7 +122,7 @@ def _common(found):
 
 
 def _inequality(text):
-    """The unknown and the intervals of one inequality in one unknown that stands alone."""
+    """(Variable, intervals) of an inequality whose variable is isolated; None for any other."""
     parts = [part.strip() for part in _RELATIONS.split(text)]
     sides, signs = parts[::2], [_PLAIN[sign] for sign in parts[1::2]]
     if not all(sides) or len(signs) not in (1, 2):
@@ -155,9 +156,9 @@ def _half(sign, end):
 
 
 def _without(values):
-    """All real numbers but a few plain ones."""
-    found = [(number(value), value) for value in values]
-    if not found or not all(value for value, _ in found):
+    """All real numbers except a few."""
+    found = [(read, value) for value in values if (read := number(value))]
+    if not found or len(found) < len(values):
         return None
     ends = [text for _, text in sorted(found, key=lambda pair: pair[0].value)]
     lows, highs = ["", *ends], [*ends, ""]

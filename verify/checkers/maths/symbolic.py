@@ -1,7 +1,7 @@
-"""What only algebra can decide: closed forms, expressions, equations. Parsed by math-verify, compared by exact rules.
+"""Comparison by computer algebra: closed forms, expressions, equations. Parsed by math-verify, compared by exact rules.
 
-Imports sympy only where it is needed: most answers are decided without it. It may run for ever and is never run
-outside of the sandbox.
+Imports sympy only when needed: most answers are decided without it. It may run for ever, so it never runs outside the
+sandbox.
 """
 
 import re
@@ -13,43 +13,43 @@ from verify.checkers.maths.numbers import Number, close
 _ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\\degree")
 _OF_AN_ANGLE = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _LONG_DECIMAL = re.compile(r"\.\d{10}")
-"""Decimals that may stand for what no decimal is; shorter ones are exact."""
+"""Decimals that may approximate a number without a finite expansion; shorter ones are exact."""
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 _DIGITS = 60
-"""Digits by which two closed forms are told apart at first."""
-_MOST_DIGITS = 6000
+"""Digits to which two closed forms are compared at first."""
+_MAX_DIGITS = 6000
 _TOLERANCE = 1e-9
-"""Relative, where an expression holds a long decimal."""
+"""Relative tolerance if an expression contains a long decimal."""
 _POINTS = ((7, 5), (-11, 3), (13, 17), (29, 7), (-3, 19), (41, 23), (5, 31), (-37, 11), (43, 13))
-"""Fractions at which two expressions are compared before algebra is tried."""
+"""Fractions at which two expressions are evaluated before algebra is tried."""
 
 
 def parsed(text):
-    """What math-verify reads out of a text: a sympy object, or None."""
+    """The sympy object that math-verify parses from a text, or None."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     config = [LatexExtractionConfig(), ExprExtractionConfig()]
-    found = parse("\\boxed{" + _radians(text) + "}", config, parsing_timeout=None)
+    found = parse("\\boxed{" + _radians(text) + "}", config, parsing_timeout=None)  # pyright: ignore[reportArgumentType]  # None is its way to say "no timeout"
     return next((value for value in found if not isinstance(value, str)), None)
 
 
 def _radians(text):
-    """Degrees of a sine and its kin are a factor; elsewhere a unit."""
+    """Converts degrees: a factor inside trigonometric functions, otherwise a unit."""
     if _OF_AN_ANGLE.search(text):
         return _ANGLE.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
     return text.replace(r"\degree", r"^\circ")
 
 
 def same_by_algebra(ours, theirs, mine=None, yours=None):
-    """Whether two expressions are one. `mine` and `yours` are the numbers that they plainly are, if they are."""
+    """Whether two expressions are equal. `mine` and `yours` are their values if they are plain numbers."""
     if _LETTERS.fullmatch(ours) and _LETTERS.fullmatch(theirs):
-        # The parser knows no capitals, and segment AB is not the product ab.
+        # The parser ignores case, and the segment AB is not the product ab.
         return sorted(ours) == sorted(theirs)
     a, b = parsed(ours), parsed(theirs)
     if a is None or b is None:
         return False
     if mine or yours:
-        # A decimal is compared by its digits, so the other side's value is needed as a number.
+        # A decimal is compared digit by digit, so the other side is needed as a number.
         first, second = mine or _exact_number(a), yours or _exact_number(b)
         return bool(first and second) and close(first, second)
     loose = bool(_LONG_DECIMAL.search(ours) or _LONG_DECIMAL.search(theirs))
@@ -57,13 +57,13 @@ def same_by_algebra(ours, theirs, mine=None, yours=None):
 
 
 def number_by_algebra(text):
-    """The value of a closed form without unknowns; None where it has none."""
+    """The value of a closed form without variables; None if it has no value."""
     value = parsed(text)
     return None if value is None else _exact_number(value)
 
 
 def same_equations(ours, theirs):
-    """Whether two equations or inequalities say the same; those without unknowns or solutions say nothing."""
+    """Whether two equations or inequalities are equivalent. Those without variables or solutions never are."""
     a, b = parsed(ours), parsed(theirs)
     return a is not None and b is not None and _same_relations(a, b)
 
@@ -72,7 +72,7 @@ def _same_objects(a, b, loose):
     from sympy import Expr, FiniteSet, Interval, MatrixBase, Tuple
 
     if isinstance(a, MatrixBase) and isinstance(b, MatrixBase):
-        return a.shape == b.shape and all(_same_objects(x, y, loose) for x, y in zip(a, b))
+        return a.shape == b.shape and all(_same_objects(x, y, loose) for x, y in zip(a.flat(), b.flat()))
     if isinstance(a, Expr) and isinstance(b, Expr):
         return _same_expressions(_exact(a), _exact(b), loose)
     if isinstance(a, FiniteSet | Tuple) and type(a) is type(b):
@@ -84,7 +84,7 @@ def _same_objects(a, b, loose):
 
 
 def _exact(expression):
-    """Evaluated, with decimals as the fractions that they are and `i` as the imaginary unit."""
+    """The evaluated expression, with decimals as fractions and `i` as the imaginary unit."""
     from sympy import Float, I, Rational
 
     numbers = {value: Rational(str(value)) for value in expression.atoms(Float) if value.is_finite}
@@ -103,14 +103,14 @@ def _same_expressions(a, b, loose):
         return a == b and a.is_infinite is True and a.is_extended_real is True
     if a == b:
         return True
-    unknowns = a.free_symbols | b.free_symbols
-    if not unknowns:
+    variables = a.free_symbols | b.free_symbols
+    if not variables:
         return _same_constants(a, b, loose)
-    return not _differ_somewhere(a, b, unknowns) and _is_zero(a - b)
+    return not _differ_somewhere(a, b, variables) and _is_zero(a - b)
 
 
 def _same_constants(a, b, loose):
-    """Numbers without unknowns: exactly where both are rational, else by as many digits as could tell them apart."""
+    """Whether two constants are equal: exactly if both are rational, otherwise to as many digits as could differ."""
     if a.is_Rational and b.is_Rational and not loose:
         return a == b
     x, y = _evaluated(a, _DIGITS), _evaluated(b, _DIGITS)
@@ -122,14 +122,14 @@ def _same_constants(a, b, loose):
     if apart > size / 10 ** (_DIGITS - 20):
         return loose and apart <= size * Fraction(_TOLERANCE)
     needed = _DIGITS * 2 + _digits_needed(a) + _digits_needed(b)
-    if needed > _MOST_DIGITS:
+    if needed > _MAX_DIGITS:
         return _is_zero(a - b)
     x, y = _evaluated(a, needed), _evaluated(b, needed)
     return x is not None and y is not None and abs(x - y) <= size / 10 ** (needed - 40)
 
 
 def _digits_needed(expression):
-    """Digits by which a number of this size and these exponents can differ from another one that is not it."""
+    """Digits that suffice to tell a number of this size and these exponents from a different one."""
     from sympy import Integer, Pow, Rational, exp, log
 
     size = sum(len(str(abs(value.p))) + len(str(value.q)) for value in expression.atoms(Rational))
@@ -138,14 +138,14 @@ def _digits_needed(expression):
         exponent = abs(exponent.evalf(15))
         scale = abs(log(abs(base)).evalf(15)) if base.is_nonzero else Integer(1)
         if not (exponent.is_Float or exponent.is_Integer) or not (scale.is_Float or scale.is_Integer):
-            return _MOST_DIGITS
+            return _MAX_DIGITS
         digits = exponent * max(scale, 1) / 2
-        size += int(digits) if digits < _MOST_DIGITS else _MOST_DIGITS
+        size += int(digits) if digits < _MAX_DIGITS else _MAX_DIGITS
     return size
 
 
 def _evaluated(expression, digits):
-    """A number of so many digits: its real and imaginary part; None where it has no finite value."""
+    """Real and imaginary part of a number, to `digits` digits; None if it has no finite value."""
     from sympy import sympify
 
     value = expression.evalf(digits, maxn=2 * digits)
@@ -158,14 +158,14 @@ def _evaluated(expression, digits):
 
 
 def _fraction(value):
-    from sympy import Rational
+    from sympy import Rational, fraction
 
-    exact = Rational(value)
-    return Fraction(int(exact.p), int(exact.q))
+    top, bottom = fraction(Rational(value))
+    return Fraction(int(top), int(bottom))
 
 
 class _Complex:
-    """A complex number by two fractions, so that nothing is lost or overflows."""
+    """A complex number of two fractions, without rounding or overflow."""
 
     def __init__(self, real, imaginary):
         self.real, self.imaginary = real, imaginary
@@ -178,12 +178,12 @@ class _Complex:
         return _Complex(real, self.real * other.imaginary + self.imaginary * other.real)
 
     def __abs__(self):
-        """The larger of its parts, which is its size to a factor below 2."""
+        """The larger absolute part, which is the absolute value to within a factor of 2."""
         return max(abs(self.real), abs(self.imaginary))
 
 
 def _exact_number(value):
-    """The value to many digits, taken for exact."""
+    """The value to many digits, treated as exact."""
     from sympy import Expr
 
     if not isinstance(value, Expr):
@@ -203,9 +203,9 @@ def _is_zero(difference):
     return difference.equals(0) is True
 
 
-def _at_points(expression, unknowns):
-    """The values of an expression at a few points; where it has none, None."""
-    ordered = sorted(unknowns, key=lambda symbol: symbol.name)
+def _at_points(expression, variables):
+    """The values of an expression at a few points; None where it has no value."""
+    ordered = sorted(variables, key=lambda symbol: symbol.name)
     return [_at(expression, ordered, first) for first in range(3)]
 
 
@@ -220,8 +220,8 @@ def _at(expression, ordered, first):
         return None
 
 
-def _differ_somewhere(a, b, unknowns):
-    for x, y in zip(_at_points(a, unknowns), _at_points(b, unknowns)):
+def _differ_somewhere(a, b, variables):
+    for x, y in zip(_at_points(a, variables), _at_points(b, variables)):
         if x and y and abs(x - y) > max(abs(x), abs(y), Fraction(1, 10**20)) / 10**20:
             return True
     return False
@@ -248,11 +248,11 @@ def _same_relations(a, b):
         return _multiples(p, q, positive=True)
     if _multiples(p, q) or sign == "!=":
         return _multiples(p, q)
-    return _multiples(*map(_without_denominators, (p, q))) or _same_solutions(p, q)
+    return _multiples(_without_denominators(p), _without_denominators(q)) or _same_solutions(p, q)
 
 
 def _over_zero(relation):
-    """A relation as its sign and what stands before it where 0 stands behind; less-than as greater-than."""
+    """(Sign, left side) of a relation after moving everything to the left; less-than becomes greater-than."""
     try:
         difference = _exact(relation.lhs) - _exact(relation.rhs)
     except (TypeError, AttributeError):
@@ -269,15 +269,15 @@ def _without_denominators(expression):
 
 
 def _multiples(p, q, positive=False):
-    """Whether p is a constant times q, and both hold the same unknowns, of which there are some."""
+    """Whether p is a constant multiple of q, and both have the same variables, at least one."""
     from sympy import cancel, expand, simplify
 
-    unknowns = expand(p).free_symbols
-    if not unknowns or unknowns != expand(q).free_symbols or not (_finite(p) and _finite(q)):
+    variables = expand(p).free_symbols
+    if not variables or variables != expand(q).free_symbols or not (_finite(p) and _finite(q)):
         return False
-    pairs = [(x, y) for x, y in zip(_at_points(p, unknowns), _at_points(q, unknowns)) if x and y]
+    pairs = [(x, y) for x, y in zip(_at_points(p, variables), _at_points(q, variables)) if x and y]
     for x, y in pairs[1:]:
-        # Of multiples the ratio is the same everywhere.
+        # Multiples have the same ratio everywhere.
         left, right = x * pairs[0][1], y * pairs[0][0]
         if abs(left - right) > max(abs(left), abs(right)) / 10**20:
             return False
@@ -288,15 +288,15 @@ def _multiples(p, q, positive=False):
 
 
 def _same_solutions(p, q):
-    """Whether two equations have the same solutions, and have any, whichever unknown they are solved for."""
+    """Whether two equations have the same solutions, at least one, whichever variable they are solved for."""
     from sympy import solve
 
-    unknowns = p.free_symbols
-    if not unknowns or unknowns != q.free_symbols:
+    variables = p.free_symbols
+    if not variables or variables != q.free_symbols:
         return False
-    for unknown in unknowns:
+    for variable in variables:
         try:
-            first, second = (solve(side, unknown) for side in (p, q))
+            first, second = (solve(side, variable) for side in (p, q))
         except (NotImplementedError, TypeError, ValueError, ArithmeticError, AttributeError):
             return False
         if not first or not match(first, second, lambda a, b: _same_expressions(a, b, False)):

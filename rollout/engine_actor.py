@@ -1,0 +1,196 @@
+"""The engine as a long-lived named Ray actor.
+
+An actor whose vLLM cannot go on ends its process. Ray restarts it without a policy, and the first request that needs
+one makes it fetch the run's current policy, so nobody has to notice the restart. Requests in flight fail at once, so
+that their callers can turn to another engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from problems.plain_text import one_line
+from problems.problem import Group, Problem
+from rollout.admission import Lease
+from rollout.fleet import RolloutJob, answer_room, fleet_token
+from rollout.policy import Publication
+from rollout.prompts import PromptBuilder, PromptConfig, completion_text
+
+HEALTH_SECONDS = 1.0
+"""How often an engine's process looks whether its vLLM can go on; and how long it then stays, for its last answers."""
+RESTART_PAUSE = 10.0
+"""Seconds before another try where an engine that was restarted cannot start: the memory may not be free yet."""
+
+
+class ForeignPolicy(PermissionError):
+    """Another job than the one that started an engine has sent it a policy."""
+
+
+def sample_seeds(seed: int, index: int, group_size: int) -> tuple[int, ...]:
+    """One seed a sample, a pure function of the run's seed and the problem's index in the stream."""
+    return tuple(int(s) for s in np.random.SeedSequence([seed, index]).generate_state(group_size, np.uint32))
+
+
+class EngineActor:
+    """Thin Ray shell around `rollout.engine.Engine`; every method may run while others wait."""
+
+    def __init__(self, spec: Any, name: str):
+        self._engine = _open_engine(spec, name)
+        self._builders: dict[str, PromptBuilder] = {}
+        self._pull: asyncio.Lock | None = None
+        # A thread: it must see the end also while the event loop waits for something of the engine.
+        threading.Thread(target=_end_with, args=(self._engine,), name="engine-health", daemon=True).start()
+
+    async def ready(self) -> dict[str, Any]:
+        """Runs every kernel once, so that the first real request is not slower than the others."""
+        await self._engine.warm_up()
+        return {"pid": os.getpid(), "name": self._engine.name}
+
+    async def load(self, publication: Publication, token: str) -> dict[str, Any]:
+        """Loads and proves a policy version; see `Engine.load`.
+
+        Raises ForeignPolicy where `token` is not this engine's own `fleet_token`.
+        """
+        if not secrets.compare_digest(token.encode(), fleet_token().encode()):
+            raise ForeignPolicy(
+                f"{self._engine.name} belongs to another job than the one that sent it policy {publication.policy.name}"
+                f"; each job starts engines of its own"
+            )
+        report = await self._engine.load(publication)
+        return {
+            "seconds": report.seconds,
+            "bytes": report.bytes,
+            "canary_gap": report.canary_gap,
+            "proven": report.proven,
+            **await self.stats(),
+        }
+
+    async def canary_tokens(self, problem: Problem, answer: str, prompt: PromptConfig) -> tuple[np.ndarray, np.ndarray]:
+        """int32 prompt and completion ids of a worked answer, for learners to score as a canary."""
+        builder = self._builder(prompt)
+        completion = builder.encode_completion(completion_text(answer, kind=problem.kind))
+        return np.asarray(builder.build(problem).ids, np.int32), np.asarray(completion, np.int32)
+
+    async def rollout(self, job: RolloutJob, lease: Lease, problem: Problem) -> Group:
+        """The group of a leased problem, sampled from the run's current policy."""
+        from rollout.engine import GroupRequest, PolicyMissing
+
+        prompt = self._builder(job.prompt).build(problem)
+        room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
+        if room < 1:
+            raise ValueError(
+                f"the prompt of {problem.id} has {len(prompt.ids)} tokens and rollout.engine.max_model_len is "
+                f"{self._engine.spec.config.max_model_len}; raise it or leave out such problems"
+            )
+        sampling = job.sampling
+        if sampling.max_tokens > room:
+            sampling = sampling.model_copy(update={"max_tokens": room})
+        request = GroupRequest(
+            run=job.run,
+            problem_id=problem.id,
+            group_id=f"{lease.index}.{lease.attempt}",
+            prompt_ids=np.asarray(prompt.ids, np.int32),
+            seeds=sample_seeds(job.seed, lease.index, job.group_size),
+            sampling=sampling,
+            min_version=lease.min_version,
+            averaged=job.averaged,
+        )
+        try:
+            samples = await self._engine.generate(request)
+        except PolicyMissing:
+            await self._fetch_policy(job, lease.min_version)
+            samples = await self._engine.generate(request)
+        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+
+    async def forget(self, run: str) -> None:
+        """Frees the adapters of a run that has ended."""
+        await self._engine.forget(run)
+
+    async def stats(self) -> dict[str, Any]:
+        """Totals since the actor's start: samples, tokens, loads, and seconds by kind of work."""
+        stats = self._engine.stats()
+        return {
+            "engine": self._engine.name,
+            "pid": os.getpid(),
+            "samples": stats.samples,
+            "completion_tokens": stats.completion_tokens,
+            "prompt_tokens": stats.prompt_tokens,
+            "clock": dict(stats.seconds),
+        }
+
+    async def abort(self) -> int:
+        """Ends all requests in flight. Returns how many there were."""
+        return await self._engine.abort()
+
+    async def close(self) -> None:
+        """Stops vLLM and removes adapter files."""
+        await self._engine.close()
+
+    def _builder(self, config: PromptConfig) -> PromptBuilder:
+        key = config.model_dump_json()
+        if key not in self._builders:
+            self._builders[key] = PromptBuilder(self._engine.tokenizer, config)
+        return self._builders[key]
+
+    async def _fetch_policy(self, job: RolloutJob, version: int) -> None:
+        import ray
+
+        # One fetch at a time: all requests in flight to a restarted engine need the same policy.
+        if self._pull is None:
+            self._pull = asyncio.Lock()
+        async with self._pull:
+            if self._engine.holds(job.run, version):
+                return
+            if job.coordinator:
+                coordinator = ray.get_actor(job.coordinator)
+                sent = coordinator.current_policy.remote(self._engine.name)
+            else:
+                sent = job.publication
+            try:
+                publication = await asyncio.wait_for(sent, job.patience_seconds)
+            except TimeoutError:
+                raise TimeoutError(
+                    f"{self._engine.name} waited {job.patience_seconds:.0f} s for the policy of run {job.run} from "
+                    f"{job.coordinator or 'the object store'}"
+                ) from None
+            await self._engine.load(publication)
+
+
+def _open_engine(spec: Any, name: str) -> Any:
+    """The engine. One that was up before is tried again until it starts: Ray gives an actor up whose start raises."""
+    import ray
+
+    from rollout.engine import Engine
+
+    try:
+        return Engine(spec, name)
+    except Exception as error:
+        if not ray.get_runtime_context().was_current_actor_reconstructed:
+            raise
+        print(
+            f"{name} cannot start again: {one_line(error)}; next try in {RESTART_PAUSE:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        time.sleep(RESTART_PAUSE)
+        os._exit(1)
+
+
+def _end_with(engine: Any) -> None:
+    """Ends this process when the engine cannot go on, so that Ray starts it again."""
+    while not (failure := engine.failure()):
+        time.sleep(HEALTH_SECONDS)
+    print(
+        f"{engine.name}: {one_line(failure)}; its process ends, for Ray to start it again", file=sys.stderr, flush=True
+    )
+    engine.remove_files()
+    time.sleep(HEALTH_SECONDS)  # what is in flight is answered with the error
+    os._exit(1)

@@ -1,0 +1,51 @@
+"""What the driver records of a training on given answers, over interruptions. Without Ray."""
+
+import pytest
+
+from pipelines.artifacts.run_folder import RunFolder, replace_file
+from pipelines.fine_tuning import finished, record
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with RunFolder.create(tmp_path / "run", {"sft": {}}) as folder:
+        folder.append_metrics({"kind": "examples", "train": 6})
+        folder.append_metrics({"kind": "evaluation", "name": "before", "step": 0})
+        yield folder
+
+
+def step(number, kind="step"):
+    return {"kind": kind, "step": number, "steps": 9, "loss": 1 / number}
+
+
+def kept(folder):
+    return [(row["kind"], row.get("step")) for row in folder.metrics()][2:]
+
+
+def test_a_worker_that_starts_again_takes_back_what_its_checkpoint_lacks(folder):
+    for number in range(1, 6):
+        assert record(folder, step(number)) == [step(number)]
+        if number == 3:
+            record(folder, step(3, "validation"))
+    rows = [step(1), step(2), step(3), step(3, "validation")]
+    assert record(folder, {"kind": "start", "rows": rows}) == rows
+    assert kept(folder) == [("step", 1), ("step", 2), ("step", 3), ("validation", 3)]
+    record(folder, step(4))
+    record(folder, {"kind": "start", "rows": []})
+    assert kept(folder) == [] and len(folder.metrics()) == 2, "without a checkpoint it starts from the beginning"
+
+
+def test_rows_that_a_killed_driver_never_wrote_come_from_the_checkpoint(folder):
+    record(folder, step(1))
+    record(folder, {"kind": "start", "rows": [step(1), step(2), step(2, "validation")]})
+    assert kept(folder) == [("step", 1), ("step", 2), ("validation", 2)]
+    assert folder.metrics()[-1]["loss"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("outcome", "figures"), [(None, None), ('{"error": "no example"}', None), ('{"steps": 3}', {"steps": 3})]
+)
+def test_a_training_has_ended_when_its_outcome_says_so(folder, outcome, figures):
+    if outcome is not None:
+        replace_file(folder.path / "outcome.json", outcome)
+    assert finished(folder.path) == figures

@@ -1,0 +1,38 @@
+"""Loads the frozen base model that an adapter is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from problems.plain_text import one_line
+from rollout.model_files import NO_CODE, unloadable
+from train.config import TrainConfig
+
+
+def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
+    """The frozen base model with scaled-dot-product attention, in the configured dtype, on the CPU.
+
+    Raises ValueError, saying what was looked for, where there is no such model.
+    """
+    folder = Path(model).expanduser()
+    looks_local = folder.is_absolute() or str(model).startswith((".", "~"))
+    if (looks_local or folder.is_dir()) and not (folder / "config.json").is_file():
+        raise ValueError(f"model folder {model} has no config.json: give a Hugging Face model folder or id")
+    name = config.dtype
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            str(folder if folder.is_dir() else model),
+            dtype=getattr(torch, name),
+            attn_implementation="sdpa",
+            **NO_CODE,
+        )
+    except OSError as error:
+        reason = one_line(str(error).strip().partition("\n")[0], 300)
+        raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
+    except Exception as error:  # libraries raise anything for damaged files
+        raise unloadable(model, "weights", error) from error
