@@ -29,6 +29,8 @@ WORKER_ENVIRONMENT = {
     # Ray Train polls its workers at this interval, and each report waits for a poll (2 s unless set).
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # An actor that was given no GPU sees none: left alone it would see all of its node's.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",

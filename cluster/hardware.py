@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-GPU_LABEL = "ray.io/accelerator-type"
-"""Ray's own node label for the kind of GPU."""
+from cluster.nodes import GPU_LABEL, Node, NoRoom, check_labels, inventory
+from cluster.placement import LEVELS, MAX_TRIES, Actor, Found, Seat, bundles_of, find_seats
 
-
-class NoRoom(RuntimeError):
-    """The cluster can never place what was requested; the message says what it has and what to change."""
+__all__ = [
+    "GPU_LABEL", "Demand", "EngineProfile", "HardwareConfig", "NoRoom", "Node", "Placement", "check_labels", "plan",
+]  # fmt: skip
 
 
 class Placement(BaseModel):
@@ -90,14 +90,19 @@ class HardwareConfig(BaseModel):
             raise ValueError("hardware.engine has no effect beside hardware.profiles: set it in each profile")
         return self
 
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A live node: its labels and all its resources, free or not."""
-
-    name: str
-    resources: Mapping[str, float]
-    labels: Mapping[str, str]
+    @model_validator(mode="after")
+    def _gpus_can_be_had(self) -> HardwareConfig:
+        kinds = {"engine": self.engine, "learner": self.learner} | {f"profiles {p.name}": p for p in self.profiles}
+        for name, placement in kinds.items():
+            gpus = placement.gpus or 0
+            if gpus > 1 and gpus % 1:
+                raise ValueError(
+                    f"{name}.gpus {gpus:g} is no number of whole GPUs, and more than one cannot be shared; use "
+                    f"{int(gpus)} or {int(gpus) + 1}"
+                )
+            if gpus and self.device == "cpu":
+                raise ValueError(f"{name}.gpus {gpus:g} has no effect with device cpu: leave one of them out")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,19 @@ class Demand:
     count: int
     cpus: float
     gpus: float
+    """GPUs of each. Where actors of one kind share GPUs with more or fewer others, the least that one of them has."""
     labels: Mapping[str, str]
     fallbacks: tuple[Mapping[str, str], ...] = ()
     """Labels to accept instead, in order."""
     profile: EngineProfile | None = None
     """The kind of engine, if the configuration has profiles."""
+    seats: tuple[Seat, ...] = ()
+    """The planned place of each actor. A learner's workers follow one another."""
+    workers: int = 0
+    """Workers of each learner; 0 for engines."""
+    places: tuple[Any, ...] = ()
+    """What a session has reserved for them on the cluster (`cluster.reservation.Place`), one an engine or a learner; ()
+    where Ray places them by resources and labels alone."""
 
     def options(self) -> dict[str, Any]:
         """Ray actor options."""
@@ -146,110 +159,149 @@ def plan(
     learners: int = 1,
     tensor_parallel: int = 1,
 ) -> tuple[tuple[Demand, ...], Demand]:
-    """The demands of the engines, kind by kind, and of `learners` learners of `workers` workers each.
+    """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster.
 
-    If the whole cluster has one GPU, engines and learners share it; otherwise each takes a whole GPU, and an engine
-    takes `tensor_parallel` of them (a profile's own number has precedence). The demand of the learners has the labels
-    that were found to have room. Raises NoRoom if the cluster can never meet the demands.
+    Each takes a whole GPU where there are enough, and an engine that is split over `tensor_parallel` of them (a
+    profile's own number counts before it) so many; where there are too few, several take equal shares of one, by the
+    rules of `cluster.placement`. The demands hold the seat of each actor, and name the labels that were found to have
+    room. Raises NoRoom where it can never be had, with what would fit.
     """
     gpus = sum(node.resources.get("GPU", 0) for node in nodes)
     use_gpu = gpus > 0 if config.device == "auto" else config.device == "gpu"
     if use_gpu and not gpus:
-        raise NoRoom(f"no GPU in the cluster ({_have(nodes)}) and hardware.device is gpu; set it to cpu or add a node")
-    workers *= learners
-    split = {p.name: p.tensor_parallel or tensor_parallel for p in config.profiles}
-    count = sum(p.count * split[p.name] for p in config.profiles) or engines * tensor_parallel
-    for what, taken, over in [(f"hardware.profiles {p.name}", p.gpus, split[p.name]) for p in config.profiles] or [
-        ("hardware.engine", config.engine.gpus, tensor_parallel)
-    ]:
-        if use_gpu and over > 1 and taken not in (None, over):
-            raise NoRoom(f"{what}.gpus {taken:g} is not tensor_parallel {over}: an engine needs that many whole GPUs")
-    share = 1.0 if gpus >= count + workers else gpus / (count + workers)
-    if use_gpu and share < 1:
-        share = int(share * 100) / 100
-    share = share if use_gpu else 0.0
-    wanted = [_demand("learner worker", workers, config.learner, share)]
-    if config.profiles:
-        wanted += [
-            _demand(f"engine {p.name}", p.count, p, share and (split[p.name] if split[p.name] > 1 else share))
-            for p in config.profiles
-        ]
-    else:
-        whole = tensor_parallel if tensor_parallel > 1 else share
-        wanted.append(_demand("engine", engines, config.engine, share and whole))
-    learner, *fleet = check_room(wanted, nodes)
+        raise NoRoom(
+            f"no GPU in the cluster ({inventory(nodes)}) and hardware.device is gpu; set it to cpu or add a node"
+        )
+    wanted = [_Wanted("learner worker", learners * workers, config.learner, use_gpu, workers=workers)]
+    for profile in config.profiles:
+        split = profile.tensor_parallel or tensor_parallel
+        wanted.append(_Wanted(f"engine {profile.name}", profile.count, profile, use_gpu, split))
+    if not config.profiles:
+        wanted.append(_Wanted("engine", engines, config.engine, use_gpu, tensor_parallel))
+    for kind in wanted:
+        kind.check_split()
+    found, choice = _search(wanted, nodes)
+    if found.seats is None:
+        raise NoRoom(_refusal(wanted, nodes, found))
+    demands, begin = [], 0
+    for kind in wanted:
+        demands.append(kind.demand(found.seats[begin : begin + kind.count], choice if kind.workers else 0))
+        begin += kind.count
+    learner, *fleet = demands
     return tuple(fleet), learner
 
 
-def check_room(demands: Sequence[Demand], nodes: Sequence[Node]) -> list[Demand]:
-    """The demands with labels under which the nodes, if they were empty, could hold them all at once (first fit).
-
-    Raises NoRoom if they could not.
-    """
-    free = {node.name: dict(node.resources) for node in nodes}
-    labels = {node.name: node.labels for node in nodes}
-
-    def placed(demand: Demand, wanted: Mapping[str, str]) -> bool:
-        before = {name: dict(left) for name, left in free.items()}
-        for _ in range(demand.count):
-            for name, left in free.items():
-                matches = all(_matches(labels[name].get(k, ""), value) for k, value in wanted.items())
-                if matches and left.get("CPU", 0) >= demand.cpus - 1e-9 and left.get("GPU", 0) >= demand.gpus - 1e-9:
-                    left["CPU"] = left.get("CPU", 0) - demand.cpus
-                    left["GPU"] = left.get("GPU", 0) - demand.gpus
-                    break
-            else:
-                free.update(before)
-                return False
-        return True
-
-    found: dict[int, Demand] = {}
-    for index, demand in sorted(enumerate(demands), key=lambda d: (not d[1].labels, -d[1].gpus, -d[1].cpus)):
-        choices = [demand.labels, *demand.fallbacks]
-        chosen = next((number for number, wanted in enumerate(choices) if placed(demand, wanted)), None)
-        if chosen is None:
-            requested = "; ".join(map(str, demands))
-            raise NoRoom(
-                f"the cluster has no room for {demand}. Requested: {requested}. It has: {_have(nodes)}. Lower or "
-                f"change hardware.engine, hardware.learner, hardware.profiles, rollout.engines or train.workers, or "
-                f"add nodes"
-            )
-        found[index] = replace(demand, labels=choices[chosen], fallbacks=tuple(choices[chosen + 1 :]))
-    return [found[index] for index in range(len(demands))]
-
-
-def check_labels(what: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> None:
-    """Raises NoRoom if no node has all of these labels: Ray would wait for one forever."""
-    if not any(all(_matches(node.labels.get(k, ""), value) for k, value in labels.items()) for node in nodes):
-        known = sorted(
-            {
-                f"{key}={value}"
-                for node in nodes
-                for key, value in node.labels.items()
-                if key.partition("/")[0] != "ray.io"
-            }
+def check_trials(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node], trials: int) -> None:
+    """Raises NoRoom where sessions of `trials` trials, each with engines and a learner as planned, cannot be up at
+    once: the last ones would wait for the first to end."""
+    seats = [seat for demand in (*fleet, learner) for seat in demand.seats]
+    bundles, _ = bundles_of(seats, nodes)
+    one = [Actor("place", bundle.cpus, bundle.gpus, (bundle.selector,)) for bundle in bundles]
+    room = next((n for n in range(trials, 0, -1) if find_seats(one * n, nodes).seats is not None), 0)
+    if room < trials:
+        wanted = "; ".join(str(demand) for demand in (*fleet, learner) if demand.count)
+        raise NoRoom(
+            f"there is room for {room} of {trials} trials at once, each with its own engines ({wanted}). It has: "
+            f"{inventory(nodes)}. Lower concurrency to {room}, share the engines (dedicated False), or add nodes"
         )
-        raise NoRoom(f"no node has {what} {dict(labels)}; nodes have {', '.join(known) or 'no labels'}")
 
 
-def _demand(what: str, count: int, placement: Placement, gpu_share: float) -> Demand:
-    gpus = gpu_share if placement.gpus is None else placement.gpus
-    cpus = placement.cpus if placement.cpus is not None else (1.0 if gpus else 0.5)
-    profile = placement if isinstance(placement, EngineProfile) else None
-    return Demand(what, count, cpus, gpus, placement.selector, placement.fallbacks, profile)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Actors of one kind, before they have a place."""
+
+    what: str
+    count: int
+    placement: Placement
+    use_gpu: bool
+    split: int = 1
+    """GPUs that one actor is split over."""
+    workers: int = 0
+    """Workers of each learner; 0 for engines."""
+
+    @property
+    def gpus(self) -> float | None:
+        """As `cluster.placement.Actor.gpus`."""
+        if self.placement.gpus is not None:
+            return self.placement.gpus
+        if not self.use_gpu:
+            return 0.0
+        return float(self.split) if self.split > 1 else None
+
+    @property
+    def cpus(self) -> float:
+        if self.placement.cpus is not None:
+            return self.placement.cpus
+        return 0.5 if self.gpus == 0 else 1.0
+
+    @property
+    def selectors(self) -> tuple[Mapping[str, str], ...]:
+        return (self.placement.selector, *self.placement.fallbacks)
+
+    def actors(self, selectors: tuple[Mapping[str, str], ...]) -> list[Actor]:
+        """All of them, each content with any of `selectors`."""
+        learner = [number // self.workers if self.workers else None for number in range(self.count)]
+        return [Actor(self.what, self.cpus, self.gpus, selectors, number) for number in learner]
+
+    def check_split(self) -> None:
+        """Raises NoRoom where the configured GPUs are not those that an actor is split over."""
+        taken = self.placement.gpus
+        if self.use_gpu and self.split > 1 and taken not in (None, self.split):
+            name = "hardware.engine" if self.what == "engine" else f"hardware.profiles {self.what.partition(' ')[2]}"
+            raise NoRoom(
+                f"{name}.gpus {taken:g} is not tensor_parallel {self.split}: an engine needs that many whole GPUs"
+            )
+
+    def demand(self, seats: tuple[Seat, ...] = (), first: int = 0) -> Demand:
+        """With the choices from `first` on that the seats need."""
+        chosen = first + min((seat.choice for seat in seats), default=0)
+        gpus = min((seat.gpus for seat in seats), default=1.0 if self.gpus is None else self.gpus)
+        profile = self.placement if isinstance(self.placement, EngineProfile) else None
+        left = self.selectors[chosen + 1 :]
+        return Demand(
+            self.what, self.count, self.cpus, gpus, self.selectors[chosen], left, profile, seats, self.workers
+        )
 
 
-def _matches(value: str, wanted: str) -> bool:
-    """Ray's label selectors: `x`, `!x`, `in(x,y)`, `!in(x,y)`."""
-    negated, text = wanted.startswith("!"), wanted.removeprefix("!")
-    options = text[3:-1].split(",") if text.startswith("in(") and text.endswith(")") else [text]
-    return (value in {option.strip() for option in options}) != negated
+def _search(wanted: Sequence[_Wanted], nodes: Sequence[Node]) -> tuple[Found, int]:
+    """Seats for all, and which choice of labels the learners got: all their workers have the same one, since Ray Train
+    takes one demand for all. With the first choice that has room; where none has, what came of the first."""
+    learner, *engines = wanted
+    others = [actor for kind in engines for actor in kind.actors(kind.selectors)]
+    results = []
+    for choice, selector in enumerate(learner.selectors if learner.count else [{}]):
+        results.append((find_seats(learner.actors((selector,)) + others, nodes), choice))
+    placed = [result for result in results if result[0].seats is not None]
+    # GPUs that are not shared count for more than the order of the learners' fallbacks.
+    return min(placed, key=lambda result: result[0].sharers) if placed else results[0]
 
 
-def _have(nodes: Sequence[Node]) -> str:
-    parts = []
-    for node in nodes:
-        kind = node.labels.get(GPU_LABEL, "")
-        gpus = f", {node.resources['GPU']:g} GPU {kind}".rstrip() if node.resources.get("GPU") else ""
-        parts.append(f"{node.name}: {node.resources.get('CPU', 0):g} CPU{gpus}")
-    return "; ".join(parts) or "no nodes"
+def _refusal(wanted: Sequence[_Wanted], nodes: Sequence[Node], found: Found) -> str:
+    kinds = [kind for kind in wanted for _ in range(kind.count)]
+    requested = "; ".join(str(kind.demand()) for kind in wanted if kind.count)
+    limit = (
+        f" (the search ended after {MAX_TRIES} tries, so there may be a placement that it has not found)"
+        if found.exhausted
+        else ""
+    )
+    return (
+        f"the cluster has no room for {kinds[found.stuck].demand()}. Requested in all: {requested}. It has: "
+        f"{inventory(nodes)}; at most {LEVELS[-1]} share a GPU, and workers of one learner never do{limit}. "
+        f"{_what_fits(wanted, kinds[found.stuck], nodes)}Lower or change hardware.engine, hardware.learner, "
+        "hardware.profiles, rollout.engines or train.workers, or add nodes"
+    )
+
+
+def _what_fits(wanted: Sequence[_Wanted], stuck: _Wanted, nodes: Sequence[Node]) -> str:
+    """The most of one kind that there is room for beside the others, of the kind that failed if that helps."""
+    for kind in (stuck, *(other for other in reversed(wanted) if other is not stuck)):
+        step = kind.workers if kind.count > kind.workers > 0 else 1  # whole learners, or workers of the only one
+        low, high = 0, kind.count // step  # room for `low` times `step` of them; none for `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            fewer = [replace(k, count=middle * step) if k is kind else k for k in wanted]
+            low, high = (middle, high) if _search(fewer, nodes)[0].seats is not None else (low, middle)
+        if low:
+            others = " beside the others" if sum(k.count > 0 for k in wanted) > 1 else ""
+            return f"There is room for {low * step} {kind.what}{'s' if low * step > 1 else ''}{others}. "
+    return ""

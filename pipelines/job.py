@@ -225,14 +225,14 @@ class Context(Generic[Config]):
         return self._session
 
     def learner(self, workers: int) -> Demand:
-        """Where the cluster has room for `workers` learner workers and no engine. Raises NoRoom."""
-        from cluster.connect import live_nodes
-        from cluster.hardware import plan
+        """The place of `workers` learner workers without engines, held as long as the cluster is. Raises NoRoom."""
+        from pipelines.session import open_learner
 
         if self._session is not None:
             return self._session.learner
         self.ray()
-        return plan(cast(JobConfig, self.config).hardware, live_nodes(), 0, workers)[1]
+        config = cast(JobConfig, self.config)
+        return self._cluster.enter_context(open_learner(config, workers))
 
     def ray(self) -> Any:
         """The `ray` module, connected for a job that needs no engine of its own."""

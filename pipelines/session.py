@@ -21,6 +21,7 @@ from rich.text import Text
 from cluster.connect import is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
 from cluster.private import NotPrivate
+from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from pipelines.stream import start_stream
 from rollout.backends import EngineSpec
@@ -66,23 +67,37 @@ def open_session(
                 f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"
             )
         split = spec.config.tensor_parallel
-        fleet, learner = plan(config.hardware, live_nodes(), engines, workers, learners, split)
-        check_labels("verify.labels", config.verify.labels, live_nodes())
+        nodes = live_nodes()
+        fleet, learner = plan(config.hardware, nodes, engines, workers, learners, split)
+        check_labels("verify.labels", config.verify.labels, nodes)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
+        stack = contextlib.ExitStack()
         handles, longest, board = [], spec.config.max_model_len, None
         try:
+            fleet, learner = stack.enter_context(reserve(fleet, learner, nodes, run))
             for demand in fleet:
                 overrides = demand.profile.overrides if demand.profile is not None else {}
                 own = replace(spec, config=spec.config.model_copy(update=overrides))
                 longest = min(longest, own.config.max_model_len)
                 refuse_other_device(own.config, on_gpu=demand.gpus > 0)
-                handles += start_fleet(own, demand.count, run, demand.options(), demand.name)
+                options = [actor_options(demand, index) for index in range(demand.count)]
+                handles += start_fleet(own, demand.count, run, options, demand.name)
             board = start_stream(handles, config.verify, run, local=is_own())
             yield ClusterSession(ray, handles, board, learner, run, spec.model, spec.config.patience_seconds, longest)
         finally:
             if board is not None:
                 ray.kill(board)
             end_fleet(handles)
+            stack.close()
+
+
+@contextlib.contextmanager
+def open_learner(config: JobConfig, workers: int) -> Iterator[Demand]:
+    """The place of a learner without engines on the connected cluster, held for the block. Raises NoRoom."""
+    nodes = live_nodes()
+    fleet, learner = plan(config.hardware, nodes, 0, workers)
+    with reserve(fleet, learner, nodes, f"learner-{uuid.uuid4().hex[:6]}") as (_, learner):
+        yield learner
 
 
 def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:

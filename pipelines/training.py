@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray.exceptions
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from cluster.connect import is_own
 from cluster.hardware import Demand
+from cluster.nodes import NoRoom
+from cluster.reservation import hold_place
+from pipelines.placed_workers import LearnerPlace
 
 _OF_DATASETS = "DatasetsCallback"
 _CLEANER = "PlacementGroupCleanerCallback"
@@ -109,8 +112,11 @@ class _Trainer(DataParallelTrainer):
     """Ray's, without the helpers that have nothing to do here; each is a process that takes seconds to start.
 
     Workers get no Ray datasets, so there is nothing to shard. The process that cleans up after a killed controller is
-    needed on a cluster that outlives this program, and not on a Ray that ends with it.
+    needed on a cluster that outlives this program, and not on a Ray that ends with it; nor where the workers' place
+    belongs to the session: the engines, and other learners, are in the same placement group.
     """
+
+    placing: LearnerPlace
 
     def _initialize_and_run_controller(self, **given: Any) -> Any:
         if is_own():
@@ -118,8 +124,9 @@ class _Trainer(DataParallelTrainer):
         return super()._initialize_and_run_controller(**given)
 
     def _create_default_callbacks(self) -> list[Any]:
-        idle = {_OF_DATASETS, _CLEANER} if is_own() else {_OF_DATASETS}
-        return [callback for callback in super()._create_default_callbacks() if type(callback).__name__ not in idle]
+        idle = {_OF_DATASETS, _CLEANER} if is_own() or self.placing.place is not None else {_OF_DATASETS}
+        usual = [callback for callback in super()._create_default_callbacks() if type(callback).__name__ not in idle]
+        return [*usual, self.placing]
 
 
 def train(
@@ -135,7 +142,7 @@ def train(
     """Runs `work(loop_config)` on each of `workers`, again after up to `failures` of them. Returns Ray's result.
 
     `alone`: nothing else of the job runs at the same time. `name` and `storage` are where Ray keeps its own records.
-    Raises what Ray Train raises.
+    Raises NoRoom if the workers get no place in time, and what Ray Train raises.
     """
     threads = learner_threads(demand, alone and is_own(), os.environ)
 
@@ -151,11 +158,18 @@ def train(
             num_workers=workers,
             use_gpu=bool(demand.gpus),
             resources_per_worker={"CPU": demand.cpus} | ({"GPU": demand.gpus} if demand.gpus else {}),
-            label_selector=dict(demand.labels) or None,
+            label_selector=None if demand.places else dict(demand.labels) or None,
         ),
         run_config=RunConfig(name=name, storage_path=storage, failure_config=FailureConfig(max_failures=failures)),
     )
-    return trainer.fit()
+    with hold_place(demand) as place:
+        trainer.placing = LearnerPlace(name, str(replace(demand, count=workers)), place)
+        try:
+            return trainer.fit()
+        except ControllerError as error:
+            if isinstance(error.controller_failure, NoRoom):
+                raise error.controller_failure from None
+            raise
 
 
 def learner_threads(demand: Demand, idle_machine: bool, environment: Mapping[str, str]) -> int | None:

@@ -55,18 +55,24 @@ def short_of_room(groups: Iterable[Group], max_tokens: int, max_model_len: int) 
 
 
 def start_fleet(
-    spec: Any, count: int, fleet: str, resources: Mapping[str, Any], kind: str = "engine", actor: type | None = None
+    spec: Any,
+    count: int,
+    fleet: str,
+    resources: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    kind: str = "engine",
+    actor: type | None = None,
 ) -> list[Any]:
     """Starts `count` engine actors at once and returns their handles; `await_ready` waits for them.
 
-    They are named <fleet>-<kind>-<index>. `resources` are Ray actor options (num_cpus, num_gpus, label_selector), and
-    `actor` is `EngineActor` unless given.
+    They are named <fleet>-<kind>-<index>. `resources` are Ray actor options (num_cpus, num_gpus, label_selector,
+    scheduling_strategy), one for all of them or one for each. `actor` is `EngineActor` unless given.
     """
     import ray
 
     from rollout.engine_actor import EngineActor
 
     remote = ray.remote(actor or EngineActor)
+    each = [resources] * count if isinstance(resources, Mapping) else resources
     names = [f"{fleet}-{kind}-{index}" for index in range(count)]
     return [
         remote.options(
@@ -74,10 +80,9 @@ def start_fleet(
             max_restarts=-1,
             max_task_retries=0,  # whoever asks has other engines to turn to, and a deadline
             max_concurrency=1024,
-            scheduling_strategy="DEFAULT",
-            **resources,
+            **{"scheduling_strategy": "DEFAULT", **options},
         ).remote(spec, name)
-        for name in names
+        for name, options in zip(names, each, strict=True)
     ]
 
 

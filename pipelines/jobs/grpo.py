@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cluster.reservation import waiting_for
 from pipelines.artifacts.metrics import step_row
 from pipelines.artifacts.run_folder import RunFolder, step_name
 from pipelines.artifacts.samples import sample_rows
@@ -285,6 +286,10 @@ class _Run:
                 "another that can take it: `ray status` shows what it needs; add such a node, or press Ctrl-C and "
                 "--resume with the engines there are"
             )
+            self._folder.log(text)
+            display.note(text)
+        if missing := waiting_for(self._session.run):
+            text = f"{SILENCE:.0f} s without a step: Ray waits for a place for {missing}"
             self._folder.log(text)
             display.note(text)
 

@@ -15,7 +15,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from cluster.connect import ray_session
+from cluster.connect import live_nodes, ray_session
+from cluster.hardware import check_trials, plan
 from cluster.storage import url_of
 from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
 from pipelines.errors import ConfigError
@@ -108,6 +109,10 @@ def _fleet(
     """The engines that all trials share; with `dedicated` none, and trials are given the placement of learners."""
     if config.dedicated:
         with _session(config, axes, model, 0, console) as session:
+            grpo, nodes = config.grpo, live_nodes()
+            split = grpo.rollout.engine.tensor_parallel
+            trial = plan(grpo.hardware, nodes, grpo.rollout.engines, grpo.train.workers, tensor_parallel=split)
+            check_trials(*trial, nodes, config.concurrency)
             fleet = Fleet(session.run, model, (), None, session.learner)
         yield None, fleet
         return
