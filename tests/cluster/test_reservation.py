@@ -27,10 +27,12 @@ def machine():
     return run("machine")
 
 
+@pytest.mark.slow
 def test_what_the_planner_accepts_ray_places(machine):
     assert len(machine["placed"]) >= 4
 
 
+@pytest.mark.slow
 def test_the_readmes_command_runs_on_two_gpus(machine):
     """Two engines and a learner: two thirds of a GPU for each are in no single one."""
     job = machine["command"]
@@ -38,23 +40,27 @@ def test_the_readmes_command_runs_on_two_gpus(machine):
     assert len(job["learner"]) == 1 and len(job["learner"][0]["gpus"]) == 1 and job["waiting"] == ""
 
 
+@pytest.mark.slow
 def test_two_workers_of_a_learner_have_a_gpu_each_beside_the_engines(machine):
     job = machine["two_workers"]
     assert sorted(worker["gpus"] for worker in job["learner"]) == [["0"], ["1"]]
     assert sorted(engine["gpus"] for engine in job["engines"]) == [["0"], ["1"]]
 
 
+@pytest.mark.slow
 def test_on_the_cpu_nobody_sees_a_gpu(machine):
     job = machine["on_cpu"]
     assert [found["visible"] for found in (*job["engines"], *job["learner"])] == ["", ""]
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_sweep_hold_one_place_each(machine):
     places, (said, _) = machine["places"]
     assert len(set(map(tuple, places))) == 2 and len(places) == 3  # two of the three on one GPU
     assert said.startswith("all 3 places of learners are held") and machine["again"]
 
 
+@pytest.mark.slow
 def test_who_gets_no_place_is_named(machine):
     said, seconds = machine["taken"]
     assert said.startswith("Ray found no free place in 4 s for 1 engine of 1 GPU and 1 CPU; 1 learner worker")
@@ -63,6 +69,7 @@ def test_who_gets_no_place_is_named(machine):
     assert said.startswith("Ray found no free place in 3 s for 1 learner worker of 1 GPU and 1 CPU") and seconds < 40
 
 
+@pytest.mark.slow
 def test_the_readmes_unlike_gpus_on_raylets():
     job = run("raylets")["profiles"]
     assert sorted((e["name"], e["node"]) for e in job["engines"]) == [("fast", "H100")] * 2 + [("slow", "L4")] * 4

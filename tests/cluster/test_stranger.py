@@ -181,6 +181,7 @@ def test_metrics_are_all_that_ray_shows_everybody(cluster):
     assert all(text.startswith(b"# HELP ") for text in given.values()), given
 
 
+@pytest.mark.slow
 def test_submit_and_doctor_take_it_with_the_token_and_not_without(cluster):
     address, gcs = ["--address", cluster.url], ["--address", f"{cluster.ip}:{cluster.gcs}"]
     assert "submitted raysubmit_" in crucible(cluster.owner, "submit", "--no-wait", *address, "--", "problems", "list")

@@ -25,6 +25,7 @@ def found():
     return json.loads(lines[0].removeprefix("FOUND "))
 
 
+@pytest.mark.slow
 def test_every_engine_and_learner_lands_where_its_profile_says(found):
     wanted = {"fast": "H100", "slow": "L4"}
     assert len(found["engines"]) == 6
@@ -33,6 +34,7 @@ def test_every_engine_and_learner_lands_where_its_profile_says(found):
     assert found["learner"]["pool"] == "train"
 
 
+@pytest.mark.slow
 def test_the_fast_ones_take_their_share(found):
     """Fast engines are four times as fast: two of them and four slow ones share work as 8 to 4."""
     shares = found["shares"]
@@ -40,6 +42,7 @@ def test_the_fast_ones_take_their_share(found):
     assert len(shares) == 6 and fast == pytest.approx(2 / 3, abs=0.08)
 
 
+@pytest.mark.slow
 def test_a_kind_that_no_node_has_is_refused_at_once_with_what_there_is(found):
     status, output, seconds = found["refusal"]
     assert status == 2 and seconds < 10

@@ -384,6 +384,7 @@ def crammer(tmp_path_factory):
     return build_student(recipe, tmp_path_factory.mktemp("students"), quiet=True, threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_real_student_learns_and_goes_on_after_a_kill(crammer, tmp_path, ray_local):
     sizes = ["--focus-problems=12", "--general-problems=8", "--samples=4", "--val-problems=8", "--test-problems=8",

@@ -90,6 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tiny_student, runs, w
 AVERAGED = ["--rollout.ema-samples=1", "--train.ema-decay=0.9"]
 
 
+@pytest.mark.slow
 def test_killed_actors_lose_nothing(tiny_student, runs):
     folder = runs / "killed"
     process = start(*grpo(tiny_student, runs, "killed", "--steps=9", "--rollout.max-staleness=1", *AVERAGED))

@@ -62,6 +62,7 @@ def kill_all(process):
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_path):
     first = machine("first")
     job = ["grpo", "--model", tiny_student, "--runs", "s3://bucket/runs", "--name", "mine", "--steps=4", *SMALL]
@@ -100,6 +101,7 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
     assert "already holds this run" in crucible_apart(*job, status=(2,))
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, traces):
     """The machine on which it learnt is gone with all that the trainer had written there."""
     first = machine("first")

@@ -111,6 +111,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(whole, tiny_student, 
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_student, tmp_path):
     common = ["--model", tiny_student, "--runs", tmp_path, *FAMILIES, *MEASURED]
     crucible("evaluate", *common, "--name", "e", "--adapter", whole[0], "--max-tokens=96")
@@ -212,6 +213,7 @@ def pipeline(tiny_student, tmp_path_factory):
     return folder, output
 
 
+@pytest.mark.slow
 def test_three_stages_hand_one_adapter_on(pipeline):
     folder, output = pipeline
     found = json.loads((folder / "metrics.json").read_text())
@@ -227,6 +229,7 @@ def test_three_stages_hand_one_adapter_on(pipeline):
     assert "Success gates" in output and (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(pipeline):
     folder, _ = pipeline
     stamps = {path: path.stat().st_mtime_ns for name in ("distil", "sft") for path in (folder / name).glob("*.jsonl")}
@@ -236,6 +239,7 @@ def test_what_is_done_is_not_done_again(pipeline):
     assert list(json.loads((folder / "metrics.json").read_text())["evaluations"]) == ["before", "after"]
 
 
+@pytest.mark.slow
 def test_a_kill_amid_fine_tuning_changes_no_weight(pipeline, tiny_student, tmp_path):
     cut = pipeline[0]
     more = [*LEARNING, "--sft.lora-r=8", "--style=think"]

@@ -27,6 +27,7 @@ def answers(folder, name, column):
     return table.column(column).to_pylist()
 
 
+@pytest.mark.slow
 def test_lrl_teaches_a_real_student_to_give_verdicts(tiny_student, tmp_path):
     sizes = ["--train-problems=6", "--test-problems=12", "--synthesis-problems=24", "--batch=3"]
     learning = ["--sft.target-modules=all-linear", "--sft.optimiser=muon", "--sft.learning-rate=0.02",
@@ -51,6 +52,7 @@ def test_lrl_teaches_a_real_student_to_give_verdicts(tiny_student, tmp_path):
     assert "already holds this run" in crucible(*common, status=(2,))
 
 
+@pytest.mark.slow
 def test_undo_teaches_a_real_student_what_it_was_shown(tiny_student, tmp_path):
     sizes = ["--train-problems=16", "--val-problems=8", "--test-problems=8", "--iterations=1", "--max-tokens=96"]
     asked = ["--problems.families", "reverse_string", "word_problems", "--problems.difficulties", "1", "2"]

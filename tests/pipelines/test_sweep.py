@@ -117,6 +117,7 @@ def test_another_trials_checkpoint_becomes_the_newest(tmp_path):
     assert own[0].is_dir(), "its own checkpoint is left where it is"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path, ray_local):
     """Two trials at once on one engine, a third to come; SIGKILL in the middle; the resumed sweep repeats no step."""

@@ -91,6 +91,7 @@ def job_id(output):
     return re.search(r"raysubmit_\w+", output)[0]
 
 
+@pytest.mark.slow
 def test_the_doctor_sees_every_node(cluster, tmp_path):
     output = cluster.submit("doctor", "--address", "auto", options=["--env", "MY_SECRET", "--runs", tmp_path])
     assert len(set(re.findall(r"^ (\S+/\w{6}) ", output, re.MULTILINE))) == 2
@@ -117,6 +118,7 @@ print("worker", ray.get(f.remote()))
 """
 
 
+@pytest.mark.slow
 def test_a_secret_is_in_no_log_and_in_no_answer(cluster, tmp_path):
     # Not a crucible command: the same way for any module, here one that tells what it got.
     shutil.copytree(ROOT / "cluster", tmp_path / "cluster")
@@ -131,6 +133,7 @@ def test_a_secret_is_in_no_log_and_in_no_answer(cluster, tmp_path):
     assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_path):
     output = cluster.submit("grpo", "--rollot.engines=2", status=1)
     assert "FAILED" in output and "rollout" in output
@@ -144,6 +147,7 @@ def test_a_job_that_fails_says_so_and_one_that_goes_on_is_stopped(cluster, tmp_p
         assert "there is no job raysubmit_none" in cluster.crucible("jobs", *verb, "raysubmit_none", status=2)
 
 
+@pytest.mark.slow
 def test_a_job_survives_a_raylet_and_its_files_are_fetched(cluster, tiny_student, tmp_path):
     runs = tmp_path / "there"
     command = ["grpo", "--model", tiny_student, "--name", "mine", f"--steps={STEPS}", *SMALL, "--rollout.engines=2"]

@@ -40,6 +40,7 @@ def until(true, seconds, what):
     return found
 
 
+@pytest.mark.slow
 def test_a_core_that_is_killed_takes_its_engine_along_and_it_comes_back_with_the_policy(
     ray_local, random_model, adapter
 ):
