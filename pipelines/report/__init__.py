@@ -26,7 +26,7 @@ from pipelines.report.run_data import Record, engine_rates, whole_overlap
 from problems.plain_text import plain_text, storable
 
 OWN_PAGES = ("expert", "lrl", "undo")
-"""Jobs whose report is their own: `pipelines.<job>.report`."""
+"""Jobs whose report is their own: `pipelines.jobs.<job>.report`."""
 LOG_LINES = 200
 """Last lines of the log that are shown."""
 LOG_BYTES = 200_000
@@ -55,7 +55,7 @@ def _of_its_job(folder: RunFolder) -> str:
     results = read_object(path) if path.is_file() else {}
     if results.get("job") not in OWN_PAGES:
         return ""
-    return importlib.import_module(f"pipelines.{results['job']}.report").render(results, folder)
+    return importlib.import_module(f"pipelines.jobs.{results['job']}.report").render(results, folder)
 
 
 def render(folder: RunFolder) -> str:

@@ -88,7 +88,7 @@ def crucible(*arguments, status=(0,), **environment):
         except SystemExit as ended:
             found = ended.code
     assert found in status, output.getvalue()
-    assert "Traceback" not in output.getvalue()
+    assert "Traceback" not in output.getvalue(), output.getvalue()
     return output.getvalue()
 
 
@@ -97,7 +97,7 @@ def crucible_apart(*arguments, status=(0,), **more):
     process = start(*arguments, **more)
     output, _ = process.communicate(timeout=400)
     assert process.returncode in status, output
-    assert "Traceback" not in output
+    assert "Traceback" not in output, output
     return output
 
 
