@@ -123,7 +123,7 @@ def test_the_adapter_goes_on_in_grpo_and_is_measured_by_evaluate(whole, tiny_stu
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--sft.max-length=40"], r"\d+ of \d+ traces are longer than 40 tokens.*too_long to drop"),
+        (["--sft.max-length=40"], r"\d+ of \d+ examples are longer than 40 tokens.*too_long to drop"),
         (["--style=think", "--sft.no-thinking=fail"], "1 of 40 traces have no thinking"),
         (["--traces=/none.jsonl"], "there are no traces at /none.jsonl"),
         (["--adapter=/none"], "not a LoRA adapter"),
