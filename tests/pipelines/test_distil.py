@@ -167,6 +167,7 @@ def timeless(folder, name):
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows(folder, name)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_asks_nothing_again_and_ends_alike(tmp_path):
     whole, cut = Lesson(), Lesson()
     cut.wait = 0.4

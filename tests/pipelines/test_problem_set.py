@@ -145,6 +145,7 @@ def test_a_job_s_numbers_mean_the_same_problem_whenever_they_are_asked():
     assert pickle.loads(pickle.dumps(problem))(9) == problem(9)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_on_a_mix_asks_every_number_at_its_level_also_after_it_was_resumed(ray_local, tiny_student, tmp_path):
     config = {

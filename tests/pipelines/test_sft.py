@@ -94,6 +94,7 @@ def test_a_run_learns_and_says_from_what(whole):
     assert (folder / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(whole, tiny_student, traces):
     runs = whole[0].parent
     process = start(*sft(tiny_student, traces, runs, "cut", "--style=think"), start_new_session=True)
