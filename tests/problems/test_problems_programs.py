@@ -93,7 +93,10 @@ LEFT_OUT = {
         mbpp("def f(x):\n    return 1", "assert f(1) == 1", "try:\n    f(2)\nexcept Exception:\n    pass"),
         "defines nothing",
     ),
-    "no call": (mbpp("def f(x):\n    return 1", "assert f(1) == 1", "def helper():\n    assert f(2) == 1"), "no call"),
+    "no call": (
+        mbpp("def f(x):\n    return 1", "assert f(1) == 1", "def helper():\n    assert f(2) == 1"),
+        "never calls the solution",
+    ),
     "compared with itself": (
         mbpp("def f(x):\n    return 1", "assert f(1) == 1", "assert f(2) == f(3)"),
         "returns None",
