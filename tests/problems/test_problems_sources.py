@@ -171,7 +171,7 @@ def test_a_gold_program_that_fails_outside_is_excluded():
 def test_the_hub_is_read_where_no_path_is_given(monkeypatch):
     asked = []
 
-    def load_dataset(name, subset, *, split, streaming):
+    def load_dataset(name, subset, *, split, streaming, revision):
         asked.append((name, subset, split, streaming))
         if split == "gone":
             raise ValueError("Unknown split gone")
