@@ -1,6 +1,6 @@
 """Each command once as people run it: a process of its own with a Ray of its own, and the run folder that it leaves.
 
-`grpo`, `sft`, `distil`, `hard-distil` and `sweep` are run that way, and killed, in their own files.
+`grpo`, `sft`, `distil`, `hard-distil`, `expert-iteration` and `sweep` are run that way, and killed, in their own files.
 """
 
 import json
@@ -9,8 +9,6 @@ import pytest
 from job import SMALL, crucible_apart, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-FOCUS = ["--focus.families", "reverse_string", "--focus.difficulties", "1", "2"]
-GENERAL = ["--general.families", "is_palindrome", "--general.difficulties", "1", "2"]
 
 
 def results(folder):
@@ -24,15 +22,6 @@ def test_evaluate(tiny_student, tmp_path):
     output = crucible_apart("evaluate", "--model", tiny_student, "--runs", tmp_path, "--name", "one", *sizes, *asked)
     assert "pass@1" in output and "8 x 2" in output
     assert [row["problems"] for row in rows(tmp_path / "one") if row["kind"] == "evaluation"] == [8]
-
-
-def test_expert_iteration(tiny_student, tmp_path):
-    sizes = ["--focus-problems=8", "--general-problems=8", "--samples=4", "--val-problems=8", "--test-problems=8",
-             "--measured=2", "--iterations=1", "--max-tokens=48", "--rollback=False"]  # fmt: skip
-    crucible_apart(
-        "expert-iteration", "--model", tiny_student, "--runs", tmp_path, "--name", "one", *sizes, *FOCUS, *GENERAL
-    )
-    assert len(results(tmp_path / "one")["iterations"]) == 1
 
 
 def test_lrl(tiny_student, tmp_path):
