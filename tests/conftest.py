@@ -11,6 +11,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # helpers that several rooms' te
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests start several Rays and engines, and may wait for another process's: they get three times as long."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 def pytest_terminal_summary(terminalreporter):
     from shared_folder import report_missing
 
