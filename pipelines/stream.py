@@ -6,7 +6,7 @@ import functools
 import random
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -21,6 +21,8 @@ KEPT_JUDGES = 4
 """Sandboxes that a judge stage keeps, for jobs that grant programs unlike things."""
 KEPT_JOBS = 16
 """Descriptions of jobs that it keeps."""
+SANDBOX_STARTS = 6
+"""Times that a sandbox is started before its job is ended."""
 
 
 class StreamFailed(RuntimeError):
@@ -84,11 +86,25 @@ class Judges:
         # Rewards are no affair of the sandbox: trials of a sweep that differ in them alone share one.
         config = config.model_copy(update={"reward": RewardConfig()})
         key = config.model_dump_json()
-        judge = self._judges.pop(key, None) or Judge(config)
+        judge = self._judges.pop(key, None) or _with_retries(lambda: Judge(config))
         self._judges[key] = judge  # the last one used comes last
         while len(self._judges) > KEPT_JUDGES:
             self._judges.pop(next(iter(self._judges))).close()
         return judge
+
+
+def _with_retries(start: Callable[[], Any]) -> Any:
+    """What `start` returns; a sandbox that does not start, on a machine without memory for a moment, is tried again."""
+    import tenacity
+
+    from verify.sandbox.worker import ZygoteDied
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(ZygoteDied),
+        wait=tenacity.wait_exponential(max=10),
+        stop=tenacity.stop_after_attempt(SANDBOX_STARTS),
+        reraise=True,
+    )(start)
 
 
 def _reward(verdict: Any, config: RewardConfig, sample: Any) -> float | None:

@@ -10,7 +10,9 @@ from pipelines.jobs.expert.replay_mix import filter_correct
 from pipelines.stream import Judges, Judging
 from problems.problem import Group, Problem, Sample, Status, Test
 from rollout.admission import Lease
+from verify import pool
 from verify.config import RewardConfig, VerifyConfig
+from verify.sandbox.worker import ZygoteDied
 
 PROBLEM = Problem(
     id="f", family="f", family_version=1, difficulty=1, split="train", statement="", entry_point="f",
@@ -73,3 +75,17 @@ def test_jobs_share_a_sandbox_where_they_grant_programs_the_same():
     own.judge(Judging(VerifyConfig(cpu_seconds=1.0)), [(lease, group(""), "")])
     assert len(own._judges) == 2
     assert own.judge(Judging(VerifyConfig()), [(lease, None, "why")]) == [(lease, None, "why")]
+
+
+def test_a_sandbox_that_does_not_start_at_once_is_started_again(monkeypatch):
+    starts, real = [], pool.Judge
+
+    def failing(config):
+        starts.append(config)
+        if len(starts) < 3:
+            raise ZygoteDied("no memory")
+        return real(config)
+
+    monkeypatch.setattr(pool, "Judge", failing)
+    ((_, judged, _),) = Judges().judge(Judging(VerifyConfig()), [(Lease(0, 0, 0, 0), group(""), "")])
+    assert len(starts) == 3 and judged.verdicts[0].passed
