@@ -106,7 +106,7 @@ class Rollouts:
     async def run(self, stream: str, emit: Callable[[Any], None]) -> None:
         """Calls `emit` with (key of the job, answers) for each row of work, until the board has no more for `stream`.
 
-        Answers are (lease, problem, group or the reason for which there is none).
+        Answers are (lease, group or None, the reason if there is none).
         """
         running: set[asyncio.Task[None]] = set()
         while (work := await self._board.take.remote(stream)) is not None:
