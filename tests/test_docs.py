@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from pipelines.cli import ALIASES, VERBS
-from pipelines.config import EvaluateConfig, GRPOConfig
-from pipelines.jobs.expert.config import ExpertConfig
-from pipelines.jobs.lrl.config import LRLConfig
-from pipelines.jobs.sweep.config import SweepConfig
-from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
-from pipelines.jobs.undo.config import UndoConfig
+from pipelines.config import GRPOConfig
+from pipelines.option_pages import configurations
 from pipelines.options import option_keys
 from problems.mapping import Mapping
 
@@ -28,17 +23,7 @@ DOCUMENTS = sorted(
 GUIDE = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "options.md")]
 """Documents that people write about what is there now: a changelog also names what was, options are printed."""
 FOLDERS = ("problems", "rollout", "verify", "train", "cluster", "pipelines", "benchmarks", "docs", "tests")
-JOBS: dict[str, type[BaseModel]] = {
-    "grpo": GRPOConfig,
-    "sweep": SweepConfig,
-    "evaluate": EvaluateConfig,
-    "distil": DistilConfig,
-    "sft": SFTJobConfig,
-    "hard-distil": HardDistilConfig,
-    "expert-iteration": ExpertConfig,
-    "lrl": LRLConfig,
-    "undo": UndoConfig,
-}
+JOBS = configurations()
 OF_EVERY_JOB = {"config", "resume", "or_resume", "help", "help_all"}
 """Options that are no keys of a configuration."""
 

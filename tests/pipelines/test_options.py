@@ -15,13 +15,11 @@ from pydantic import BaseModel
 from cluster.hardware import EngineProfile, HardwareConfig, Node, NoRoom, plan
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, plain_config
 from pipelines.cli import VERBS, dispatch
-from pipelines.config import RUNS_VARIABLE, EvaluateConfig, GRPOConfig
+from pipelines.config import RUNS_VARIABLE, GRPOConfig
 from pipelines.errors import ConfigError
 from pipelines.jobs.expert.config import ExpertConfig
-from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.sweep.config import SweepConfig
-from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig, SFTJobConfig
-from pipelines.jobs.undo.config import UndoConfig
+from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.option_pages import configurations, page
 from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, parse, renamed
 from pipelines.remote.submit import SubmitConfig, submission
@@ -30,17 +28,8 @@ from rollout.config import EngineConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("cluster", "pipelines", "problems", "rollout", "train", "verify")
-JOBS: dict[str, type[BaseModel]] = {
-    "grpo": GRPOConfig,
-    "sweep": SweepConfig,
-    "evaluate": EvaluateConfig,
-    "distil": DistilConfig,
-    "sft": SFTJobConfig,
-    "hard-distil": HardDistilConfig,
-    "expert-iteration": ExpertConfig,
-    "lrl": LRLConfig,
-    "undo": UndoConfig,
-}
+JOBS = configurations()
+NINE = {"grpo", "sweep", "evaluate", "distil", "sft", "hard-distil", "expert-iteration", "lrl", "undo"}
 REFUSED = [(verb, key) for verb, model in JOBS.items() for key in model.unused]
 OTHER_VALUES = {
     "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
@@ -86,6 +75,10 @@ def test_the_same_is_refused_in_a_configuration_file(verb, key, capsys, tmp_path
     file = tmp_path / "given.yaml"
     file.write_text(yaml.safe_dump(data))
     assert f"{key} has no effect here: " in refusal(verb, ["--config", str(file)], capsys)
+
+
+def test_every_job_has_its_options_tested():
+    assert set(JOBS) >= NINE
 
 
 @pytest.mark.parametrize("model", JOBS.values())
