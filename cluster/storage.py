@@ -34,6 +34,8 @@ BLOCK = 8 << 20
 """Bytes copied at a time."""
 THREADS = 8
 """Files copied at once."""
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Variables that say which server a URL is of."""
 MOST_FILES = 200_000
 """Maximum files in one folder of a store."""
 LARGEST_READ = 64 << 20
@@ -155,7 +157,7 @@ class Storage:
 
     def _open(self) -> tuple[Any, str]:
         with self._as_storage_error("open"):
-            return _filesystem(self.url)
+            return _filesystem(self.url, *(os.environ.get(name, "") for name in ENDPOINTS))
 
     @contextlib.contextmanager
     def _as_storage_error(self, what: str) -> Iterator[None]:
@@ -197,8 +199,9 @@ def _copy_whole(stream: Any, path: Path, most: int) -> int | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _filesystem(url: str) -> tuple[Any, str]:
-    """pyarrow's filesystem for a URL, and the path in it."""
+def _filesystem(url: str, *endpoints: str) -> tuple[Any, str]:
+    """pyarrow's filesystem for a URL, and the path in it. It is kept for as long as `endpoints`, the values of
+    ENDPOINTS that pyarrow reads from the environment, stay the same."""
     from pyarrow.fs import FileSystem
 
     system, path = FileSystem.from_uri(urllib.parse.quote(url, safe=":/"))
