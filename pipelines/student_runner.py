@@ -1,19 +1,16 @@
 """The student of a job that teaches it: answers of the rollout engine, and adapters learnt from given answers or pairs.
 
-The engine starts with the first question and stays until the job ends. Each evaluation, and each adapter with all that
-its training recorded, is written into the run folder: a resumed job repeats none, and goes on with a training from its
-last checkpoint.
+The engine is that of the job's session: it starts with the first question and stays until the job ends. Each
+evaluation, and each adapter with all that its training recorded, is written into the run folder: a resumed job repeats
+none, and goes on with a training from its last checkpoint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from cluster.storage import CheckpointStore
 from pipelines.adapters import read_adapter
@@ -32,9 +29,10 @@ from pipelines.fine_tuning import (
     say_outcome,
     select_examples,
 )
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, write_evaluation
 from pipelines.jobs.sft import select_traces
-from pipelines.session import ClusterSession, open_session, wait_for_engines
+from pipelines.session import ClusterSession
 from problems.problem import Problem
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -53,30 +51,27 @@ ADAPTERS = "adapters"
 
 
 class StudentRunner:
-    """A model in a folder, with its engine and its learner. Closes the engine with the block."""
+    """The model of a job, with the job's engine and its learner."""
 
     def __init__(
         self,
+        context: Context[Any],
         config: JobConfig,
-        model: str,
         engine: EngineConfig,
         rank: int,
         max_tokens: int,
-        folder: RunFolder,
-        console: Console,
         workers: int = 1,
     ) -> None:
         """`config` says how answers are sampled; `rank` is that of the adapters to come, `max_tokens` the longest
         answer, `workers` the learner's, for which the engine leaves room."""
+        self._context = context
         self._config = config
-        self._model = model
-        self._spec = EngineSpec(model, engine, rank)
+        self._model = context.model
+        self._spec = EngineSpec(context.model, engine, rank)
         self._max_tokens = max_tokens
-        self._folder = folder
-        self._console = console
+        self._folder = context.folder
+        self._console = context.console
         self._workers = workers
-        self._stack = ExitStack()
-        self._session: ClusterSession | None = None
 
     def answer(
         self,
@@ -178,11 +173,7 @@ class StudentRunner:
 
     def session(self) -> ClusterSession:
         """The job's hold on the cluster, with the engine up."""
-        if self._session is None:
-            self._session = self._stack.enter_context(open_session(self._config, self._spec, 1, self._workers))
-            with self._console.status("starting the student's engine"):
-                wait_for_engines(self._session)
-        return self._session
+        return self._context.session(self._spec, 1, self._workers)
 
     def _fine_tune(
         self,
@@ -232,12 +223,6 @@ class StudentRunner:
 
     def _adapter(self, where: Path, number: int) -> PolicyVersion:
         return numbered(read_adapter(str(where), self._config.name), number)
-
-    def __enter__(self) -> StudentRunner:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._stack.__exit__(*exception)
 
 
 def numbered(policy: PolicyVersion, number: int) -> PolicyVersion:

@@ -14,9 +14,11 @@ from rich.console import Console
 
 from cluster.connect import ray_processes
 from cluster.hardware import Demand
+from pipelines import session as sessions
 from pipelines import student_runner as students
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import ConfigError, EvaluationConfig, JobConfig
+from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import Evaluation
 from pipelines.student import train_tokenizer
 from pipelines.student_runner import StudentRunner
@@ -60,13 +62,12 @@ def student(model, tmp_path, ray_local, monkeypatch):
         started.append(spec)
         yield SimpleNamespace(learner=Demand("learner worker", workers, 0.5, 0, {}))
 
-    monkeypatch.setattr(students, "open_session", open_session)
-    monkeypatch.setattr(students, "wait_for_engines", lambda session: None)
-    config = JobConfig(name="run", evaluation=EvaluationConfig(temperature=0, samples=1))
-    with (
-        RunFolder.create(tmp_path / "run", config) as folder,
-        StudentRunner(config, model, EngineConfig(), 8, 16, folder, Console(quiet=True)) as student,
-    ):
+    monkeypatch.setattr(sessions, "open_session", open_session)
+    monkeypatch.setattr(sessions, "wait_for_engines", lambda session: None)
+    config = JobConfig(name="run", runs=tmp_path, evaluation=EvaluationConfig(temperature=0, samples=1))
+    with Context(Job("teach", JobConfig, print), config, Console(quiet=True), False, None) as context:
+        context.model = model
+        student = StudentRunner(context, config, EngineConfig(), 8, 16)
         student.started = started
         yield student
 

@@ -81,10 +81,9 @@ def run(context: Context[ExpertConfig]) -> Outcome:
     # Data sets are read, and few-shot examples sampled, once for all.
     prompt = with_questions(config.asking(config.focus), console).prompt
     config = config.model_copy(update={"prompt": prompt})
-    asking, rank, workers = config.asking(config.focus), config.sft.lora_r, config.sft.workers
-    with StudentRunner(asking, model, config.engine, rank, config.max_tokens, folder, console, workers) as student:
-        results = iterate(config, folder, student, initial, console)
-    return Outcome(str(folder), results)
+    asking, sft = config.asking(config.focus), config.sft
+    student = StudentRunner(context, asking, config.engine, sft.lora_r, config.max_tokens, sft.workers)
+    return Outcome(str(folder), iterate(config, folder, student, initial, console))
 
 
 def iterate(

@@ -72,11 +72,9 @@ def run(context: Context[UndoConfig]) -> Outcome:
 
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    config, console, model, folder = context.config, context.console, context.model, context.folder
-    rank, tokens, workers = config.sft.lora_r, config.max_tokens, config.sft.workers
-    with StudentRunner(config.student, model, config.engine, rank, tokens, folder, console, workers) as student:
-        results = teach(config, folder, student, console)
-    return Outcome(str(folder), results)
+    config, folder, sft = context.config, context.folder, context.config.sft
+    student = StudentRunner(context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers)
+    return Outcome(str(folder), teach(config, folder, student, context.console))
 
 
 def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
