@@ -150,7 +150,7 @@ def store(tmp_path, monkeypatch):
         def open_input_stream(self, path):
             return io.BytesIO(contents[path][1])
 
-    monkeypatch.setattr(storage, "_filesystem", lambda url: (System(), "b/runs/mine"))
+    monkeypatch.setattr(storage, "_filesystem", lambda *_: (System(), "b/runs/mine"))
     return contents
 
 

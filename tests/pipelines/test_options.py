@@ -120,7 +120,7 @@ def _field(model, name):
 
 @functools.cache
 def closure(module: str) -> frozenset[Path]:
-    """The project's files that a module imports, those that functions import included."""
+    """The project's files that a module imports, those that functions import, or `package_job`, included."""
     found, todo = set(), [module]
     while todo:
         name = todo.pop()
@@ -132,6 +132,8 @@ def closure(module: str) -> frozenset[Path]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "package_job":
+                todo += [f"{name}.job", f"{name}.report"]
     return frozenset(found)
 
 

@@ -355,13 +355,14 @@ def test_a_rank_that_is_early_waits_until_the_version_is_published(harness, ray_
     """With groups of the next step at hand: they must not go out under the number of this one."""
     h = harness("early", config(max_staleness=1), steps=3)
     h.begin()
-    h.step(0, publish=False)
+    first = numbers(h.step(0, publish=False))
     time.sleep(0.5)
     early = h.coordinator.get_batch.remote(0, 1, 1, 2)
     assert not ray_local.wait([early], timeout=2)[0]
     ray_local.get(h.coordinator.publish.remote(0, Publication(PolicyVersion("r", 1))))
     batch = ray_local.get(early, timeout=30)
-    assert batch.step == 1 and numbers(batch) == [4, 5, 6, 7]
+    assert batch.step == 1
+    assert sorted(first + numbers(batch)) == list(range(8)), "which groups are ready first is nobody's promise"
 
 
 def test_records_are_kept_until_the_driver_has_dealt_with_them(harness, ray_local):

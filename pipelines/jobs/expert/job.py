@@ -40,6 +40,7 @@ from pipelines.jobs.expert.replay_mix import (
     pairs,
     replay_mix,
 )
+from pipelines.jobs.package_job import Outcome
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
 from pipelines.student_runner import StudentRunner
@@ -54,15 +55,6 @@ RESULTS_FILE = "results.json"
 ITERATIONS = "iterations"
 SFT_RUN, DPO_RUN = "sft", "dpo"
 """In an iteration's folder: the run folders of its two ways to learn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a run."""
-
-    folder: str
-    """Its path or its URL."""
-    results: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
+from pipelines.jobs.package_job import Outcome
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
@@ -60,15 +60,6 @@ class State(BaseModel):
     """A row a distillation."""
     stages: dict[str, dict[str, Any]] = {}
     """Name of a measurement -> its figures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a run."""
-
-    folder: str
-    """Its path or its URL."""
-    results: Mapping[str, Any]
 
 
 def run(context: Context[LRLConfig]) -> Outcome:

@@ -27,6 +27,7 @@ from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.errors import ConfigError
 from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare
+from pipelines.jobs.package_job import Outcome
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
@@ -56,15 +57,6 @@ class StudentOutput:
     text: str
     passed: bool
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a run."""
-
-    folder: str
-    """Its path or its URL."""
-    results: Mapping[str, Any]
 
 
 def run(context: Context[UndoConfig]) -> Outcome:
