@@ -107,16 +107,33 @@ def as_events(whole):
     return "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events).encode()
 
 
-class Front(ThreadingHTTPServer):
+class LocalServer(ThreadingHTTPServer):
+    """Serves on a free port of this machine, in threads, until the end of its `with` block."""
+
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        """Clients that hang up are what these servers are for; any other error is one of the server itself."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        super().__exit__(*exception)
+
+
+class Front(LocalServer):
     """Answers what `script` holds, in order, and then passes requests on; keeps Message Batches itself.
 
     `reply(body)` may answer in the stead of the server behind: a whole message as a dict.
     """
 
-    daemon_threads = True
-
     def __init__(self, upstream="", reply=None, polls=2):
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream, self.reply, self.polls = upstream, reply, polls
         self.script, self.seen, self.batches, self.results = [], [], {}, {}
         self.cut_results = []
@@ -124,16 +141,11 @@ class Front(ThreadingHTTPServer):
         self.cut_cleanly = False
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        super().__init__(_Handler)
 
     def asked(self, path="/v1/messages"):
         """Bodies of the requests that came for a path."""
         return [body for method, at, body, _ in self.seen if (method, at) == ("POST", path)]
-
-    def __exit__(self, *exception):
-        self.shutdown()
-        super().__exit__(*exception)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -180,7 +180,7 @@ def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRe
         return refusal(config, text)
     kind = TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown
     return kind(
-        f"the teacher at {url} did not answer for {config.patience:.0f} s ({text}); all answers so far are kept: "
+        f"the teacher at {url} did not answer for {config.patience:g} s ({text}); all answers so far are kept: "
         "--resume goes on when it is back, teacher.patience waits longer"
     )
 

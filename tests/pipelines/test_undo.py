@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
-from servers import Front, busy
+from servers import Front, LocalServer, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
@@ -228,21 +228,13 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
 # --- the hub
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(LocalServer):
     """As much of the hub as an upload of small files needs."""
 
-    daemon_threads = True
-
     def __init__(self, private=True, down=False):
-        super().__init__(("127.0.0.1", 0), _HubHandler)
         self.private, self.down = private, down
         self.created, self.commits = [], []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def __exit__(self, *exception):
-        self.shutdown()
-        super().__exit__(*exception)
+        super().__init__(_HubHandler)
 
 
 class _HubHandler(BaseHTTPRequestHandler):
