@@ -13,7 +13,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from problems.problem import Group, Problem
-from rollout.admission import Lease
+from rollout.admission import ABANDONED, Lease
+from rollout.backends import Abandoned
 from rollout.board import StreamJob, Work
 from rollout.fleet import RolloutJob, why_out
 from rollout.load_balancer import LoadBalancer
@@ -123,7 +124,7 @@ class Rollouts:
             else:
                 job, problems = found
                 answers = await asyncio.gather(
-                    *(self._answer_lease(job.rollout, lease, problems) for lease in work.leases)
+                    *(self._answer_lease(job.rollout, lease, problems, work.lacking) for lease in work.leases)
                 )
         except Exception as error:
             # The job's own fault, such as a problem that cannot be made: the other jobs of the stream go on.
@@ -143,16 +144,18 @@ class Rollouts:
         return self._jobs[key]
 
     async def _answer_lease(
-        self, job: RolloutJob, lease: Lease, problems: Callable[[int], Problem]
+        self, job: RolloutJob, lease: Lease, problems: Callable[[int], Problem], lacking: Collection[int]
     ) -> tuple[Lease, Group | None, str]:
         # In a thread: the level of a curriculum is asked of another actor.
         problem = await asyncio.to_thread(problems, lease.index)
-        group = await self.answer(job, lease, problem)
+        group = await self.answer(job, lease, problem, lacking)
         return (lease, group, "") if isinstance(group, Group) else (lease, None, group)
 
-    async def answer(self, job: RolloutJob, lease: Lease, problem: Problem) -> Group | str:
+    async def answer(
+        self, job: RolloutJob, lease: Lease, problem: Problem, lacking: Collection[int] = ()
+    ) -> Group | str:
         """The group, or why there is none: after TRIES failures, or where no engine was there for as long as one may be
-        silent.
+        silent. Engines of `lacking` do not hold the job's policy, and are asked where there is no other.
 
         An engine that failed before is first asked whether it is there at all: a group is not to blame for engines that
         are out, but it is for those that die of it.
@@ -161,7 +164,7 @@ class Rollouts:
 
         tries, out_since, error = 0, 0.0, ""
         while tries < TRIES and (not out_since or time.monotonic() - out_since < job.patience_seconds):
-            index, answered, failed = self._balancer.begin(time.monotonic()), False, True
+            index, answered, failed = self._balancer.begin(time.monotonic(), lacking), False, True
             try:
                 if self._balancer.on_probation(index):
                     await self._within_patience(job, index, self._engines[index].__ray_ready__.remote())
@@ -171,9 +174,9 @@ class Rollouts:
                 answered, failed = True, False
                 return group
             except ray.exceptions.RayTaskError as raised:
-                if isinstance(raised.cause, ValueError):
+                if isinstance(raised.cause, ValueError | Abandoned):
                     failed = False
-                    return str(raised.cause)
+                    return ABANDONED if isinstance(raised.cause, Abandoned) else str(raised.cause)
                 error = f"{type(raised.cause).__name__}: {raised.cause}"
             except (ray.exceptions.RayError, TimeoutError) as raised:
                 error = f"engine number {index} of {len(self._engines)} is out: {why_out(raised)}"
