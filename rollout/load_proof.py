@@ -7,6 +7,7 @@ Shapes: R rank, I inputs, O outputs, N rows of R numbers (A is read by columns, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,17 @@ def tensor_checksum(rows_N_R: Any, placed: bool = True) -> int:
 
     `placed` lets rows count with their position; without it, sums of parts of the rows add up (modulo 2^64).
     """
+    return tensor_checksums([rows_N_R], placed)[0]
+
+
+def tensor_checksums(tensors: Sequence[Any], placed: bool = True) -> list[int]:
+    """`tensor_checksum` of several tensors of one device, which is waited for once."""
+    import torch
+
+    return torch.stack([_checksum(rows_N_R, placed) for rows_N_R in tensors]).tolist() if tensors else []
+
+
+def _checksum(rows_N_R: Any, placed: bool) -> Any:
     import torch
 
     whole = {2: torch.int16, 4: torch.int32}[rows_N_R.element_size()]
@@ -33,7 +45,7 @@ def tensor_checksum(rows_N_R: Any, placed: bool = True) -> int:
     mixed_N = _mix((bits_N_R * _weights(bits_N_R.shape[1], bits_N_R.device)).sum(dim=1))
     if placed:
         mixed_N = mixed_N * _weights(len(mixed_N), bits_N_R.device)
-    return int(mixed_N.sum().item())
+    return mixed_N.sum()
 
 
 def adapter_checksums(tensors: Mapping[str, Any], lora_config: Mapping[str, Any], form: AdapterForm) -> dict[str, int]:
@@ -43,15 +55,14 @@ def adapter_checksums(tensors: Mapping[str, Any], lora_config: Mapping[str, Any]
     """
     import torch
 
-    found = {}
+    rows = {}
     for name, tensor in tensors.items():
         if (parts := TENSOR.fullmatch(name)) is None:
             continue
         cast = tensor.detach().to(getattr(torch, form.dtype))
         scale = layer_scale(lora_config, parts[1])
-        rows = cast.T if parts[2] == "A" else cast if scale == 1 else cast * scale
-        found[name] = tensor_checksum(rows, form.placed)
-    return found
+        rows[name] = cast.T if parts[2] == "A" else cast if scale == 1 else cast * scale
+    return dict(zip(rows, tensor_checksums(list(rows.values()), form.placed), strict=True))
 
 
 def expected_checksums(publication: Publication, form: AdapterForm) -> Mapping[str, int]:
@@ -97,6 +108,7 @@ def check_load(expected: Mapping[str, int], reports: Sequence[Mapping[str, Any]]
     return proven
 
 
+@functools.lru_cache(maxsize=64)
 def _weights(count: int, device: Any) -> Any:
     """Odd multipliers, one a position."""
     import torch

@@ -173,8 +173,9 @@ class Publisher:
         me, before = self._followers[number], self._followers[number].out
         me.out = why
         if not before:
-            of = len(self._followers)
-            self._note(f"engine number {number} of {of} is out ({why}): the run goes on with the others")
+            of, left = len(self._followers), any(not one.out for one in self._followers)
+            rest = "the run goes on with the others" if left else "the run waits for one to come back"
+            self._note(f"engine number {number} of {of} is out ({why}): {rest}")
             await self._on_change()
         await self._notify()
 

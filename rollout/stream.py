@@ -117,21 +117,32 @@ class Rollouts:
                 task.add_done_callback(running.discard)
 
     async def _answer_row(self, work: Work, emit: Callable[[Any], None]) -> None:
+        """Emits the answers to a row of leases; those that take more than twice as long as the first of them follow."""
+        left = set(work.leases)
         try:
             found = await self._job(work.job)
             if found is None:
-                answers = [(lease, None, "its job has ended") for lease in work.leases]
-            else:
-                job, problems = found
-                answers = await asyncio.gather(
-                    *(self._answer_lease(job.rollout, lease, problems, work.lacking) for lease in work.leases)
-                )
+                emit((work.job, [(lease, None, "its job has ended") for lease in work.leases]))
+                return
+            job, problems = found
+            began = time.monotonic()
+            waiting = {
+                asyncio.ensure_future(self._answer_lease(job.rollout, lease, problems, work.lacking))
+                for lease in work.leases
+            }
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if waiting:
+                    more, waiting = await asyncio.wait(waiting, timeout=time.monotonic() - began)
+                    done |= more
+                answers = [one.result() for one in done]
+                left -= {lease for lease, _, _ in answers}
+                emit((work.job, answers))
         except Exception as error:
             # The job's own fault, such as a problem that cannot be made: the other jobs of the stream go on.
             reason = str(getattr(error, "cause", None) or error)
             await self._board.fail.remote(work.job, f"{type(error).__name__}: {reason}")
-            answers = [(lease, None, reason) for lease in work.leases]
-        emit((work.job, answers))
+            emit((work.job, [(lease, None, reason) for lease in work.leases if lease in left]))
 
     async def _job(self, key: str) -> tuple[StreamJob, Callable[[int], Problem]] | None:
         if key not in self._jobs:

@@ -161,6 +161,13 @@ class Harness:
         events = self.ray.get(self.coordinator.events.remote())
         return [event.text for event in events if event.kind in ("note", "fatal")]
 
+    def await_notes(self, text, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not (found := [note for note in self.notes() if text in note]):
+            assert time.monotonic() < deadline, f"nothing said that {text}"
+            time.sleep(0.2)
+        return found
+
     def close(self):
         self.ray.get(self.coordinator.stop.remote())
         time.sleep(0.3)
