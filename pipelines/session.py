@@ -23,6 +23,7 @@ from cluster.hardware import Demand, check_labels, plan
 from cluster.private import NotPrivate
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
+from pipelines.store_size import store_bytes
 from pipelines.stream import start_stream
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -61,7 +62,7 @@ def open_session(
 
     Raises NoRoom and ConfigError with one line each.
     """
-    with ray_session(config.address or None) as ray:
+    with ray_session(config.address or None, store_bytes(spec)) as ray:
         if config.hardware.profiles and engines != 1:
             raise ConfigError(
                 f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"

@@ -86,7 +86,12 @@ class RolloutConfig(BaseModel):
     lease_size: int = Field(default=2, ge=1)
     """Problems that travel together through the stream; more cost less a problem and are verified later."""
     lease_seconds: float = Field(default=600.0, gt=0)
-    """After this long without an answer a leased problem is issued again."""
+    """After so many seconds without an answer a leased problem is looked for; earlier, after three times the longest
+    answer so far, where answers are quicker.
+
+    It is issued again where nobody has it in hand, or an engine has sampled it for three times as long as its longest
+    possible answer takes at the speed that was measured: waiting for an engine does not count.
+    """
 
     @property
     def live_adapters(self) -> int:

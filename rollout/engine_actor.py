@@ -21,7 +21,8 @@ from problems.plain_text import one_line
 from problems.problem import Group, Problem
 from rollout.admission import Lease
 from rollout.fleet import RolloutJob, answer_room, fleet_token
-from rollout.policy import Publication
+from rollout.lease_search import lease_key
+from rollout.policy import AdapterForm, Publication
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
 
 HEALTH_SECONDS = 1.0
@@ -73,6 +74,10 @@ class EngineActor:
             **await self.stats(),
         }
 
+    async def adapter_form(self) -> AdapterForm:
+        """See `Engine.form`."""
+        return self._engine.form
+
     async def canary_tokens(self, problem: Problem, answer: str, prompt: PromptConfig) -> tuple[np.ndarray, np.ndarray]:
         """int32 prompt and completion ids of a worked answer, for learners to score as a canary."""
         builder = self._builder(prompt)
@@ -81,7 +86,8 @@ class EngineActor:
 
     async def rollout(self, job: RolloutJob, lease: Lease, problem: Problem) -> Group:
         """The group of a leased problem, sampled from the run's current policy."""
-        from rollout.engine import GroupRequest, PolicyMissing
+        from rollout.engine import GroupRequest
+        from rollout.held_versions import PolicyMissing
 
         prompt = self._builder(job.prompt).build(problem)
         room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
@@ -96,7 +102,7 @@ class EngineActor:
         request = GroupRequest(
             run=job.run,
             problem_id=problem.id,
-            group_id=f"{lease.index}.{lease.attempt}",
+            group_id=lease_key(lease),
             prompt_ids=np.asarray(prompt.ids, np.int32),
             seeds=sample_seeds(job.seed, lease.index, job.group_size),
             sampling=sampling,
@@ -109,6 +115,14 @@ class EngineActor:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
         return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+
+    async def abandon(self, run: str, oldest: int | None) -> int:
+        """See `Engine.abandon`."""
+        return await self._engine.abandon(run, oldest)
+
+    async def in_hand(self, run: str) -> dict[str, float | None]:
+        """See `Engine.in_hand`."""
+        return self._engine.in_hand(run)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""

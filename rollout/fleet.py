@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -140,13 +140,13 @@ def await_ready(engines: Sequence[Any], seconds: float = 600.0) -> None:
 
 
 def load_policies(
-    engines: Sequence[Any], publication: Any, seconds: float, known_out: Collection[int] = ()
+    engines: Sequence[Any], publication: Any, seconds: float
 ) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Has all engines load and prove a policy, given by reference, and goes on without those that cannot.
 
     Returns the reports of those that have, and why the others have not, by number. An engine that is dead is not waited
-    for, one that is silent for `seconds`, and one of `known_out` only until the others are done: all three fetch the
-    policy when work reaches them. Raises what an engine says of the policy itself, and NoEngine where none is left.
+    for, and one that is silent only for `seconds`: both fetch the policy when work reaches them. Raises what an engine
+    says of the policy itself, and NoEngine where none is left.
     """
     import ray.exceptions
 
@@ -155,8 +155,6 @@ def load_policies(
     out: dict[int, str] = {}
     waiting = {engine.load.remote(publication, token): number for number, engine in enumerate(engines)}
     while waiting and time.monotonic() < deadline:
-        if reports and set(waiting.values()) <= set(known_out):
-            break
         done, _ = ray.wait(list(waiting), num_returns=1, timeout=min(1.0, max(0.0, deadline - time.monotonic())))
         for one in done:
             number = waiting.pop(one)
