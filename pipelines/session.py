@@ -20,16 +20,18 @@ from rich.text import Text
 
 from cluster.connect import is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
-from cluster.private import NotPrivate
+from cluster.private import NotPrivate, cache_folder, write_private
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
 from pipelines.stream import start_stream
+from problems.plain_text import shown, storable
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import brought_by, read_prompt
 from rollout.policy import ADAPTER_CONFIG
 from rollout.prompts import PromptConfig
+from rollout.start_errors import EngineStartFailed, tail
 
 MODEL_CONFIG = "config.json"
 Job = TypeVar("Job", bound=JobConfig)
@@ -51,6 +53,8 @@ class ClusterSession:
     """An engine that does not answer for this long is out."""
     max_model_len: int
     """Longest prompt plus completion, in tokens, that every engine takes."""
+    start_seconds: float = 1200.0
+    """Seconds that an engine may take to start."""
 
 
 @contextlib.contextmanager
@@ -83,7 +87,8 @@ def open_session(
                 options = [actor_options(demand, index) for index in range(demand.count)]
                 handles += start_fleet(own, demand.count, run, options, demand.name)
             board = start_stream(handles, config.verify, run, local=is_own())
-            yield ClusterSession(ray, handles, board, learner, run, spec.model, spec.config.patience_seconds, longest)
+            patience, start = spec.config.patience_seconds, spec.config.start_seconds
+            yield ClusterSession(ray, handles, board, learner, run, spec.model, patience, longest, start)
         finally:
             if board is not None:
                 ray.kill(board)
@@ -136,17 +141,33 @@ def interruption() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def wait_for_engines(session: ClusterSession) -> None:
-    """Blocks until the engines answer. Raises ConfigError where the model cannot be loaded."""
+def wait_for_engines(session: ClusterSession, console: Console | None = None) -> None:
+    """Blocks until the engines answer, and shows on `console` how far they are. Raises ConfigError, which says why one
+    cannot start; where the cause is not known, the end of its log is printed. The whole of that is kept as a file."""
+    from pipelines.start_display import StartDisplay
+
+    console = console or Console(stderr=True, quiet=True)
     session.board.start.remote()
     try:
-        await_ready(session.engines)
-    except session.ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        text = str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
-        raise ConfigError(f"the rollout engine could not start with model {session.model}: {text}") from error
+        with StartDisplay(len(session.engines), console) as display:
+            await_ready(session.engines, session.start_seconds, display.update, model=session.model)
+    except EngineStartFailed as error:
+        if not error.known:
+            console.print(shown(tail(error.log), "dim"), soft_wrap=True)
+        raise ConfigError(f"the rollout engine did not start: {error}{_kept(error.log, session.run)}") from error
     except TimeoutError as error:
         raise ConfigError(str(error)) from error
+
+
+def _kept(log: str, run: str) -> str:
+    """Keeps an engine's log and says where."""
+    if not log.strip():
+        return ""
+    try:
+        path = write_private(cache_folder("logs") / f"{run}-engine.log", storable(log).encode())
+    except (OSError, NotPrivate):
+        return ""
+    return f" (its log: {path})"
 
 
 def resolve_model(model: str) -> str:
