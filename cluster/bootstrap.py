@@ -74,13 +74,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--extra", choices=("auto", "cpu", "gpu"), default="auto", help="auto looks for an NVIDIA GPU")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment goes")
+    parser.add_argument(
+        "--cuda",
+        choices=("auto", *(build.cuda for build in BUILDS)),
+        default="auto",
+        help="auto takes what the driver runs; an image, which is made without one, may name it",
+    )
+    parser.add_argument(
+        "--image",
+        action="store_true",
+        help="leave out the developer's tools, and install a copy of this folder rather than a link",
+    )
     options = parser.parse_args()
+    if options.extra == "cpu" and options.cuda != "auto":
+        parser.error(f"--cuda {options.cuda} has no effect on the CPU: leave it out")
     gpus = [] if options.extra == "cpu" else find_gpus()
     extra = ("gpu" if gpus else "cpu") if options.extra == "auto" else options.extra
     if extra == "cpu" and options.extra == "auto" and Path("/dev/kfd").exists():
         print("crucible: AMD GPUs are not supported; installing for the CPU", file=sys.stderr)
     try:
-        build = choose_build(gpus) if extra == "gpu" else None
+        build = choose_build(gpus, options.cuda) if extra == "gpu" else None
     except UnfitGpu as error:
         print(f"crucible: {error}", file=sys.stderr)
         return 2
@@ -97,7 +110,7 @@ def main() -> int:
     print(f"crucible: installing for {what} into {options.venv} (once; about a minute)", flush=True)
     if not (options.venv / "bin" / "python").exists():
         subprocess.run([python, "-m", "venv", str(options.venv)], check=True)
-    install(options.venv, extra, build)
+    install(options.venv, extra, build, options.image)
     if any(gpu.capability >= HOPPER for gpu in gpus) and extra == "gpu":
         fetch_kernels(options.venv)
     stamp.write_text(wanted + "\n")
@@ -121,10 +134,10 @@ def parse_gpus(text: str) -> list[NvidiaGpu]:
     return [NvidiaGpu(driver, (int(major or 0), int(minor or 0))) for driver, major, minor in found]
 
 
-def choose_build(gpus: list[NvidiaGpu]) -> CudaBuild:
-    """The newest build that the driver runs; the newest of all without a GPU, as for an image. Raises UnfitGpu."""
-    if not gpus:
-        return BUILDS[0]
+def choose_build(gpus: list[NvidiaGpu], cuda: str = "auto") -> CudaBuild:
+    """The build for `cuda`; else the newest that the driver runs, or of all without a driver. Raises UnfitGpu."""
+    if not gpus or cuda != "auto":
+        return next(build for build in BUILDS if cuda in ("auto", build.cuda))
     driver = min((gpu.driver for gpu in gpus), key=_major)
     for build in BUILDS:
         if _major(driver) >= build.least_driver:
@@ -159,8 +172,11 @@ def recipe_hash(extra: str, build: CudaBuild | None = None) -> str:
     return digest.hexdigest()
 
 
-def install(venv: Path, extra: str, build: CudaBuild | None = None) -> None:
-    """Installs this project with `extra` and the developer's tools, editable. Raises CalledProcessError."""
+def install(venv: Path, extra: str, build: CudaBuild | None = None, image: bool = False) -> None:
+    """Installs this project with `extra`: with the developer's tools, editable, or as for an `image`.
+
+    Raises CalledProcessError.
+    """
     python = venv / "bin" / "python"
     environment = {**os.environ, "VIRTUAL_ENV": str(venv)}
     environment.pop("PYTHONHOME", None)
@@ -170,7 +186,8 @@ def install(venv: Path, extra: str, build: CudaBuild | None = None) -> None:
     # Bytecode now: with PYTHONDONTWRITEBYTECODE set, as in many images, each of a job's processes would compile all
     # that it imports, seven seconds a process.
     command = [str(venv / "bin" / "uv"), "pip", "install", "--compile-bytecode", "--python", str(python)]
-    command += ["--editable", f"{ROOT}[{extra},dev]", *resolver_options(venv, extra, build)]
+    command += [f"{ROOT}[{extra}]"] if image else ["--editable", f"{ROOT}[{extra},dev]"]
+    command += resolver_options(venv, extra, build)
     if extra == "cpu" and not has_cpu_torch(pip.get("find-links", "")):
         # The registry's own torch for Linux carries several GB of CUDA; this takes PyTorch's CPU builds.
         command += ["--torch-backend", "cpu"]

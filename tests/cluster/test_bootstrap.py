@@ -33,6 +33,11 @@ def test_the_driver_decides_for_which_cuda_torch_and_vllm_are(drivers, cuda):
     assert choose_build([NvidiaGpu(driver, H100) for driver in drivers]).cuda == cuda
 
 
+def test_an_image_may_name_its_cuda():
+    assert [choose_build([], cuda).cuda for cuda in ("auto", "12.9", "13.0")] == ["13.0", "12.9", "13.0"]
+    assert choose_build([NvidiaGpu("580.1", H100)], "12.9").cuda == "12.9"
+
+
 def test_a_driver_that_runs_neither_is_refused_with_both_ways_out():
     with pytest.raises(UnfitGpu, match=r"driver 470\.57 is too old .*580 or newer .*--extra cpu") as caught:
         choose_build([NvidiaGpu("470.57", T4)])
