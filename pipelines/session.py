@@ -211,9 +211,10 @@ def with_model_prompt(config: Job, model: str, console: Console) -> Job:
 
 
 def check_hub_model(model: str) -> None:
-    """Looks a model up in the local Hugging Face cache, then on the hub. Raises ConfigError where it is in neither."""
+    """Looks a model up in the local Hugging Face cache, then on the hub. Raises ConfigError where it is in neither, and
+    for a gated one that this account has no access to."""
     from huggingface_hub import HfApi, get_session, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     fix = "give a folder, another id, or `student`"
     # The hub's client is httpx or its successor, by version.
@@ -221,7 +222,13 @@ def check_hub_model(model: str) -> None:
     try:
         if isinstance(try_to_load_from_cache(model, MODEL_CONFIG), str):
             return
-        HfApi().model_info(model, timeout=10)
+        if HfApi().model_info(model, timeout=10).gated:
+            HfApi().auth_check(model)
+    except GatedRepoError:
+        raise ConfigError(
+            f"{model} is a gated repository, and this account has no access: accept its terms at "
+            f"https://huggingface.co/{model}, then set HF_TOKEN or run `hf auth login`"
+        ) from None
     except (HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"there is no model {model} on the Hugging Face hub ({reason}); {fix}") from None

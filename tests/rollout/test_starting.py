@@ -154,10 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self, body=True):
         path, commit = self.path.partition("?")[0], "c" * 40
+        if self.server.gated and path.endswith("/auth-check"):
+            return self._send(b"Access to model me/it is restricted", body, 403, {"X-Error-Code": "GatedRepo"})
         if path.startswith("/api/models/me/it"):
             siblings = [{"rfilename": name, "size": len(data)} for name, data in self.server.files.items()]
             tree = [{"type": "file", "path": s["rfilename"], "size": s["size"], "oid": "0" * 40} for s in siblings]
             info = {"id": "me/it", "sha": commit, "siblings": siblings, "tags": [], "private": False}
+            info["gated"] = "auto" if self.server.gated else False
             return self._send(json.dumps(tree if "/tree/" in path else info).encode(), body)
         if self.server.gated:
             return self._send(b"Access to model me/it is restricted", body, 403, {"X-Error-Code": "GatedRepo"})
@@ -199,12 +202,22 @@ else:
 """
 
 
-def fetched(hub, tmp_path):
+CHECK = """
+import json
+from pipelines.session import check_hub_model
+try:
+    print(json.dumps(check_hub_model("me/it")))
+except ValueError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def fetched(hub, tmp_path, script=FETCH):
     """What a fresh process makes of it: the Hub's client reads its environment as it is imported."""
     environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     environment.pop("HF_HUB_OFFLINE", None)
     done = subprocess.run(
-        [sys.executable, "-c", FETCH], env=environment, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -224,8 +237,10 @@ def test_a_model_is_downloaded_once_and_its_progress_is_told(tmp_path):
 
 def test_a_gated_repository_is_named(tmp_path):
     with Hub(FILES, gated=True) as hub:
-        line = fetched(hub, tmp_path)
-    assert "me/it is a gated repository" in line and "https://huggingface.co/me/it" in line
+        lines = fetched(hub, tmp_path), fetched(hub, tmp_path, CHECK)
+    assert all("me/it is a gated repository" in line and "https://huggingface.co/me/it" in line for line in lines)
+    with Hub(FILES) as hub:
+        assert fetched(hub, tmp_path, CHECK) is None
 
 
 def test_weights_of_one_kind_are_enough():
