@@ -35,6 +35,8 @@ a resolver goes back to one of CUDA 12.6, whose files are other bindings in the 
 
 GPU_CONSTRAINTS = "# What the GPU build has besides"
 """Begins the part of constraints.txt that is for CUDA 13 alone."""
+DRIVER_SECONDS = 30
+"""That nvidia-smi may take."""
 HOPPER = (9, 0)
 """Compute capability from which vLLM computes with FlashInfer's kernels."""
 
@@ -88,15 +90,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.extra == "cpu" and options.cuda != "auto":
         parser.error(f"--cuda {options.cuda} has no effect on the CPU: leave it out")
-    gpus = [] if options.extra == "cpu" else find_gpus()
-    extra = ("gpu" if gpus else "cpu") if options.extra == "auto" else options.extra
-    if extra == "cpu" and options.extra == "auto" and Path("/dev/kfd").exists():
-        print("crucible: AMD GPUs are not supported; installing for the CPU", file=sys.stderr)
     try:
+        gpus = [] if options.extra == "cpu" else find_gpus()
+        extra = ("gpu" if gpus else "cpu") if options.extra == "auto" else options.extra
         build = choose_build(gpus, options.cuda) if extra == "gpu" else None
     except UnfitGpu as error:
         print(f"crucible: {error}", file=sys.stderr)
         return 2
+    if extra == "cpu" and options.extra == "auto" and Path("/dev/kfd").exists():
+        print("crucible: AMD GPUs are not supported; installing for the CPU", file=sys.stderr)
     stamp = options.venv / ".crucible-installed"
     wanted = recipe_hash(extra, build)
     if stamp.is_file() and stamp.read_text().strip() == wanted:
@@ -118,11 +120,17 @@ def main() -> int:
 
 
 def find_gpus() -> list[NvidiaGpu]:
-    """The NVIDIA GPUs whose driver answers."""
+    """The NVIDIA GPUs whose driver answers. Raises UnfitGpu where it hangs."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=driver_version,compute_cap", "--format=csv,noheader"]
-    found = subprocess.run(query, capture_output=True, text=True, check=False)
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise UnfitGpu(
+            f"nvidia-smi does not answer within {DRIVER_SECONDS} s: repair the NVIDIA driver, or use the CPU: "
+            "python3 cluster/bootstrap.py --extra cpu"
+        ) from None
     return parse_gpus(found.stdout) if found.returncode == 0 else []
 
 

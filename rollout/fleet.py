@@ -14,6 +14,8 @@ from rollout.prompts import PromptConfig
 from rollout.start_errors import EngineStartFailed, explain
 from rollout.starting import PLACING, StartReport
 
+_KILLED = "the kernel may have killed it because memory had run out (`dmesg | grep -i killed` shows that)"
+
 
 class NoEngine(RuntimeError):
     """No engine of the fleet answers."""
@@ -167,10 +169,14 @@ def await_ready(
 
 def _start_error(error: Exception, report: StartReport, number: int, engines: int, model: str) -> EngineStartFailed:
     """The reason of a failed start in one line: the engine's own, or what its process wrote before it ended."""
+    import ray.exceptions
+
     cause = getattr(error, "cause", None)
     if not isinstance(cause, EngineStartFailed):
         known = explain(f"{report.log}\n{error}", model)
-        line = str(known) if known else f"its process ended while {report.phase}: {why_out(error)}"
+        died = isinstance(error, ray.exceptions.RayActorError)
+        why = f"its process ended; {_KILLED}" if died else why_out(error)
+        line = str(known) if known else f"{report.phase}: {why}"
         cause = EngineStartFailed(line, report.log, known is not None)
     which = f"engine {number} of {engines}: " if engines > 1 else ""
     return EngineStartFailed(which + cause.line, cause.log, cause.known)

@@ -63,12 +63,11 @@ def start_failure(model: str, log: str, error: BaseException | None = None) -> E
 
 def explain(log: str, model: str) -> Cause | None:
     """The cause of a failed start, if the log shows one that is known. The first of `_KNOWN` that matches counts."""
-    lines = log_lines(log)
+    text = "\n".join(log_lines(log))
     for pattern, cause in _KNOWN:
-        for line in lines:
-            if found := pattern.search(line):
-                what, fix = cause(found, one_line(model, 200))
-                return Cause(one_line(what, 500), one_line(fix, 500))
+        if found := pattern.search(text):
+            what, fix = cause(found, one_line(model, 200))
+            return Cause(one_line(what, 500), one_line(fix, 500))
     return None
 
 
@@ -103,7 +102,7 @@ def _known(pattern: str, what: str, fix: str) -> _Entry:
         groups = {name: value or "?" for name, value in found.groupdict().items()} | {"model": model}
         return what.format(**groups), fix.format(**groups)
 
-    return re.compile(pattern), cause
+    return re.compile(pattern, re.MULTILINE), cause
 
 
 def _old_driver(found: Match, model: str) -> tuple[str, str]:
@@ -244,6 +243,11 @@ _KNOWN: tuple[_Entry, ...] = (
     _known(
         r"DefaultCPUAllocator: can't allocate memory|Cannot allocate memory|^MemoryError",
         "this machine has not enough memory for the engine",
+        "end other programs, take a smaller model, or lower kv_cache_gib",
+    ),
+    _known(
+        r"running low on memory",
+        "Ray ended the engine's process because the memory of its machine ran out",
         "end other programs, take a smaller model, or lower kv_cache_gib",
     ),
     _known(

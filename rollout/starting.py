@@ -23,11 +23,9 @@ PLACING, BEGINNING, DOWNLOADING = "waiting for a place on the cluster", "beginni
 WARMING_UP = "warming up"
 _PHASES = (
     (re.compile(r"Starting to load model|Loading model from scratch|Loading safetensors"), "loading weights"),
-    (
-        re.compile(r"Model loading took|Dynamo bytecode|Compiling a graph|torch\.compile"),
-        "compiling",
-    ),
-    (re.compile(r"KV cache size|Capturing CUDA graphs"), "capturing graphs"),
+    (re.compile(r"Model loading took"), "measuring memory"),
+    (re.compile(r"for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), "compiling"),
+    (re.compile(r"Capturing CUDA graphs"), "capturing graphs"),
     (re.compile(r"Graph capturing finished|init engine \("), WARMING_UP),
 )
 """Phases by what vLLM writes as each begins; the last such line counts."""

@@ -54,6 +54,10 @@ def test_the_driver_is_asked(tmp_path, monkeypatch):
         "#!/bin/sh\necho 'NVIDIA-SMI has failed because it could not communicate with the driver'; exit 9\n"
     )
     assert bootstrap.find_gpus() == []
+    monkeypatch.setattr(bootstrap, "DRIVER_SECONDS", 0.2)
+    tool.write_text("#!/bin/sh\nexec sleep 20\n")
+    with pytest.raises(UnfitGpu, match=r"does not answer .*--extra cpu"):
+        bootstrap.find_gpus()
 
 
 @given(st.text(max_size=200))

@@ -110,6 +110,10 @@ KNOWN = [
         "OSError: You are trying to access a gated repo.\nCannot access gated repo for url https://x/y",
         ["gated repository", "https://huggingface.co/me/it", "HF_TOKEN"],
     ),
+    (
+        "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
+        ["Ray ended", "smaller"],
+    ),
     ("OSError: [Errno 28] No space left on device", ["disk is full", "HF_HOME"]),
     ("OSError: We couldn't connect to 'https://huggingface.co' to load the files", ["cannot be reached"]),
     ("RuntimeError: Ninja build failed. Ninja output:", ["download-kernels"]),
