@@ -121,6 +121,7 @@ def log_while_starting(seconds: float) -> None:
     if os.environ.get("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
         os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("TQDM_DISABLE", "")  # vLLM's bar is all that says that graphs are being captured
     os.environ.setdefault("VLLM_ENGINE_READY_TIMEOUT_S", str(int(seconds) + 60))
 
 
