@@ -220,8 +220,7 @@ class Context(Generic[Config]):
         if self._session is None:
             config = cast(JobConfig, self.config)  # a job without these keys has no engines
             self._session = self._cluster.enter_context(open_session(config, spec, engines, workers))
-            with self.console.status("starting the rollout engines"):
-                wait_for_engines(self._session)
+            wait_for_engines(self._session, self.console)
         return self._session
 
     def learner(self, workers: int) -> Demand:

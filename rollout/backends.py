@@ -112,6 +112,9 @@ def prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
     if is_cuda():
+        # FlashInfer's sampler gives no log-probabilities and takes no seed a request, so that vLLM would compile it at
+        # the start and never use it.
+        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
         return
     # Two OpenMP threads on a contended machine are slower than one by an order of magnitude.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -119,6 +122,16 @@ def prepare_environment() -> None:
     # 2.5 at each later one, and no token is decoded sooner for it.
     os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+
+def log_while_starting(seconds: float) -> None:
+    """Has vLLM write to standard error what it does, for `rollout.starting` to read, and not give up before the caller,
+    who waits `seconds`. For a process of its own, before vLLM is imported; a user's level of logging is kept."""
+    if os.environ.get("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
+        os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("TQDM_DISABLE", "")  # vLLM's bar is all that says that graphs are being captured
+    os.environ.setdefault("VLLM_ENGINE_READY_TIMEOUT_S", str(int(seconds) + 60))
 
 
 def engine_args(spec: EngineSpec) -> dict[str, Any]:

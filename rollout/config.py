@@ -60,6 +60,8 @@ class EngineConfig(BaseModel):
     """
     patience_seconds: float = Field(default=600.0, gt=0)
     """An engine that answers nothing for so many seconds is out: work and policies go to the others."""
+    start_seconds: float = Field(default=1200.0, gt=0)
+    """Seconds that an engine may take to start; its wait for the model's download does not count while bytes come."""
 
 
 class RolloutConfig(BaseModel):
