@@ -220,7 +220,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=f"{row.place}: {row.error}")
     try:
         if mapping is None:
-            problem, gold = _own(row)
+            problem, gold = own_problem(row)
         elif not mappings.selects(mapping, row):
             return Converted(row.place)
         else:
@@ -231,7 +231,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=str(error), fatal=True)
     except SourceError as error:
         return Converted(row.place, reason=str(error))
-    except _OF_STRANGE_CELLS as error:
+    except OF_STRANGE_CELLS as error:
         name = mapping.name if mapping else OWN
         return Converted(row.place, reason=f"{row.place}: does not have the layout of mapping {name}: {error!r}")
     except MemoryError:
@@ -247,18 +247,27 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
     return Converted(row.place, problem)
 
 
-_OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What layout readers raise for a cell of an unexpected type."""
 
 
-def _own(row: Row) -> tuple[Problem, str]:
+_TEXTS = ("id", "family", "split", "statement", "entry_point", "signature", "checker", "kind", "variant", "preamble")
+
+
+def own_problem(row: Row) -> tuple[Problem, str]:
+    """A problem in our own schema, and its gold answer. Raises SourceError."""
     for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
         column(row, column_of(name))
     try:
         problem = Problem.from_row(row.values)
-    except _OF_STRANGE_CELLS as error:
+    except OF_STRANGE_CELLS as error:
         raise SourceError(f"{row.place}: not a problem of our schema: {error}") from None
-    if not isinstance(problem.statement, str) or len(problem.statement) > LONGEST_STATEMENT:
+    for name in _TEXTS:
+        if not isinstance(getattr(problem, name), str):
+            raise SourceError(f"{row.place}: column {column_of(name)!r} holds no text")
+    if not isinstance(problem.params, dict):
+        raise SourceError(f"{row.place}: column 'params' holds no object")
+    if len(problem.statement) > LONGEST_STATEMENT:
         raise SourceError(f"{row.place}: the statement is no text of up to {LONGEST_STATEMENT:,} characters")
     if problem.kind not in get_args(Kind):
         raise SourceError(f"{row.place}: there is no kind of problem {problem.kind!r}; use {', '.join(get_args(Kind))}")

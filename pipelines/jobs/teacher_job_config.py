@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cluster.recipes import Kind
 from pipelines.config import (
@@ -18,6 +18,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from pipelines.trace_config import TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
@@ -36,6 +37,8 @@ TEACHER_MAY_CHANGE = (
 """Keys that a resumed run may have other values for: none changes the requests to the teacher."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
+Places = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str | Path) else given)]
+"""Files and folders, of which a single one may be given without a list."""
 
 
 class DistilConfig(RunConfig):
@@ -83,8 +86,11 @@ class SFTJobConfig(JobConfig):
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 
-    traces: Path = Path()
-    """File of traces (JSONL or Parquet), or the run folder of `crucible distil`."""
+    traces: Places = ()
+    """Files of traces (JSON lines, JSON, CSV, Parquet), folders of them, run folders of distil, undo or
+    expert-iteration, or data sets of the Hugging Face hub as hub:OWNER/NAME."""
+    data: TraceDataConfig = TraceDataConfig()
+    """How the rows of traces are read."""
     adapter: str = ""
     """Folder of a LoRA adapter to go on from; "" starts with a fresh one."""
     style: Style | None = None
@@ -107,7 +113,7 @@ class SFTJobConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engines", "engine", "verify", "max_tokens", "hardware.engine")
+        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
         return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
 
 
@@ -135,8 +141,11 @@ class HardDistilConfig(JobConfig):
     """Take the adapter that an earlier run of this name fine-tuned."""
     skip_grpo: bool = False
     """End with the fine-tuned adapter."""
-    traces: Path | None = None
-    """File of traces to use with skip_traces; None: those of an earlier run of this name."""
+    traces: Places = ()
+    """Files, folders or data sets of traces to use with skip_traces, as of `crucible sft`; () takes those of an earlier
+    run of this name."""
+    data: TraceDataConfig = TraceDataConfig()
+    """How the rows of `traces` are read."""
     count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
     corrections: int = Field(default=1, ge=0)
@@ -160,8 +169,10 @@ class HardDistilConfig(JobConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> HardDistilConfig:
-        if self.traces is not None and not self.skip_traces:
+        if self.traces and not self.skip_traces:
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
+        if self.data != TraceDataConfig() and not self.traces:
+            raise ValueError("data has no effect without traces, which it says how to read: name some, or leave it out")
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
             # Which keys were given is not known once options and files are merged; the values are.
@@ -178,10 +189,11 @@ class HardDistilConfig(JobConfig):
             problems=self.problems, teacher=self.teacher, verify=self.verify,
         )  # fmt: skip
 
-    def sft_stage(self, traces: Path, runs: Path) -> SFTJobConfig:
+    def sft_stage(self, traces: Sequence[str], runs: Path) -> SFTJobConfig:
         """The second stage's own configuration."""
         return SFTJobConfig(
-            **self._shared("sft", runs), traces=traces, style=self.style, evaluate=True, engines=self.rollout.engines,
+            **self._shared("sft", runs), traces=tuple(traces), data=self.data, style=self.style, evaluate=True,
+            engines=self.rollout.engines,
             engine=self.rollout.engine, max_tokens=self.rollout.sampling.max_tokens,
             sft=self.sft.model_copy(update={"seed": self.seed}),
         )  # fmt: skip

@@ -282,7 +282,7 @@ def test_every_command_puts_its_run_folder_into_runs(verb, how, tmp_path, monkey
     if verb != "distil":
         arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
     if verb == "sft":
-        monkeypatch.setattr("pipelines.jobs.sft.read_traces", lambda path: [])
+        monkeypatch.setattr("pipelines.jobs.sft.load_traces", lambda *given: ([], None))
     made = []
 
     def create(path, config):
