@@ -224,7 +224,7 @@ def answered(
     from ray.data import ActorPoolStrategy
 
     from rollout.stream import configure_data, pack, unpack
-    from rollout.teacher.client import teacher_stream
+    from rollout.teacher.stage import teacher_stream
 
     configure_data()
     teacher = config.teacher

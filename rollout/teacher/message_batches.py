@@ -15,11 +15,11 @@ from typing import Any
 
 from problems.files import append_rows, read_rows
 from problems.plain_text import one_line
-from rollout.teacher.answer import read_message
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.connection import RESULT_SECONDS, Bound, bounded
 from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, max_usage
 from rollout.teacher.errors import LONGEST_ERROR, TORN, AnswerTooLarge, BrokenAnswer, Untrusted
+from rollout.teacher.messages_api import read_message
 from rollout.teacher.request_cache import Reply, RequestRefused, TeacherRequest, TeacherStopped
 
 BATCHES_FILE = "batches.jsonl"

@@ -550,7 +550,7 @@ def test_the_teacher_as_a_stage_of_ray_data(ray_local, make, tmp_path):
     import ray.data
 
     from rollout.stream import configure_data, pack, unpack
-    from rollout.teacher.client import teacher_stream
+    from rollout.teacher.stage import teacher_stream
 
     configure_data()
     with Front(reply=echo) as front:
