@@ -13,6 +13,7 @@ import secrets
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ class EngineActor:
         """The group of a leased problem, sampled from the run's current policy."""
         from rollout.engine import GroupRequest, PolicyMissing
 
-        prompt = self._builder(job.prompt).build(problem)
+        builder = self._builder(job.prompt)
+        prompt = builder.build(problem)
         room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
         if room < 1:
             raise ValueError(
@@ -91,6 +93,8 @@ class EngineActor:
                 f"{self._engine.spec.config.max_model_len}; raise it or leave out such problems"
             )
         sampling = job.sampling
+        if sampling.stop is None:
+            sampling = sampling.model_copy(update={"stop": builder.stops(problem)})
         if sampling.max_tokens > room:
             sampling = sampling.model_copy(update={"max_tokens": room})
         request = GroupRequest(
@@ -108,7 +112,11 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
-        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+        answers = tuple(
+            replace(s, text=builder.answer(problem, s.text, sampling.stop or (), s.finish_reason != "length"))
+            for s in samples
+        )
+        return Group(lease.index, lease.attempt, problem, answers, prompt=prompt.text)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""
