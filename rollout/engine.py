@@ -331,10 +331,15 @@ def _params(sampling: Sampling, seed: int) -> Any:
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
         max_tokens=sampling.max_tokens,
         seed=None if sampling.temperature == 0 else seed,
         logprobs=0,
-        detokenize=False,
+        # vLLM looks for the texts that end an answer in what it decodes; without any it need not decode.
+        stop=list(sampling.stop or ()),
+        detokenize=bool(sampling.stop),
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 

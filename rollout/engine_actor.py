@@ -14,6 +14,7 @@ import secrets
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,8 @@ class EngineActor:
         from rollout.held_versions import PolicyMissing
 
         await self._opened()
-        prompt = self._builder(job.prompt).build(problem)
+        builder = self._builder(job.prompt)
+        prompt = builder.build(problem)
         room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
         if room < 1:
             raise ValueError(
@@ -175,6 +177,8 @@ class EngineActor:
                 f"{self._engine.spec.config.max_model_len}; raise it or leave out such problems"
             )
         sampling = job.sampling
+        if sampling.stop is None:
+            sampling = sampling.model_copy(update={"stop": builder.stops(problem)})
         if sampling.max_tokens > room:
             sampling = sampling.model_copy(update={"max_tokens": room})
         request = GroupRequest(
@@ -192,7 +196,11 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
-        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+        answers = tuple(
+            replace(s, text=builder.answer(problem, s.text, sampling.stop or (), s.finish_reason != "length"))
+            for s in samples
+        )
+        return Group(lease.index, lease.attempt, problem, answers, prompt=prompt.text)
 
     async def abandon(self, run: str, oldest: int | None) -> int:
         """See `Engine.abandon`."""

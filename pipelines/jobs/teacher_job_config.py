@@ -22,7 +22,7 @@ from pipelines.trace_config import TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
-from rollout.prompts import PromptConfig, Style
+from rollout.prompts import PromptConfig, TaughtStyle
 from rollout.teacher.config import TeacherConfig
 from train.config import TrainConfig
 from train.sft_config import SFTConfig
@@ -93,7 +93,7 @@ class SFTJobConfig(JobConfig):
     """How the rows of traces are read."""
     adapter: str = ""
     """Folder of a LoRA adapter to go on from; "" starts with a fresh one."""
-    style: Style | None = None
+    style: TaughtStyle | None = None
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     evaluate: bool = False
     """Also measure held-out problems before and after."""
@@ -152,7 +152,7 @@ class HardDistilConfig(JobConfig):
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
     """Who writes the traces."""
-    style: Style | None = "think"
+    style: TaughtStyle | None = "think"
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns from traces; its shape is GRPO's too."""

@@ -136,7 +136,8 @@ def _with_shots(config: Job, questions: Questions) -> Job:
     first = {p.family: p for p in reversed(found.values())}
     for problem in {p.id: p for p in (*reversed(first.values()), *found.values())}.values():
         if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
-            shots.append(shot(problem, answer, prompt))
+            with contextlib.suppress(ValueError):  # a program that style complete cannot show
+                shots.append(shot(problem, answer, prompt))
     if len(shots) < prompt.few_shot:
         raise ConfigError(f"prompt.few_shot {prompt.few_shot}: answers are known of {len(shots)} training problems")
     prompt = prompt.model_copy(update={"shots": (*prompt.shots, *shots), "few_shot": 0})

@@ -10,7 +10,8 @@ from pipelines.jobs.undo.config import Hint
 from problems import families
 from problems.boxes import last_box
 from problems.problem import Problem
-from rollout.prompts import THINK_CLOSE, Style, completion_text, example_text
+from rollout.example_text import example_text
+from rollout.prompts import THINK_CLOSE, Style, completion_text
 from verify.extract import extract_code
 
 SYSTEM = """\
