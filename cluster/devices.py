@@ -194,9 +194,10 @@ def _of_driver() -> list[tuple[str, Answer]]:
 def ask_node(node: Node) -> Sequence[Answer]:
     """Has a node of the connected cluster say what its GPUs are; [] where it does not answer in time."""
     import ray
+    from ray.exceptions import RayError
 
     task = ray.remote(all_gpus_here).options(num_cpus=0, label_selector={NODE_LABEL: node.labels[NODE_LABEL]})
-    with contextlib.suppress(ray.exceptions.RayError):
+    with contextlib.suppress(RayError):
         return ray.get(task.remote(), timeout=ASK_SECONDS)
     return []
 

@@ -83,7 +83,7 @@ def closing(source: str, name: str) -> str:
     lines, (function,) = source.split("\n"), functions
     body = "\n".join(lines[function.body[0].lineno - 1 : function.end_lineno])
     if function.body[0].lineno == function.lineno:  # def f(x): return x
-        body = ast.unparse(function.body)
+        body = "\n".join(ast.unparse(node) for node in function.body)
     parts = [ast.unparse(node) for node in imports] + [textwrap.dedent(body)]
     return _indented("\n".join(parts)) + BLOCK_END
 
