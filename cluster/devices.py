@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cluster.connect import LOCAL_SLOTS
+from cluster.connect import LOCAL_SLOTS, is_own
 from cluster.nodes import GPU_LABEL, NODE_LABEL, Node, devices_of
 
 GIB = 1 << 30
@@ -196,6 +196,8 @@ def ask_node(node: Node) -> Sequence[Answer]:
     import ray
     from ray.exceptions import RayError
 
+    if is_own():
+        return gpus_here()
     task = ray.remote(all_gpus_here).options(num_cpus=0, label_selector={NODE_LABEL: node.labels[NODE_LABEL]})
     with contextlib.suppress(RayError):
         return ray.get(task.remote(), timeout=ASK_SECONDS)
