@@ -48,6 +48,7 @@ class SelfTestConfig(GRPOConfig):
         **ANSWERS_TOGETHER, **NO_CURRICULUM,
         "adapter": "it trains a fresh one", "control": "rewards are not what is measured",
         "evaluation": "skill is not measured", "rollout.max_staleness": "it trains on samples of the current policy",
+        "rollout.refill": "every group is trained on",
         "train.checkpoint_every": "nothing is kept", "train.keep_checkpoints": "nothing is kept",
         "train.group_filter": "every group is trained on", "verify.reward": "answers are rewarded for being short",
     }  # fmt: skip
