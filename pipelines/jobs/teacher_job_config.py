@@ -12,6 +12,7 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_REWARD,
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
@@ -43,10 +44,9 @@ class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_REWARD,
         "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
-        "verify.reward": "a trace passes or fails, and earns nothing",
         "prompt.few_shot": "the teacher is shown no examples",
         "prompt.shots": "the teacher is shown no examples",
         "prompt.system": "the system message is this command's own",
@@ -79,7 +79,7 @@ class SFTJobConfig(JobConfig):
     """Fine-tunes a LoRA adapter on verified traces, and keeps the one of lowest validation loss."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 

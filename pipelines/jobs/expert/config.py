@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
-from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
+from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, NO_REWARD, STUDENT, EvaluationConfig, JobConfig, RunConfig
 from pipelines.jobs.expert.replay_mix import ReplayOrder
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -33,7 +33,7 @@ class ExpertConfig(RunConfig):
     """
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD,
         "focus.curriculum": "every iteration asks all difficulties",
         "general.curriculum": "every iteration asks all difficulties",
         "focus.seed": "set seed",

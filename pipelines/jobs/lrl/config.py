@@ -11,6 +11,7 @@ from cluster.hardware import HardwareConfig
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
+    NO_REWARD,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -35,7 +36,7 @@ class LRLConfig(RunConfig):
     """
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "prompt.system": "the strategy is the system message; set strategy",
         "sft.no_thinking": "every example is learnt from as it is",
     }  # fmt: skip
