@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.config import (
     ANSWERS_TOGETHER,
@@ -18,7 +18,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
-from pipelines.trace_config import TraceDataConfig
+from pipelines.trace_config import Places, TraceDataConfig
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
 from rollout.prompts import PromptConfig, Style
@@ -36,8 +36,6 @@ TEACHER_MAY_CHANGE = (
 """Keys that a resumed run may have other values for: none changes the requests to the teacher."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
-Places = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str | Path) else given)]
-"""Files and folders, of which a single one may be given without a list."""
 
 
 class DistilConfig(RunConfig):
