@@ -31,6 +31,7 @@ ANSWERS_TOGETHER = {"verify.batch_size": "the answers to a problem are judged to
 NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"}
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
 NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
+NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
 NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
 """Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""
 
@@ -163,7 +164,7 @@ class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD,
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 

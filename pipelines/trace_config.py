@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Places = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str | Path) else given)]
+"""Files, folders and data sets of the hub, of which a single one may be given without a list."""
 
 
 class TraceDataConfig(BaseModel):
@@ -12,7 +18,7 @@ class TraceDataConfig(BaseModel):
 
     mapping: str = ""
     """Mapping of the rows: its name or a YAML file; "" takes for each row the first that fits."""
-    problems: tuple[str, ...] = ()
+    problems: Places = ()
     """Files or folders of the problems that rows of mere solutions name by `problem_id`."""
     trust: bool = False
     """Also learn from rows that have neither tests nor a gold answer, and so cannot be judged again."""

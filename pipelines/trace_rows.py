@@ -211,8 +211,11 @@ def _own(row: Row, problem: Problem) -> Candidate:
     code, thinking = _own_text(row, "code"), _own_text(row, "thinking")
     if not code.strip():
         raise NotATrace(f"{row.place}: column 'code' is empty")
+    # Of an answer the worked lines are learned too, where they are those that the recorded answer was read from.
+    text = split_response(_own_text(row, "raw_response"))[1].strip() if problem.kind == "answer" else ""
+    text = text if last_box(text) == code.strip() else ""
     finish_reason = "length" if row.values.get("finish_reason") == "length" else "stop"
-    return Candidate(row.place, Trace(problem, code, thinking), problem, finish_reason, _claimed(row))
+    return Candidate(row.place, Trace(problem, code, thinking, text), problem, finish_reason, _claimed(row))
 
 
 def _nothing_of_ours(row: Row) -> None:

@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_REWARD,
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
     RunConfig,
 )
-from pipelines.trace_config import TraceDataConfig
+from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
@@ -37,18 +38,15 @@ TEACHER_MAY_CHANGE = (
 """Keys that a resumed run may have other values for: none changes the requests to the teacher."""
 ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
-Places = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str | Path) else given)]
-"""Files and folders, of which a single one may be given without a list."""
 
 
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_REWARD,
         "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
-        "verify.reward": "a trace passes or fails, and earns nothing",
         "prompt.few_shot": "the teacher is shown no examples",
         "prompt.shots": "the teacher is shown no examples",
         "prompt.system": "the system message is this command's own",
@@ -82,7 +80,7 @@ class SFTJobConfig(JobConfig):
 
     recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 

@@ -340,6 +340,8 @@ def artefacts(folder):
         ({"general_problems": 0}, "nothing general to replay"),
         ({"replay": 0, "draw": "diverse"}, "draw has no effect"),
         ({"rollback": False, "patience": 5}, "patience counts rollbacks"),
+        ({"replay": 0, "replay_traces": "here.jsonl"}, "replay_traces has no effect with replay 0"),
+        ({"data": {"trust": True}}, "data has no effect without replay_traces"),
         ({"dpo": {"beta": 0.3}}, "dpo has no effect without negatives"),
     ],
 )

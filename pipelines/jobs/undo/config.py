@@ -13,6 +13,7 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_REWARD,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -41,7 +42,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "problems.parts": "the teacher's answers are compared with what the families know",
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
