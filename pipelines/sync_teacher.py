@@ -13,6 +13,7 @@ from problems.problem import Problem
 from rollout.teacher.client import Answered, Teacher, answer_all, find_key, open_teacher
 from rollout.teacher.config import REFERENCE, TeacherConfig
 from rollout.teacher.cost_ledger import Account
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 
@@ -66,12 +67,14 @@ def open_sync_teacher(config: TeacherConfig, folder: RunFolder, solve: Callable[
 
 
 def check_teacher(config: TeacherConfig) -> None:
-    """Refuses a teacher without a key or a price before anything is started. Raises ConfigError, TeacherStopped."""
+    """Refuses a teacher without a key, a price or prompts before anything is started. Raises ConfigError,
+    TeacherStopped."""
     if config.model == REFERENCE:
         return
     find_key(config)
     try:
         _ = config.price
+        TeacherPrompts(config.prompts).check()
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -38,6 +38,7 @@ from rollout.prompts import PromptBuilder
 from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
 from rollout.teacher.config import REFERENCE
 from rollout.teacher.cost_ledger import CostLedger, append_rows
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -45,25 +46,6 @@ MAY_CHANGE = ("address", "runs", "name", *TEACHER_MAY_CHANGE)
 OFFLINE_CHUNK = 32
 """Requests that travel together to a teacher that answers at once; those of a server travel alone, and come back as
 they are answered."""
-
-SYSTEM = """\
-You teach a small model to solve programming problems by showing it worked solutions.
-
-First reason between <think> and </think>, in five steps:
-1. Understand: say in your own words what is asked, and which values of the statement the program must keep exactly.
-2. Edge cases: empty inputs, the smallest and largest, what cannot be done, what is easily off by one.
-3. Plan: the approach and why it is right; where a greedy or naive way fails, say on which input.
-4. Complexity: time and memory in terms of the inputs.
-5. Implement: how the plan becomes code, down to the loops and their bounds; check it against an example.
-
-After </think> reply with exactly one fenced Python block that defines the function of the given name and arguments, \
-and nothing else. Use the standard library only. Write no code fence inside the reasoning."""
-
-CORRECTION = """\
-That answer does not pass: {detail}
-
-Find out why between <think> and </think>, then reason through the problem again in the five steps and reply with the \
-corrected program as one fenced Python block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +85,24 @@ def select_problems(config: DistilConfig) -> list[Problem]:
     return list(found.values())
 
 
-def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
-    """The question as the teacher gets it."""
-    builder = PromptBuilder(None, config.prompt)
-    return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
+class Requests:
+    """What the teacher is asked."""
 
+    def __init__(self, config: DistilConfig) -> None:
+        self._style = config.prompt.style
+        self._builder = PromptBuilder(None, config.prompt)
+        self._prompts = TeacherPrompts(config.teacher.prompts)
 
-def correction_request(request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
-    """The question, the answer that failed, and why: what the teacher gets in the next round."""
-    answer = ("assistant", row["raw_response"].strip() or "(no answer)")
-    correction = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
-    return TeacherRequest(request.system, (*request.messages, answer, correction), problem=request.problem)
+    def first(self, problem: Problem) -> TeacherRequest:
+        """The question."""
+        system = self._prompts.system(problem, self._style)
+        return TeacherRequest(system, (("user", self._builder.message(problem)),), problem=problem)
+
+    def correction(self, problem: Problem, request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
+        """The question, the answer that failed, and why: what the teacher gets in the next round."""
+        answer = ("assistant", row["raw_response"].strip() or "(no answer)")
+        detail = self._prompts.correction(problem, self._style, row["detail"] or row["status"])
+        return TeacherRequest(request.system, (*request.messages, answer, ("user", detail)), problem=problem)
 
 
 class JudgeTraces:
@@ -175,14 +164,14 @@ def _ask_round(
     console: Console,
 ) -> None:
     """Asks what this round has still to ask and adds the rows, each on disk before it counts."""
-    todo = []
+    todo, requests = [], Requests(config)
     for number, problem in enumerate(problems):
-        request = first_request(problem, config)
+        request = requests.first(problem)
         for earlier in range(round):
             row = rows.get((number, earlier))
             if row is None or not wants_correction(row):
                 break
-            request = correction_request(request, row)
+            request = requests.correction(problem, request, row)
         else:
             if (number, round) not in rows:
                 todo.append((number, request))

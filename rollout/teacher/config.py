@@ -112,6 +112,9 @@ class TeacherConfig(BaseModel):
     """Variable of the environment, or of `env_file`, that holds the API key, sent by https or on this machine. None:
     ANTHROPIC_API_KEY for Anthropic's host, OPENAI_API_KEY for OpenAI's, and no key for any other. Anthropic's key goes
     to no other host."""
+    prompts: Path | None = None
+    """Folder of template files (code.jinja, boxed.jinja, yes_no.jinja, correction.jinja) with the instructions and the
+    exemplars that the teacher gets; one that it lacks is the shipped one. None: the shipped ones."""
     env_file: Path = Path(".env")
     """File of NAME=value lines that is looked into where the environment has no key."""
     max_tokens: int = Field(default=4096, ge=1)
@@ -167,7 +170,7 @@ class TeacherConfig(BaseModel):
         if self.budget == 0:
             raise ValueError("budget 0 buys nothing; give dollars above 0, leave it out, or use the reference teacher")
         if self.model == REFERENCE:
-            for name in ("protocol", "base_url", "batch", "budget"):
+            for name in ("protocol", "base_url", "prompts", "batch", "budget"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
                         f"{name} has no effect on the offline reference teacher: name a model or remove it"
