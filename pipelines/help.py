@@ -48,6 +48,7 @@ ADVANCED = (
     "sft.patience", "sft.optimiser",
     "teacher.key_variable", "teacher.env_file", "teacher.batch_size", "teacher.poll_seconds", "teacher.prices",
     "teacher.cache", "teacher.sdk_retries", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.thought",
+    "teacher.share", "teacher.others", "teacher.prompts",
     "hub_endpoint",
 )  # fmt: skip
 """Patterns of keys, in whatever section these are, that `--help` leaves to `--help-all`."""

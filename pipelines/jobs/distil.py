@@ -35,9 +35,10 @@ from problems.plain_text import shown
 from problems.problem import Problem, Status
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder
-from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
-from rollout.teacher.config import REFERENCE
+from rollout.teacher.client import LEDGER_FILE, Answered
 from rollout.teacher.cost_ledger import CostLedger, append_rows
+from rollout.teacher.keys import find_keys
+from rollout.teacher.opening import check_start
 from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
@@ -137,7 +138,7 @@ def run(context: Context[DistilConfig]) -> Outcome:
     folder.
     """
     config, folder, console = context.config, context.folder, context.console
-    if config.teacher.model != REFERENCE:
+    if not config.teacher.is_offline:
         check_start(config.teacher, folder.path)
     problems = select_problems(config)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
@@ -217,14 +218,20 @@ def answered(
 
     configure_data()
     teacher = config.teacher
-    size = OFFLINE_CHUNK if teacher.model == REFERENCE else teacher.batch_size if teacher.batch else 1
+    by_batch = any(one.batch for one in teacher.members)
+    size = OFFLINE_CHUNK if teacher.is_offline else teacher.batch_size if by_batch else 1
     chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
     source = ray.data.from_items(
         [{"payload": pack(chunk)["payload"][0]} for chunk in chunks], override_num_blocks=len(chunks)
     )
-    key = None if teacher.model == REFERENCE else find_key(teacher)
     answers = teacher_stream(
-        source, teacher, folder.path.resolve(), key, str(folder.path.resolve()), folder.log, reference_solution
+        source,
+        teacher,
+        folder.path.resolve(),
+        find_keys(teacher),
+        str(folder.path.resolve()),
+        folder.log,
+        reference_solution,
     )
     judged = answers.map_batches(
         JudgeTraces,
@@ -259,7 +266,8 @@ def figures_of(
     account = CostLedger(folder / LEDGER_FILE).account() if (folder / LEDGER_FILE).exists() else None
     return {
         "kind": "distil",
-        "teacher": config.teacher.model,
+        "teacher": ", ".join(config.teacher.names),
+        "teachers": _by_teacher(rows),
         "asked": len(problems),
         "kept": len(kept),
         "kept_share": {"value": len(kept) / len(problems), "low": low, "high": high},
@@ -277,6 +285,18 @@ def figures_of(
         "dollars": account.dollars if account else 0.0,
         "dollars_open": account.open_dollars if account else 0.0,
     }
+
+
+def _by_teacher(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Model -> answers, those that were kept, and dollars. What a teacher refused to answer is no one's."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["teacher"]:
+            of_it = found.setdefault(row["teacher"], {"answers": 0, "kept": 0, "dollars": 0.0})
+            of_it["answers"] += 1
+            of_it["kept"] += row["verified"]
+            of_it["dollars"] += row["dollars"]
+    return dict(sorted(found.items()))
 
 
 def show(console: Console, outcome: Outcome) -> int:
@@ -300,6 +320,9 @@ def show(console: Console, outcome: Outcome) -> int:
     failed = {status: count for status, count in figures["statuses"].items() if status != Status.PASSED}
     if failed:
         console.print(shown("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items())))
+    if len(figures["teachers"]) > 1:
+        for name, of_it in figures["teachers"].items():
+            console.print(shown(f"{name}: {of_it['kept']} of {of_it['answers']} answers kept, ${of_it['dollars']:.4f}"))
     if figures["requests_paid"]:
         console.print(shown(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}"))
     console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))

@@ -313,7 +313,7 @@ class _Job:
                 if one in tests and one != best
             ],
             "hub": self._hub,
-            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results
