@@ -18,9 +18,9 @@ import tenacity
 from pydantic import SecretStr
 
 from rollout.teacher.answer import Incoming, Message
-from rollout.teacher.config import HOMES, REFERENCE, Protocol, TeacherConfig
-from rollout.teacher.connection import Bound, bounded, proxy_of, speaks
-from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, LedgerDamaged, Usage, max_usage, upper_bound
+from rollout.teacher.config import HOMES, Protocol, TeacherConfig
+from rollout.teacher.connection import Bound, bounded, speaks
+from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, Usage, max_usage, upper_bound
 from rollout.teacher.errors import (
     FAULTS,
     LONGEST_WAIT,
@@ -40,7 +40,7 @@ from rollout.teacher.errors import (
     speaks_another,
     without_secret,
 )
-from rollout.teacher.keys import NO_KEY, find_key, permitted_key
+from rollout.teacher.keys import NO_KEY, permitted_key
 from rollout.teacher.request_cache import (
     AnswerCache,
     Reply,
@@ -119,10 +119,19 @@ def open_api(config: TeacherConfig, key: SecretStr) -> Any:
 class ApiTeacher:
     """Asks a server, by either protocol. One event loop drives it."""
 
-    def __init__(self, config: TeacherConfig, folder: Path, key: SecretStr, run: str = "", note: Note = print) -> None:
-        """`folder` gets the ledger; `run` is who pays; `note` is told of every wait, in one line."""
+    def __init__(
+        self,
+        config: TeacherConfig,
+        folder: Path,
+        key: SecretStr,
+        run: str = "",
+        note: Note = print,
+        ledger: CostLedger | None = None,
+    ) -> None:
+        """`folder` gets the ledger, unless one is shared; `run` is who pays; `note` is told of every wait, in one
+        line."""
         self.config = config
-        self.ledger = CostLedger(folder / LEDGER_FILE, config.budget)
+        self.ledger = ledger or CostLedger(folder / LEDGER_FILE, config.budget)
         self._price = config.price
         self._cache = AnswerCache(answers_folder(config))
         self._run = run or str(folder.resolve())
@@ -344,43 +353,3 @@ async def _read_to_end(events: AsyncIterator[Any]) -> None:
     except Exception as error:
         if not isinstance(neutral(error), FAULTS):
             raise
-
-
-def open_teacher(
-    config: TeacherConfig,
-    folder: Path,
-    key: SecretStr | None = None,
-    run: str = "",
-    note: Note = print,
-    solve: Callable[[Any], str] | None = None,
-) -> Teacher:
-    """The teacher that a configuration names. Raises TeacherStopped (no key, a damaged ledger) and ValueError (no
-    price).
-
-    `solve` gives the reference solution of a problem; the offline teacher needs it.
-    """
-    if config.model == REFERENCE:
-        from rollout.teacher.reference import ReferenceTeacher
-
-        if solve is None:
-            raise ValueError("the reference teacher needs the problems' reference solutions: give `solve`")
-        return ReferenceTeacher(config, solve)
-    try:
-        return ApiTeacher(config, folder, key or find_key(config), run, note)
-    except LedgerDamaged as error:
-        raise TeacherStopped(str(error)) from None
-
-
-def check_start(config: TeacherConfig, folder: Path) -> None:
-    """Finds out, before anything is started, what a server's teacher could not begin with: its key, a proxy, or what an
-    earlier session has left in `folder`. Raises TeacherStopped."""
-    from rollout.teacher.message_batches import BATCHES_FILE, open_batches
-
-    find_key(config)
-    proxy_of(config)
-    try:
-        if (folder / LEDGER_FILE).exists():
-            CostLedger(folder / LEDGER_FILE)
-        open_batches(folder / BATCHES_FILE)
-    except LedgerDamaged as error:
-        raise TeacherStopped(str(error)) from None

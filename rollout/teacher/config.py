@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 REFERENCE = "reference"
 """Stands for the offline teacher, which writes worked traces of the problems' own reference solutions."""
@@ -92,6 +92,31 @@ OPENAI_PRICES: dict[str, Price] = {
 }
 
 
+class OtherTeacher(BaseModel):
+    """A further teacher of a run. What it does not set is as the first one has it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    model: str
+    """As `teacher.model`."""
+    share: float = Field(default=1.0, gt=0)
+    """As `teacher.share`."""
+    protocol: Protocol = "anthropic"
+    """As `teacher.protocol`."""
+    base_url: str = ""
+    """As `teacher.base_url`."""
+    key_variable: str | None = None
+    """As `teacher.key_variable`."""
+    batch: bool = False
+    """As `teacher.batch`."""
+    temperature: float | Literal["first", "none"] = "first"
+    """As `teacher.temperature`; none sends none."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """As `teacher.max_tokens`; None: as the first."""
+
+
 class TeacherConfig(BaseModel):
     """Who writes the traces."""
 
@@ -112,6 +137,14 @@ class TeacherConfig(BaseModel):
     """Variable of the environment, or of `env_file`, that holds the API key, sent by https or on this machine. None:
     ANTHROPIC_API_KEY for Anthropic's host, OPENAI_API_KEY for OpenAI's, and no key for any other. Anthropic's key goes
     to no other host."""
+    prompts: Path | None = None
+    """Folder of template files (code.jinja, boxed.jinja, yes_no.jinja, correction.jinja) with the instructions and the
+    exemplars that the teacher gets; one that it lacks is the shipped one. None: the shipped ones."""
+    others: tuple[OtherTeacher, ...] = Field(default=(), exclude_if=lambda others: not others)
+    """Further teachers of the same run, each with its share of the questions: lists of model, share, protocol,
+    base_url, key_variable, batch, temperature and max_tokens. The budget is one for all of them."""
+    share: float = Field(default=1.0, gt=0)
+    """Of the questions, relative to the shares of `others`. A question and its corrections have one teacher."""
     env_file: Path = Path(".env")
     """File of NAME=value lines that is looked into where the environment has no key."""
     max_tokens: int = Field(default=4096, ge=1)
@@ -167,13 +200,17 @@ class TeacherConfig(BaseModel):
         if self.budget == 0:
             raise ValueError("budget 0 buys nothing; give dollars above 0, leave it out, or use the reference teacher")
         if self.model == REFERENCE:
-            for name in ("protocol", "base_url", "batch", "budget"):
+            # What concerns every teacher has an effect where another one is asked.
+            common = () if not self.is_offline else ("budget", "prompts")
+            for name in ("protocol", "base_url", "batch", *common):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
                         f"{name} has no effect on the offline reference teacher: name a model or remove it"
                     )
-        elif self.thought is not None:
+        elif self.thought is not None and REFERENCE not in self.names:
             raise ValueError(f"thought has no effect on the model {self.model}: it is the reference teacher's")
+        if self.share != 1 and not self.others:
+            raise ValueError("share has no effect on a single teacher: name others, or leave it out")
         if (self.key_variable or "").startswith("ANTHROPIC_") and not self.is_at("anthropic"):
             raise ValueError(
                 f"{self.key_variable} is of Anthropic's own host, and {self.url} is another; give its key a variable "
@@ -190,12 +227,48 @@ class TeacherConfig(BaseModel):
                 raise ValueError(f"{SPOKEN['anthropic']} takes a temperature of 0 to 1, not {self.temperature:g}")
         elif self.batch:
             raise ValueError("batch asks Anthropic's Message Batches API: leave it out with protocol openai")
-        if self.budget is not None and self.model != REFERENCE and self.is_free:
+        if all(one.is_free for one in self.members) and self.budget is not None:
             raise ValueError(
                 f"budget has no effect, because the answers of {self.url} count as free: give the model's price in "
                 "teacher.prices, or remove budget"
             )
         return self
+
+    @property
+    def members(self) -> tuple[TeacherConfig, ...]:
+        """Each teacher with a configuration of its own, in the order of `names`. Raises ValueError for one that cannot
+        be."""
+        if not self.others:
+            return (self,)
+        common = {name: getattr(self, name) for name in type(self).model_fields}
+        common |= {"others": (), "share": 1.0, "budget": None, "prompts": None, "thought": None}
+        found = [TeacherConfig(**common)]
+        for other in self.others:
+            own = other.model_dump(exclude={"share", "temperature", "max_tokens"})
+            temperature = {"first": self.temperature, "none": None}.get(str(other.temperature), other.temperature)
+            limit = other.max_tokens or self.max_tokens
+            try:
+                found.append(TeacherConfig(**{**common, **own, "temperature": temperature, "max_tokens": limit}))
+            except ValidationError as error:
+                raise ValueError(f"others, {other.model}: {error.errors()[0]['msg']}") from None
+        if self.thought is not None:
+            found = [one.model_copy(update={"thought": self.thought}) if one.is_offline else one for one in found]
+        return tuple(found)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each member."""
+        return (self.share, *(other.share for other in self.others))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models."""
+        return (self.model, *(other.model for other in self.others))
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether no server is asked."""
+        return set(self.names) == {REFERENCE}
 
     @property
     def url(self) -> str:
@@ -237,8 +310,10 @@ class TeacherConfig(BaseModel):
 
     @property
     def is_free(self) -> bool:
-        """Whether answers cost nothing: of another server, whose model `prices` does not name."""
-        return not (_longest_beginning(self.prices, self.model) or self.is_at("anthropic") or self.is_at("openai"))
+        """Whether answers cost nothing: offline, or of another server, whose model `prices` does not name."""
+        return self.is_offline or not (
+            _longest_beginning(self.prices, self.model) or self.is_at("anthropic") or self.is_at("openai")
+        )
 
     @property
     def price(self) -> Price:

@@ -14,6 +14,11 @@ NO_KEY = SecretStr("none")
 """What the SDK gets for a server that is sent no key: it wants one."""
 
 
+def find_keys(config: TeacherConfig) -> tuple[SecretStr, ...]:
+    """The key of each of a configuration's teachers, as `find_key`."""
+    return tuple(NO_KEY if one.is_offline else find_key(one) for one in config.members)
+
+
 def find_key(config: TeacherConfig) -> SecretStr:
     """The API key, from the environment or else from `env_file`; `NO_KEY` for a server that is sent none.
 

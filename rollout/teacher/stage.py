@@ -1,12 +1,13 @@
-"""A teacher as a stage of a Ray Data pipeline: a thin shell of `rollout.teacher.client`."""
+"""A teacher as a stage of a Ray Data pipeline: a thin shell of `rollout.teacher.opening`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rollout.teacher.client import Teacher, answer_all, open_teacher
+from rollout.teacher.client import Teacher, answer_all
 from rollout.teacher.config import TeacherConfig
+from rollout.teacher.opening import open_teacher
 
 
 class TeacherStage:
@@ -39,7 +40,7 @@ def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
 
     from rollout.stream import LIGHT
 
-    in_flight = max(2, config.concurrency)
+    in_flight = max(2, config.concurrency * len(config.names))
     return source.map_batches(
         TeacherStage,
         fn_constructor_args=(config, *arguments),

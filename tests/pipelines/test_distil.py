@@ -18,7 +18,7 @@ from servers import SECRET, Front, busy, message
 from pipelines.artifacts.traces import TRACE_SCHEMA, read_answer
 from pipelines.config import ConfigError
 from pipelines.jobs import distil
-from pipelines.jobs.distil import first_request, reference_solution, select_problems
+from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.teacher_job_config import DistilConfig
 from pipelines.trace_config import TraceDataConfig
 from pipelines.trace_data import load_traces, written_traces
@@ -62,7 +62,7 @@ class Lesson:
 
     def __init__(self):
         problems = select_problems(CONFIG)
-        self.numbers = {first_request(p, CONFIG).messages[0][1]: n for n, p in enumerate(problems)}
+        self.numbers = {Requests(CONFIG).first(p).messages[0][1]: n for n, p in enumerate(problems)}
         self.right = [completion_text(reference_solution(p), "think", f"thought {p.id}") for p in problems]
         self.wrong, self.heard, self.wait, self.usage = {}, [], 0.0, {}
 

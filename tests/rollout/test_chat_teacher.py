@@ -12,10 +12,9 @@ from pydantic import SecretStr
 from servers import Front, as_chunks, cut_chat, error_body, message
 
 from rollout.teacher.chat_api import ChatChunks
-from rollout.teacher.client import find_key
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import Usage, upper_bound
-from rollout.teacher.keys import NO_KEY
+from rollout.teacher.keys import NO_KEY, find_key
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 PATH = "/v1/chat/completions"

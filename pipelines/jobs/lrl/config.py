@@ -42,6 +42,9 @@ class LRLConfig(RunConfig):
         **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "prompt.system": "the strategy is the system message; set strategy",
         "sft.no_thinking": "every example is learnt from as it is",
+        "teacher.others": "the journal is one teacher's, about its own work",
+        "teacher.share": "there is one teacher",
+        "teacher.prompts": "the teacher is asked in this command's own words, under the strategy",
     }  # fmt: skip
 
     model: str = STUDENT

@@ -101,7 +101,7 @@ class UndoConfig(RunConfig):
         lora_rank_room(self.sft.lora_r)
         if not self.hints or len(set(self.hints)) < len(self.hints):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
-        if self.teacher.model == REFERENCE and self.scoring == "rubric":
+        if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
         if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
             raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")

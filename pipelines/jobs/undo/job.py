@@ -42,6 +42,7 @@ from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.client import Answered
 from rollout.teacher.cost_ledger import append_rows
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest
 from verify.pool import Judge
 
@@ -112,6 +113,7 @@ class _Job:
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
         self._builder = PromptBuilder(None, PromptConfig(style=config.prompt.style))
+        self._prompts = TeacherPrompts(config.teacher.prompts)
         self._train = distinct(config, "train", config.train_problems)
         self._val = distinct(config, "val", config.val_problems)
         self._test = distinct(config, "test", config.test_problems)
@@ -205,7 +207,7 @@ class _Job:
         return {"solved_with": by_hint, "dropped": len(dropped), "statuses": dict(sorted(statuses.items()))}
 
     def _ask_all(self, number: int, hint: Hint, todo: Sequence[tuple[Problem, str]]) -> None:
-        requests = [TeacherRequest(prompts.SYSTEM, (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
+        requests = [TeacherRequest(self._system(p), (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
 
         def keep(answered: Answered) -> None:
             problem = todo[answered.index][0]
@@ -217,6 +219,9 @@ class _Job:
         if todo:
             with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
                 self._teacher.ask(requests, keep)
+
+    def _system(self, problem: Problem) -> str:
+        return f"{self._prompts.system(problem, self._config.prompt.style)}\n\n{prompts.REWORK_SYSTEM}"
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
         if answered.reply is None:
@@ -310,7 +315,7 @@ class _Job:
                 if one in tests and one != best
             ],
             "hub": self._hub,
-            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results

@@ -14,11 +14,9 @@ from rollout.example_text import example_text
 from rollout.prompts import THINK_CLOSE, Style, completion_text
 from verify.extract import extract_code
 
-SYSTEM = """\
-You teach a small model by worked answers that it learns to write itself. Keep to the few lines that matter, write \
-every step so that it follows from the one before, and end exactly as the question asks. Where you are shown what the \
-model made of an earlier answer, find out what misled it, and write so that it cannot happen again; never speak of \
-the model, of earlier answers or of hints."""
+REWORK_SYSTEM = """\
+Where you are shown what the model made of an earlier answer, find out what misled it, and write so that it cannot \
+happen again. Never speak of the model, of earlier answers or of hints."""
 
 GRADE_SYSTEM = """\
 You grade the reasoning of a student's answer, whatever its result: 1 none or nonsense, 2 mostly wrong, 3 half right, \
