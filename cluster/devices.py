@@ -150,8 +150,11 @@ def hardware_of(nodes: Sequence[Node], ask: Callable[[Node], Sequence[Answer]]) 
 def session_hardware(nodes: Sequence[Node]) -> Hardware:
     """The hardware of the connected cluster, whose nodes these are."""
     found = hardware_of(nodes, ask_node)
-    # Ray counts the memory that was free when it started; what plans are made with must not change from run to run.
-    return replace(found, memory=memory_here()) if is_own() else found
+    if not is_own():
+        return found
+    # A Ray of one's own counts slots for cores, and the memory that was free when it started; what plans are made with
+    # must not change from run to run.
+    return replace(found, cpus=os.cpu_count() or 1, memory=memory_here())
 
 
 def hardware_here() -> Hardware:
