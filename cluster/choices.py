@@ -145,9 +145,10 @@ def learner_choices(
 
 
 def tuning_choices(
-    found: Allocation, shapes: ModelShapes, tuner: LearnerLoad, given: Mapping[str, Any]
+    found: Allocation, shapes: ModelShapes, tuner: LearnerLoad, given: Mapping[str, Any], again: bool
 ) -> dict[str, Choice]:
-    """Settings of fine-tuning on given answers, which has the learner's place."""
+    """Settings of fine-tuning on given answers, which has the learner's place. `again`: one adapter is tuned time and
+    again on the model's own answers, so that little must be lost each time."""
     pool = found.learner
     assert pool is not None and isinstance(pool.load, LearnerLoad)
     beside = sum(one.need.total for one in found.engines) if found.shared else 0
@@ -160,8 +161,9 @@ def tuning_choices(
     size, rank = f"{shapes.total_parameters / 1e9:.1f} B parameters", given.get("sft.lora_r", load.lora_r)
     each = f"{EXAMPLES} examples an update, over {workers} worker{'s' * (workers > 1)}"
     shape = given.get("sft.batch_size", batch)
+    rate = 2e-5 if again else 1e-4 if shapes.total_parameters >= LARGE else 2e-4
     return {
-        "sft.learning_rate": Choice(1e-4 if shapes.total_parameters >= LARGE else 2e-4, f"usual for LoRA at {size}"),
+        "sft.learning_rate": Choice(rate, f"usual for LoRA at {size}" if not again else "low, for it is tuned again"),
         "sft.lora_r": Choice(load.lora_r, f"usual at {size}"),
         "sft.lora_alpha": Choice(2.0 * rank, "twice the rank"),
         "sft.batch_size": Choice(batch, f"rows of up to {row:,} tokens that fit"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cluster.connect import LOCAL_SLOTS
 from cluster.nodes import GPU_LABEL, NODE_LABEL, Node, devices_of
 
 GIB = 1 << 30
@@ -76,12 +77,12 @@ class Hardware:
     def nodes(self) -> list[Node]:
         """The nodes, as Ray would report them."""
         if not self.devices:
-            return [_node("this", self.cpus, self.memory)]
+            return [_node("this", max(LOCAL_SLOTS, self.cpus), self.memory)]
         names = dict.fromkeys(device.node for device in self.devices)
         found = []
         for name in names:
             own = [device for device in self.devices if device.node == name]
-            found.append(_node(name, max(self.cpus, 2 * len(own)), self.memory, len(own), own[0].name))
+            found.append(_node(name, max(LOCAL_SLOTS, self.cpus, 2 * len(own)), self.memory, len(own), own[0].name))
         return found
 
 

@@ -197,7 +197,7 @@ def _built(
     if job.rewards:
         choices |= learner_choices(found, sizes, shapes, given)
     if job.tunes:
-        choices |= tuning_choices(found, shapes, tuner, given)
+        choices |= tuning_choices(found, shapes, tuner, given, job.kind in ("expert", "undo"))
     choices |= kind_choices(hardware, found, given)
     where = f"on {hardware}" if hardware.devices else "on CPU"
     name = f"{'pretrained model' if job.learns else 'evaluation'} {where}"

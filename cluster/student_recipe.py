@@ -45,6 +45,8 @@ _FIGURES: Mapping[str, tuple[Value, str]] = {
     "dpo.grad_accumulation": (1, _WHY),
 }
 _WHOLE_BATCHES = {"sft.batch_size": 8, "sft.grad_accumulation": 1}
+_OF_GPU = ("rollout.engine.gpu_memory_share", "rollout.engine.tensor_parallel")
+_OF_CPU = ("rollout.engine.kv_cache_gib",)
 _OF_JOB: Mapping[str, Mapping[str, Value]] = {
     "sft": {"rollout.sampling.max_tokens": 512},
     "lrl": {"sft.lora_r": 8, "sft.lora_alpha": 16.0, **_WHOLE_BATCHES},
@@ -68,4 +70,5 @@ def own_figures(kind: str, shapes: ModelShapes, on_gpu: bool) -> dict[str, tuple
     length, _ = found["rollout.engine.max_model_len"]
     if isinstance(length, int) and length > shapes.max_positions:
         found["rollout.engine.max_model_len"] = (shapes.max_positions, "as many as the model knows")
-    return {name: (value, why) for name, (value, why) in found.items()}
+    other_device = _OF_CPU if on_gpu else _OF_GPU
+    return {name: figure for name, figure in found.items() if name not in other_device}

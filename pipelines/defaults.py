@@ -53,6 +53,18 @@ class Defaults:
     own_names: Mapping[str, str]
     """The recipe's name of an option -> the job's own."""
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Engines, workers of each learner, and learners of the job's session."""
+        engines = self.values.get("rollout.engines", 0) if self.job.samples else 0
+        workers = [self.values.get(f"{section}.workers", 0) for section in ("train", "sft")]
+        return engines, max(workers) if self.job.learns else 0, self.job.trials
+
+    @property
+    def tensor_parallel(self) -> int:
+        """GPUs that an engine is split over."""
+        return self.values.get("rollout.engine.tensor_parallel", 1)
+
     def place(self, fleet: Sequence[Demand], learner: Demand, hardware: Hardware) -> tuple[Tenant, ...]:
         """What the planned actors take. Raises ConfigError, with what would fit, where a device is overfull."""
         try:
@@ -77,12 +89,11 @@ class Defaults:
         return check
 
 
-def fill(config: Any, part: str, model: str, hardware: Hardware) -> Defaults:
+def fill(config: Any, part: str, shapes: ModelShapes, hardware: Hardware) -> Defaults:
     """`config` with what nobody has set filled by the recipe for this model and hardware. `part` as of `Job`.
 
-    Raises ConfigError where the model's sizes are not known, or where nothing that fits is found.
+    Raises ConfigError where nothing that fits is found.
     """
-    shapes = read_shapes(model)
     names = _names(type(config), part)
     job, given = job_of(config, part), _given(config, names)
     if getattr(config, "dedicated", False) and hardware.devices:  # every trial has a part of the devices
@@ -93,6 +104,9 @@ def fill(config: Any, part: str, model: str, hardware: Hardware) -> Defaults:
         found = recipe(shapes, hardware, job, given)
     except ValueError as error:
         raise ConfigError(in_own_words(str(error), own_names)) from None
+    known = set(marked(type(config)))
+    own = {n: c for n, c in found.choices.items() if own_names.get(n) in known or n.startswith("hardware.")}
+    found = replace(found, choices=own)
     filled = with_values(config, {own_names[name]: value for name, value in found.values.items() if name in own_names})
     return Defaults(filled, found, shapes, job, given, _values(filled, names), own_names)
 

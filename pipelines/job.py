@@ -285,7 +285,7 @@ class Context(Generic[Config]):
             self.ray()
             hardware = defaults.hardware_now(part.address)
         assert hardware is not None
-        self.defaults = defaults.fill(self.config, self._job.part, self.model, hardware)
+        self.defaults = defaults.fill(self.config, self._job.part, defaults.read_shapes(self.model), hardware)
         self.config = self.defaults.config
 
     def check_places(self) -> Check:
