@@ -62,7 +62,7 @@ def test_every_job_fills_all_that_it_uses(verb, hardware, shapes):
 
 
 OWN = {
-    LRLConfig: {"sft.lora_r": 8, "sft.lora_alpha": 16.0, "sft.learning_rate": 2e-4, "sft.batch_size": 8, "max_tokens": 16},
+    LRLConfig: {"sft.lora_r": 8, "sft.lora_alpha": 16.0, "sft.learning_rate": 2e-4, "sft.batch_size": 8},
     UndoConfig: {"sft.lora_r": 16, "sft.learning_rate": 1e-3, "sft.batch_size": 8, "max_tokens": 192},
     ExpertConfig: {
         "sft.learning_rate": 1e-3, "sft.batch_size": 8, "dpo.learning_rate": 2e-4, "max_tokens": 160,
@@ -100,7 +100,6 @@ def test_what_is_set_wins_wherever_it_is_set_and_auto_undoes_a_file(tmp_path, sh
     train, rollout = filled.config.train, filled.config.rollout
     assert (train.learning_rate, train.lora_r, train.lora_alpha) == (1e-3, 32, 64.0)
     assert (rollout.group_size, rollout.groups_per_step, rollout.engine.max_sequences) == (4, 16, 256)
-    assert not list(unset(parse(GRPOConfig, ["--config", _dumped(filled.config, tmp_path)], prog=""))) or True
 
 
 def _dumped(config, folder):
@@ -131,8 +130,8 @@ def test_suites_of_reasoning_get_room_for_it(shapes):
 
 
 def test_what_does_not_fit_is_refused_in_the_jobs_own_words(shapes):
-    given = ["--engine.gpu-memory-share", "0.12"]
-    with pytest.raises(ConfigError, match=r"(?<!rollout\.)engine\.gpu_memory_share 0\.12 .* use 0\.\d+ or more"):
+    given = ["--engine.gpu-memory-share", "0.05"]
+    with pytest.raises(ConfigError, match=r"(?<!rollout\.)engine\.gpu_memory_share 0\.05 .* use 0\.\d+ or more"):
         fill(parse(JOBS["evaluate"], given, prog=""), "", shapes["Qwen3-4B"], ONE)
 
 
