@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cluster.connect import LOCAL_SLOTS
+from cluster.connect import LOCAL_SLOTS, is_own
 from cluster.nodes import GPU_LABEL, NODE_LABEL, Node, devices_of
 
 GIB = 1 << 30
@@ -195,6 +195,8 @@ def ask_node(node: Node) -> Sequence[Answer]:
     """Has a node of the connected cluster say what its GPUs are; [] where it does not answer in time."""
     import ray
 
+    if is_own():
+        return gpus_here()
     task = ray.remote(all_gpus_here).options(num_cpus=0, label_selector={NODE_LABEL: node.labels[NODE_LABEL]})
     with contextlib.suppress(ray.exceptions.RayError):
         return ray.get(task.remote(), timeout=ASK_SECONDS)

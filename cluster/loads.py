@@ -39,7 +39,8 @@ def engine_load(
     found |= {
         "dtype": values.get("rollout.engine.dtype"),
         "lora_rank": None if rank is None else max(8, 1 << (rank - 1).bit_length()),
-        "adapters": None if staleness is None else (staleness + 1) * averages,
+        # The next version is loaded and proven while all of these sample.
+        "adapters": None if staleness is None else (staleness + 1) * averages + 1,
     }
     own = {OF_PROFILE[name]: value for name, value in (profile or {}).items() if name in OF_PROFILE}
     found |= {name: value for name, value in own.items() if value is not None}

@@ -118,8 +118,8 @@ def _on_gpus(shapes: ModelShapes, hardware: Hardware, job: Job, given: Mapping[s
         max_model_len=sizes.length,
         prompt_tokens=sizes.prompt,
         answer_tokens=sizes.answer,
-        batched_tokens=max(8192, sizes.length, given.get("rollout.engine.max_sequences", 0)),
-        adapters=2 if len(hardware.devices) > 1 and job.rewards else 1,
+        batched_tokens=max(8192, sizes.length, 2 * given.get("rollout.engine.max_sequences", 0)),
+        adapters=(3 if len(hardware.devices) > 1 else 2) if job.rewards else 1,
         lora_rank=sizes.rank,
     )
     learner = LearnerLoad(
@@ -145,7 +145,7 @@ def _on_cpu(shapes: ModelShapes, hardware: Hardware, job: Job, given: Mapping[st
         prompt_tokens=sizes.prompt,
         answer_tokens=sizes.answer,
         batched_tokens=max(8192, sizes.length),
-        adapters=1,
+        adapters=2,
         eager=True,
         device="cpu",
     )

@@ -41,7 +41,7 @@ class EngineConfig(BaseModel):
     backend: Literal["auto", "in_process", "async"] = "auto"
     """in_process steps vLLM in the actor's own process (CPU); async runs AsyncLLM (GPU); auto chooses by device."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
-    """Numbers of the weights; auto is float32 on CPU and bfloat16 on GPU."""
+    """Numbers of the weights; auto is float32 on CPU, and on a GPU bfloat16 where it computes in that."""
     max_model_len: Annotated[int, AUTO] = Field(default=1024, ge=16)
     """Longest prompt plus completion, in tokens."""
     max_sequences: Annotated[int, AUTO] = Field(default=64, ge=1)
@@ -68,10 +68,10 @@ class EngineConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_room_for_a_token_each(self) -> EngineConfig:
-        if self.max_batched_tokens < self.max_sequences:
+        if self.max_batched_tokens <= self.max_sequences:
             raise ValueError(
-                f"max_batched_tokens {self.max_batched_tokens} is below max_sequences {self.max_sequences}, each of "
-                "which has a token in every forward pass: raise the one or lower the other"
+                f"max_batched_tokens {self.max_batched_tokens} is no more than max_sequences {self.max_sequences}, each "
+                "of which has a token in every forward pass: raise the one or lower the other"
             )
         return self
 
