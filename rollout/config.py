@@ -70,8 +70,8 @@ class EngineConfig(BaseModel):
     def _has_room_for_a_token_each(self) -> EngineConfig:
         if self.max_batched_tokens <= self.max_sequences:
             raise ValueError(
-                f"max_batched_tokens {self.max_batched_tokens} is no more than max_sequences {self.max_sequences}, each "
-                "of which has a token in every forward pass: raise the one or lower the other"
+                f"max_batched_tokens {self.max_batched_tokens} is no more than max_sequences {self.max_sequences}, and "
+                "each of them has a token in every forward pass: raise the one or lower the other"
             )
         return self
 
