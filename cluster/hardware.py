@@ -54,6 +54,10 @@ class EngineProfile(Placement):
     """GPUs over which one engine's weights are split."""
     max_sequences: int | None = Field(default=None, ge=1)
     """Sequences decoded at once."""
+    max_batched_tokens: int | None = Field(default=None, ge=16)
+    """Tokens that one forward pass may hold."""
+    enforce_eager: bool | None = None
+    """Skip compilation and CUDA graphs."""
     gpu_memory_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of a GPU's memory for one engine."""
     max_model_len: int | None = Field(default=None, ge=16)
@@ -62,7 +66,9 @@ class EngineProfile(Placement):
     @property
     def overrides(self) -> dict[str, Any]:
         """Settings of rollout.engine that this kind overrides."""
-        names = ("dtype", "tensor_parallel", "max_sequences", "gpu_memory_share", "max_model_len")
+        names = tuple(
+            name for name in EngineProfile.model_fields if name not in (*Placement.model_fields, "name", "count")
+        )
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.activations import FLOAT, Backward, Rows, activations
 from cluster.model_shapes import ALL_LINEAR, DTYPE_BYTES, ModelShapes
@@ -85,6 +85,8 @@ class EngineLoad:
     tensor_parallel: int = 1
     eager: bool = False
     device: str = "cuda"
+    fixed: frozenset[str] = frozenset()
+    """Fields that were decided elsewhere, and that no smaller engine changes."""
 
     @property
     def sequence_tokens(self) -> int:
@@ -110,6 +112,8 @@ class LearnerLoad:
     device: str = "cuda"
     head_block: int = 0
     """Elements of the head's block; 0: the device's own."""
+    fixed: frozenset[str] = frozenset()
+    """Fields that were decided elsewhere, and that no smaller learner changes."""
 
     @property
     def rows(self) -> Rows:
@@ -199,34 +203,39 @@ SETTINGS = {
 
 
 def smaller_engines(load: EngineLoad) -> Iterator[EngineLoad]:
-    """Engines that take less and less, the least painful change first."""
-    while load.sequences > FEWEST_SEQUENCES:
-        load = replace(load, sequences=max(FEWEST_SEQUENCES, load.sequences // 2))
+    """Engines that take less and less, the least painful change first. What is fixed stays."""
+    while load.sequences > FEWEST_SEQUENCES and "sequences" not in load.fixed:
+        load = _lighter(load, sequences=max(FEWEST_SEQUENCES, load.sequences // 2))
         yield load
         if load.sequences == 32 and load.batched_tokens > 2048:
-            load = replace(load, batched_tokens=2048)
+            load = _lighter(load, batched_tokens=2048)
             yield load
     if not load.eager:
-        load = replace(load, eager=True)
+        load = _lighter(load, eager=True)
         yield load
-    while load.max_model_len > SHORTEST_CONTEXT:
-        load = replace(load, max_model_len=max(SHORTEST_CONTEXT, load.max_model_len // 2))
+    while load.max_model_len > SHORTEST_CONTEXT and "max_model_len" not in load.fixed:
+        load = _lighter(load, max_model_len=max(SHORTEST_CONTEXT, load.max_model_len // 2))
         yield load
 
 
 def smaller_learners(load: LearnerLoad) -> Iterator[LearnerLoad]:
-    """Learners that take less and less, the least painful change first; none changes what is computed but the last."""
+    """Learners that take less and less, the least painful change first; none changes what is computed but the last.
+    What is fixed stays."""
     row = load.prompt_tokens + load.answer_tokens
-    if not load.checkpointing:
+    if not load.checkpointing and "checkpointing" not in load.fixed:
         load = replace(load, checkpointing=True, share_prompts=False)
         yield load
-    while load.micro_batch_tokens > row:
-        load = replace(load, micro_batch_tokens=max(row, load.micro_batch_tokens // 2))
+    while load.micro_batch_tokens > row and "micro_batch_tokens" not in load.fixed:
+        load = _lighter(load, micro_batch_tokens=max(row, load.micro_batch_tokens // 2))
         yield load
-    while load.answer_tokens > SHORTEST_ANSWER:
+    while load.answer_tokens > SHORTEST_ANSWER and "answer_tokens" not in load.fixed:
         answer = max(SHORTEST_ANSWER, load.answer_tokens // 2)
-        load = replace(load, answer_tokens=answer, micro_batch_tokens=load.prompt_tokens + answer)
+        load = _lighter(load, answer_tokens=answer, micro_batch_tokens=load.prompt_tokens + answer)
         yield load
+
+
+def _lighter(load: Load, **changes: Any) -> Load:
+    return replace(load, **{name: value for name, value in changes.items() if name not in load.fixed})
 
 
 def nearest(

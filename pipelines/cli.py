@@ -26,6 +26,7 @@ VERBS = {
     ),
     "sft": ("pipelines.jobs.sft", "fine-tune a LoRA adapter on verified traces"),
     "hard-distil": ("pipelines.jobs.hard_distil", "distil traces of hard families, fine-tune on them, go on by GRPO"),
+    "plan": ("pipelines.plan", "what a job would take of which device, and its defaults with their reasons"),
     "token": (
         "pipelines.remote.cluster_token",
         "make the token that a Ray cluster asks for, and bring it to the nodes",

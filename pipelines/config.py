@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
+from cluster.recipes import Kind
 from pipelines.errors import ConfigError as ConfigError
+from problems.auto import AUTO
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
 from problems.sources import SourceConfig
@@ -64,6 +66,8 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    recipe_kind: ClassVar[Kind] = "evaluate"
+
     name: RunName = ""
     """Name of the run: its folder under `runs`. "" makes one of the job, its model or teacher, and the time."""
     runs: Path = Field(default_factory=default_runs)
@@ -93,6 +97,7 @@ class JobConfig(RunConfig):
 class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
 
+    recipe_kind: ClassVar[Kind] = "grpo"
     unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
 
     steps: int = Field(default=40, ge=1)
@@ -149,11 +154,11 @@ class EvaluateConfig(JobConfig):
     `crucible problems sources` lists the names. Each is a row of the tables."""
     suite_limit: int = Field(default=0, ge=0)
     """At most so many problems of each suite, its first; 0 uses all."""
-    engines: int = Field(default=1, ge=1)
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
-    max_tokens: int = Field(default=192, ge=1)
+    max_tokens: Annotated[int, AUTO] = Field(default=192, ge=1)
     """Longest completion, in tokens."""
 
     @model_validator(mode="after")

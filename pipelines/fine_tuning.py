@@ -213,8 +213,8 @@ def sft_worker(loop_config: Mapping[str, Any]) -> Result:
                 on_start=lambda rows: queue.put({"kind": "start", "rows": list(rows)}),
                 callbacks=callbacks,
             )
-    except (ValueError, FloatingPointError) as error:
-        return None, {"error": str(error)}
+    except (ValueError, FloatingPointError, RuntimeError) as error:
+        return None, {"error": _final(error, task)}
     return result.policy, result.figures
 
 
@@ -233,9 +233,25 @@ def dpo_worker(loop_config: Mapping[str, Any]) -> Result:
             result = train_dpo(
                 base, tokenizer, task.rows, task.config, task.shape, Path(folder), task.run, task.initial, queue.put
             )
-    except (ValueError, FloatingPointError) as error:
-        return None, {"error": str(error)}
+    except (ValueError, FloatingPointError, RuntimeError) as error:
+        return None, {"error": _final(error, task)}
     return result.policy, result.figures
+
+
+def _final(error: Exception, task: SFTTask | DPOTask) -> str:
+    """What is said of an error that trying again would not help; any other is raised again."""
+    from train.out_of_memory import is_out_of_memory
+
+    if not isinstance(error, RuntimeError):
+        return str(error)
+    if not is_out_of_memory(error):
+        raise error
+    section, size = ("sft", task.config.batch_size) if isinstance(task, SFTTask) else ("dpo", task.config.batch_size)
+    reason = str(error).strip().splitlines()[0]
+    return (
+        f"no memory left for {size} example{'s' * (size > 1)} at a time ({reason}): lower {section}.batch_size and "
+        f"raise {section}.grad_accumulation as much, set sft.gradient_checkpointing, or lower sft.max_length"
+    )
 
 
 def _load(model: str, config: SFTConfig) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 
 import tyro
 import yaml
@@ -22,6 +22,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from pipelines.errors import ConfigError
 from pipelines.options import OwnOption, is_structured, is_used, leaves, nearest, option_keys
+from problems.auto import WORD, is_auto
 
 ADVANCED = (
     "problems.weights", "problems.hidden_tests", "problems.public_examples", "problems.parts", "problems.curriculum.*",
@@ -113,7 +114,9 @@ def _show(config: BaseModel, prog: str, text: str, shown: set[str], own: Sequenc
         for name, field in type(section.config).model_fields.items():
             key, value = f"{section.prefix}{name}", getattr(section.config, name)
             if key in shown:
-                found.append(_field(name, field, value, text_of(type(section.config), name)))
+                unset = is_auto(field) and name not in section.config.model_fields_set
+                text = text_of(type(section.config), name)
+                found.append(_field(name, field, WORD if unset else value, text))
             elif any(other.startswith(f"{key}.") for other in shown):
                 inner = _section(value, f"{key}.")
                 found.append(StructFieldSpec(name, inner, inner(), text_of(type(section.config), name)))
@@ -131,9 +134,15 @@ def _own_field(option: OwnOption) -> StructFieldSpec:
 
 def _field(name: str, field: FieldInfo, default: Any, text: str) -> StructFieldSpec:
     kind: Any = field.annotation
+    if is_auto(field) and not _has_word(kind):
+        kind = Union[kind, Literal[WORD]]  # noqa: UP007 - of values
     if is_structured(kind):
         kind, default = Annotated[str, tyro.conf.arg(metavar="YAML")], yaml_text(default)
     return StructFieldSpec(name, kind, default, text)
+
+
+def _has_word(kind: Any) -> bool:
+    return get_origin(kind) is Literal and WORD in get_args(kind)
 
 
 def yaml_text(value: Any) -> str:

@@ -36,7 +36,8 @@ from problems.plain_text import shown
 if TYPE_CHECKING:
     from cluster.hardware import Demand
     from pipelines.artifacts.run_folder import RunFolder
-    from pipelines.session import ClusterSession
+    from pipelines.defaults import Defaults
+    from pipelines.session import Check, ClusterSession
     from rollout.backends import EngineSpec
 
 RESUME, OR_RESUME = "--resume", "--or-resume"
@@ -184,6 +185,8 @@ class Context(Generic[Config]):
         """The run folder's path or URL, from when it is open."""
         self.lent = session is not None
         """Whether `session` is another job's."""
+        self.defaults: Defaults | None = None
+        """How the options that nobody set were filled, and for which model; None for a job without one."""
         self._job = job
         self._session = session
         self._folder: RunFolder | None = None
@@ -219,7 +222,8 @@ class Context(Generic[Config]):
 
         if self._session is None:
             config = cast(JobConfig, self.config)  # a job without these keys has no engines
-            self._session = self._cluster.enter_context(open_session(config, spec, engines, workers))
+            opened = open_session(config, spec, engines, workers, check=self.check_places())
+            self._session = self._cluster.enter_context(opened)
             wait_for_engines(self._session, self.console)
         return self._session
 
@@ -231,7 +235,7 @@ class Context(Generic[Config]):
             return self._session.learner
         self.ray()
         config = cast(JobConfig, self.config)
-        return self._cluster.enter_context(open_learner(config, workers))
+        return self._cluster.enter_context(open_learner(config, workers, self.check_places()))
 
     def ray(self) -> Any:
         """The `ray` module, connected for a job that needs no engine of its own."""
@@ -261,6 +265,33 @@ class Context(Generic[Config]):
             config: Any = self.config
             subject = config.teacher.model if job.named_after == "teacher" else self.model
             self.config = self.config.model_copy(update={"name": default_name(job.command, subject)})
+        if self.model:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Fills what follows from the model and the hardware: of a resumed run with what that recorded."""
+        from pipelines import defaults
+        from pipelines.artifacts.location import recorded_config
+
+        if self.resuming:
+            with recorded_config(self.path) as file:
+                if file is not None:
+                    recorded = defaults.recorded_values(self.config, file)
+                    self.config = defaults.with_values(self.config, recorded)
+        part: Any = getattr(self.config, self._job.part) if self._job.part else self.config
+        hardware = defaults.hardware_now(part.address)
+        if hardware is None:
+            self.ray()
+            hardware = defaults.hardware_now(part.address)
+        assert hardware is not None
+        self.defaults = defaults.fill(self.config, self._job.part, defaults.read_shapes(self.model), hardware)
+        self.config = self.defaults.config
+
+    def check_places(self) -> Check:
+        """What a session of the job does with its places before it starts anything."""
+        from pipelines.session import nothing_to_check
+
+        return self.defaults.announce(self.console) if self.defaults is not None else nothing_to_check
 
     def __enter__(self) -> Context[Config]:
         return self

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pipelines.errors import fail
 from pipelines.help import text_of, yaml_text
 from pipelines.options import is_structured, is_used
+from problems.auto import WORD, is_auto
 
 HEAD = """\
 # Options of all commands
@@ -103,7 +104,10 @@ def _table(model: type[BaseModel]) -> list[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue
-        cells = (f"`{name}`", _kind(field.annotation), f"`{_default(defaults, name)}`", text_of(model, name))
+        kind, default = _kind(field.annotation), _default(defaults, name)
+        if is_auto(field):
+            kind, default = kind if WORD in kind else f"{kind} or {WORD}", WORD
+        cells = (f"`{name}`", kind, f"`{default}`", text_of(model, name))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return ["| option | values | default | |\n|---|---|---|---|", *rows, ""] if rows else []
 

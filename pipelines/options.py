@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from cluster.address import NoCluster, check_cluster
 from pipelines.artifacts.plain_files import Unreadable, read_yaml
 from pipelines.errors import ConfigError
+from problems.auto import as_set, without_word
 
 RENAMED = {
     "rollout.averaged_samples": "rollout.ema_samples",
@@ -65,7 +66,7 @@ def parse(
     refuse_unused(model, given)
     data = nested({key: value_of(key, tokens, leaves(model)[key]) for key, tokens in given.items()})
     try:
-        config = model.model_validate(merged(model, start.model_dump(), data))
+        config = model.model_validate(over(model, start, data))
     except ValidationError as error:
         raise ConfigError(explain(error, model)) from None
     refuse_idle(config, given)
@@ -196,7 +197,7 @@ def load_yaml(model: type[Model], path: Path, base: Model | None = None, check_u
     if check_unused:
         refuse_unused(model, data=data)
     try:
-        return model.model_validate(merged(model, (base or model()).model_dump(), data))
+        return model.model_validate(over(model, base or model(), data))
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, model)}") from None
 
@@ -208,6 +209,11 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         *parents, leaf = key.split(".")
         functools.reduce(lambda inner, part: inner.setdefault(part, {}), parents, found)[leaf] = value
     return found
+
+
+def over(model: type[BaseModel], base: BaseModel, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` on top of what `base` sets; what follows the model and is set by neither, or is `auto`, stays unset."""
+    return without_word(model, merged(model, as_set(base), data))
 
 
 def merged(model: type[BaseModel], base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from cluster.connect import is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
+from cluster.nodes import Node
 from cluster.private import NotPrivate, cache_folder, write_private
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
@@ -35,6 +36,12 @@ from rollout.start_errors import EngineStartFailed, tail
 
 MODEL_CONFIG = "config.json"
 Job = TypeVar("Job", bound=JobConfig)
+Check = Callable[[Sequence[Demand], Demand, Sequence[Node]], None]
+"""Gets the planned engines and learner of a session, and the nodes of its cluster."""
+
+
+def nothing_to_check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
+    """Takes the places as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,17 @@ class ClusterSession:
 
 @contextlib.contextmanager
 def open_session(
-    config: JobConfig, spec: EngineSpec, engines: int, workers: int = 0, learners: int = 1
+    config: JobConfig,
+    spec: EngineSpec,
+    engines: int,
+    workers: int = 0,
+    learners: int = 1,
+    check: Check = nothing_to_check,
 ) -> Iterator[ClusterSession]:
     """Connects, checks that there is room for engines and learners, starts the engines; all of it ends with the block.
 
-    Raises NoRoom and ConfigError with one line each.
+    `check` gets the places before any is reserved, and may refuse them. Raises NoRoom and ConfigError with one line
+    each.
     """
     with ray_session(config.address or None) as ray:
         if config.hardware.profiles and engines != 1:
@@ -74,6 +87,7 @@ def open_session(
         nodes = live_nodes()
         fleet, learner = plan(config.hardware, nodes, engines, workers, learners, split)
         check_labels("verify.labels", config.verify.labels, nodes)
+        check(fleet, learner, nodes)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         stack = contextlib.ExitStack()
         handles, longest, board = [], spec.config.max_model_len, None
@@ -97,10 +111,12 @@ def open_session(
 
 
 @contextlib.contextmanager
-def open_learner(config: JobConfig, workers: int) -> Iterator[Demand]:
-    """The place of a learner without engines on the connected cluster, held for the block. Raises NoRoom."""
+def open_learner(config: JobConfig, workers: int, check: Check = nothing_to_check) -> Iterator[Demand]:
+    """The place of a learner without engines on the connected cluster, held for the block. `check` as for
+    `open_session`. Raises NoRoom."""
     nodes = live_nodes()
     fleet, learner = plan(config.hardware, nodes, 0, workers)
+    check(fleet, learner, nodes)
     with reserve(fleet, learner, nodes, f"learner-{uuid.uuid4().hex[:6]}") as (_, learner):
         yield learner
 

@@ -61,9 +61,10 @@ class StudentRunner:
         rank: int,
         max_tokens: int,
         workers: int = 1,
+        engines: int = 1,
     ) -> None:
         """`config` says how answers are sampled; `rank` is that of the adapters to come, `max_tokens` the longest
-        answer, `workers` the learner's, for which the engine leaves room."""
+        answer, `workers` the learner's, for which the `engines` leave room."""
         self._context = context
         self._config = config
         self._model = context.model
@@ -71,7 +72,7 @@ class StudentRunner:
         self._max_tokens = max_tokens
         self._folder = context.folder
         self._console = context.console
-        self._workers = workers
+        self._workers, self._engines = workers, engines
 
     def answer(
         self,
@@ -173,7 +174,7 @@ class StudentRunner:
 
     def session(self) -> ClusterSession:
         """The job's hold on the cluster, with the engine up."""
-        return self._context.session(self._spec, 1, self._workers)
+        return self._context.session(self._spec, self._engines, self._workers)
 
     def _fine_tune(
         self,

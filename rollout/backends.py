@@ -134,6 +134,9 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         "dtype": resolve_dtype(config),
         "max_model_len": config.max_model_len,
         "max_num_seqs": config.max_sequences,
+        "max_num_batched_tokens": config.max_batched_tokens
+        if cuda
+        else max(config.max_batched_tokens, config.max_model_len),
         "enable_lora": True,
         "max_lora_rank": lora_rank_room(spec.lora_rank),
         "max_loras": spec.live_adapters,
@@ -152,7 +155,6 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
     else:
         # Chunked prefill and a seed a request do not go together on CPU (its generators have no offset to rewind).
         args["enable_chunked_prefill"] = False
-        args["max_num_batched_tokens"] = max(8192, config.max_model_len)
         args["kv_cache_memory_bytes"] = int(config.kv_cache_gib * 2**30)
     return args
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from problems.auto import AUTO
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks for which vLLM has room (`max_lora_rank`); an adapter of another rank needs the next larger one."""
@@ -27,7 +29,7 @@ class Sampling(BaseModel):
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus mass. Training needs 1: a cut distribution is not the one that the learner differentiates."""
-    max_tokens: int = Field(default=192, ge=1)
+    max_tokens: Annotated[int, AUTO] = Field(default=192, ge=1)
     """Longest completion, in tokens; one that reaches it counts as truncated."""
 
 
@@ -38,19 +40,22 @@ class EngineConfig(BaseModel):
 
     backend: Literal["auto", "in_process", "async"] = "auto"
     """in_process steps vLLM in the actor's own process (CPU); async runs AsyncLLM (GPU); auto chooses by device."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Numbers of the weights; auto is float32 on CPU and bfloat16 on GPU."""
-    max_model_len: int = Field(default=1024, ge=16)
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
+    """Numbers of the weights; auto is float32 on CPU, and on a GPU bfloat16 where it computes in that."""
+    max_model_len: Annotated[int, AUTO] = Field(default=1024, ge=16)
     """Longest prompt plus completion, in tokens."""
-    max_sequences: int = Field(default=64, ge=1)
+    max_sequences: Annotated[int, AUTO] = Field(default=64, ge=1)
     """Sequences decoded at once."""
-    kv_cache_gib: float = Field(default=0.5, gt=0)
+    max_batched_tokens: Annotated[int, AUTO] = Field(default=8192, ge=16)
+    """Tokens that one forward pass may hold: prompts are read in pieces of this many. On CPU a prompt is read whole, so
+    that it is never less than max_model_len there."""
+    kv_cache_gib: Annotated[float, AUTO] = Field(default=0.5, gt=0)
     """Memory for keys and values on CPU, in GiB."""
-    gpu_memory_share: float = Field(default=0.45, gt=0, lt=1)
+    gpu_memory_share: Annotated[float, AUTO] = Field(default=0.45, gt=0, lt=1)
     """Share of a GPU's memory that an engine may use."""
-    tensor_parallel: int = Field(default=1, ge=1)
+    tensor_parallel: Annotated[int, AUTO] = Field(default=1, ge=1)
     """GPUs over which one engine's weights are split."""
-    enforce_eager: bool = True
+    enforce_eager: Annotated[bool, AUTO] = True
     """Skip compilation and CUDA graphs: starts faster, decodes slower on large GPUs."""
     canary_bound: float | None = Field(default=None, gt=0)
     """Mean |engine - learner| log-probability over a canary's tokens above which a run stops, in nats.
@@ -63,25 +68,34 @@ class EngineConfig(BaseModel):
     start_seconds: float = Field(default=1200.0, gt=0)
     """Seconds that an engine may take to start; its wait for the model's download does not count while bytes come."""
 
+    @model_validator(mode="after")
+    def _has_room_for_a_token_each(self) -> EngineConfig:
+        if self.max_batched_tokens <= self.max_sequences:
+            raise ValueError(
+                f"max_batched_tokens {self.max_batched_tokens} is no more than max_sequences {self.max_sequences}, and "
+                "each of them has a token in every forward pass: raise the one or lower the other"
+            )
+        return self
+
 
 class RolloutConfig(BaseModel):
     """Who answers, how often, and how far behind the learner it may be."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    group_size: int = Field(default=8, ge=1)
+    group_size: Annotated[int, AUTO] = Field(default=8, ge=1)
     """G: completions sampled for one problem."""
     ema_samples: int = Field(default=0, ge=0)
     """How many of the G are sampled from the moving average of the policy (train.ema_decay), which is steadier."""
-    groups_per_step: int = Field(default=8, ge=1)
+    groups_per_step: Annotated[int, AUTO] = Field(default=8, ge=1)
     """Groups that one optimiser step learns from."""
-    max_staleness: int = Field(default=0, ge=0)
+    max_staleness: Annotated[int, AUTO] = Field(default=0, ge=0)
     """S: versions by which a sample may lag behind the step that trains on it; 0 is synchronous training."""
     refill: int = Field(default=0, ge=0)
     """Times `groups_per_step` more groups that a step may ask for to replace those whose outcomes are all alike."""
     sampling: Sampling = Sampling()
     """How training completions are sampled."""
-    engines: int = Field(default=1, ge=1)
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""

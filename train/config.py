@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from problems.auto import AUTO
 from problems.problem import GroupFilter
 
 Loss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "cispo"]
@@ -83,9 +84,9 @@ class TrainConfig(BaseModel):
     group_filter: GroupFilter = "outcome"
     """Drop groups whose outcomes are all the same, or whose rewards are all equal, or none."""
 
-    lora_r: Annotated[int, Field(ge=1, le=512)] = 8
+    lora_r: Annotated[int, AUTO, Field(ge=1, le=512)] = 8
     """Rank of the adapter."""
-    lora_alpha: Positive = 16.0
+    lora_alpha: Annotated[Positive, AUTO] = 16.0
     """The adapter's output is scaled by lora_alpha / lora_r."""
     lora_dropout: Share = 0.0
     """Dropout before the adapter while training; the sampler has none, so above 0 the two disagree."""
@@ -94,7 +95,7 @@ class TrainConfig(BaseModel):
 
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the adapter, kept in checkpoints; rollout.ema_samples samples from it."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Annotated[Positive, AUTO] = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Course of the learning rate after warm-up; linear and cosine fall to 0 at total_steps."""
@@ -111,15 +112,15 @@ class TrainConfig(BaseModel):
     epochs: Annotated[int, Field(ge=1)] = 1
     """Optimiser updates made on each batch of groups, every one on the whole batch."""
 
-    micro_batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    micro_batch_tokens: Annotated[int, AUTO, Field(ge=1)] = 8192
     """Padded tokens per forward pass: bounds activation memory, never changes the result."""
     share_prompts: bool | None = None
     """Run each prompt once for all samples of its group; None is yes wherever the model allows it."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, AUTO] = False
     """Recompute activations in the backward pass: less memory, a third more time, no prompt sharing."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
-    workers: Annotated[int, Field(ge=0)] = 1
+    workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
     """Steps between checkpoints."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from problems.auto import AUTO
 
 
 class DPOConfig(BaseModel):
@@ -22,11 +24,11 @@ class DPOConfig(BaseModel):
     """Weight of the right completions' own likelihood; the preference alone may lower that of both."""
     epochs: float = Field(default=1.0, gt=0)
     """Times that each pair is seen."""
-    batch_size: int = Field(default=4, ge=1)
+    batch_size: Annotated[int, AUTO] = Field(default=4, ge=1)
     """Pairs in one forward pass."""
-    grad_accumulation: int = Field(default=1, ge=1)
+    grad_accumulation: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Forward passes before an update."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: Annotated[float, AUTO] = Field(default=2e-4, gt=0)
     """Peak learning rate of AdamW; it falls linearly to 0."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the updates over which it rises first."""

@@ -25,9 +25,10 @@ from train.covariance import mark
 from train.finite import StepGuard
 from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
+from train.out_of_memory import with_one_retry
 from train.schedule import learning_rate
 from train.scorer import Scorer, can_share_prompts
-from train.step_metrics import Gap, StepMetrics, rank_and_world_size
+from train.step_metrics import Gap, StepMetrics, padding, rank_and_world_size
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
 """Fixed cost of a forward and backward pass, in tokens that would take as long."""
@@ -86,6 +87,8 @@ class Learner:
             fused=True,
         )
         self.steps_done = 0
+        self.micro_batch_tokens = config.micro_batch_tokens
+        """Less than the configuration's once memory did not suffice."""
         self.guard = StepGuard()
         self.entropy_weight = 0.0
         self.average: dict[str, Tensor] | None = None
@@ -98,7 +101,8 @@ class Learner:
         An update whose loss or gradient is not finite is skipped on all ranks and counted in `skipped_steps`: weights,
         optimiser and average are as before, while the step's number and with it schedule and policy version go on.
         Raises ValueError for groups that are not ready to be trained on and FloatingPointError, leaving the weights as
-        they are, where `finite.MOST_IN_A_ROW` updates in a row had to be skipped.
+        they are, where `finite.MOST_IN_A_ROW` updates in a row had to be skipped. Where the device has no memory left,
+        the step is done once more with half the micro-batch; OutOfMemory is raised where that is not enough.
         """
         started = self._clock()
         seconds: dict[str, float] = {}
@@ -107,15 +111,24 @@ class Learner:
             # The same on every rank: all must choose the same tokens.
             words = [self.config.seed & 0xFFFFFFFF, self.steps_done]
             batch = mark(batch, self.config, np.random.default_rng(words))
-        step_metrics = StepMetrics(sorted({row.policy_version for row in batch.rows}), self.device)
-        parts = self._micro_batches(batch)
         seconds["prepare"] = self._clock() - started
         rate = learning_rate(self.config, self.steps_done)
-        norm, updated = 0.0, False
-        if batch.rows:
+
+        def attempt(parts: Sequence[MicroBatch]) -> tuple[Sequence[MicroBatch], StepMetrics, float, bool]:
+            step_metrics = StepMetrics(sorted({row.policy_version for row in batch.rows}), self.device)
+            if not batch.rows:
+                return parts, step_metrics, 0.0, False
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(self._dropout_seed())
-                norm, updated = self._update(batch, parts, rate, step_metrics, seconds)
+                return parts, step_metrics, *self._update(batch, parts, rate, step_metrics, seconds)
+
+        def clear() -> bool:
+            self.optimiser.zero_grad(set_to_none=True)
+            return not seconds.get("optimiser")  # an epoch that was applied cannot be taken back
+
+        (parts, step_metrics, norm, updated), self.micro_batch_tokens = with_one_retry(
+            attempt, lambda tokens: self._micro_batches(batch, tokens), self.micro_batch_tokens, clear
+        )
         metrics, gaps = step_metrics.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
             metrics["logprob_gap/fresh_max"] = fresh.max
@@ -135,8 +148,10 @@ class Learner:
             "samples/excluded": batch.excluded,
             "tokens": batch.tokens,
             "micro_batches": len(parts),
-            "padding": _padding(parts),
+            "padding": padding(parts),
         }
+        if self.micro_batch_tokens < self.config.micro_batch_tokens:
+            metrics["micro_batch_tokens"] = self.micro_batch_tokens
         seconds["step"] = self._clock() - started
         metrics |= {f"seconds/{name}": value for name, value in seconds.items()}
         return StepResult(self.steps_done, updated, metrics, gaps)
@@ -233,17 +248,17 @@ class Learner:
             for name, value in self.average.items():
                 value.copy_(average[name])
 
-    def _micro_batches(self, batch: TrainBatch) -> list[MicroBatch]:
-        """This worker's part of the batch, on the device."""
+    def _micro_batches(self, batch: TrainBatch, tokens: int) -> list[MicroBatch]:
+        """This worker's part of the batch, on the device, in micro-batches of at most so many padded tokens."""
         overhead = LAUNCH_TOKENS.get(self.device.type, 4096)
         rows = batch.shard(*rank_and_world_size())
-        parts = micro_batches(rows, self.config.micro_batch_tokens, overhead, self.share_prompts)
+        parts = micro_batches(rows, tokens, overhead, self.share_prompts)
         return [MicroBatch.of(part, self.device) for part in parts]
 
     def _update(
         self,
         batch: TrainBatch,
-        parts: list[MicroBatch],
+        parts: Sequence[MicroBatch],
         rate: float,
         step_metrics: StepMetrics,
         seconds: dict[str, float],
@@ -295,7 +310,7 @@ class Learner:
         step_metrics.reduce()
         return norm, updated
 
-    def _references(self, parts: list[MicroBatch]) -> list[Tensor | None]:
+    def _references(self, parts: Sequence[MicroBatch]) -> list[Tensor | None]:
         """The base model's log-probabilities of each micro-batch, where the loss wants them."""
         if self.config.beta == 0:
             return [None] * len(parts)
@@ -380,10 +395,3 @@ class Learner:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def _padding(parts: list[MicroBatch]) -> float:
-    """Share of this worker's computed positions that are padding."""
-    computed = sum(part.padded_tokens for part in parts)
-    real = sum(int(part.mask.sum()) + int(part.prompt_lengths.sum()) for part in parts)
-    return 1 - real / computed if computed else 0.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from problems.auto import AUTO
 from train.config import TrainConfig
 
 
@@ -14,9 +15,9 @@ class SFTConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    lora_r: int = Field(default=16, ge=1, le=512)
+    lora_r: Annotated[int, AUTO] = Field(default=16, ge=1, le=512)
     """Rank of the adapter."""
-    lora_alpha: float = Field(default=32.0, gt=0)
+    lora_alpha: Annotated[float, AUTO] = Field(default=32.0, gt=0)
     """The adapter's output is scaled by lora_alpha / lora_r."""
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout before the adapter while training."""
@@ -25,13 +26,13 @@ class SFTConfig(BaseModel):
 
     epochs: float = Field(default=3.0, gt=0)
     """Times that every example is seen."""
-    batch_size: int = Field(default=1, ge=1)
+    batch_size: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Examples in one forward pass of a worker."""
-    grad_accumulation: int = Field(default=8, ge=1)
+    grad_accumulation: Annotated[int, AUTO] = Field(default=8, ge=1)
     """Forward passes before an update: it sees batch_size x grad_accumulation x workers examples."""
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon (Jordan et al. 2024) orthogonalises each update and learns a tiny model several times faster."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: Annotated[float, AUTO] = Field(default=2e-4, gt=0)
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """Course of the learning rate after warm-up; linear and cosine fall to 0 at the end."""
@@ -57,11 +58,11 @@ class SFTConfig(BaseModel):
     patience: int = Field(default=2, ge=0)
     """Validation losses without improvement after which training stops early; 0 never stops early."""
 
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, AUTO] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
-    workers: int = Field(default=1, ge=1)
+    workers: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Learner processes of Ray Train that share each batch."""
     seed: int = 42
     """Of the adapter's first weights, the split and the order of examples."""

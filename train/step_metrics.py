@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,3 +98,10 @@ def rank_and_world_size() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def padding(parts: Sequence[MicroBatch]) -> float:
+    """Share of this worker's computed positions that are padding."""
+    computed = sum(part.padded_tokens for part in parts)
+    real = sum(int(part.mask.sum()) + int(part.prompt_lengths.sum()) for part in parts)
+    return 1 - real / computed if computed else 0.0

@@ -164,6 +164,7 @@ def train_worker(loop_config: Mapping[str, Any]) -> None:
     import ray.train.torch
 
     from train.learner import Learner
+    from train.out_of_memory import OutOfMemory
 
     job: Job = loop_config["job"]
     context = ray.train.get_context()
@@ -181,7 +182,11 @@ def train_worker(loop_config: Mapping[str, Any]) -> None:
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     coordinator = RemoteCoordinator(loop_config["coordinator"])
-    run_loop(learner, coordinator, job, context.get_world_rank(), context.get_world_size(), report)
+    try:
+        run_loop(learner, coordinator, job, context.get_world_rank(), context.get_world_size(), report)
+    except OutOfMemory as error:  # it would find no more the next time
+        coordinator.fail(str(error))
+        raise
 
 
 class RemoteCoordinator:
@@ -213,6 +218,10 @@ class RemoteCoordinator:
     def settle(self, epoch: int) -> None:
         """See `Coordinator`."""
         self._call("settle", epoch)
+
+    def fail(self, reason: str) -> None:
+        """Ends the run with an error that the driver reports."""
+        self._call("fail", reason)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         import ray

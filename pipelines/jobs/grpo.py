@@ -142,6 +142,7 @@ class _Run:
         self._coordinator_name = f"{session.run}-coordinator"
         self._levels: Any = None
         self._alarmed = False
+        self._micro_batch_tokens = config.train.micro_batch_tokens
 
     def train(self) -> int:
         """Trains up to `config.steps`. Returns the steps done: fewer where the user interrupted.
@@ -287,6 +288,7 @@ class _Run:
                     self._levels.observe.remote(event.step - 1, outcomes_of(groups))
                 self._folder.append_metrics(row)
                 self._note_alarm(row, display)
+                self._note_memory(row, display)
                 display.update(row)
                 self._on_step(row)
 
@@ -319,6 +321,18 @@ class _Run:
             self._folder.log(text)
             display.note(text)
         self._alarmed = bool(row["entropy_alarm"])
+
+    def _note_memory(self, row: dict[str, Any], display: LiveDisplay) -> None:
+        """Notes, once, that the learner's device had no room for the micro-batches that were set."""
+        tokens = row.get("micro_batch_tokens")
+        if tokens is not None and tokens != self._micro_batch_tokens:
+            text = (
+                f"the learner had no memory left at step {row['step']}, and went on with micro-batches of {tokens} "
+                f"tokens rather than {self._micro_batch_tokens}: set train.micro_batch_tokens {tokens}"
+            )
+            self._micro_batch_tokens = tokens
+            self._folder.log(text)
+            display.note(text)
 
 
 class _Fit:

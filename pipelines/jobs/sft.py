@@ -82,7 +82,7 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     if not config.evaluate:
         learner = context.learner(config.sft.workers)
         return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
-    session = context.session(EngineSpec(model, config.engine, config.sft.lora_r), 1, config.sft.workers)
+    session = context.session(EngineSpec(model, config.engine, config.sft.lora_r), config.engines, config.sft.workers)
     before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
     figures = _learn(session.learner, config, model, folder, examples, initial, console)
     policy, step = read_adapter(str(folder.path), config.name), figures["steps"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
@@ -17,6 +18,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
 from rollout.prompts import PromptConfig, Style
@@ -75,6 +77,7 @@ class DistilConfig(RunConfig):
 class SFTJobConfig(JobConfig):
     """Fine-tunes a LoRA adapter on verified traces, and keeps the one of lowest validation loss."""
 
+    recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
         "problems.seed": "set evaluation.seed, or sft.seed",
@@ -88,10 +91,12 @@ class SFTJobConfig(JobConfig):
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     evaluate: bool = False
     """Also measure held-out problems before and after."""
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: Annotated[int, AUTO] = Field(default=512, ge=1)
     """Longest completion of those evaluations, in tokens."""
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
+    """Engines that share those evaluations."""
     engine: EngineConfig = EngineConfig()
-    """The engine of those evaluations."""
+    """Each engine."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns."""
 
@@ -102,13 +107,14 @@ class SFTJobConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engine", "verify", "max_tokens", "hardware.engine")
+        of_evaluations = ("problems", "evaluation", "engines", "engine", "verify", "max_tokens", "hardware.engine")
         return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
 
 
 class HardDistilConfig(JobConfig):
     """Distils traces of hard families, fine-tunes an adapter on them, and lets that adapter go on by GRPO."""
 
+    recipe_kind: ClassVar[Kind] = "hard-distil"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_SHOTS,
         "problems.parts": "the teacher solves problems of families alone",
@@ -116,6 +122,8 @@ class HardDistilConfig(JobConfig):
         "sft.seed": "set seed",
         "train.seed": "set seed",
     }  # fmt: skip
+
+    auto_like: ClassVar[Mapping[str, str]] = {f"train.{name}": f"sft.{name}" for name in ("lora_r", "lora_alpha")}
 
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
     """What is taught, and measured on held-out questions."""
@@ -173,8 +181,9 @@ class HardDistilConfig(JobConfig):
     def sft_stage(self, traces: Path, runs: Path) -> SFTJobConfig:
         """The second stage's own configuration."""
         return SFTJobConfig(
-            **self._shared("sft", runs), traces=traces, style=self.style, evaluate=True, engine=self.rollout.engine,
-            max_tokens=self.rollout.sampling.max_tokens, sft=self.sft.model_copy(update={"seed": self.seed}),
+            **self._shared("sft", runs), traces=traces, style=self.style, evaluate=True, engines=self.rollout.engines,
+            engine=self.rollout.engine, max_tokens=self.rollout.sampling.max_tokens,
+            sft=self.sft.model_copy(update={"seed": self.seed}),
         )  # fmt: skip
 
     def grpo_stage(self, adapter: str, runs: Path) -> GRPOConfig:

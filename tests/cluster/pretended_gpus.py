@@ -28,15 +28,19 @@ from hypothesis import strategies as st
 from ray.cluster_utils import Cluster
 
 from cluster.connect import live_nodes
+from cluster.devices import ask_node, hardware_of
 from cluster.hardware import GPU_LABEL, HardwareConfig, NoRoom, plan
+from cluster.model_shapes import ModelShapes
 from cluster.reservation import actor_options, hold_place, reserve, waiting_for
 from pipelines import session, training
 from pipelines.config import GRPOConfig
+from pipelines.defaults import fill
 from pipelines.options import parse
 from pipelines.placed_workers import LearnerPlace
 from pipelines.training import ProcessGroup
 from rollout.backends import EngineSpec
 from rollout.fleet import start_fleet
+from tests.known_models import QWEN3_06B, QWEN25_7B
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -98,6 +102,25 @@ def run_job(config):
         learner = learner_of(opened.learner, config.train.workers)
         waiting = waiting_for(opened.run)
     return {"engines": engines, "learner": learner, "waiting": waiting}
+
+
+def planned_job(keys):
+    """What the defaults of a model plan for this cluster, and where its engines and its learner then are."""
+    shapes, shown = ModelShapes.from_config(keys, "model"), []
+    filled = fill(GRPOConfig(), "", shapes, hardware_of(live_nodes(), ask_node))
+    config, spec = filled.config, EngineSpec("none", filled.config.rollout.engine)
+    engines, workers, _ = filled.counts
+    kinds = {}
+
+    def check(fleet, learner, nodes):
+        kinds.update({node.name: node.labels.get(GPU_LABEL, "") for node in nodes})
+        shown.extend(filled.place(fleet, learner, hardware_of(nodes, ask_node)))
+
+    with session.open_session(config, spec, engines, workers, check=check) as opened:
+        landed = ray.get([engine.where.remote() for engine in opened.engines], timeout=60)
+        landed += learner_of(opened.learner, workers)
+    planned = [{"role": one.role, "node": kinds[one.node], "gpus": list(one.devices)} for one in shown]
+    return {"planned": planned, "landed": landed, "share": config.rollout.engine.gpu_memory_share}
 
 
 def learner_of(demand, workers):
@@ -172,6 +195,7 @@ def machine():
     ray.init(address="local", num_cpus=8, num_gpus=2, include_dashboard=False, **QUIET)
     accepted_is_placed()
     found = {"placed": PLACED, "command": run_job(readme_command())}
+    found["defaults"] = planned_job(QWEN3_06B)
     found["two_workers"] = run_job(GRPOConfig(rollout={"engines": 2}, train={"workers": 2}))
     found["on_cpu"] = run_job(GRPOConfig(hardware={"device": "cpu"}))
     nodes = live_nodes()
@@ -195,7 +219,7 @@ def raylets():
         cluster.add_node(num_cpus=4, num_gpus=count, labels={GPU_LABEL: kind})
     cluster.wait_for_nodes()
     ray.init(cluster.address, **QUIET)
-    found = {"profiles": run_job(readme_profiles())}
+    found = {"profiles": run_job(readme_profiles()), "defaults": planned_job(QWEN25_7B)}
     ray.shutdown()
     cluster.shutdown()
     return found

@@ -22,6 +22,7 @@ from rollout.admission import Lease
 from rollout.config import Sampling
 from rollout.fleet import RolloutJob, start_fleet
 from rollout.stream import Rollouts
+from tests.known_models import write_config
 
 GROUPS, IN_FLIGHT = 360, 30
 SECONDS = {"fast": 0.03, "slow": 0.12}
@@ -85,8 +86,7 @@ def refusal(address):
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text("hardware: {profiles: [{name: big, accelerator: B200, gpus: 1}]}")
-        (Path(folder) / "model").mkdir()
-        (Path(folder) / "model" / "config.json").write_text("{}")
+        write_config(Path(folder) / "model")
         command = [sys.executable, "-m", "pipelines.cli", "grpo", "--config", config, "--address", address, "--runs"]
         began = time.monotonic()
         done = subprocess.run(

@@ -22,6 +22,18 @@ def run(mode):
     return json.loads(lines[0].removeprefix("FOUND "))
 
 
+def check_planned(job):
+    """Each actor is on the kind of node that the plan shows: together where it shows one GPU, else apart."""
+    names = {}
+    assert len(job["planned"]) == len(job["landed"])
+    for planned, landed in zip(job["planned"], job["landed"], strict=True):
+        assert landed["node"] == planned["node"] and len(landed["gpus"]) == len(planned["gpus"])
+        place = (planned["node"], *planned["gpus"])
+        assert names.setdefault(place, landed["gpus"]) == landed["gpus"]
+    assert len({(place[0], *gpus) for place, gpus in names.items()}) == len(names)
+    return names
+
+
 @pytest.fixture(scope="module")
 def machine():
     return run("machine")
@@ -70,8 +82,29 @@ def test_who_gets_no_place_is_named(machine):
 
 
 @pytest.mark.slow
-def test_the_readmes_unlike_gpus_on_raylets():
-    job = run("raylets")["profiles"]
+def test_what_the_plan_of_a_models_defaults_shows_is_reserved(machine):
+    assert len(check_planned(machine["defaults"])) == 2, "both GPUs are used"
+
+
+@pytest.fixture(scope="module")
+def raylets():
+    return run("raylets")
+
+
+@pytest.mark.slow
+def test_what_the_plan_shows_on_unlike_gpus_is_reserved(raylets):
+    """Two H100 learn, an A100 samples, and the four L4 sample in pairs, for the model is too large for one of them."""
+    job = raylets["defaults"]
+    check_planned(job)
+    assert sum(len(one["gpus"]) for one in job["planned"]) == 7
+    assert sorted((one["role"], one["node"], len(one["gpus"])) for one in job["planned"]) == [
+        ("engine", "A100", 1), ("engine", "L4", 2), ("engine", "L4", 2), ("learner", "H100", 1), ("learner", "H100", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_readmes_unlike_gpus_on_raylets(raylets):
+    job = raylets["profiles"]
     assert sorted((e["name"], e["node"]) for e in job["engines"]) == [("fast", "H100")] * 2 + [("slow", "L4")] * 4
     assert sorted(e["gpus"] for e in job["engines"] if e["name"] == "slow") == [["0"], ["1"], ["2"], ["3"]]
     assert [worker["node"] for worker in job["learner"]] == ["A100"]

@@ -30,6 +30,7 @@ from pipelines.jobs.evaluate import load_evaluation, opponent_of, read_adapter, 
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.state import NAME, tune_folder
 from problems.json_text import strict_loads
+from tests.known_models import write_config
 from train import checkpoint
 from train.sft import newest_checkpoint
 
@@ -56,7 +57,7 @@ def machine(tmp_path, monkeypatch):
     (around / "home/precious.txt").write_text("years of work, and the key sk-do-not-tell\n")
     (around / "home/.hidden").mkdir()
     (around / "home/.hidden/file").write_text("more years")
-    (around / "model/config.json").write_text("{}")
+    write_config(around / "model")
     monkeypatch.setattr("tempfile.tempdir", str(around / "tmp"))
     monkeypatch.setenv("CRUCIBLE_CACHE", str(around / "cache"))
     monkeypatch.setenv("HOME", str(around / "home"))

@@ -16,6 +16,7 @@ from cluster.storage import Storage
 from pipelines.artifacts.run_folder import RunFolder, plain_config
 from pipelines.config import EvaluationConfig, GRPOConfig
 from pipelines.options import RENAMED
+from tests.known_models import write_config
 from tests.object_store import free_ports, s3_server
 from tests.pipelines.tenth_job import JOB, LengthsConfig, main
 
@@ -27,9 +28,7 @@ OLD, NEW = next(iter(RENAMED.items()))
 @pytest.fixture
 def model(tmp_path):
     """Folder of a model that is never loaded."""
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    return str(tmp_path / "model")
+    return str(write_config(tmp_path / "model"))
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, 
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
 from rollout.config import EngineConfig
+from tests.known_models import write_config
+from train.sft_config import SFTConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("cluster", "pipelines", "problems", "rollout", "train", "verify")
@@ -225,11 +227,11 @@ def test_words_become_values_as_yaml_would_have_them(arguments, key, value):
 
 def test_a_file_changes_of_a_section_only_what_it_names(tmp_path):
     """The rest stays as the command has it, whose defaults may be others than the section's."""
-    assert ExpertConfig().engine.max_model_len != EngineConfig().max_model_len
-    (tmp_path / "c.yaml").write_text("engine: {kv_cache_gib: 1.0}\n")
-    for arguments in (["--config", str(tmp_path / "c.yaml")], ["--engine.kv-cache-gib", "1"]):
-        engine = parse(ExpertConfig, arguments, prog="").engine
-        assert (engine.kv_cache_gib, engine.max_model_len) == (1.0, ExpertConfig().engine.max_model_len)
+    assert ExpertConfig().sft.val_share != SFTConfig().val_share
+    (tmp_path / "c.yaml").write_text("sft: {patience: 1}\n")
+    for arguments in (["--config", str(tmp_path / "c.yaml")], ["--sft.patience", "1"]):
+        sft = parse(ExpertConfig, arguments, prog="").sft
+        assert (sft.patience, sft.val_share) == (1, ExpertConfig().sft.val_share)
 
 
 @pytest.mark.parametrize(
@@ -276,8 +278,7 @@ def test_every_command_puts_its_run_folder_into_runs(verb, how, tmp_path, monkey
         monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "another"))
         arguments += ["--runs", str(runs)]
     model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
+    write_config(model)
     if verb != "distil":
         arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
     if verb == "sft":

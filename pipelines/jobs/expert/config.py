@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
+from cluster.recipes import Kind
 from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
 from pipelines.jobs.expert.replay_mix import ReplayOrder
+from problems.auto import AUTO, is_auto
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -24,6 +26,11 @@ SEEDS_APART = 1000
 """Between the sampling seeds of two runs, so that no iteration of one samples as an iteration of another."""
 
 
+def _fixed(config: DPOConfig) -> dict[str, object]:
+    """Without what follows the model, which is filled whether it is used or not."""
+    return {name: getattr(config, name) for name, field in DPOConfig.model_fields.items() if not is_auto(field)}
+
+
 class ExpertConfig(RunConfig):
     """Teaches a model a few families from its own verified samples, and keeps what else it knows.
 
@@ -32,6 +39,7 @@ class ExpertConfig(RunConfig):
     interval, the iteration is rolled back. The best iteration is measured on test problems that chose nothing.
     """
 
+    recipe_kind: ClassVar[Kind] = "expert"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY,
         "focus.curriculum": "every iteration asks all difficulties",
@@ -93,14 +101,14 @@ class ExpertConfig(RunConfig):
 
     prompt: PromptConfig = PromptConfig()
     """In which words the model is asked."""
-    max_tokens: int = Field(default=160, ge=1)
+    max_tokens: Annotated[int, AUTO] = Field(default=160, ge=1)
     """Longest completion, in tokens."""
-    engine: EngineConfig = EngineConfig(max_model_len=512, max_sequences=128)
-    """The rollout engine."""
-    sft: SFTConfig = SFTConfig(
-        epochs=3, batch_size=8, grad_accumulation=1, learning_rate=1e-3, lora_dropout=0.0, val_share=0.15
-    )
-    """How the adapter learns; the rate suits the default student, 2e-5 a model of a billion parameters."""
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
+    """Engines that share the work."""
+    engine: EngineConfig = EngineConfig()
+    """Each engine."""
+    sft: SFTConfig = SFTConfig(epochs=3, lora_dropout=0.0, val_share=0.15)
+    """How the adapter learns."""
     dpo: DPOConfig = DPOConfig()
     """How it learns from negatives."""
     verify: VerifyConfig = VerifyConfig()
@@ -120,9 +128,13 @@ class ExpertConfig(RunConfig):
             raise ValueError("draw has no effect with replay 0: leave it out")
         if not self.rollback and self.patience != type(self).model_fields["patience"].default:
             raise ValueError("patience counts rollbacks, so it has no effect with rollback False: leave it out")
-        if self.negatives == "none" and self.dpo != DPOConfig():
+        if self.negatives == "none" and _fixed(self.dpo) != _fixed(DPOConfig()):
             raise ValueError("dpo has no effect without negatives: set negatives to dpo, or leave dpo out")
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.config.refuse_idle`."""
+        return {"dpo": ("negatives", "none")} if self.negatives == "none" else {}
 
     def asking(self, questions: QuestionsConfig) -> JobConfig:
         """What the engine and its evaluations need to know of this job where it asks `questions`."""

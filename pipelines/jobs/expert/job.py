@@ -74,7 +74,7 @@ def run(context: Context[ExpertConfig]) -> Outcome:
     prompt = with_questions(config.asking(config.focus), console).prompt
     config = config.model_copy(update={"prompt": prompt})
     asking, sft = config.asking(config.focus), config.sft
-    student = StudentRunner(context, asking, config.engine, sft.lora_r, config.max_tokens, sft.workers)
+    student = StudentRunner(context, asking, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines)
     return Outcome(str(folder), iterate(config, folder, student, initial, console))
 
 

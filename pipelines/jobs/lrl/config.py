@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cluster.hardware import HardwareConfig
+from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
@@ -17,6 +18,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from problems.auto import AUTO
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
@@ -34,6 +36,7 @@ class LRLConfig(RunConfig):
     measured on the same test problems.
     """
 
+    recipe_kind: ClassVar[Kind] = "lrl"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
         "prompt.system": "the strategy is the system message; set strategy",
@@ -76,12 +79,13 @@ class LRLConfig(RunConfig):
     """In which words problems are put; system messages are the job's own."""
     max_tokens: int = Field(default=16, ge=1)
     """Longest completion of the student, in tokens."""
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
+    """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
-    """The student's engine."""
+    """Each engine."""
     sft: SFTConfig = SFTConfig(
-        lora_r=8, lora_alpha=16.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
-        schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
-    )  # fmt: skip
+        target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
+    )
     """How the student's adapter learns; all examples are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are read."""

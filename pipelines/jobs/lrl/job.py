@@ -68,7 +68,9 @@ def run(context: Context[LRLConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, folder, sft = context.config, context.folder, context.config.sft
-    student = StudentRunner(context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers)
+    student = StudentRunner(
+        context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
+    )
     return Outcome(str(folder), learn(config, folder, student, context.console))
 
 

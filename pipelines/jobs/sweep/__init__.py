@@ -36,7 +36,7 @@ from pipelines.jobs.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.jobs.sweep.state import NAME, TRIALS, check_resumable, empty, is_known, tune_folder
 from pipelines.jobs.sweep.trial import Fleet, run_trial
 from pipelines.measure.problem_set import with_questions
-from pipelines.session import ClusterSession, open_session, wait_for_engines
+from pipelines.session import Check, ClusterSession, nothing_to_check, open_session, wait_for_engines
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from train import checkpoint
@@ -83,7 +83,7 @@ def run(context: Context[SweepConfig]) -> Outcome:
     folder, change = context.folder, None
     if context.resuming and not is_local:
         check_resumable(folder.path)
-    with ray_session(config.grpo.address or None), _fleet(config, axes, model, console) as (session, fleet):
+    with ray_session(config.grpo.address or None), _fleet(config, axes, model, context) as (session, fleet):
         _measure_start(config, folder, session, model, console)
         trials = _trials(_tune(config, axes, folder, fleet, session, console, context.resuming), folder.path)
         settings = settings_of(trials)
@@ -104,11 +104,11 @@ def _check_adapter(config: SweepConfig, axes: Sequence[Axis], model: str) -> Non
 
 @contextlib.contextmanager
 def _fleet(
-    config: SweepConfig, axes: Sequence[Axis], model: str, console: Console
+    config: SweepConfig, axes: Sequence[Axis], model: str, context: Context[SweepConfig]
 ) -> Iterator[tuple[ClusterSession | None, Fleet]]:
     """The engines that all trials share; with `dedicated` none, and trials are given the placement of learners."""
     if config.dedicated:
-        with _session(config, axes, model, 0, console) as session:
+        with _session(config, axes, model, 0, context.console, context.check_places()) as session:
             grpo, nodes = config.grpo, live_nodes()
             split = grpo.rollout.engine.tensor_parallel
             trial = plan(grpo.hardware, nodes, grpo.rollout.engines, grpo.train.workers, tensor_parallel=split)
@@ -116,13 +116,18 @@ def _fleet(
             fleet = Fleet(session.run, model, (), None, session.learner)
         yield None, fleet
         return
-    with _session(config, axes, model, config.concurrency, console) as session:
+    with _session(config, axes, model, config.concurrency, context.console, context.check_places()) as session:
         yield session, Fleet(session.run, model, tuple(session.engines), session.board, session.learner)
 
 
 @contextlib.contextmanager
 def _session(
-    config: SweepConfig, axes: Sequence[Axis], model: str, trials: int, console: Console
+    config: SweepConfig,
+    axes: Sequence[Axis],
+    model: str,
+    trials: int,
+    console: Console,
+    check: Check = nothing_to_check,
 ) -> Iterator[ClusterSession]:
     """Engines with room for the adapters of `trials` trials at once, of the largest rank that the space holds."""
     grpo = config.grpo
@@ -132,7 +137,7 @@ def _session(
     each = grpo.rollout.model_copy(update={"max_staleness": staleness}).live_adapters
     spec = EngineSpec(model, grpo.rollout.engine, rank, (trials + 1) * each, grpo.seed)
     named = grpo.model_copy(update={"name": config.name})
-    with open_session(named, spec, grpo.rollout.engines, grpo.train.workers, max(1, trials)) as session:
+    with open_session(named, spec, grpo.rollout.engines, grpo.train.workers, max(1, trials), check) as session:
         wait_for_engines(session, console)
         yield session
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
+from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
@@ -18,6 +19,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
@@ -37,6 +39,7 @@ class UndoConfig(RunConfig):
     test problems that nobody has seen.
     """
 
+    recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
         "problems.parts": "the teacher's answers are compared with what the families know",
@@ -70,14 +73,15 @@ class UndoConfig(RunConfig):
     """Who solves and grades."""
     prompt: PromptConfig = PromptConfig()
     """In which words the student is asked."""
-    max_tokens: int = Field(default=192, ge=1)
+    max_tokens: Annotated[int, AUTO] = Field(default=192, ge=1)
     """Longest completion of the student, in tokens."""
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1)
+    """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
-    """The student's engine."""
+    """Each engine."""
     sft: SFTConfig = SFTConfig(
-        lora_r=16, lora_alpha=32.0, target_modules=("q_proj", "v_proj"), batch_size=8, grad_accumulation=1,
-        learning_rate=1e-3, schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0,
-    )  # fmt: skip
+        target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
+    )
     """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
     and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()

@@ -1,5 +1,7 @@
 """The config.json of well-known models, as far as memory depends on it."""
 
+import json
+
 QWEN3_06B = {
     "model_type": "qwen3",
     "hidden_size": 1024,
@@ -111,3 +113,10 @@ STUDENT = {
     "torch_dtype": "float32",
 }
 FOUR = {"Qwen3-0.6B": QWEN3_06B, "Qwen3-4B": QWEN3_4B, "Qwen2.5-7B": QWEN25_7B, "Llama-3.1-8B": LLAMA31_8B}
+
+
+def write_config(folder, config=STUDENT):
+    """Makes a folder of a model that is never loaded; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

@@ -1,0 +1,147 @@
+"""What a job will take of each device, once `cluster.hardware.plan` has given every actor its place. Pure: no Ray.
+
+The places are those that a session then reserves, and the settings those that its actors get: what is shown is what
+happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from cluster.devices import Device, Hardware
+from cluster.hardware import Demand
+from cluster.loads import KV_GIB, SHARE, engine_load, learner_load, sharing, tuner_load
+from cluster.memory_plan import (
+    GIB,
+    USABLE,
+    EngineLoad,
+    LearnerLoad,
+    MemoryNeed,
+    changes,
+    engine_need,
+    gib,
+    learner_need,
+    nearest_engine,
+    nearest_learner,
+)
+from cluster.model_shapes import ModelShapes
+from cluster.recipes import Job
+from cluster.shares import DoesNotFit, need_of_share, with_kv
+
+Load = EngineLoad | LearnerLoad
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One engine or one learner worker, where it is placed and what it takes there."""
+
+    role: Literal["engine", "learner"]
+    name: str
+    node: str
+    devices: tuple[int, ...]
+    """Indices of its GPUs on the node; () on a CPU."""
+    device: Device
+    """The kind of these; on a CPU the machine."""
+    load: Load
+    need: MemoryNeed
+    """Of it, on each of its devices."""
+
+
+def tenants(
+    shapes: ModelShapes,
+    hardware: Hardware,
+    fleet: Sequence[Demand],
+    learner: Demand,
+    job: Job,
+    values: Mapping[str, Any],
+) -> tuple[Tenant, ...]:
+    """What each placed actor takes, by the job's settings (names as for `crucible grpo`).
+
+    Raises DoesNotFit where the share of an engine holds not even one sequence, or where those on one device, or on the
+    CPUs of one node, take more than it has; the message names the options that would fit.
+    """
+    found = []
+    for demand in fleet:
+        profile = demand.profile.overrides if demand.profile is not None else {}
+        for seat in demand.seats:
+            device = _device(hardware, seat.node, seat.devices)
+            load = _engine(shapes, device, job, values, profile)
+            share = profile.get("gpu_memory_share", values.get(SHARE))
+            if seat.devices and share is not None:
+                need = need_of_share(shapes, load, device, share)
+            elif not seat.devices and (room := values.get(KV_GIB)) is not None:
+                need = with_kv(engine_need(shapes, load), int(room * GIB), KV_GIB)
+            else:
+                need = engine_need(shapes, load)
+            found.append(Tenant("engine", demand.name, seat.node, seat.devices, device, load, need))
+    for seat in learner.seats:
+        device = _device(hardware, seat.node, seat.devices)
+        needs = [(learner_need(shapes, load), load) for load in _learners(shapes, device, job, values)]
+        need, load = max(needs, key=lambda pair: pair[0].total)
+        found.append(Tenant("learner", "learner", seat.node, seat.devices, device, load, need))
+    _check_room(shapes, found)
+    return tuple(found)
+
+
+def _device(hardware: Hardware, node: str, devices: tuple[int, ...]) -> Device:
+    if not devices:
+        return Device("CPU", hardware.memory)
+    return [device for device in hardware.devices if device.node == node][devices[0]]
+
+
+def _engine(
+    shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any], profile: Mapping[str, Any]
+) -> EngineLoad:
+    on_gpu = device.name != "CPU"
+    length = values.get("rollout.engine.max_model_len", 4096)
+    base = EngineLoad(
+        prompt_tokens=min(job.prompt_tokens, length // 2),
+        adapters=1,
+        eager=not on_gpu,
+        device="cuda" if on_gpu else "cpu",
+    )
+    return engine_load(base, values, shapes, device, profile)
+
+
+def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any]) -> list[LearnerLoad]:
+    base = LearnerLoad(prompt_tokens=job.prompt_tokens, device="cuda" if device.name != "CPU" else "cpu")
+    found = [sharing(learner_load(base, values, device), bool(shapes.sliding_layers))] if job.rewards else []
+    return found + ([tuner_load(base, values, device)] if job.tunes else [])
+
+
+def _check_room(shapes: ModelShapes, found: Sequence[Tenant]) -> None:
+    places: dict[tuple[str, int], list[Tenant]] = {}
+    for tenant in found:
+        for index in tenant.devices or (-1,):
+            places.setdefault((tenant.node, index), []).append(tenant)
+    for there in places.values():
+        if sum(tenant.need.total for tenant in there) > USABLE * there[0].device.bytes:
+            raise DoesNotFit(_overfull(shapes, there[0].device, there))
+
+
+def _overfull(shapes: ModelShapes, device: Device, there: Sequence[Tenant]) -> str:
+    """One line: who takes what, and the nearest settings of one of them that would fit beside the others."""
+    budget, total = int(USABLE * device.bytes), sum(tenant.need.total for tenant in there)
+    takes = []
+    for role in dict.fromkeys(tenant.role for tenant in there):
+        own = [tenant.need.total for tenant in there if tenant.role == role]
+        who = f"the {role} takes" if len(own) == 1 else f"{len(own)} {role}s take"
+        takes.append(f"{who} {gib(sum(own))}")
+    fixes = []
+    for tenant in there:
+        left = budget - (total - tenant.need.total)
+        if isinstance(tenant.load, LearnerLoad):
+            smaller = nearest_learner(shapes, _free(tenant.load), left)
+            fixes += [changes(tenant.load, smaller)] if smaller else []
+        elif (engine := nearest_engine(shapes, _free(tenant.load), left)) is not None:
+            share = f"{SHARE}={engine_need(shapes, engine).total / device.bytes + 0.005:.2f}" if tenant.devices else ""
+            fixes.append(", ".join(filter(None, (changes(tenant.load, engine), share))))
+    fit = "; or ".join(dict.fromkeys(fix for fix in fixes if fix)) or f"{-(-int(total / USABLE) // GIB)} GiB there"
+    return f"{device}: {' and '.join(takes)}, more than the {gib(budget)} that there are. What would fit: {fit}"
+
+
+def _free(load: Any) -> Any:
+    """The same load, of which everything may be made smaller."""
+    return replace(load, fixed=frozenset())

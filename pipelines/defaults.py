@@ -1,0 +1,275 @@
+"""The options of a job that follow from its model, the hardware and the job itself: filled when it starts.
+
+The recipe (`cluster.recipes`) knows them by the names of `crucible grpo`. Jobs whose options are called otherwise, such
+as `engine` for `rollout.engine`, are translated here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from cluster.devices import Hardware, ask_node, hardware_here, hardware_of
+from cluster.hardware import Demand
+from cluster.job_plan import Tenant, tenants
+from cluster.model_shapes import ModelShapes, UnknownShapes
+from cluster.nodes import Node
+from cluster.plan_text import headline, summary_lines
+from cluster.recipes import Job, Recipe, recipe, warn
+from cluster.shares import DoesNotFit
+from pipelines.artifacts.plain_files import Unreadable, read_yaml
+from pipelines.errors import ConfigError
+from pipelines.options import explain, is_used, leaves, merged, nested
+from problems.auto import as_set, is_auto, unset
+from problems.plain_text import one_line, shown
+
+REASONING = {
+    "aime24", "aime25", "gpqa", "gpqa_diamond", "livecodebench", "math500", "mmlu_pro_math", "numina_math_cot",
+}  # fmt: skip
+"""Mappings of data sets whose problems are reasoned about at length."""
+SHOT_TOKENS = 256
+"""Taken for one worked example in a prompt, where its length is not known yet."""
+_ALIASES = {"engines": "rollout.engines", "max_tokens": "rollout.sampling.max_tokens"}
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """A job's configuration with everything filled, and what follows from it."""
+
+    config: Any
+    recipe: Recipe
+    shapes: ModelShapes
+    job: Job
+    given: Mapping[str, Any]
+    """What the user had set, by the recipe's names."""
+    values: Mapping[str, Any]
+    """Every option, by the recipe's names."""
+    own_names: Mapping[str, str]
+    """The recipe's name of an option -> the job's own."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Engines, workers of each learner, and learners of the job's session."""
+        engines = self.values.get("rollout.engines", 0) if self.job.samples else 0
+        workers = [self.values.get(f"{section}.workers", 0) for section in ("train", "sft")]
+        return engines, max(workers) if self.job.learns else 0, self.job.trials
+
+    @property
+    def tensor_parallel(self) -> int:
+        """GPUs that an engine is split over."""
+        return self.values.get("rollout.engine.tensor_parallel", 1)
+
+    def place(self, fleet: Sequence[Demand], learner: Demand, hardware: Hardware) -> tuple[Tenant, ...]:
+        """What the planned actors take. Raises ConfigError, with what would fit, where a device is overfull."""
+        try:
+            return tenants(self.shapes, hardware, fleet, learner, self.job, self.values)
+        except (DoesNotFit, ValueError) as error:
+            raise ConfigError(in_own_words(str(error), self.own_names)) from None
+
+    def announce(self, console: Console) -> Callable[[Sequence[Demand], Demand, Sequence[Node]], None]:
+        """What a session calls once it knows the places of its actors: prints in short who takes what.
+
+        It raises ConfigError where they do not fit.
+        """
+
+        def check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
+            hardware = hardware_of(nodes, ask_node)
+            found = self.place(fleet, learner, hardware)
+            for line in (headline(self.shapes, hardware), *summary_lines(hardware, found)):
+                console.print(shown(line), soft_wrap=True)
+            for text in [*self.recipe.warnings, *warn(self.values, self.shapes)]:
+                console.print(shown(f"warning: {in_own_words(text, self.own_names)}", "yellow"), soft_wrap=True)
+
+        return check
+
+
+def fill(config: Any, part: str, shapes: ModelShapes, hardware: Hardware) -> Defaults:
+    """`config` with what nobody has set filled by the recipe for this model and hardware. `part` as of `Job`.
+
+    Raises ConfigError where nothing that fits is found.
+    """
+    names = _names(type(config), part)
+    job, given = job_of(config, part), _given(config, names)
+    if getattr(config, "dedicated", False) and hardware.devices:  # every trial has a part of the devices
+        each = max(1, len(hardware.devices) // config.concurrency)
+        hardware = replace(hardware, devices=hardware.devices[:each])
+    own_names = {canonical: own for own, canonical in names.items()}
+    try:
+        found = recipe(shapes, hardware, job, given)
+    except ValueError as error:
+        raise ConfigError(in_own_words(str(error), own_names)) from None
+    known = set(marked(type(config)))
+    own = {n: c for n, c in found.choices.items() if own_names.get(n) in known or n.startswith("hardware.")}
+    found = replace(found, choices=own)
+    filled = with_values(config, {own_names[name]: value for name, value in found.values.items() if name in own_names})
+    return Defaults(filled, found, shapes, job, given, _values(filled, names), own_names)
+
+
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """`config` with `values`, by its own dotted names, where they may be filled and nobody has set them.
+
+    Raises ConfigError where the result is no valid configuration.
+    """
+    model, open_keys = type(config), set(unset(config))
+    open_keys |= {key for key in values if "hardware." in key and is_used(model, key) and not _at(config, key)}
+    chosen = {key: value for key, value in values.items() if key in open_keys}
+    for key, other in getattr(model, "auto_like", {}).items():
+        if key in open_keys:
+            chosen[key] = chosen.get(other, _at(config, other))
+    if not chosen:
+        return config
+    try:
+        return model.model_validate(merged(model, as_set(config), nested(chosen)))
+    except ValidationError as error:
+        raise ConfigError(explain(error, model)) from None
+
+
+def recorded_values(config: Any, file: Path) -> dict[str, Any]:
+    """What a run folder's config.yaml holds of the options that `config` leaves open, by dotted name. Raises
+    ConfigError."""
+    try:
+        data, found = read_yaml(file), {}
+    except Unreadable as error:
+        raise ConfigError(str(error)) from None
+    for key in unset(config):
+        value = data
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def hardware_now(address: str) -> Hardware | None:
+    """The hardware of the session to come; None where only the cluster that is to be joined can tell."""
+    import sys
+
+    from cluster.address import named_address
+
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        from cluster.connect import live_nodes
+
+        return hardware_of(live_nodes(), ask_node)
+    return None if named_address(address or None)[0] else hardware_here()
+
+
+def read_shapes(model: str) -> ModelShapes:
+    """The sizes of a model in a folder, or of one on the Hugging Face hub. Raises ConfigError."""
+    path, name = Path(model) / "config.json", Path(model).name
+    if not Path(model).is_dir():
+        from huggingface_hub import hf_hub_download
+
+        try:
+            path = Path(hf_hub_download(model, "config.json"))
+        except Exception as error:  # whatever the hub's client raises
+            raise ConfigError(f"config.json of {model} cannot be read: {one_line(error, 200)}") from None
+    try:
+        keys = json.loads(path.read_bytes())
+        if not isinstance(keys, dict):
+            raise ValueError("it holds no keys")
+        return ModelShapes.from_config(keys, name)
+    except UnknownShapes as error:
+        return _by_attributes(model, name, error)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"config.json of {model} cannot be read: {one_line(error, 200)}") from None
+
+
+_SIZES = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "vocab_size", "max_position_embeddings", "tie_word_embeddings",
+)  # fmt: skip
+
+
+def _by_attributes(model: str, name: str, error: UnknownShapes) -> ModelShapes:
+    """The sizes under the names that transformers gives them, for configurations that call them otherwise."""
+    from rollout.model_files import load_config
+
+    try:
+        config = load_config(model)
+        keys = {key: value for key in _SIZES if (value := getattr(config, key, None)) is not None}
+        return ModelShapes.from_config({**keys, "model_type": config.model_type}, name)
+    except ValueError:
+        raise ConfigError(f"{error}; give a model that transformers loads as a causal language model") from None
+
+
+def job_of(config: Any, part: str) -> Job:
+    """What of the job its defaults depend on."""
+    own = getattr(config, part) if part else config
+    prompt = getattr(own, "prompt", None)
+    shots = (getattr(prompt, "few_shot", 0) + len(getattr(prompt, "shots", ()))) if prompt is not None else 0
+    suites = [suite.partition("=")[0] for suite in getattr(own, "suites", ())]
+    parts = getattr(getattr(own, "problems", None), "parts", ())
+    suites += [part.source.mapping for part in parts if part.source is not None]
+    thinks = getattr(prompt, "style", "") == "think" or getattr(own, "style", "") == "think"
+    return Job(
+        kind=type(own).recipe_kind,
+        prompt_tokens=Job().prompt_tokens + SHOT_TOKENS * shots,
+        reasoning=thinks or bool(REASONING & set(suites)),
+        samples=getattr(own, "evaluate", True),
+        trials=1 if getattr(config, "dedicated", False) else getattr(config, "concurrency", 1),
+    )
+
+
+def in_own_words(text: str, own_names: Mapping[str, str]) -> str:
+    """A message about the recipe's options, by the job's own names."""
+    for name, own in sorted(own_names.items(), key=lambda pair: -len(pair[0])):
+        if name != own:
+            text = text.replace(name, own)
+    return text
+
+
+def _names(model: type[BaseModel], part: str) -> dict[str, str]:
+    """The job's own name of an option -> the recipe's."""
+    found = {}
+    for key in leaves(model):
+        inner = key.removeprefix(f"{part}.") if part else key
+        if part and inner == key:
+            continue
+        name = _ALIASES.get(inner, inner)
+        found[key] = f"rollout.{name}" if name.startswith("engine.") else name
+    return found
+
+
+def _given(config: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """What is decided, by the recipe's names: all but what follows from the model and nobody has set."""
+    open_keys = set(unset(config))
+    found = {
+        name: _plain(_at(config, key)) for key, name in names.items() if key not in open_keys and _has(config, key)
+    }
+    return {name: value for name, value in found.items() if value is not None and value not in ("", (), [])}
+
+
+def _values(config: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _plain(_at(config, key)) for key, name in names.items() if _has(config, key)}
+
+
+def _has(config: Any, key: str) -> bool:
+    for name in key.split("."):
+        if not hasattr(config, name):
+            return False
+        config = getattr(config, name)
+    return True
+
+
+def _at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [item.model_dump() if isinstance(item, BaseModel) else item for item in value]
+    return value
+
+
+def marked(model: type[BaseModel]) -> list[str]:
+    """The dotted keys of a configuration that are filled when nobody sets them."""
+    return [key for key, field in leaves(model).items() if is_auto(field)]
