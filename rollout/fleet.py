@@ -153,13 +153,15 @@ def await_ready(
             except ray.exceptions.RayError as error:
                 raise _start_error(error, reports[number], number, len(engines), model) from None
         answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0) if asked else ([], [])
+        bytes_come = False
         for one in answered:
             number = asked.pop(one)
             if not _failed(one):
                 report = cast(StartReport, ray.get(one))
-                if report.downloading and report.done != reports[number].done:
-                    clocks[number] = time.monotonic() + seconds
+                bytes_come |= report.downloading and report.done != reports[number].done
                 reports[number] = report
+        if bytes_come:  # engines of one node wait for the one that downloads
+            clocks |= {n: time.monotonic() + seconds for n, report in reports.items() if report.downloading}
         missing = sorted(waiting.values())
         asked |= {engines[number].starting.remote(): number for number in missing if number not in asked.values()}
         watch({number: reports[number] for number in missing})

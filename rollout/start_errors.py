@@ -58,7 +58,7 @@ def start_failure(model: str, log: str, error: BaseException | None = None) -> E
     raised = "".join(traceback.format_exception(error)) if error is not None else ""
     text = f"{log}\n{raised}"
     cause = explain(text, model)
-    return EngineStartFailed(str(cause) if cause else last_error(text), tail(log, 200), cause is not None)
+    return EngineStartFailed(str(cause) if cause else last_error(text), tail(text, 200), cause is not None)
 
 
 def explain(log: str, model: str) -> Cause | None:

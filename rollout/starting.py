@@ -135,7 +135,9 @@ def fetch_model(model: str, progress: Callable[[int, int], None]) -> None:
     missing = [name for name in wanted if not isinstance(try_to_load_from_cache(model, name), str)]
     if not missing:
         return
-    bar = _bar(progress, sum(sizes[name] for name in missing))
+    total = sum(sizes[name] for name in missing)
+    progress(0, total)
+    bar = _bar(progress, total)
     exact = [re.sub(r"([*?[])", r"[\1]", name) for name in wanted]
     snapshot_download(model, allow_patterns=exact, tqdm_class=bar)
 

@@ -138,14 +138,10 @@ def examine_cluster(address: str, runs: str, adapter: int = 0) -> tuple[list[Mac
 
 
 def adapter_bytes(model: str, rank: int) -> int:
-    """Size of one version of an adapter on all linear layers, in float32. Raises ConfigError where the model's sizes
-    cannot be read on this machine."""
-    from pipelines.remote.self_test import read_shapes
+    """Size of one version of an adapter on all linear layers, in float32. Raises ConfigError."""
+    from pipelines.defaults import read_shapes
 
-    shapes = read_shapes(model)
-    if shapes is None:
-        raise ConfigError(f"the sizes of {model} cannot be read: give a folder, or an id that was downloaded before")
-    return 4 * shapes.lora_parameters(rank)
+    return 4 * read_shapes(model).lora_parameters(rank)
 
 
 def unanswered(node: str, reason: str) -> Finding:

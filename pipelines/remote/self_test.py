@@ -15,15 +15,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 from rich.console import Console
 
-from cluster.health import GIB, Grade, Machine, of_machine
-from cluster.memory_plan import EngineLoad, LearnerLoad, MemoryNeed, Part, engine_need, learner_need
-from cluster.model_shapes import ModelShapes, UnknownShapes
+from cluster.health import Grade, Machine, of_machine
+from cluster.memory_plan import MemoryNeed
 from pipelines.config import ANSWERS_TOGETHER, NO_CURRICULUM, GRPOConfig
 from pipelines.errors import Interrupted, expected_errors
 from pipelines.job import Context, Job
@@ -116,78 +114,26 @@ def _train(context: Context[SelfTestConfig], config: SelfTestConfig, found: Self
             bound = rollout.engine.canary_bound or canary_bound(resolve_dtype(rollout.engine), _learner_dtype(config))
             found.checks += reports.step_checks(found.steps, bound)
             found.rates = reports.rates(found.steps)
-            found.memory = _memory(context.model, config, watch)
+            found.memory = _memory(context, watch)
             found.checks.append(reports.memory_check(found.memory))
 
 
-def _memory(model: str, config: SelfTestConfig, watch: MemoryWatch) -> list[reports.MemoryRow]:
-    needs, how = planned(model, config), watch.how
-    return [reports.memory_row(need, who, watch.peak(who), how) for who, need in needs.items()]
+def _memory(context: Context[SelfTestConfig], watch: MemoryWatch) -> list[reports.MemoryRow]:
+    """What was planned for all engines and all learner workers, beside what their processes had."""
+    from cluster.connect import live_nodes
+    from cluster.devices import ask_node, hardware_of
+    from cluster.hardware import plan
 
-
-def planned(model: str, config: GRPOConfig) -> dict[str, MemoryNeed]:
-    """What the memory plan says that the engine and the learner take: {} for a model whose sizes it cannot read."""
-    shapes = read_shapes(model)
-    if shapes is None:
-        return {}
-    rollout, train = config.rollout, config.train
-    device = "cuda" if is_cuda() else "cpu"
-    answer = rollout.sampling.max_tokens
-    prompt = max(1, min(512, rollout.engine.max_model_len - answer))
-    engine = EngineLoad(
-        dtype=resolve_dtype(rollout.engine),
-        max_model_len=rollout.engine.max_model_len,
-        sequences=rollout.engine.max_sequences,
-        prompt_tokens=prompt,
-        answer_tokens=answer,
-        batched_tokens=max(8192, rollout.engine.max_model_len) if device == "cpu" else 2048,
-        adapters=rollout.live_adapters,
-        lora_rank=train.lora_r,
-        tensor_parallel=rollout.engine.tensor_parallel,
-        eager=rollout.engine.enforce_eager or device == "cpu",
-        device=device,
-    )
-    learner = LearnerLoad(
-        dtype=_learner_dtype(config),
-        lora_r=train.lora_r,
-        targets=train.target_modules,
-        micro_batch_tokens=train.micro_batch_tokens,
-        prompt_tokens=prompt,
-        answer_tokens=answer,
-        group=rollout.group_size,
-        checkpointing=train.gradient_checkpointing,
-        share_prompts=not train.gradient_checkpointing and train.share_prompts is not False,
-        device=device,
-    )
-    return {"engine": _with_kv(engine_need(shapes, engine), config, device), "learner": learner_need(shapes, learner)}
-
-
-def _with_kv(need: MemoryNeed, config: GRPOConfig, device: str) -> MemoryNeed:
-    """The engine takes all of the room that it is given for keys and values: on a GPU what its share leaves."""
-    engine = config.rollout.engine
-    room = int(engine.kv_cache_gib * GIB)
-    if device == "cuda":
-        import torch
-
-        room = int(engine.gpu_memory_share * torch.cuda.mem_get_info()[1]) - need.total + need.of("KV")
-    parts = [part if part.name != "KV" else Part("KV", max(0, room), part.note) for part in need.parts]
-    return replace(need, parts=tuple(parts))
-
-
-def read_shapes(model: str) -> ModelShapes | None:
-    """The sizes of a model that is on this machine, as folder or in the Hub's cache; None where they cannot be read."""
-    from huggingface_hub import try_to_load_from_cache
-
-    path = Path(model) / "config.json"
-    if not path.is_file():
-        cached = try_to_load_from_cache(model, "config.json")
-        if not isinstance(cached, str):
-            return None
-        path = Path(cached)
-    try:
-        return ModelShapes.from_config(json.loads(path.read_text()), model)
-    except (UnknownShapes, ValueError, OSError):
-        return None
+    config, defaults, nodes = context.config, context.defaults, live_nodes()
+    if defaults is None:
+        return []
+    split = config.rollout.engine.tensor_parallel
+    fleet, learner = plan(config.hardware, nodes, config.rollout.engines, config.train.workers, 1, split)
+    found = replace(defaults, values={**defaults.values, "rollout.max_staleness": 0})
+    needs: dict[str, list[MemoryNeed]] = {}
+    for tenant in found.place(fleet, learner, hardware_of(nodes, ask_node)):
+        needs.setdefault(tenant.role, []).extend([tenant.need] * max(1, len(tenant.devices)))
+    return [reports.memory_row(own, who, watch.peak(who), watch.how) for who, own in needs.items()]
 
 
 def _learner_dtype(config: GRPOConfig) -> str:

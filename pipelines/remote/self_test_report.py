@@ -114,9 +114,12 @@ def _agreement(rows: Sequence[Mapping[str, Any]], bound: float) -> Check:
     return Check(what, "passed" if max(means) <= bound else "failed", text)
 
 
-def memory_row(need: MemoryNeed, who: str, measured: int, how: str) -> MemoryRow:
-    """A plan beside what was measured."""
-    return MemoryRow(who, need.total, measured, {part.name: part.bytes for part in need.parts if part.bytes}, how)
+def memory_row(needs: Sequence[MemoryNeed], who: str, measured: int, how: str) -> MemoryRow:
+    """The plan of all actors of one kind, beside what was measured of all of them."""
+    parts: dict[str, int] = {}
+    for part in (part for need in needs for part in need.parts if part.bytes):
+        parts[part.name] = parts.get(part.name, 0) + part.bytes
+    return MemoryRow(who, sum(parts.values()), measured, parts, how)
 
 
 def memory_check(rows: Sequence[MemoryRow]) -> Check:

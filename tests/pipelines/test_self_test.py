@@ -73,7 +73,7 @@ def test_rates_are_those_of_the_last_step():
 
 def test_memory_that_is_above_the_plan_is_noted():
     need = MemoryNeed("learner", (Part("weights", GIB), Part("heap", 0)))
-    good, bad = (memory_row(need, "learner", size, "resident") for size in (GIB, 2 * GIB))
+    good, bad = (memory_row([need], "learner", size, "resident") for size in (GIB, 2 * GIB))
     assert good.parts == {"weights": GIB}
     assert [memory_check(rows).outcome for rows in ([good], [good, bad], [])] == ["passed", "noted", "noted"]
 
@@ -111,7 +111,7 @@ def test_room_for_adapters_is_judged(tmp_path, capsys):
 
     assert not judged(1) and judged(10_000)
     assert doctor.main(["--model", "nobody/nothing"]) == 2
-    assert "sizes of nobody/nothing cannot be read" in capsys.readouterr().err
+    assert "config.json of nobody/nothing cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.slow
