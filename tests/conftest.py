@@ -31,13 +31,8 @@ def ray_local():
 
     with ray_session() as ray:
         yield ray
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _engines_end_with_their_module():
-    yield
-    if "job" in sys.modules:
-        sys.modules["job"].FLEET.end()
+        if "job" in sys.modules:
+            sys.modules["job"].FLEET.end()
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ class Fleet:
         ray.get([engine.forget.remote(self._run) for engine in engines])
 
     def end(self):
-        """At the end of each module of tests."""
+        """At the end of the tests."""
         from rollout.fleet import end_fleet
 
         engines, self._wanted, self._engines = self._engines, None, []

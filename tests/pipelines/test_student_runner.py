@@ -116,6 +116,7 @@ class Killer(threading.Thread):
                 self.lowest = min(self.lowest, done)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_goes_on_from_its_last_checkpoint(student, tmp_path):
     settings = LEARNING.model_copy(update={"epochs": 40, "learning_rate": 1e-3})
     whole = student.learn(PAIRS, PromptConfig(), settings, "whole")
@@ -135,7 +136,7 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(student, tmp_path):
     ("settings", "says"),
     [
         ({"max_length": 20}, "6 of 6 examples are longer than 20 tokens.*raise sft.max_length"),
-        ({"target_modules": ("w",)}, "target module w"),
+        pytest.param({"target_modules": ("w",)}, "target module w", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_learnt_is_one_clear_line(student, settings, says):

@@ -160,7 +160,7 @@ def test_a_killed_sweep_goes_on_and_every_trial_ends(tiny_student, tmp_path, ray
     [
         ("random", "asha", ["beta=0,0.1", "lr=loguniform(1e-4,1e-2)"]),
         ("optuna", "none", ["beta=uniform(0,0.1)", "num_generations=4,8"]),
-        ("random", "pbt", ["lr=loguniform(1e-4,1e-2)"]),
+        pytest.param("random", "pbt", ["lr=loguniform(1e-4,1e-2)"], marks=pytest.mark.slow),
     ],
 )
 def test_every_search_and_scheduler_runs_trials_of_valid_settings(ray_local, tmp_path, search, scheduler, space):

@@ -92,7 +92,7 @@ def test_a_board_that_died_is_told_again_what_it_lost(harness, ray_local):
     assert numbers(h.step(2)) == [8, 9, 10, 11]
 
 
-@pytest.mark.parametrize("title", ["ReadRollouts", "Deliver"])
+@pytest.mark.parametrize("title", ["ReadRollouts", pytest.param("Deliver", marks=pytest.mark.slow)])
 def test_a_killed_stage_loses_no_lease(harness, title):
     """Each time amid a step, and with leases that would be missed for longer than the test may take."""
     h = harness(f"killed-{title}", config(lease_seconds=600.0), steps=4, seconds=0.3)
@@ -164,7 +164,7 @@ def impatient(seconds, **changes):
     return config(engine={"patience_seconds": seconds}, **changes)
 
 
-@pytest.mark.parametrize("restarts", [-1, 0])
+@pytest.mark.parametrize("restarts", [-1, pytest.param(0, marks=pytest.mark.slow)])
 def test_an_engine_that_dies_during_publish_is_left_out_at_once(harness, ray_local, restarts):
     """Started again or gone for good: the others have the version, and every problem is answered."""
     engines = one_in_trouble(ray_local, restarts, at=1)
