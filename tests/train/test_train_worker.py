@@ -118,7 +118,7 @@ def test_engines_of_sixteen_bits_are_sent_adapters_of_sixteen_bits_and_checkpoin
     forms = [AdapterForm("bfloat16"), AdapterForm("bfloat16", placed=False)]
     books = Books(forms=forms)
     learner = run(job_of(tmp_path, steps=2), books)[1]
-    sent, kept = books.published[-1], checkpoint.policy(checkpoint.latest(tmp_path))
+    sent, kept = books.published[-1], checkpoint.policy(checkpoint.read(checkpoint.latest(tmp_path)))
     assert {tensor.dtype for tensor in load(sent.policy.weights).values()} == {torch.bfloat16}
     whole = load(kept.weights)
     assert all(torch.equal(whole[name], value) for name, value in learner.adapter.parameters.items())
