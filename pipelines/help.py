@@ -48,7 +48,7 @@ ADVANCED = (
     "sft.patience", "sft.optimiser",
     "teacher.key_variable", "teacher.env_file", "teacher.batch_size", "teacher.poll_seconds", "teacher.prices",
     "teacher.cache", "teacher.sdk_retries", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.thought",
-    "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.strict",
+    "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.limit", "data.strict",
     "hub_endpoint",
 )  # fmt: skip
 """Patterns of keys, in whatever section these are, that `--help` leaves to `--help-all`."""

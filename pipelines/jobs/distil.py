@@ -28,11 +28,12 @@ from pipelines.artifacts.traces import REFUSED, trace_row, write_traces
 from pipelines.errors import ConfigError, fail
 from pipelines.job import Context, Job
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
+from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.measure.statistics import wilson_interval
 from pipelines.sync_teacher import check_teacher
-from problems import families
 from problems.plain_text import shown
 from problems.problem import Problem, Status
+from problems.questions import worked_answer
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder
 from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
@@ -65,6 +66,23 @@ That answer does not pass: {detail}
 Find out why between <think> and </think>, then reason through the problem again in the five steps and reply with the \
 corrected program as one fenced Python block."""
 
+ANSWER_SYSTEM = """\
+You teach a small model to solve problems by showing it worked solutions.
+
+First reason between <think> and </think>, in four steps:
+1. Understand: say in your own words what is asked, and which values of the statement matter.
+2. Plan: the approach and why it is right.
+3. Carry it out: a line for each step, so that it follows from the one before.
+4. Check: put the result back into the statement.
+
+After </think> write the few lines that matter, and end with the final answer exactly as the question asks."""
+
+ANSWER_CORRECTION = """\
+That answer is not accepted: {detail}
+
+Find out why between <think> and </think>, then reason through the problem again in the four steps, and end with the \
+final answer exactly as the question asks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -78,7 +96,10 @@ class Outcome:
 
 
 def select_problems(config: DistilConfig) -> list[Problem]:
-    """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
+    """The problems to ask about, all different: `count` of each family and difficulty, or of `problems.parts` as many
+    as `total` says. Raises ConfigError."""
+    if config.problems.parts:
+        return _of_parts(config)
     found: dict[str, Problem] = {}
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
@@ -103,16 +124,34 @@ def select_problems(config: DistilConfig) -> list[Problem]:
     return list(found.values())
 
 
+def _of_parts(config: DistilConfig) -> list[Problem]:
+    """Every training problem of the data sets once, or `total` of the mix."""
+    questions = questions_of(config)
+    try:
+        questions.part("train", config.problems.seed)  # says what is wrong where there are none
+        if config.total:
+            found = questions.distinct("train", config.total, config.problems.seed)
+        else:
+            found = questions.whole("train")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len(found) < config.total:
+        raise ConfigError(f"problems.parts has only {len(found)} different training problems; lower total")
+    return found
+
+
 def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
     """The question as the teacher gets it."""
     builder = PromptBuilder(None, config.prompt)
-    return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
+    system = ANSWER_SYSTEM if problem.kind == "answer" else SYSTEM
+    return TeacherRequest(system, (("user", builder.message(problem)),), problem=problem)
 
 
 def correction_request(request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
     """The question, the answer that failed, and why: what the teacher gets in the next round."""
     answer = ("assistant", row["raw_response"].strip() or "(no answer)")
-    correction = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
+    words = ANSWER_CORRECTION if request.problem and request.problem.kind == "answer" else CORRECTION
+    correction = ("user", words.format(detail=row["detail"] or row["status"]))
     return TeacherRequest(request.system, (*request.messages, answer, correction), problem=request.problem)
 
 
@@ -151,6 +190,10 @@ def run(context: Context[DistilConfig]) -> Outcome:
     if config.teacher.model != REFERENCE:
         check_start(config.teacher, folder.path)
     problems = select_problems(config)
+    if config.problems.parts:
+        say_report(questions_of(config).report, console)
+    if config.teacher.model == REFERENCE:
+        check_known(problems)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
     context.ray()
     check_labels("verify.labels", config.verify.labels, live_nodes())
@@ -251,8 +294,8 @@ def answered(
 
 
 def reference_solution(problem: Problem) -> str:
-    """The shortest program that the problem's family knows for it."""
-    return families.get(problem.family).solutions(problem).correct[0]
+    """The shortest program that the problem's family knows for it, or the true final answer."""
+    return worked_answer(problem)
 
 
 def figures_of(
