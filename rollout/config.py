@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from problems.auto import AUTO
 
-from problems.auto import AUTO
-
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks for which vLLM has room (`max_lora_rank`); an adapter of another rank needs the next larger one."""
 

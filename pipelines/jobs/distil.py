@@ -28,11 +28,12 @@ from pipelines.artifacts.traces import REFUSED, trace_row, write_traces
 from pipelines.errors import ConfigError, fail
 from pipelines.job import Context, Job
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
+from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.measure.statistics import wilson_interval
 from pipelines.sync_teacher import check_teacher
-from problems import families
 from problems.plain_text import shown
 from problems.problem import Problem, Status
+from problems.questions import worked_answer
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder
 from rollout.teacher.client import LEDGER_FILE, Answered
@@ -61,7 +62,10 @@ class Outcome:
 
 
 def select_problems(config: DistilConfig) -> list[Problem]:
-    """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
+    """The problems to ask about, all different: `count` of each family and difficulty, or of `problems.parts` as many
+    as `total` says. Raises ConfigError."""
+    if config.problems.parts:
+        return _of_parts(config)
     found: dict[str, Problem] = {}
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
@@ -84,6 +88,22 @@ def select_problems(config: DistilConfig) -> list[Problem]:
                         f"not selected already, and count is {config.count}; lower it"
                     )
     return list(found.values())
+
+
+def _of_parts(config: DistilConfig) -> list[Problem]:
+    """Every training problem of the data sets once, or `total` of the mix."""
+    questions = questions_of(config)
+    try:
+        questions.part("train", config.problems.seed)  # says what is wrong where there are none
+        if config.total:
+            found = questions.distinct("train", config.total, config.problems.seed)
+        else:
+            found = questions.whole("train")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len(found) < config.total:
+        raise ConfigError(f"problems.parts has only {len(found)} different training problems; lower total")
+    return found
 
 
 class Requests:
@@ -141,6 +161,10 @@ def run(context: Context[DistilConfig]) -> Outcome:
     if not config.teacher.is_offline:
         check_start(config.teacher, folder.path)
     problems = select_problems(config)
+    if config.problems.parts:
+        say_report(questions_of(config).report, console)
+    if config.teacher.is_offline:
+        check_known(problems)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
     context.ray()
     check_labels("verify.labels", config.verify.labels, live_nodes())
@@ -247,8 +271,8 @@ def answered(
 
 
 def reference_solution(problem: Problem) -> str:
-    """The shortest program that the problem's family knows for it."""
-    return families.get(problem.family).solutions(problem).correct[0]
+    """The shortest program that the problem's family knows for it, or the true final answer."""
+    return worked_answer(problem)
 
 
 def figures_of(

@@ -40,12 +40,24 @@ ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
 
 
+def check_total(problems: QuestionsConfig, total: int) -> None:
+    """Raises ValueError where it is open how many problems the teacher is asked."""
+    if total and not problems.parts:
+        raise ValueError("total has no effect without problems.parts: set count, of each family and difficulty")
+    if not total and any(part.procedural and part.weight for part in problems.parts):
+        raise ValueError("problems.parts has families, which have no end: set total, the number of traces requested")
+
+
+def count_is_idle(problems: QuestionsConfig) -> dict[str, tuple[str, str]]:
+    """What has no effect where the teacher is asked `problems.parts`."""
+    return {"count": ("problems.parts", "given, which total counts")} if problems.parts else {}
+
+
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_REWARD,
-        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "prompt.few_shot": "the teacher is shown no examples",
         "prompt.shots": "the teacher is shown no examples",
@@ -57,6 +69,9 @@ class DistilConfig(RunConfig):
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
+    total: int = Field(default=0, ge=0)
+    """Traces requested in all with `problems.parts`, of different problems; 0 asks each training problem of the data
+    sets once."""
     corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
@@ -72,7 +87,12 @@ class DistilConfig(RunConfig):
     def _every_option_has_an_effect(self) -> DistilConfig:
         if self.prompt.style != "think":
             raise ValueError("prompt.style must be think: a trace is reasoning and code")
+        check_total(self.problems, self.total)
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return count_is_idle(self.problems)
 
 
 class SFTJobConfig(JobConfig):
@@ -121,7 +141,6 @@ class HardDistilConfig(JobConfig):
     recipe_kind: ClassVar[Kind] = "hard-distil"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_SHOTS,
-        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
@@ -146,6 +165,9 @@ class HardDistilConfig(JobConfig):
     """How the rows of `traces` are read."""
     count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
+    total: int = Field(default=0, ge=0)
+    """Traces requested in all with `problems.parts`, of different problems; 0 asks each training problem of the data
+    sets once."""
     corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
@@ -171,6 +193,7 @@ class HardDistilConfig(JobConfig):
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
         if self.data != TraceDataConfig() and not self.traces:
             raise ValueError("data has no effect without traces, which it says how to read: name some, or leave it out")
+        check_total(self.problems, self.total)
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
             # Which keys were given is not known once options and files are merged; the values are.
@@ -180,11 +203,15 @@ class HardDistilConfig(JobConfig):
         self.grpo_stage("", Path())
         return self
 
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return count_is_idle(self.problems)
+
     def distil_stage(self, runs: Path) -> DistilConfig:
         """The first stage's own configuration."""
         return DistilConfig(
-            name="distil", runs=runs, address=self.address, count=self.count, corrections=self.corrections,
-            problems=self.problems, teacher=self.teacher, verify=self.verify,
+            name="distil", runs=runs, address=self.address, count=self.count, total=self.total,
+            corrections=self.corrections, problems=self.problems, teacher=self.teacher, verify=self.verify,
         )  # fmt: skip
 
     def sft_stage(self, traces: Sequence[str], runs: Path) -> SFTJobConfig:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from rich.console import Console
@@ -23,8 +23,8 @@ from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.plain_text import shown
 from problems.problem import Group, Problem
-from problems.questions import Questions, by_index, worked_answer
-from problems.sources import NothingScoredError
+from problems.questions import Questions, QuestionsConfig, by_index, worked_answer
+from problems.sources import NothingScoredError, Report
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
@@ -38,6 +38,18 @@ SHOT_SEED = -1
 """Of the stream that few-shot examples are taken from: no run has it."""
 
 Job = TypeVar("Job", bound=JobConfig)
+
+
+class Asking(Protocol):
+    """What a configuration says of its problems."""
+
+    @property
+    def problems(self) -> QuestionsConfig:
+        """Which they are."""
+
+    @property
+    def verify(self) -> VerifyConfig:
+        """How the gold answers of data sets are checked."""
 
 
 _opened: dict[str, Questions] = {}
@@ -60,6 +72,12 @@ def with_questions(config: Job, console: Console) -> Job:
         config = _with_shots(config, questions)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    say_report(report, console)
+    return config
+
+
+def say_report(report: Report, console: Console) -> None:
+    """Says what became of the rows of data sets."""
     for note in report.notes:
         console.print(shown(note))
     for reason in report.reasons:
@@ -69,10 +87,19 @@ def with_questions(config: Job, console: Console) -> Job:
             f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
         )
         console.print(shown(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}"))
-    return config
 
 
-def questions_of(config: JobConfig) -> Questions:
+def check_known(problems: Sequence[Problem]) -> None:
+    """Refuses problems that the offline teacher cannot solve. Raises ConfigError."""
+    unknown = [problem for problem in problems if not worked_answer(problem)]
+    if unknown:
+        raise ConfigError(
+            f"the offline reference teacher knows no answer to {len(unknown)} of {len(problems)} problems, "
+            f"{unknown[0].id} for example; name a teacher by --teacher.model"
+        )
+
+
+def questions_of(config: Asking) -> Questions:
     """What the job asks; data sets are read and proven once a process. Raises ConfigError."""
     key = config.problems.model_dump_json() + config.verify.model_dump_json()
     if key not in _opened:

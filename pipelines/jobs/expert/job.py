@@ -288,7 +288,8 @@ class _Job:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if len(found) < least:
-            raise ConfigError(f"{', '.join(questions.families)} have {len(found)} {split} questions; name more")
+            asked = "problems.parts" if questions.parts else ", ".join(questions.families)
+            raise ConfigError(f"{asked} have {len(found)} {split} questions; name more")
         if len(found) < count:
             self._say(f"{split}: there are {len(found)} different questions of the {count} asked for")
         return found

@@ -43,7 +43,6 @@ class UndoConfig(RunConfig):
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
-        "problems.parts": "the teacher's answers are compared with what the families know",
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 

@@ -33,11 +33,11 @@ from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
+from pipelines.measure.problem_set import check_known, questions_of, with_questions
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
-from problems.stream import ProblemStream
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.client import Answered
@@ -66,6 +66,7 @@ def run(context: Context[UndoConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, folder, sft = context.config, context.folder, context.config.sft
+    with_questions(config.student, context.console)  # says what became of the rows of data sets
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
@@ -83,14 +84,17 @@ def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console
 
 
 def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
-    """`count` problems of different questions. Raises ConfigError where there are fewer."""
-    stream, chosen = ProblemStream(config.problems, split), {}
-    for index in range(50 * count):
-        problem = stream.problem(index)
-        chosen.setdefault(problem.question_hash, problem)
-        if len(chosen) == count:
-            return list(chosen.values())
-    raise ConfigError(f"there are only {len(chosen)} different {split} questions of these families; ask for fewer")
+    """`count` problems of different questions. Raises ConfigError where there are fewer, or where the offline teacher
+    knows no answer to one of those that it is to solve."""
+    try:
+        chosen = questions_of(config.student).distinct(split, count, config.problems.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len(chosen) < count:
+        raise ConfigError(f"there are only {len(chosen)} different {split} questions; ask for fewer ({split}_problems)")
+    if split == "train" and config.teacher.is_offline:
+        check_known(chosen)
+    return chosen
 
 
 class _Job:
