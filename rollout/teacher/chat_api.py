@@ -21,8 +21,6 @@ from rollout.teacher.cost_ledger import Usage
 class ChatApi:
     """A server of the chat API. Raises TeacherStopped where the environment names a proxy that cannot be used."""
 
-    batches: Any = None
-
     def __init__(self, config: TeacherConfig, key: SecretStr) -> None:
         self.http = http_client(config, key)
         self._client = openai.AsyncOpenAI(
@@ -32,6 +30,13 @@ class ChatApi:
             timeout=config.timeout,
             http_client=self.http,
         )
+
+    @property
+    def batches(self) -> Any:
+        """Its batches, in the shape of the Message Batches API."""
+        from rollout.teacher.chat_batches import ChatBatches
+
+        return ChatBatches(self._client)
 
     async def stream(self, body: Mapping[str, Any]) -> Any:
         """Sends a request; its answer as a stream of chunks, a context manager."""
@@ -62,11 +67,11 @@ class ChatChunks(Incoming):
             self._stop_reason = choice.finish_reason or self._stop_reason
         usage = getattr(event, "usage", None)
         if usage is not None:
-            self._count(_counts(usage))
+            self._count(counts_of(usage))
         self.ended = usage is not None and self._stop_reason is not None
 
 
-def _counts(usage: Any) -> dict[str, Any]:
+def counts_of(usage: Any) -> dict[str, Any]:
     """In the names of the Messages API, whose kinds do not overlap: here the prompt includes what was cached."""
     details = getattr(usage, "prompt_tokens_details", None)
     prompt, cached = getattr(usage, "prompt_tokens", None), getattr(details, "cached_tokens", None)

@@ -32,6 +32,7 @@ from rollout.teacher.errors import (
     may_be_of_another_protocol,
     meaning,
     neutral,
+    no_batches,
     not_served,
     passes,
     plain,
@@ -310,6 +311,8 @@ class ApiTeacher:
         config, text = self.config, self._plain(error)
         if not may_be_of_another_protocol(error):
             return self._meaning(meaning(config, error, text))
+        if config.batch:
+            return self._stop(no_batches(config, text))
         other: Protocol = "openai" if config.protocol == "anthropic" else "anthropic"
         if await speaks(self._api.http, config, other):
             return self._stop(speaks_another(config, other))

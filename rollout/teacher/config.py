@@ -154,7 +154,7 @@ class TeacherConfig(BaseModel):
     concurrency: int = Field(default=8, ge=1)
     """Requests in flight at once."""
     batch: bool = False
-    """Ask by the Message Batches API: half the price, answers within a day."""
+    """Ask by batches, of Anthropic's or OpenAI's: half the price, answers within a day."""
     batch_size: int = Field(default=10_000, ge=1, le=100_000)
     """Requests in one batch, at most."""
     poll_seconds: float = Field(default=30.0, gt=0)
@@ -225,8 +225,6 @@ class TeacherConfig(BaseModel):
                 raise ValueError(f"{self.url} speaks {SPOKEN['openai']}: set teacher.protocol openai")
             if self.temperature is not None and self.temperature > 1:
                 raise ValueError(f"{SPOKEN['anthropic']} takes a temperature of 0 to 1, not {self.temperature:g}")
-        elif self.batch:
-            raise ValueError("batch asks Anthropic's Message Batches API: leave it out with protocol openai")
         if all(one.is_free for one in self.members) and self.budget is not None:
             raise ValueError(
                 f"budget has no effect, because the answers of {self.url} count as free: give the model's price in "

@@ -238,6 +238,11 @@ def speaks_another(config: TeacherConfig, protocol: Protocol) -> TeacherStopped:
     )
 
 
+def no_batches(config: TeacherConfig, text: str) -> TeacherStopped:
+    """A server that answers single requests, if any."""
+    return TeacherStopped(f"{config.url} takes no batches ({text}); leave teacher.batch out")
+
+
 def not_served(config: TeacherConfig, text: str) -> TeacherStopped:
     """A server that has what neither protocol asks for."""
     return TeacherStopped(

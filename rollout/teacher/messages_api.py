@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 import anthropic
@@ -29,8 +29,7 @@ class MessagesApi:
             timeout=config.timeout,
             http_client=self.http,
         )
-        self.batches: Any = self._client.messages.batches
-        """The Message Batches API."""
+        self.batches = MessageBatches(self._client.messages.batches)
 
     async def stream(self, body: Mapping[str, Any]) -> Any:
         """Sends a request; its answer as a stream of events, a context manager."""
@@ -46,6 +45,31 @@ class MessagesApi:
     async def close(self) -> None:
         """Closes all connections."""
         await self._client.close()
+
+
+class MessageBatches:
+    """The Message Batches API; `api` is the SDK's."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    async def create(self, requests: Sequence[Any]) -> Any:
+        """Hands requests in, each a `custom_id` and its `params`."""
+        return await self._api.create(requests=requests)
+
+    async def retrieve(self, batch: str) -> Any:
+        """Its id and its `processing_status`."""
+        return await self._api.retrieve(batch)
+
+    async def results(self, batch: str, keys: Collection[str]) -> AsyncGenerator[Any, None]:
+        """A result for each request, in any order."""
+        async for item in await self._api.results(batch):
+            yield item
+
+    @staticmethod
+    def read(message: Any, bound: Usage) -> Message:
+        """See `read_message`."""
+        return read_message(message, bound)
 
 
 class MessageEvents(Incoming):

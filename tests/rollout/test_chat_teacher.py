@@ -176,7 +176,6 @@ def test_a_server_of_neither_is_named(tmp_path):
     ("given", "says"),
     [
         ({"base_url": "https://api.openai.com/v1"}, "set teacher.protocol openai"),
-        ({"protocol": "openai", "batch": True}, "Message Batches"),
         ({"temperature": 1.5}, "temperature of 0 to 1"),
         ({"protocol": "openai", "temperature": 2.5}, "temperature"),
         ({"protocol": "openai", "base_url": "http://127.0.0.1:1", "budget": 1.0}, "count as free"),

@@ -229,10 +229,11 @@ class _Job:
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
         if answered.reply is None:
-            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
+            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": "", "teacher": ""}
         reply = answered.reply
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        return {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
+        row = {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
+        return {**row, "teacher": reply.model}
 
     def _signals(self, number: int, outputs: Mapping[str, StudentOutput]) -> dict[str, float]:
         """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
