@@ -29,6 +29,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 RUN, SEATS, PROMPT = "wait", 8, list(range(40, 70))
 ARMS = {"room": 2, "no room": 1, "full": 2}
 """Versions that an engine expects to be live at once, by arm; it has room for one more."""
+BUSY = 3
+"""Groups of two ordinary answers that are always in flight, no two of them at the same token."""
 
 
 def main() -> None:
@@ -100,14 +102,14 @@ async def one(engine: Any, learner: Any, arm: str, long: bool, options: argparse
     late = [start(engine, (n,), options.times * options.tokens) for n in range(count)] if long else []
     await asyncio.sleep(0.1)
     await publish()
-    busy = asyncio.ensure_future(keep_busy(engine, options.tokens)) if arm != "full" else None
+    busy = [asyncio.ensure_future(keep_busy(engine, options.tokens, n)) for n in range(BUSY if arm != "full" else 0)]
     await asyncio.sleep(0.3)
     took = await publish()
     alive = bool(late) and not any(task.done() for task in late)
-    if busy is not None:
-        busy.cancel()
+    for task in busy:
+        task.cancel()
     await engine.abandon(RUN, None)
-    await asyncio.gather(*late, *([busy] if busy else []), return_exceptions=True)
+    await asyncio.gather(*late, *busy, return_exceptions=True)
     return took, alive
 
 
@@ -139,12 +141,13 @@ def start(engine: Any, seeds: tuple[int, ...], tokens: int) -> asyncio.Task[Any]
     return asyncio.ensure_future(engine.generate(request))
 
 
-async def keep_busy(engine: Any, tokens: int) -> None:
-    """Ordinary groups, one after the other, until it is cancelled."""
-    first = 1000
+async def keep_busy(engine: Any, tokens: int, number: int) -> None:
+    """Ordinary groups, one after the other, until it is cancelled; begun a little later than those before it."""
+    await asyncio.sleep(0.05 * number)
+    first = 1000 * (number + 1)
     while True:
-        await start(engine, tuple(range(first, first + 4)), tokens)
-        first += 4
+        await start(engine, (first, first + 1), tokens)
+        first += 2
 
 
 if __name__ == "__main__":
