@@ -19,6 +19,7 @@ from problems import mapping as mappings
 from problems.data_files import find_files, of_split, of_subset
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
+from problems.in_order import in_order
 from problems.mapping import LONGEST_STATEMENT, Mapping
 from problems.plain_text import one_line
 from problems.problem import Kind, Problem, Split, column_of
@@ -119,12 +120,15 @@ class Report:
 def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
     """The problems of a source, in order; memory is constant except for the ids already seen.
 
-    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox.
+    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox; one with
+    several `workers` is called by as many threads.
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
     files = _files(config, report)
-    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config, files)), files)
+    workers = getattr(prove, "workers", 1) if config.prove else 1
+    converted = in_order(lambda item: _convert(config, item, prove), _rows(config, files), workers)
+    yield from _unique(config, report, converted, files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,12 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    # What cannot be learnt from is refused before anything is started.
-    traces, report = load_traces(config.traces, config.data, config.verify, console)
-    folder = context.folder
     examples = None
-    if finished(folder.path) is None:
-        examples = select_traces(traces, config.prompt, config.sft, model, folder, console, report.figures)
+    if not (context.resuming and finished(context.folder.path) is not None):
+        # What cannot be learnt from is refused before anything is started.
+        traces, report = load_traces(config.traces, config.data, config.verify, console)
+        examples = select_traces(traces, config.prompt, config.sft, model, context.folder, console, report.figures)
+    folder = context.folder
     if not config.evaluate:
         learner = context.learner(config.sft.workers)
         return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
