@@ -72,11 +72,16 @@ class SourceConfig(BaseModel):
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
     """Maximum number of problems; 0 takes all."""
+    show: int | None = Field(default=None, ge=0)
+    """First tests of each program's problem to show instead of scoring, for tests given as inputs and outputs; None: as
+    the mapping says."""
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceConfig:
         if self.path and self.hub_split:
             raise ValueError(f"hub_split {self.hub_split} has no effect with `path`; leave one of them out")
+        if self.show is not None and self.mapping == OWN:
+            raise ValueError(f"show {self.show} has no effect on problems of our own schema; leave it out")
         if self.glob and not self.path:
             raise ValueError(f"glob {self.glob} has no effect without `path`; leave it out")
         return self
@@ -215,7 +220,7 @@ def _mapping(config: SourceConfig) -> Mapping | None:
         if not config.path:
             raise SourceError("a source in our own schema needs `path`, its file or folder")
         return None
-    return mappings.load(config.mapping)
+    return mappings.showing(mappings.load(config.mapping), config.show)
 
 
 def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prove | None) -> Converted:
