@@ -110,10 +110,10 @@ def select_traces(
     model: str,
     folder: RunFolder,
     console: Console,
-    rows: Mapping[str, int] | None = None,
+    row_counts: Mapping[str, int] | None = None,
 ) -> Examples:
     """Rows of training and of validation, after what cannot be learnt from was reported and dropped, or refused.
-    `rows` are counts of the files' rows, for the run's metrics.
+    `row_counts` say what became of the files' rows, for the run's metrics.
 
     Raises SFTFailed.
     """
@@ -130,7 +130,7 @@ def select_traces(
     except ValueError as error:
         raise SFTFailed(str(error)) from None
     examples = select_examples(rows, [trace.problem.question_hash for trace in kept], model, settings)
-    counts = {**(rows or {}), "read": len(traces), "without_thinking": len(traces) - len(kept), **examples.figures}
+    counts = {**(row_counts or {}), "read": len(traces), "without_thinking": len(traces) - len(kept), **examples.figures}
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
         folder.append_metrics({"kind": "traces", **counts})
     console.print(
