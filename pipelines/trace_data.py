@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -23,7 +23,7 @@ from verify.config import VerifyConfig
 
 SHOWN = 20
 """Rows that were left out of which the reasons are shown; all are counted."""
-BATCH = 256
+BATCH = 1024
 """Traces that are judged together."""
 
 
@@ -48,6 +48,10 @@ class TraceReport:
     """Traces that another row has too."""
     reasons: list[str] = field(default_factory=list)
     """Place and reason of the first rows that were left out."""
+
+    def __rich__(self) -> str:
+        """What a display says while the rows are read and judged."""
+        return f"reading and judging traces: {self.rows:,} rows"
 
     def leave_out(self, reason: str, strict: bool) -> None:
         """Notes why a row is left out. Raises TracesError in strict mode."""
@@ -87,7 +91,7 @@ def load_traces(
     if not places:
         raise TracesError("there are no traces to learn from; name files, folders or hub:OWNER/NAME by --traces")
     report = TraceReport()
-    with console.status("reading traces"):
+    with console.status(cast(Any, report)):
         traces = list(_kept(places, config, verify, report, console))
     for reason in report.reasons:
         console.print(shown("left out", "yellow"), shown(reason), soft_wrap=True)
@@ -175,27 +179,26 @@ def _passes(candidate: Candidate, verdict: Verdict | None, report: TraceReport, 
 
 
 class _Judging(contextlib.AbstractContextManager["_Judging"]):
-    """The sandbox, which starts with the first trace that has tests."""
+    """The sandboxes, which start with the first trace that has tests."""
 
     def __init__(self, config: VerifyConfig) -> None:
         self._config = config
-        self._judge: Any = None
+        self._judges: Any = None
 
     def __call__(self, batch: Sequence[Candidate]) -> list[Verdict | None]:
         """The verdict of each candidate; None for one without tests."""
-        from verify.pool import Judge
+        from verify.local_judges import LocalJudges
         from verify.sandbox.probe import IsolationTooLow
 
-        tested = [c for c in batch if c.judged.hidden_tests]
-        if tested and self._judge is None:
-            try:
-                self._judge = Judge(self._config)
-            except IsolationTooLow as error:
-                raise ConfigError(f"the traces cannot be judged here: {error}") from None
-        items = [(c.judged, c.trace.completion("direct"), c.finish_reason) for c in tested]
-        verdicts = iter(self._judge.judge_batch(items) if items else ())
+        items = [(c.judged, c.trace.completion("direct"), c.finish_reason) for c in batch if c.judged.hidden_tests]
+        if self._judges is None:
+            self._judges = LocalJudges(self._config)
+        try:
+            verdicts = iter(self._judges.judge_batch(items))
+        except IsolationTooLow as error:
+            raise ConfigError(f"the traces cannot be judged here: {error}") from None
         return [next(verdicts) if c.judged.hidden_tests else None for c in batch]
 
     def __exit__(self, *_: object) -> None:
-        if self._judge is not None:
-            self._judge.close()
+        if self._judges is not None:
+            self._judges.close()

@@ -181,6 +181,18 @@ def load(name_or_path: str) -> Mapping:
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
+def showing(mapping: Mapping, show: int | None) -> Mapping:
+    """The mapping with another number of tests to show; None changes nothing. Raises SourceError if it has none."""
+    if show is None:
+        return mapping
+    if mapping.tests != "input_output":
+        raise SourceError(
+            f"show {show} has no effect: mapping {mapping.name} reads no inputs and outputs; leave it out"
+        )
+    cases = (mapping.cases or CasesMapping()).model_copy(update={"show": show})
+    return mapping.model_copy(update={"cases": cases})
+
+
 def selects(mapping: Mapping, row: Row) -> bool:
     """Whether the mapping's `where` selects this row. Raises SourceError for a missing column."""
     for name, values in mapping.where.items():

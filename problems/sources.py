@@ -19,6 +19,7 @@ from problems import mapping as mappings
 from problems.data_files import find_files, of_split, of_subset
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
+from problems.in_order import in_order
 from problems.mapping import LONGEST_STATEMENT, Mapping
 from problems.plain_text import one_line
 from problems.problem import Kind, Problem, Split, column_of
@@ -71,11 +72,16 @@ class SourceConfig(BaseModel):
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
     """Maximum number of problems; 0 takes all."""
+    show: int | None = Field(default=None, ge=0)
+    """First tests of each program's problem to show instead of scoring, for tests given as inputs and outputs; None: as
+    the mapping says."""
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceConfig:
         if self.path and self.hub_split:
             raise ValueError(f"hub_split {self.hub_split} has no effect with `path`; leave one of them out")
+        if self.show is not None and self.mapping == OWN:
+            raise ValueError(f"show {self.show} has no effect on problems of our own schema; leave it out")
         if self.glob and not self.path:
             raise ValueError(f"glob {self.glob} has no effect without `path`; leave it out")
         return self
@@ -119,12 +125,15 @@ class Report:
 def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
     """The problems of a source, in order; memory is constant except for the ids already seen.
 
-    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox.
+    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox; one with
+    several `workers` is called by as many threads.
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
     files = _files(config, report)
-    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config, files)), files)
+    workers = getattr(prove, "workers", 1) if config.prove else 1
+    converted = in_order(lambda item: _convert(config, item, prove), _rows(config, files), workers)
+    yield from _unique(config, report, converted, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +220,7 @@ def _mapping(config: SourceConfig) -> Mapping | None:
         if not config.path:
             raise SourceError("a source in our own schema needs `path`, its file or folder")
         return None
-    return mappings.load(config.mapping)
+    return mappings.showing(mappings.load(config.mapping), config.show)
 
 
 def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prove | None) -> Converted:

@@ -160,9 +160,10 @@ def run(context: Context[DistilConfig]) -> Outcome:
     config, folder, console = context.config, context.folder, context.console
     if not config.teacher.is_offline:
         check_start(config.teacher, folder.path)
-    problems = select_problems(config)
     if config.problems.parts:
-        say_report(questions_of(config).report, console)
+        questions_of(config, console)  # shows what is read
+    problems = select_problems(config)
+    say_report(questions_of(config).report, console)
     if config.teacher.is_offline:
         check_known(problems)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}

@@ -74,12 +74,12 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    # What cannot be learnt from is refused before anything is started.
-    traces, report = load_traces(config.traces, config.data, config.verify, console)
-    folder = context.folder
     examples = None
-    if finished(folder.path) is None:
-        examples = select_traces(traces, config.prompt, config.sft, model, folder, console, report.figures)
+    if not (context.resuming and finished(context.folder.path) is not None):
+        # What cannot be learnt from is refused before anything is started.
+        traces, report = load_traces(config.traces, config.data, config.verify, console)
+        examples = select_traces(traces, config.prompt, config.sft, model, context.folder, console, report.figures)
+    folder = context.folder
     if not config.evaluate:
         learner = context.learner(config.sft.workers)
         return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
@@ -110,10 +110,10 @@ def select_traces(
     model: str,
     folder: RunFolder,
     console: Console,
-    file_rows: Mapping[str, int] | None = None,
+    row_counts: Mapping[str, int] | None = None,
 ) -> Examples:
     """Rows of training and of validation, after what cannot be learnt from was reported and dropped, or refused.
-    `file_rows` are counts of the files' rows, for the run's metrics.
+    `row_counts` say what became of the files' rows, for the run's metrics.
 
     Raises SFTFailed.
     """
@@ -130,7 +130,12 @@ def select_traces(
     except ValueError as error:
         raise SFTFailed(str(error)) from None
     examples = select_examples(rows, [trace.problem.question_hash for trace in kept], model, settings)
-    counts = {**(file_rows or {}), "read": len(traces), "without_thinking": len(traces) - len(kept), **examples.figures}
+    counts = {
+        **(row_counts or {}),
+        "read": len(traces),
+        "without_thinking": len(traces) - len(kept),
+        **examples.figures,
+    }
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
         folder.append_metrics({"kind": "traces", **counts})
     console.print(

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pyarrow as pa
 from rich.console import Console
@@ -46,10 +47,12 @@ class Asking(Protocol):
     @property
     def problems(self) -> QuestionsConfig:
         """Which they are."""
+        ...
 
     @property
     def verify(self) -> VerifyConfig:
         """How the gold answers of data sets are checked."""
+        ...
 
 
 _opened: dict[str, Questions] = {}
@@ -62,8 +65,7 @@ def with_questions(config: Job, console: Console) -> Job:
     Says what became of the rows of data sets. Raises ConfigError where something cannot be read, or where nothing is
     there to train or to be evaluated on.
     """
-    with console.status("reading problems"):
-        questions = questions_of(config)
+    questions = questions_of(config, console)
     report = questions.report
     try:
         questions.part(config.evaluation.split, config.evaluation.seed)
@@ -99,27 +101,52 @@ def check_known(problems: Sequence[Problem]) -> None:
         )
 
 
-def questions_of(config: Asking) -> Questions:
-    """What the job asks; data sets are read and proven once a process. Raises ConfigError."""
+def questions_of(config: Asking, console: Console | None = None) -> Questions:
+    """What the job asks; data sets are read and proven once a process, which `console` shows. Raises ConfigError."""
     key = config.problems.model_dump_json() + config.verify.model_dump_json()
     if key not in _opened:
         try:
-            with SandboxProof(config.verify) as prove:
+            with SandboxProof(config.verify) as prove, _showing(console, prove):
                 _opened[key] = Questions(config.problems, prove)
         except (ValueError, IsolationTooLow) as error:
             raise ConfigError(f"problems: {error}") from None
     return _opened[key]
 
 
+def _showing(console: Console | None, progress: SandboxProof) -> Any:
+    """The display of a proof's progress, refreshed while the block works."""
+    return console.status(cast(Any, progress)) if console is not None else contextlib.nullcontext()
+
+
 class SandboxProof:
     """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
 
-    The sandbox starts with the first problem, in the process that judges it.
+    Sandboxes start with the first problem, in the process that judges it, as many as it has cores for many problems.
     """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
         self._config = config
-        self._judge: Any = None
+        self._judges: Any = None
+        self._starting = threading.Lock()
+        self.proven = 0
+        """Problems judged so far."""
+
+    @property
+    def workers(self) -> int:
+        """Threads that may ask at once."""
+        return self._pool().workers
+
+    def _pool(self) -> Any:
+        from verify.local_judges import LocalJudges
+
+        with self._starting:
+            if self._judges is None:
+                self._judges = LocalJudges(self._config)
+            return self._judges
+
+    def __rich__(self) -> str:
+        """What a display says while it works."""
+        return f"reading problems: {self.proven:,} gold answers proven" if self.proven else "reading problems"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SandboxProof, (self._config,)
@@ -130,27 +157,26 @@ class SandboxProof:
         Raises NothingScoredError where a program passes that answers nothing.
         """
         from verify.null_programs import passing_null_program
-        from verify.pool import Judge
 
         if not gold and problem.kind == "answer":
             return ""
-        if self._judge is None:
-            self._judge = Judge(self._config)
-        if gold:
-            verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
-            if not verdict.passed:
-                return f"{verdict.status}, {verdict.detail}".rstrip(", ")
-        if null := passing_null_program(problem, self._judge):
-            raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
+        self.proven += 1
+        with self._pool().judge() as judge:
+            if gold:
+                verdict = judge.judge(problem, completion_text(gold, kind=problem.kind))
+                if not verdict.passed:
+                    return f"{verdict.status}, {verdict.detail}".rstrip(", ")
+            if null := passing_null_program(problem, judge):
+                raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
         return ""
 
     def __enter__(self) -> SandboxProof:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._judge is not None:
-            self._judge.close()
-            self._judge = None
+        if self._judges is not None:
+            self._judges.close()
+            self._judges = None
 
 
 def _with_shots(config: Job, questions: Questions) -> Job:

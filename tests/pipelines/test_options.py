@@ -24,6 +24,7 @@ from pipelines.option_pages import configurations, page
 from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, parse, renamed
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
+from pipelines.trace_data import TraceReport
 from rollout.config import EngineConfig
 from tests.known_models import write_config
 from train.sft_config import SFTConfig
@@ -282,7 +283,7 @@ def test_every_command_puts_its_run_folder_into_runs(verb, how, tmp_path, monkey
     if verb != "distil":
         arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
     if verb == "sft":
-        monkeypatch.setattr("pipelines.jobs.sft.load_traces", lambda *given: ([], None))
+        monkeypatch.setattr("pipelines.jobs.sft.load_traces", lambda *given: ([], TraceReport()))
     made = []
 
     def create(path, config):
