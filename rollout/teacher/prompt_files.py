@@ -27,7 +27,9 @@ Name = Literal["code", "boxed", "yes_no", "correction"]
 
 SHIPPED = Path(__file__).parent / "prompts"
 NAMES: tuple[Name, ...] = ("code", "boxed", "yes_no", "correction")
+_OF_ANSWERS: tuple[Name, ...] = ("boxed", "yes_no")
 _CODE_KINDS = ("function", "stdin", "assert")
+_STYLES: tuple[Style, ...] = ("direct", "think")
 
 
 def template_of(problem: Problem) -> Name:
@@ -53,17 +55,17 @@ class TeacherPrompts:
 
     def check(self) -> None:
         """Renders every file in every way that it may be asked for, so that none fails after answers were paid for."""
-        for style in ("direct", "think"):
+        for style in _STYLES:
             for kind in _CODE_KINDS:
                 self._rendered("code", style=style, kind=kind)
-            for name in ("boxed", "yes_no"):
+            for name in _OF_ANSWERS:
                 self._rendered(name, style=style, kind="answer")
             for kind in (*_CODE_KINDS, "answer"):
                 self._rendered("correction", style=style, kind=kind, detail="wrong answer")
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        files = {name: SHIPPED / f"{name}.jinja" for name in NAMES}
+        files: dict[str, Path] = {name: SHIPPED / f"{name}.jinja" for name in NAMES}
         if self._folder is None:
             return files
         if not self._folder.is_dir():

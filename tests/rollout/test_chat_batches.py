@@ -1,15 +1,21 @@
 """Batches of OpenAI's chat API: handed in as a file, dealt out once, whatever the server's files hold."""
 
 import asyncio
+import contextlib
 import json
 import re
 
+import hypothesis
 import pytest
 from hostile_server import DOLLAR, EVIL, OWN, Hostile, ask, environment, settings  # noqa: F401
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rollout.teacher.chat_batches import ChatBatches, _result
 from rollout.teacher.client import answer_all
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import Usage
+from rollout.teacher.errors import TORN, AnswerTooLarge, BrokenAnswer
 from rollout.teacher.opening import open_teacher
 from rollout.teacher.request_cache import TeacherRequest
 
@@ -240,6 +246,33 @@ def test_results_that_are_none_end_in_one_line_and_within_the_budget(rows, tmp_p
     if answered.reply is not None:  # the usage alone was missing
         assert answered.reply.dollars == pytest.approx(0.5) and answered.reply.usage.output == 1
     assert account.dollars + account.open_dollars <= 2.0
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.sampled_from(["stop", "x", EVIL, "batch_expired"])
+NAMES = st.sampled_from(
+    ["custom_id", "response", "status_code", "body", "error", "code", "message", "choices", "content", "usage", "model",
+     "finish_reason", "prompt_tokens", "completion_tokens"]
+)  # fmt: skip
+ROWS = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=16
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=200)
+@given(ROWS, ROWS)
+def test_whatever_a_line_holds_it_is_a_result_or_torn(row, body):
+    with contextlib.suppress(*TORN):
+        found = _result(row)
+        assert isinstance(found.result.type, str)
+    bound = Usage(output=16, cache_write=100)
+    with contextlib.suppress(BrokenAnswer, AnswerTooLarge):
+        whole = ChatBatches.read(body, bound)
+        assert isinstance(whole.text, str) and whole.usage.output <= 16
+
+
+def test_a_line_of_each_kind_is_read_as_such():
+    assert _result(succeeded("k")).result.type == "succeeded"
+    assert ChatBatches.read(completion("x"), Usage(output=16, cache_write=100)).usage == Usage(11, 7)
 
 
 def test_batches_of_openai_are_at_half_its_prices():
