@@ -35,7 +35,7 @@ from problems.plain_text import shown
 from problems.problem import Problem, Status
 from problems.questions import worked_answer
 from problems.stream import ProblemStream
-from rollout.prompts import PromptBuilder
+from rollout.prompts import PromptBuilder, Style
 from rollout.teacher.client import LEDGER_FILE, Answered
 from rollout.teacher.cost_ledger import CostLedger, append_rows
 from rollout.teacher.keys import find_keys
@@ -110,7 +110,7 @@ class Requests:
     """What the teacher is asked."""
 
     def __init__(self, config: DistilConfig) -> None:
-        self._style = config.prompt.style
+        self._style: Style = config.prompt.style
         self._builder = PromptBuilder(None, config.prompt)
         self._prompts = TeacherPrompts(config.teacher.prompts)
 
