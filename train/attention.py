@@ -72,9 +72,9 @@ def packed_attention(
 
     Raises NotImplementedError for scores with a bias or a sink, which a packing does not know.
     """
-    if packing is None and softcap is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     if packing is None:
+        if softcap is None:
+            return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
         return _capped_rows(query, key, value, attention_mask, scaling, softcap).transpose(1, 2).contiguous(), None
     if any(kwargs.get(name) is not None for name in ("position_bias", "s_aux")):
         raise NotImplementedError("attention with biases or sinks runs row by row")
@@ -115,6 +115,7 @@ def _attend(
     if prefix or softcap is not None or 0 < window < longest:
         mask = _mask(packing, longest, prefix, window, q)
     if softcap is not None:
+        assert mask is not None, "made above"
         output = _capped(q, k, v, mask, scaling, softcap)
     else:
         few = q.shape[1] != k.shape[1]
@@ -192,10 +193,12 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling:
     if len(seen) != len(q):  # without prefixes every token is seen where it is
         k, v = k.index_select(0, seen), v.index_select(0, seen)
     back = window - 1 if window else -1
-    return varlen_attn(
+    output = varlen_attn(
         q.contiguous(), k.contiguous(), v.contiguous(), query_ends, key_ends, most_queries, most_keys,
         scale=scaling, window_size=(back, 0), enable_gqa=q.shape[1] != k.shape[1],
     )  # fmt: skip
+    assert isinstance(output, Tensor), "no log-sum-exp is asked for"
+    return output
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -110,9 +110,9 @@ class Packing:
                 keys.append(keys[-1] + sum(map(len, pieces)))
                 at += length
         device = self.tokens.device
-        ends = (torch.tensor(values, dtype=torch.int32, device=device) for values in (queries, keys))
-        longest = (int(np.diff(values).max()) for values in (queries, keys))
-        return (*ends, torch.from_numpy(np.concatenate(seen)).to(device), *longest)
+        query_ends, key_ends = (torch.tensor(v, dtype=torch.int32, device=device) for v in (queries, keys))
+        most_queries, most_keys = (int(np.diff(values).max()) for values in (queries, keys))
+        return query_ends, key_ends, torch.from_numpy(np.concatenate(seen)).to(device), most_queries, most_keys
 
 
 def _alike(lengths: Sequence[int]) -> list[tuple[int, ...]]:
