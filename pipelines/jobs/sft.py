@@ -130,12 +130,8 @@ def select_traces(
     except ValueError as error:
         raise SFTFailed(str(error)) from None
     examples = select_examples(rows, [trace.problem.question_hash for trace in kept], model, settings)
-    counts = {
-        **(row_counts or {}),
-        "read": len(traces),
-        "without_thinking": len(traces) - len(kept),
-        **examples.figures,
-    }
+    counts = {"read": len(traces), "without_thinking": len(traces) - len(kept), **examples.figures}
+    counts |= row_counts or {}
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
         folder.append_metrics({"kind": "traces", **counts})
     console.print(

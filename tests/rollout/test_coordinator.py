@@ -225,7 +225,7 @@ def test_a_lease_that_an_engine_has_in_hand_may_take_its_time(harness, ray_local
     assert not ray_local.wait([waiting], timeout=4)[0], "three times the lease's seconds"
     ray_local.get([engine.let_go.remote() for engine in h.engines])
     batch = ray_local.get(waiting, timeout=30)
-    assert batch.groups[1].attempt == 0 and batch.counts["reissued"] == 0
+    assert batch.groups[1].attempt == 0
 
 
 def test_a_late_rank_is_not_given_the_groups_of_another_step(harness, ray_local):
