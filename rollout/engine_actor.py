@@ -153,7 +153,7 @@ class EngineActor:
 
     async def adapter_form(self) -> AdapterForm:
         """See `Engine.form`."""
-        return self._engine.form
+        return (await self._opened()).form
 
     async def canary_tokens(self, problem: Problem, answer: str, prompt: PromptConfig) -> tuple[np.ndarray, np.ndarray]:
         """int32 prompt and completion ids of a worked answer, for learners to score as a canary."""
@@ -204,11 +204,11 @@ class EngineActor:
 
     async def abandon(self, run: str, oldest: int | None) -> int:
         """See `Engine.abandon`."""
-        return await self._engine.abandon(run, oldest)
+        return 0 if self._engine is None else await self._engine.abandon(run, oldest)
 
     async def in_hand(self, run: str) -> dict[str, float | None]:
         """See `Engine.in_hand`."""
-        return self._engine.in_hand(run)
+        return {} if self._engine is None else self._engine.in_hand(run)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""
@@ -229,7 +229,7 @@ class EngineActor:
 
     async def abort(self) -> int:
         """Ends all requests in flight. Returns how many there were."""
-        return await self._engine.abort()
+        return 0 if self._engine is None else await self._engine.abort()
 
     async def close(self) -> None:
         """Stops vLLM and removes adapter files. What is not up yet ends with the process."""
