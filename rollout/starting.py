@@ -19,7 +19,7 @@ from typing import Any
 
 from rollout.start_errors import LONGEST_LOG, log_lines
 
-PLACING, BEGINNING, DOWNLOADING = "waiting for a place on the cluster", "beginning", "downloading the model"
+PLACING, BEGINNING, DOWNLOADING = "waiting for a place on the cluster", "loading vLLM", "downloading the model"
 WARMING_UP = "warming up"
 _PHASES = (
     (re.compile(r"Starting to load model|Loading model from scratch|Loading safetensors"), "loading weights"),
