@@ -117,6 +117,8 @@ class TrainConfig(BaseModel):
     """Run each prompt once for all samples of its group; None is yes wherever the model allows it."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
+    torch_compile: bool = False
+    """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
     workers: Annotated[int, Field(ge=0)] = 1
