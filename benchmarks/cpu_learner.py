@@ -160,16 +160,14 @@ def random_model(shape: str, dtype: str) -> PreTrainedModel:
     with no_init_weights():
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation="sdpa")
     model.tie_weights()
-    torch.manual_seed(0)
+    noise = 0.02 * torch.randn(65537, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.02)
-            else:
-                parameter.zero_()
         for name, parameter in model.named_parameters():
-            if name.endswith("norm.weight") and config.model_type != "gemma3_text":  # Gemma's are added to 1
-                parameter.fill_(1)
+            flat = parameter.view(-1)
+            if parameter.dim() > 1:
+                flat.copy_(noise.repeat(-(-len(flat) // len(noise)))[: len(flat)])
+            else:  # Gemma's norms are added to 1
+                parameter.fill_(float(name.endswith("norm.weight") and config.model_type != "gemma3_text"))
     return model.eval()
 
 

@@ -13,7 +13,7 @@ from train.config import TrainConfig
 
 
 def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
-    """The frozen base model with scaled-dot-product attention, in the configured dtype, on the CPU.
+    """The frozen base model with scaled-dot-product attention, in the configured dtype, loaded straight to `device`.
 
     Raises ValueError, saying what was looked for, where there is no such model.
     """
@@ -29,6 +29,7 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
             str(folder if folder.is_dir() else model),
             dtype=getattr(torch, name),
             attn_implementation="sdpa",
+            device_map={"": device},
             **NO_CODE,
         )
     except OSError as error:

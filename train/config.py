@@ -118,6 +118,8 @@ class TrainConfig(BaseModel):
     """Run each prompt once for all samples of its group; None is yes wherever the model allows it."""
     gradient_checkpointing: Annotated[bool, AUTO] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
+    torch_compile: bool = False
+    """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1

@@ -20,6 +20,7 @@ from problems.problem import Group
 from rollout.policy import PolicyVersion
 from train.base_model import load_base
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
+from train.compiled import compile_layers
 from train.config import TrainConfig
 from train.covariance import mark
 from train.finite import StepGuard
@@ -72,6 +73,8 @@ class Learner:
         self.adapter = Adapter(base, config)
         if config.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
+        if config.torch_compile:
+            compile_layers(base)
         self.adapter.model.to(self.device)
         self.adapter.model.eval()
         parameters = list(self.adapter.parameters.values())

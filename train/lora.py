@@ -27,6 +27,7 @@ from rollout.adapter import TENSOR, check_adapter_config, layer_scale
 from rollout.load_proof import adapter_checksums
 from rollout.policy import AdapterForm, PolicyVersion
 from train.config import TrainConfig
+from train.numbers import products_dtype
 
 _ADAPTER = "default"
 """peft's name for the only adapter of a model; it is not part of the names in the file."""
@@ -143,29 +144,37 @@ def fingerprint(base: PreTrainedModel) -> str:
 
 
 class _FusedLora(torch.autograd.Function):
-    """x W' + b + s (x A') B', with frozen W and b. A and B are cast to the base model's dtype for the
-    arithmetic."""
+    """x W' + b + s (x A') B', with frozen W and b.
+
+    The arithmetic is in the base model's dtype, or in float32 where the processor has no products in that dtype; what
+    is kept for the backward pass is in the base model's.
+    """
 
     @staticmethod
     def forward(ctx, x, weight, bias, lora_a, lora_b, scale):
-        a, b = lora_a.to(weight.dtype), lora_b.to(weight.dtype)
-        x_N_I = x.reshape(-1, x.shape[-1])
+        dtype = products_dtype(weight)
+        a, b = lora_a.to(dtype), lora_b.to(dtype)
+        kept_N_I = x.reshape(-1, x.shape[-1])
+        x_N_I = kept_N_I.to(dtype)
         inner_N_R = x_N_I @ a.t()
-        out_N_O = F.linear(x_N_I, weight, bias).addmm_(inner_N_R, b.t(), alpha=scale)
-        ctx.save_for_backward(x_N_I, inner_N_R, weight, lora_a, lora_b)
+        bias = None if bias is None else bias.to(dtype)
+        out_N_O = F.linear(x_N_I, weight.to(dtype), bias).addmm_(inner_N_R, b.t(), alpha=scale).to(x.dtype)
+        ctx.save_for_backward(kept_N_I, inner_N_R.to(x.dtype), weight, lora_a, lora_b)
         ctx.scale, ctx.shape = scale, x.shape
         return out_N_O.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx, grad):
         x_N_I, inner_N_R, weight, lora_a, lora_b = ctx.saved_tensors
-        grad_N_O = grad.reshape(-1, grad.shape[-1])
-        grad_b = (grad_N_O.t() @ inner_N_R).mul_(ctx.scale)
-        grad_inner_N_R = (grad_N_O @ lora_b.to(grad.dtype)).mul_(ctx.scale)
-        grad_a = grad_inner_N_R.t() @ x_N_I
+        dtype = products_dtype(weight)
+        grad_N_O = grad.reshape(-1, grad.shape[-1]).to(dtype)
+        grad_b = (grad_N_O.t() @ inner_N_R.to(dtype)).mul_(ctx.scale)
+        grad_inner_N_R = (grad_N_O @ lora_b.to(dtype)).mul_(ctx.scale)
+        grad_a = grad_inner_N_R.t() @ x_N_I.to(dtype)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad_N_O @ weight).addmm_(grad_inner_N_R, lora_a.to(grad.dtype)).view(ctx.shape)
+            grad_x = (grad_N_O @ weight.to(dtype)).addmm_(grad_inner_N_R, lora_a.to(dtype))
+            grad_x = grad_x.to(grad.dtype).view(ctx.shape)
         return grad_x, None, None, grad_a.to(lora_a.dtype), grad_b.to(lora_b.dtype), None
 
 

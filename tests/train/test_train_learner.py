@@ -10,6 +10,7 @@ import pytest
 import torch
 from train_helpers import make_group, make_groups, tiny_model
 
+from train.base_model import load_base
 from train.config import TrainConfig
 from train.learner import Learner
 from train.lora import fingerprint
@@ -229,6 +230,7 @@ def test_a_model_is_loaded_from_a_folder_and_missing_ones_are_named(tmp_path):
     tiny_model().save_pretrained(tmp_path / "model")
     learner = Learner(tmp_path / "model", TrainConfig(), "cpu")
     assert learner.signature["base_model"] == fingerprint(tiny_model())
+    assert load_base(tmp_path / "model", TrainConfig(), torch.device("meta")).device.type == "meta"
     assert fingerprint(tiny_model(seed=1)) != fingerprint(tiny_model())
     assert fingerprint(tiny_model().to(torch.bfloat16)) == fingerprint(tiny_model())
     with pytest.raises(ValueError, match=r"nothing has no config\.json"):
@@ -376,3 +378,24 @@ def test_two_workers_are_one(tmp_path, guarded):
         assert gaps.keys() == result.gaps.keys()
         for version, gap in result.gaps.items():
             assert gaps[version] == pytest.approx((gap.mean, gap.max, gap.tokens), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_layers_learn_the_same():
+    plain, compiled = (
+        Learner(tiny_model(), TrainConfig(learning_rate=1e-3, torch_compile=compile)) for compile in (False, True)
+    )
+    for seed in range(2):
+        expected, found = (learner.step(make_groups(seed=seed)).metrics for learner in (plain, compiled))
+        for name in ("loss", "entropy", "grad_norm"):
+            assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
+    assert (weights(compiled) - weights(plain)).abs().max() < 1e-4
+
+
+def test_compiling_is_refused_where_it_has_no_effect(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match=r"C\+\+ compiler"):
+        Learner(tiny_model(), TrainConfig(torch_compile=True), "cpu")
+    monkeypatch.setattr("train.compiled.GradientCheckpointingLayer", torch.nn.Conv2d)
+    with pytest.raises(ValueError, match="no effect"):
+        Learner(tiny_model(), TrainConfig(torch_compile=True), "cpu")
