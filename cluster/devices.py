@@ -147,6 +147,13 @@ def hardware_of(nodes: Sequence[Node], ask: Callable[[Node], Sequence[Answer]]) 
     return Hardware(alike, cpus, memory, tuple(dict.fromkeys(notes)))
 
 
+def session_hardware(nodes: Sequence[Node]) -> Hardware:
+    """The hardware of the connected cluster, whose nodes these are."""
+    found = hardware_of(nodes, ask_node)
+    # Ray counts the memory that was free when it started; what plans are made with must not change from run to run.
+    return replace(found, memory=memory_here()) if is_own() else found
+
+
 def hardware_here() -> Hardware:
     """This machine's, as a local Ray would see it; no Ray is started."""
     found = gpus_here()

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from cluster.devices import Hardware, ask_node, hardware_here, hardware_of
+from cluster.devices import Hardware, hardware_here, session_hardware
 from cluster.hardware import Demand
 from cluster.job_plan import Tenant, tenants
 from cluster.model_shapes import ModelShapes, UnknownShapes
@@ -79,7 +79,7 @@ class Defaults:
         """
 
         def check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
-            hardware = hardware_of(nodes, ask_node)
+            hardware = session_hardware(nodes)
             found = self.place(fleet, learner, hardware)
             for line in (headline(self.shapes, hardware), *summary_lines(hardware, found)):
                 console.print(shown(line), soft_wrap=True)
@@ -156,7 +156,7 @@ def hardware_now(address: str) -> Hardware | None:
     if ray is not None and ray.is_initialized():
         from cluster.connect import live_nodes
 
-        return hardware_of(live_nodes(), ask_node)
+        return session_hardware(live_nodes())
     return None if named_address(address or None)[0] else hardware_here()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.devices import GIB, Hardware, described
+from cluster.devices import GIB, Hardware, described, session_hardware
 from cluster.hardware import plan
 from cluster.model_shapes import ModelShapes
 from cluster.nodes import Node
@@ -118,11 +118,10 @@ def _session(part: Any) -> tuple[list[Node], Hardware]:
     if hardware is not None:
         return hardware.nodes(), hardware
     from cluster.connect import live_nodes, ray_session
-    from cluster.devices import ask_node, hardware_of
 
     with ray_session(part.address or None):
         nodes = live_nodes()
-        return nodes, hardware_of(nodes, ask_node)
+        return nodes, session_hardware(nodes)
 
 
 def _with_model(config: Any, job: Job[Any, Any]) -> tuple[Any, ModelShapes]:
