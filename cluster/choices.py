@@ -183,20 +183,21 @@ def kind_choices(hardware: Hardware, found: Allocation, given: Mapping[str, Any]
     """Which kinds of GPUs they go to, where there are several."""
     choices = {}
     names = {device.name for device in hardware.devices}
+    placed = {role: any(name.startswith(f"hardware.{role}.") for name in given) for role in ("engine", "learner")}
     if given.get("hardware.profiles"):
         profiles = [dict(profile) for profile in given["hardware.profiles"]]
         for profile, pool in zip(profiles, found.engines, strict=True):
             profile |= {name: value for name, value in _profile(pool).items() if profile.get(name) is None}
         choices["hardware.profiles"] = Choice(profiles, "each kind as you described it, and what fits there")
-    elif len(found.engines) > 1 and not given.get("hardware.engine.accelerator"):
+    elif len(found.engines) > 1 and not placed["engine"]:
         profiles = [
             {"name": f"{pool.device.name}_{number}".replace("-", "_"), "accelerator": pool.device.name} | _profile(pool)
             for number, pool in enumerate(found.engines)
         ]
         choices["hardware.profiles"] = Choice(profiles, "the GPUs differ, and each kind has its own settings")
-    elif found.engines and len(names) > 1 and not given.get("hardware.engine.accelerator") and not found.shared:
+    elif found.engines and len(names) > 1 and not placed["engine"] and not found.shared:
         choices["hardware.engine.accelerator"] = Choice(found.engines[0].device.name, "an engine fits there")
-    if found.learner and len(names) > 1 and not given.get("hardware.learner.accelerator") and not found.shared:
+    if found.learner and len(names) > 1 and not placed["learner"] and not found.shared:
         choices["hardware.learner.accelerator"] = Choice(found.learner.device.name, "the strongest learns")
     return choices
 

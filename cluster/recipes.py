@@ -218,8 +218,8 @@ def _wishes(given: Mapping[str, Any], engine: EngineLoad, shapes: ModelShapes) -
         engines=given.get("rollout.engines"),
         workers=given.get("train.workers", given.get("sft.workers")) or None,
         share=given.get(SHARE),
-        engine_kind=given.get("hardware.engine.accelerator") or "",
-        learner_kind=given.get("hardware.learner.accelerator") or "",
+        engine_kind=_kind(given, "engine"),
+        learner_kind=_kind(given, "learner"),
         requests=requests,
     )
 
@@ -241,6 +241,12 @@ def _warnings(shapes: ModelShapes, hardware: Hardware, found: Allocation, sizes:
     if hardware.devices and few:
         texts.append(f"an engine decodes only {min(few)} sequences at once, and a GPU wants 64 or more")
     return tuple(texts)
+
+
+def _kind(given: Mapping[str, Any], role: str) -> str:
+    """The kind of GPUs that somebody chose for engines or learners."""
+    labels = given.get(f"hardware.{role}.labels") or {}
+    return given.get(f"hardware.{role}.accelerator") or labels.get(GPU_LABEL, "")
 
 
 def _for_job(choices: Mapping[str, Choice], job: Job) -> dict[str, Choice]:

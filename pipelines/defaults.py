@@ -33,6 +33,8 @@ REASONING = {
     "aime24", "aime25", "gpqa", "gpqa_diamond", "livecodebench", "math500", "mmlu_pro_math", "numina_math_cot",
 }  # fmt: skip
 """Mappings of data sets whose problems are reasoned about at length."""
+KINDS = ("hardware.profiles", "hardware.engine.accelerator", "hardware.learner.accelerator")
+"""Options that a recipe fills where GPUs differ, and that are empty otherwise."""
 SHOT_TOKENS = 256
 """Taken for one worked example in a prompt, where its length is not known yet."""
 _ALIASES = {"engines": "rollout.engines", "max_tokens": "rollout.sampling.max_tokens"}
@@ -117,7 +119,7 @@ def with_values(config: Any, values: Mapping[str, Any]) -> Any:
     Raises ConfigError where the result is no valid configuration.
     """
     model, open_keys = type(config), set(unset(config))
-    open_keys |= {key for key in values if "hardware." in key and is_used(model, key) and not _at(config, key)}
+    open_keys |= {key for key in values if key.endswith(KINDS) and is_used(model, key) and not _at(config, key)}
     chosen = {key: value for key, value in values.items() if key in open_keys}
     for key, other in getattr(model, "auto_like", {}).items():
         if key in open_keys:
@@ -130,14 +132,15 @@ def with_values(config: Any, values: Mapping[str, Any]) -> Any:
         raise ConfigError(explain(error, model)) from None
 
 
-def recorded_values(config: Any, file: Path) -> dict[str, Any]:
+def recorded_values(config: Any, part: str, file: Path) -> dict[str, Any]:
     """What a run folder's config.yaml holds of the options that `config` leaves open, by dotted name. Raises
     ConfigError."""
+    kinds = [f"{part}.{key}" if part else key for key in KINDS]
     try:
         data, found = read_yaml(file), {}
     except Unreadable as error:
         raise ConfigError(str(error)) from None
-    for key in unset(config):
+    for key in [*unset(config), *kinds]:
         value = data
         for name in key.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -243,7 +246,7 @@ def _given(config: Any, names: Mapping[str, str]) -> dict[str, Any]:
     found = {
         name: _plain(_at(config, key)) for key, name in names.items() if key not in open_keys and _has(config, key)
     }
-    return {name: value for name, value in found.items() if value is not None and value not in ("", (), [])}
+    return {name: value for name, value in found.items() if value is not None and value not in ("", (), [], {})}
 
 
 def _values(config: Any, names: Mapping[str, str]) -> dict[str, Any]:

@@ -277,7 +277,7 @@ class Context(Generic[Config]):
         if self.resuming:
             with recorded_config(self.path) as file:
                 if file is not None:
-                    recorded = defaults.recorded_values(self.config, file)
+                    recorded = defaults.recorded_values(self.config, self._job.part, file)
                     self.config = defaults.with_values(self.config, recorded)
         part: Any = getattr(self.config, self._job.part) if self._job.part else self.config
         hardware = defaults.hardware_now(part.address)
