@@ -184,11 +184,12 @@ def kind_choices(hardware: Hardware, found: Allocation, given: Mapping[str, Any]
     choices = {}
     names = {device.name for device in hardware.devices}
     placed = {role: any(name.startswith(f"hardware.{role}.") for name in given) for role in ("engine", "learner")}
-    if given.get("hardware.profiles"):
-        profiles = [dict(profile) for profile in given["hardware.profiles"]]
-        for profile, pool in zip(profiles, found.engines, strict=True):
-            profile |= {name: value for name, value in _profile(pool).items() if profile.get(name) is None}
-        choices["hardware.profiles"] = Choice(profiles, "each kind as you described it, and what fits there")
+    if described := given.get("hardware.profiles"):
+        if len(described) == len(found.engines):  # else they share one GPU, or the CPUs
+            profiles = [dict(profile) for profile in described]
+            for profile, pool in zip(profiles, found.engines, strict=True):
+                profile |= {name: value for name, value in _profile(pool).items() if profile.get(name) is None}
+            choices["hardware.profiles"] = Choice(profiles, "each kind as you described it, and what fits there")
     elif len(found.engines) > 1 and not placed["engine"]:
         profiles = [
             {"name": f"{pool.device.name}_{number}".replace("-", "_"), "accelerator": pool.device.name} | _profile(pool)

@@ -109,16 +109,21 @@ def fill(config: Any, part: str, shapes: ModelShapes, hardware: Hardware) -> Def
     known = set(marked(type(config)))
     own = {n: c for n, c in found.choices.items() if own_names.get(n) in known or n.startswith("hardware.")}
     found = replace(found, choices=own)
-    filled = with_values(config, {own_names[name]: value for name, value in found.values.items() if name in own_names})
+    filled = with_values(
+        config,
+        {own_names[name]: value for name, value in found.values.items() if name in own_names},
+        refined=[own_names["hardware.profiles"]] if "hardware.profiles" in given else [],
+    )
     return Defaults(filled, found, shapes, job, given, _values(filled, names), own_names)
 
 
-def with_values(config: Any, values: Mapping[str, Any]) -> Any:
-    """`config` with `values`, by its own dotted names, where they may be filled and nobody has set them.
+def with_values(config: Any, values: Mapping[str, Any], refined: Sequence[str] = ()) -> Any:
+    """`config` with `values`, by its own dotted names, where they may be filled and nobody has set them. Those of
+    `refined` are set, and `values` has them with what they left open.
 
     Raises ConfigError where the result is no valid configuration.
     """
-    model, open_keys = type(config), set(unset(config))
+    model, open_keys = type(config), {*unset(config), *refined}
     open_keys |= {key for key in values if key.endswith(KINDS) and is_used(model, key) and not _at(config, key)}
     chosen = {key: value for key, value in values.items() if key in open_keys}
     for key, other in getattr(model, "auto_like", {}).items():

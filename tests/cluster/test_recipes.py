@@ -153,6 +153,14 @@ def test_kinds_of_engines_that_the_user_describes_get_what_he_leaves_open():
     assert sorted(seat.device.name for seat in seats) == ["A100", "L4", "L4"]
 
 
+def test_described_engines_that_share_a_gpu_or_have_none_are_left_as_they_are():
+    profiles = [{"name": name, "count": 1, "dtype": "bfloat16"} for name in ("one", "two")]
+    for hardware in (ONE, TWO_CORES):
+        assert (
+            "hardware.profiles" not in recipe(model(QWEN3_06B), hardware, given={"hardware.profiles": profiles}).values
+        )
+
+
 def test_a_small_card_takes_what_fits_and_refuses_the_rest_by_what_would():
     assert recipe(model(QWEN3_06B), SMALL_CARD).values["rollout.engine.max_sequences"] >= 64
     tight = recipe(model(QWEN3_4B), SMALL_CARD)

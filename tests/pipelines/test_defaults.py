@@ -121,6 +121,14 @@ def test_a_stage_that_has_the_shape_of_another_takes_it_from_there(shapes):
     assert (filled.train.lora_r, filled.train.lora_alpha) == (64, filled.sft.lora_alpha) == (64, 128.0)
 
 
+def test_kinds_of_engines_in_a_file_get_what_they_leave_open(tmp_path, shapes):
+    (tmp_path / "c.yaml").write_text("hardware: {profiles: [{name: slow, accelerator: L4, count: 2, dtype: float16}]}")
+    config = parse(GRPOConfig, ["--config", str(tmp_path / "c.yaml")], prog="")
+    (profile,) = fill(config, "", shapes["Qwen3-4B"], described("H100,A100@40,L4:2")).config.hardware.profiles
+    assert (profile.name, profile.count, profile.dtype, profile.gpu_memory_share) == ("slow", 2, "float16", 0.9)
+    assert profile.max_sequences == 64 and profile.max_model_len == 4096
+
+
 def test_suites_of_reasoning_get_room_for_it(shapes):
     short = fill(parse(JOBS["evaluate"], [], prog=""), "", shapes["Qwen3-4B"], EIGHT).config
     long = fill(
