@@ -184,13 +184,11 @@ async def _ours(task: Task) -> dict:
 
 def publication(learner, prompts):
     """The learner's policy with a canary of a prompt's own tokens."""
-    import numpy as np
+    from rollout.policy import AdapterForm
+    from train.publication import publication_of
 
-    from rollout.policy import Canary, Publication
-
-    ids = np.asarray(prompts[0][2], np.int32)
-    canary = Canary(ids[:40], ids[40:60], learner.score(ids[:40], ids[40:60]))
-    return Publication(learner.policy("bench", learner.steps_done), canary, checksum=learner.adapter.checksum())
+    ids = prompts[0][2]
+    return publication_of(learner, "bench", (ids[:40], ids[40:60]), [AdapterForm("float32")])
 
 
 async def generate(engine, task: Task, prompts: list[tuple], step: int):

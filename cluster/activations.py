@@ -1,7 +1,8 @@
 """What the learner keeps of a forward pass for its backward pass, counted from layer shapes.
 
-The count is of the learner's own forward: peft's LoRA fused into each linear layer (`train.lora`), scaled-dot-product
-attention, log-probabilities without whole logits (`train.scorer`), and a frozen base model. Pure: no torch.
+The count is of the learner's own forward: rows packed into one sequence (`train.packing`), peft's LoRA fused into each
+linear layer (`train.lora`), attention by flash attention or block by block (`train.attention`), log-probabilities
+without whole logits (`train.head`), and a frozen base model. Pure: no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FLOAT = 4
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One micro-batch: `rows` answers of `answer_tokens`, to `prompts` distinct prompts of `prompt_tokens`, padded."""
+    """One micro-batch: `rows` answers of `answer_tokens`, to `prompts` distinct prompts of `prompt_tokens`."""
 
     rows: int
     answer_tokens: int
@@ -30,14 +31,14 @@ class Rows:
         return self.prompt_tokens + self.answer_tokens
 
     def positions(self, shared: bool) -> int:
-        """Positions that are computed; `shared` runs each prompt once, without its last token."""
+        """Positions that are computed, all but the last of a row; `shared` runs each prompt once."""
         if shared:
             return self.prompts * (self.prompt_tokens - 1) + self.rows * self.answer_tokens
-        return self.rows * self.row_tokens
+        return self.rows * (self.row_tokens - 1)
 
     @classmethod
     def within(cls, budget: int, prompt_tokens: int, answer_tokens: int, group: int, shared: bool) -> Rows:
-        """The largest micro-batch of full-length rows in a budget of padded tokens: at least one row.
+        """The largest micro-batch of full-length rows in a budget of tokens: at least one row.
 
         `group` is the number of answers to one prompt.
         """
@@ -59,10 +60,8 @@ class Backward:
     targets: str | tuple[str, ...] = ALL_LINEAR
     checkpointing: bool = False
     share_prompts: bool = False
-
-    def __post_init__(self) -> None:
-        if self.checkpointing and self.share_prompts:
-            raise ValueError("checkpointing drops the prompt's keys and values that share_prompts needs: set one")
+    flash: bool = True
+    """Attention in one call for all rows, as on a GPU; else block by block, which copies what it reads and writes."""
 
     @property
     def number(self) -> int:
@@ -79,7 +78,7 @@ class Activations:
     head: int
     """Kept behind the last layer."""
     workspace: int
-    """Of one layer at a time: what is recomputed, gradients on their way, the cache of shared prompts."""
+    """Of one layer at a time: what is recomputed, gradients on their way."""
 
     @property
     def saved(self) -> int:
@@ -94,42 +93,33 @@ def activations(shapes: ModelShapes, rows: Rows, how: Backward) -> Activations:
     if how.checkpointing:
         inputs = positions * shapes.hidden * how.number
         kept = shapes.layers * inputs + positions * (FLOAT * shapes.hidden + FLOAT)
-        return Activations(kept, head_bytes(shapes, rows, how), max(one) + backward)
-    cache = 0
-    if how.share_prompts:
-        keys = shapes.layers * 2 * shapes.kv_dim * how.number
-        cache = rows.rows * (rows.prompt_tokens - 1 + rows.answer_tokens) * keys
-    return Activations(sum(one), head_bytes(shapes, rows, how), max(backward, cache))
+        return Activations(kept, head_bytes(shapes, rows, how), one + backward)
+    return Activations(shapes.layers * one, head_bytes(shapes, rows, how), backward)
 
 
-def layer_bytes(shapes: ModelShapes, rows: Rows, how: Backward) -> list[int]:
-    """Bytes kept of each decoder layer without checkpointing."""
-    if how.share_prompts:
-        prompts = Rows(rows.prompts, rows.prompt_tokens - 1, prompt_tokens=0)
-        first = layer_bytes(shapes, prompts, replace(how, share_prompts=False)) if rows.prompt_tokens > 1 else None
-        answers, seen = rows.rows * rows.answer_tokens, rows.prompt_tokens - 1 + rows.answer_tokens
-        # A mask keeps attention from sharing keys among heads: they are repeated for each head.
-        each = answers * _position_bytes(shapes, how) + _masked(shapes, rows.rows, rows.answer_tokens, seen, how)
-        return [each + before for before in first or [0] * shapes.layers]
-    positions, length = rows.positions(False), rows.row_tokens
-    plain = positions * (_position_bytes(shapes, how) + _kv_bytes(shapes, how))
-    masked = positions * _position_bytes(shapes, how) + _masked(shapes, rows.rows, length, length, how)
-    windows = shapes.windows or (0,) * shapes.layers
-    return [masked if 0 < window < length else plain for window in windows]
+def layer_bytes(shapes: ModelShapes, rows: Rows, how: Backward) -> int:
+    """Bytes kept of one decoder layer without checkpointing."""
+    positions = rows.positions(how.share_prompts)
+    kept = positions * _position_bytes(shapes, how)
+    # Keys and values of a shared prompt are gathered once for each of its rows.
+    seen = rows.rows * (rows.prompt_tokens - 1 + rows.answer_tokens)
+    gathered = seen * 2 * shapes.kv_dim * how.number
+    if how.flash:
+        prompts = rows.prompts * (rows.prompt_tokens - 1) * 2 * shapes.kv_dim * how.number
+        return kept + gathered + (prompts if how.share_prompts else 0)
+    copied = shapes.q_dim if "o_proj" in shapes.targets(how.targets) else 0
+    kept += positions * (_kv_bytes(shapes, how) + copied * how.number)
+    return kept + (gathered if how.share_prompts and rows.prompt_tokens > 1 else 0)
 
 
 def bytes_a_token_and_layer(shapes: ModelShapes, how: Backward, rows: Rows) -> float:
-    """Mean over layers and positions, for comparison between models."""
-    return sum(layer_bytes(shapes, rows, how)) / shapes.layers / rows.positions(how.share_prompts)
+    """Mean over positions, for comparison between models."""
+    return layer_bytes(shapes, rows, how) / rows.positions(how.share_prompts)
 
 
 def head_bytes(shapes: ModelShapes, rows: Rows, how: Backward) -> int:
-    """Bytes kept behind the last layer: a slope for each hidden state, or the logits where the head is not plain."""
-    answers = rows.rows * rows.answer_tokens
-    if shapes.plain_head:
-        return answers * shapes.hidden * how.number
-    positions = answers if how.share_prompts else rows.positions(False)
-    return positions * shapes.vocabulary * how.number + answers * shapes.vocabulary * 2 * FLOAT
+    """Bytes kept behind the last layer: a state and a slope for each answer token."""
+    return rows.rows * rows.answer_tokens * shapes.hidden * how.number
 
 
 def _position_bytes(shapes: ModelShapes, how: Backward) -> int:
@@ -158,11 +148,6 @@ def _kv_bytes(shapes: ModelShapes, how: Backward) -> int:
     return (shapes.kv_dim + values) * how.number
 
 
-def _masked(shapes: ModelShapes, rows: int, queries: int, keys: int, how: Backward) -> int:
-    """Bytes that attention under a mask keeps in one layer: keys and values for every head, and the mask in numbers."""
-    return rows * keys * (2 * shapes.q_dim + queries) * how.number
-
-
 def _backward_bytes(shapes: ModelShapes, how: Backward) -> int:
     """Most bytes of gradients of one position in flight in one layer: those of the feed-forward block."""
     return 4 * shapes.intermediate * how.number + shapes.hidden * (2 * how.number + 2 * FLOAT)
@@ -182,7 +167,7 @@ def largest_row(shapes: ModelShapes, how: Backward, budget: int) -> int:
 
 
 def per_layer_table(models: Sequence[ModelShapes], rows: Rows, lora_r: int = 16) -> list[tuple[str, float, float]]:
-    """(name, KiB a token and layer joined, the same with shared prompts) of models in bfloat16."""
+    """(name, KiB a token and layer with prompts in each row, the same with shared ones) of models in bfloat16."""
     return [
         (
             shapes.name,

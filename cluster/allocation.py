@@ -144,12 +144,13 @@ def allocate(
         rule = "one GPU: engine and learner share it" if total == 1 else "too few GPUs for all: some of them are shared"
         return _together(shapes, smallest, engine, learner, wishes, rule, total)
     pool = _learners(shapes, kind.device, learner, count, engine)
-    assert isinstance(pool.load, LearnerLoad)
+    load = pool.load
+    assert isinstance(load, LearnerLoad)
     pool = replace(pool, count=count // wishes.learners)
     rule = f"{total} GPUs: one in three learns, the largest first and all of one kind, the others sample"
     if wishes.learners > 1:
         rule = f"{total} GPUs: each of {wishes.learners} learners has its own, the others sample"
-    rest = _engines(shapes, left, _follow(engine, pool.load), rule, wishes, learner)
+    rest = _engines(shapes, left, _follow(engine, load), rule, wishes, learner)
     return replace(rest, pools=(*rest.pools, pool))
 
 

@@ -21,7 +21,7 @@ LOCAL_SLOTS = 8
 """Minimum CPU slots of a local Ray. They only admit actors, most of which are idle: with two slots Ray Train's own
 controller would wait forever behind Ray Data's stages."""
 LOCAL_STORE = 256 * 2**20
-"""Bytes of a local object store: rows and adapters are small."""
+"""Bytes of a local object store, enough for rows and small adapters."""
 GRACE = 5.0
 """Seconds that a local Ray's processes get to exit by themselves."""
 
@@ -49,7 +49,7 @@ _OWN = threading.Event()
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None) -> Iterator[Any]:
+def ray_session(address: str | None = None, store: int = LOCAL_STORE) -> Iterator[Any]:
     """Connects for the duration of the block and yields the `ray` module.
 
     `address` (or RAY_ADDRESS, which `ray job submit` sets) joins that cluster; without one, a local Ray is started that
@@ -72,7 +72,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
             check_answer(address, source)
             _join(address)
         else:
-            _start(stack)
+            _start(stack, store)
         try:
             yield ray
         finally:
@@ -93,7 +93,7 @@ def _join(address: str) -> None:
         raise NoCluster(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}{hint}") from error
 
 
-def _start(stack: contextlib.ExitStack) -> None:
+def _start(stack: contextlib.ExitStack, store: int) -> None:
     """Starts a local Ray, whose folder and mark (`is_own`) go with `stack`. Raises NoCluster."""
     import ray
 
@@ -114,7 +114,7 @@ def _start(stack: contextlib.ExitStack) -> None:
         ray.init(
             address="local",
             num_cpus=max(LOCAL_SLOTS, os.cpu_count() or 1),
-            object_store_memory=LOCAL_STORE,
+            object_store_memory=store,
             include_dashboard=False,
             dashboard_host="127.0.0.1",
             _temp_dir=temp_dir,

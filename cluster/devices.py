@@ -150,8 +150,11 @@ def hardware_of(nodes: Sequence[Node], ask: Callable[[Node], Sequence[Answer]]) 
 def session_hardware(nodes: Sequence[Node]) -> Hardware:
     """The hardware of the connected cluster, whose nodes these are."""
     found = hardware_of(nodes, ask_node)
-    # Ray counts the memory that was free when it started; what plans are made with must not change from run to run.
-    return replace(found, memory=memory_here()) if is_own() else found
+    if not is_own():
+        return found
+    # A Ray of one's own counts slots for cores, and the memory that was free when it started; what plans are made with
+    # must not change from run to run.
+    return replace(found, cpus=os.cpu_count() or 1, memory=memory_here())
 
 
 def hardware_here() -> Hardware:
@@ -201,11 +204,12 @@ def _of_driver() -> list[tuple[str, Answer]]:
 def ask_node(node: Node) -> Sequence[Answer]:
     """Has a node of the connected cluster say what its GPUs are; [] where it does not answer in time."""
     import ray
+    from ray.exceptions import RayError
 
     if is_own():
         return gpus_here()
     task = ray.remote(all_gpus_here).options(num_cpus=0, label_selector={NODE_LABEL: node.labels[NODE_LABEL]})
-    with contextlib.suppress(ray.exceptions.RayError):
+    with contextlib.suppress(RayError):
         return ray.get(task.remote(), timeout=ASK_SECONDS)
     return []
 

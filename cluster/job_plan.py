@@ -107,7 +107,7 @@ def _engine(
 
 def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any]) -> list[LearnerLoad]:
     base = LearnerLoad(prompt_tokens=job.prompt_tokens, device="cuda" if device.name != "CPU" else "cpu")
-    found = [sharing(learner_load(base, values, device), bool(shapes.sliding_layers))] if job.rewards else []
+    found = [sharing(learner_load(base, values, device))] if job.rewards else []
     return found + ([tuner_load(base, values, device)] if job.tunes else [])
 
 

@@ -52,8 +52,6 @@ def engine_load(
 def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | None = None) -> LearnerLoad:
     """`load` with what `values` say of it; these fields are fixed."""
     found = _direct(values)
-    if found.get("share_prompts"):
-        found["checkpointing"] = False
     targets = values.get("train.target_modules")
     found |= {
         "dtype": values.get("train.dtype"),
@@ -86,12 +84,9 @@ def tuner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | No
     return _with(replace(load, prompt_tokens=prompt, group=1, share_prompts=False), found)
 
 
-def sharing(load: LearnerLoad, slides: bool = False) -> LearnerLoad:
-    """With shared prompts where the learner will share them: not beside checkpointing, which drops what they need, nor
-    where windows slide."""
-    if "share_prompts" in load.fixed:
-        return load
-    return replace(load, share_prompts=not load.checkpointing and not slides)
+def sharing(load: LearnerLoad) -> LearnerLoad:
+    """With shared prompts, as the learner has them unless it is told otherwise."""
+    return load if "share_prompts" in load.fixed else replace(load, share_prompts=True)
 
 
 def _auto(by_device: str | None, kind: str) -> str | None:

@@ -21,8 +21,10 @@ ENGINE_WORKSPACE = {"cuda": int(0.6 * GIB), "cpu": int(0.2 * GIB)}
 """Allowance for attention's and the matrix library's buffers, and for the sampler's."""
 GRAPHS = GIB
 """Allowance for captured CUDA graphs, with and without adapters."""
-HEAD_BLOCK = {"cuda": 1 << 26, "cpu": 1 << 18}
-"""Elements of the [tokens, vocabulary] block that the learner's head works on at a time."""
+HEAD_TILE = {"cuda": 1 << 28, "cpu": 1 << 21}
+"""Bytes of the float32 tile of logits that the learner's head works on at a time."""
+TILES = 4
+"""Tiles that live at once: logits in the model's numbers and in float32, their exponentials, slopes of a soft cap."""
 HEAP = {"cuda": 0.0, "cpu": 1.5}
 """Allowance for freed blocks that the allocator keeps: times the workspace. On a GPU they are used again."""
 USABLE = 0.95
@@ -110,8 +112,6 @@ class LearnerLoad:
     share_prompts: bool = False
     moving_average: bool = False
     device: str = "cuda"
-    head_block: int = 0
-    """Elements of the head's block; 0: the device's own."""
     fixed: frozenset[str] = frozenset()
     """Fields that were decided elsewhere, and that no smaller learner changes."""
 
@@ -125,7 +125,8 @@ class LearnerLoad:
     @property
     def backward(self) -> Backward:
         """How its activations are counted."""
-        return Backward(self.dtype, self.lora_r, self.targets, self.checkpointing, self.share_prompts)
+        flash = self.device == "cuda" and self.dtype != "float32"
+        return Backward(self.dtype, self.lora_r, self.targets, self.checkpointing, self.share_prompts, flash)
 
 
 def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
@@ -165,12 +166,9 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
     # Rows may be shorter than the longest: then more of them fill the budget to its end.
     full = max(load.micro_batch_tokens, positions)
     trained = shapes.lora_parameters(load.lora_r, load.targets)
-    block = load.head_block or HEAD_BLOCK[load.device]
-    # A block of logits in float32, its exponentials, and those in the model's dtype for the product with the head.
-    head = min(block, rows.rows * rows.answer_tokens * shapes.vocabulary) * (2 * FLOAT + (number if number < 4 else 0))
-    if not shapes.plain_head:
-        head = rows.rows * rows.answer_tokens * shapes.vocabulary * 2 * FLOAT
-    how = "checkpointed" if load.checkpointing else "shared prompts" if load.share_prompts else "rows as they are"
+    head = TILES * min(HEAD_TILE[load.device], rows.rows * rows.answer_tokens * shapes.vocabulary * FLOAT)
+    how = "shared prompts" if load.share_prompts else "prompts in each row"
+    how += ", checkpointed" if load.checkpointing else ""
     parts = (
         Part("weights", shapes.total_parameters * number, f"{load.dtype}, {_billions(shapes)} parameters, frozen"),
         Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
@@ -180,7 +178,7 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
         Part("activations", live.saved * full // positions, f"{full:,} tokens a micro-batch, {how}"),
         Part("workspace", live.workspace * full // positions, "of one layer in the backward pass"),
         Part("heap", int(HEAP[load.device] * live.workspace * full / positions), "freed blocks, an allowance"),
-        Part("head", head, "a block of logits" if shapes.plain_head else "whole logits: this head scales or caps them"),
+        Part("head", head, "tiles of logits"),
         Part("context", CONTEXT[load.device], "libraries, an allowance"),
     )
     return MemoryNeed("learner", parts)
@@ -213,8 +211,9 @@ def smaller_engines(load: EngineLoad) -> Iterator[EngineLoad]:
     if not load.eager:
         load = _lighter(load, eager=True)
         yield load
-    while load.max_model_len > SHORTEST_CONTEXT and "max_model_len" not in load.fixed:
-        load = _lighter(load, max_model_len=max(SHORTEST_CONTEXT, load.max_model_len // 2))
+    shortest = max(SHORTEST_CONTEXT, load.prompt_tokens + load.answer_tokens)
+    while load.max_model_len > shortest and "max_model_len" not in load.fixed:
+        load = _lighter(load, max_model_len=max(shortest, load.max_model_len // 2))
         yield load
 
 
@@ -223,7 +222,7 @@ def smaller_learners(load: LearnerLoad) -> Iterator[LearnerLoad]:
     What is fixed stays."""
     row = load.prompt_tokens + load.answer_tokens
     if not load.checkpointing and "checkpointing" not in load.fixed:
-        load = replace(load, checkpointing=True, share_prompts=False)
+        load = replace(load, checkpointing=True)
         yield load
     while load.micro_batch_tokens > row and "micro_batch_tokens" not in load.fixed:
         load = _lighter(load, micro_batch_tokens=max(row, load.micro_batch_tokens // 2))

@@ -94,8 +94,6 @@ class ModelShapes:
     mlp_bias: bool = False
     experts: int = 1
     """Feed-forward blocks of one layer, all of which lie in memory."""
-    plain_head: bool = True
-    """Whether logits are the head's product and nothing else, so that they are never held all at once."""
     notes: tuple[str, ...] = ()
     """What was assumed, for people."""
 
@@ -235,7 +233,6 @@ class _Reader:
             o_bias=bias,
             mlp_bias=bool(self.keys.get("mlp_bias")),
             experts=experts,
-            plain_head=self.plain_head(),
             notes=tuple(self.notes),
         )
 
@@ -294,9 +291,3 @@ class _Reader:
             full = full if isinstance(full, int) else 28
             return tuple(0 if index < full else window for index in range(layers))
         return (window,) * layers
-
-    def plain_head(self) -> bool:
-        """Whether nothing scales or caps the logits."""
-        if self.keys.get("final_logit_softcapping") is not None:
-            return False
-        return all(self.keys.get(key) in (None, 1, 1.0) for key in ("logits_scaling", "logit_scale"))

@@ -25,7 +25,9 @@ COLUMNS = (
 
 def headline(shapes: ModelShapes, hardware: Hardware) -> str:
     """The model and the machines, in one line."""
-    return f"{shapes.name}: {shapes.total_parameters / 1e9:.3g} B parameters in {shapes.layers} layers, on {hardware}"
+    count = shapes.total_parameters
+    size = f"{count / 1e9:.3g} B" if count >= 1e8 else f"{count / 1e6:.3g} M"
+    return f"{shapes.name}: {size} parameters in {shapes.layers} layers, on {hardware}"
 
 
 def memory_lines(hardware: Hardware, tenants: Sequence[Tenant]) -> list[str]:

@@ -178,10 +178,9 @@ def _built(
 ) -> Recipe:
     """The recipe of loads that are wanted, once they are made to fit."""
     engine = engine_load(engine, given, shapes)
-    slides = bool(shapes.sliding_layers)
     tuner = replace(learner, micro_batch_tokens=EXAMPLES * given.get("sft.max_length", 2048))
     tuner = replace(tuner_load(tuner, given), fixed=tuner_load(tuner, given).fixed | {"answer_tokens"})
-    learner = sharing(learner_load(learner, given), slides)
+    learner = sharing(learner_load(learner, given))
     wishes = replace(_wishes(given, engine, shapes), learners=job.trials)
     most = sizes.groups // 2 if job.rewards else EXAMPLES
     wanted = None if not job.learns else learner if job.rewards else tuner

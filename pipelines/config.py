@@ -31,6 +31,7 @@ ANSWERS_TOGETHER = {"verify.batch_size": "the answers to a problem are judged to
 NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"}
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
 NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
+NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
 NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
 """Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""
 
@@ -59,6 +60,30 @@ class EvaluationConfig(BaseModel):
     """Which split's problems; train is for curiosity, never for a result."""
     seed: int = 0
     """Of the choice of problems and of the sampling."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Tokens beyond this probability mass are not drawn."""
+    top_k: int = Field(default=0, ge=0)
+    """Only so many of the likeliest tokens are drawn from; 0 for all."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Tokens less likely than this share of the likeliest one are not drawn."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1, tokens that were written before become less likely."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end an answer, which is a natural end. None: those that the form of the prompt implies; () for
+    none."""
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        """How completions of at most `max_tokens` tokens are sampled."""
+        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop")
+        return Sampling(max_tokens=max_tokens, **{name: getattr(self, name) for name in names})
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> EvaluationConfig:
+        self.sampling(1)
+        cut = [name for name in ("top_p", "top_k", "min_p") if getattr(self, name) != getattr(Sampling(), name)]
+        if self.temperature == 0 and cut:
+            raise ValueError(f"{cut[0]} has no effect at temperature 0, which takes the likeliest token: leave it out")
+        return self
 
 
 class RunConfig(BaseModel):
@@ -139,7 +164,7 @@ class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD,
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 
@@ -194,4 +219,4 @@ class EvaluateConfig(JobConfig):
     @property
     def sampling(self) -> Sampling:
         """How completions are sampled."""
-        return Sampling(temperature=self.evaluation.temperature, max_tokens=self.max_tokens)
+        return self.evaluation.sampling(self.max_tokens)

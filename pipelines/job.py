@@ -224,8 +224,7 @@ class Context(Generic[Config]):
             config = cast(JobConfig, self.config)  # a job without these keys has no engines
             opened = open_session(config, spec, engines, workers, check=self.check_places())
             self._session = self._cluster.enter_context(opened)
-            with self.console.status("starting the rollout engines"):
-                wait_for_engines(self._session)
+            wait_for_engines(self._session, self.console)
         return self._session
 
     def learner(self, workers: int) -> Demand:

@@ -217,8 +217,15 @@ def over(model: type[BaseModel], base: BaseModel, data: Mapping[str, Any]) -> di
 
 
 def merged(model: type[BaseModel], base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, section by section: a section keeps what `over` says nothing of."""
+    """`over` on top of `base`, section by section: a section keeps what `over` says nothing of.
+
+    A key that a model's `replaces` names takes the place of others, which it drops where `over` does not give them too:
+    a job's own families are no contradiction to the data sets that are asked instead.
+    """
     found = dict(base)
+    for key, others in getattr(model, "replaces", {}).items():
+        if over.get(key):
+            found = {name: value for name, value in found.items() if name not in others}
     for key, value in over.items():
         section = model.model_fields[key].annotation if key in model.model_fields else None
         if _is_model(section) and isinstance(value, Mapping) and isinstance(found.get(key), Mapping):

@@ -21,16 +21,19 @@ from rich.text import Text
 from cluster.connect import is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
 from cluster.nodes import Node
-from cluster.private import NotPrivate
+from cluster.private import NotPrivate, cache_folder, write_private
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
+from pipelines.store_size import store_bytes
 from pipelines.stream import start_stream
+from problems.plain_text import shown, storable
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import brought_by, read_prompt
 from rollout.policy import ADAPTER_CONFIG
 from rollout.prompts import PromptConfig
+from rollout.start_errors import EngineStartFailed, tail
 
 MODEL_CONFIG = "config.json"
 Job = TypeVar("Job", bound=JobConfig)
@@ -58,6 +61,8 @@ class ClusterSession:
     """An engine that does not answer for this long is out."""
     max_model_len: int
     """Longest prompt plus completion, in tokens, that every engine takes."""
+    start_seconds: float = 1200.0
+    """Seconds that an engine may take to start."""
 
 
 @contextlib.contextmanager
@@ -74,7 +79,7 @@ def open_session(
     `check` gets the places before any is reserved, and may refuse them. Raises NoRoom and ConfigError with one line
     each.
     """
-    with ray_session(config.address or None) as ray:
+    with ray_session(config.address or None, store_bytes(spec)) as ray:
         if config.hardware.profiles and engines != 1:
             raise ConfigError(
                 f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"
@@ -97,7 +102,8 @@ def open_session(
                 options = [actor_options(demand, index) for index in range(demand.count)]
                 handles += start_fleet(own, demand.count, run, options, demand.name)
             board = start_stream(handles, config.verify, run, local=is_own())
-            yield ClusterSession(ray, handles, board, learner, run, spec.model, spec.config.patience_seconds, longest)
+            patience, start = spec.config.patience_seconds, spec.config.start_seconds
+            yield ClusterSession(ray, handles, board, learner, run, spec.model, patience, longest, start)
         finally:
             if board is not None:
                 ray.kill(board)
@@ -152,17 +158,33 @@ def interruption() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def wait_for_engines(session: ClusterSession) -> None:
-    """Blocks until the engines answer. Raises ConfigError where the model cannot be loaded."""
+def wait_for_engines(session: ClusterSession, console: Console | None = None) -> None:
+    """Blocks until the engines answer, and shows on `console` how far they are. Raises ConfigError, which says why one
+    cannot start; where the cause is not known, the end of its log is printed. The whole of that is kept as a file."""
+    from pipelines.start_display import StartDisplay
+
+    console = console or Console(stderr=True, quiet=True)
     session.board.start.remote()
     try:
-        await_ready(session.engines)
-    except session.ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        text = str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
-        raise ConfigError(f"the rollout engine could not start with model {session.model}: {text}") from error
+        with StartDisplay(len(session.engines), console) as display:
+            await_ready(session.engines, session.start_seconds, display.update, model=session.model)
+    except EngineStartFailed as error:
+        if not error.known:
+            console.print(shown(tail(error.log), "dim"), soft_wrap=True)
+        raise ConfigError(f"the rollout engine did not start: {error}{_kept(error.log, session.run)}") from error
     except TimeoutError as error:
         raise ConfigError(str(error)) from error
+
+
+def _kept(log: str, run: str) -> str:
+    """Keeps an engine's log and says where."""
+    if not log.strip():
+        return ""
+    try:
+        path = write_private(cache_folder("logs") / f"{run}-engine.log", storable(log).encode())
+    except (OSError, NotPrivate):
+        return ""
+    return f" (its log: {path})"
 
 
 def resolve_model(model: str) -> str:
@@ -206,9 +228,10 @@ def with_model_prompt(config: Job, model: str, console: Console) -> Job:
 
 
 def check_hub_model(model: str) -> None:
-    """Looks a model up in the local Hugging Face cache, then on the hub. Raises ConfigError where it is in neither."""
+    """Looks a model up in the local Hugging Face cache, then on the hub. Raises ConfigError where it is in neither, and
+    for a gated one that this account has no access to."""
     from huggingface_hub import HfApi, get_session, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     fix = "give a folder, another id, or `student`"
     # The hub's client is httpx or its successor, by version.
@@ -216,7 +239,13 @@ def check_hub_model(model: str) -> None:
     try:
         if isinstance(try_to_load_from_cache(model, MODEL_CONFIG), str):
             return
-        HfApi().model_info(model, timeout=10)
+        if HfApi().model_info(model, timeout=10).gated:
+            HfApi().auth_check(model)
+    except GatedRepoError:
+        raise ConfigError(
+            f"{model} is a gated repository, and this account has no access: accept its terms at "
+            f"https://huggingface.co/{model}, then set HF_TOKEN or run `hf auth login`"
+        ) from None
     except (HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"there is no model {model} on the Hugging Face hub ({reason}); {fix}") from None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from cluster.storage import CheckpointStore
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.artifacts.traces import read_traces
 from pipelines.config import EvaluationConfig, JobConfig
 from pipelines.errors import ConfigError
 from pipelines.fine_tuning import (
@@ -33,6 +32,7 @@ from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, evaluate, load_evaluation, write_evaluation
 from pipelines.jobs.sft import select_traces
 from pipelines.session import ClusterSession
+from pipelines.trace_data import written_traces
 from problems.problem import Problem
 from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
@@ -140,7 +140,7 @@ class StudentRunner:
         """
 
         def examples(folder: RunFolder) -> Examples:
-            return select_traces(read_traces(traces), prompt, settings, self._model, folder, self._console)
+            return select_traces(written_traces(traces), prompt, settings, self._model, folder, self._console)
 
         self._fine_tune(where, {"traces": str(traces.resolve())}, examples, settings, initial)
         return self._adapter(where, number)

@@ -10,9 +10,12 @@ from typing import Any
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import ConfigError
 from problems.problem import Problem
-from rollout.teacher.client import Answered, Teacher, answer_all, find_key, open_teacher
-from rollout.teacher.config import REFERENCE, TeacherConfig
+from rollout.teacher.client import Answered, Teacher, answer_all
+from rollout.teacher.config import TeacherConfig
 from rollout.teacher.cost_ledger import Account
+from rollout.teacher.keys import find_keys
+from rollout.teacher.opening import open_teacher
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 
@@ -66,21 +69,24 @@ def open_sync_teacher(config: TeacherConfig, folder: RunFolder, solve: Callable[
 
 
 def check_teacher(config: TeacherConfig) -> None:
-    """Refuses a teacher without a key or a price before anything is started. Raises ConfigError, TeacherStopped."""
-    if config.model == REFERENCE:
+    """Refuses a teacher without a key, a price or prompts before anything is started. Raises ConfigError,
+    TeacherStopped."""
+    if config.is_offline:
         return
-    find_key(config)
+    find_keys(config)
     try:
-        _ = config.price
+        for one in config.members:
+            _ = one.price
+        TeacherPrompts(config.prompts).check()
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
 
-def cost_row(account: Account, model: str) -> dict[str, Any]:
+def cost_row(account: Account, config: TeacherConfig) -> dict[str, Any]:
     """The ledger's totals as plain data."""
     kinds = ("input", "output", "cache_write", "cache_read")
     return {
-        "teacher": model,
+        "teacher": ", ".join(config.names),
         "requests_paid": account.requests,
         "tokens": {kind: getattr(account.usage, kind) for kind in kinds},
         "dollars": account.dollars,

@@ -74,6 +74,12 @@ def input_output(row: Row, mapping: CasesMapping, kind: Kind) -> dict[str, Any]:
     }
 
 
+def declared(row: Row, mapping: CasesMapping) -> dict[str, Any]:
+    """The entry point and the signature alone, of a row without tests. Raises SourceError if it has no signature."""
+    function = _function(row, mapping, "")
+    return {"entry_point": function.name, "signature": _signature(function)}
+
+
 def _cases(row: Row, name: str) -> tuple[list[tuple[Any, Any]], str]:
     """(input, output) of each test in a column, and the function that the column names."""
     found = column(row, name)

@@ -20,11 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from problems import benchmark_formats, cells
 from problems.choices import LETTERS, OptionsMapping, options_of
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
-from problems.io_cases import CasesMapping, input_output
+from problems.io_cases import CasesMapping, declared, input_output
 from problems.problem import Kind, Problem, Split, Test
 from problems.rows import MissingColumnError, Row, SourceError, column
+from problems.worked import TraceMapping, Worked, worked_of
 
 FOLDER = Path(__file__).parent / "mappings"
+OF_TRACES = FOLDER / "traces"
+"""Built-in mappings whose rows are worked answers and no problems that could be asked."""
 LONGEST_STATEMENT = 2**20
 """Maximum characters of a question: more than models read."""
 _BIGGEST_FILE = 2**20
@@ -99,7 +102,7 @@ class Mapping(BaseModel):
     """Name of the checker, with its parameter after a colon; empty: math for answers and exact for programs."""
     id: str = ""
     """Column that identifies a row; empty: a hash of the question."""
-    statement: str
+    statement: str = ""
     """Text of the question, with `{column}` for columns, which may be `{a.b}`, `{a.0}` and `{a|b}` as in
     `answer.column`. Of a chat, the messages of system and user are taken."""
     where: dict[str, Cell | tuple[Cell, ...]] = Field(default_factory=dict)
@@ -116,6 +119,10 @@ class Mapping(BaseModel):
     """Columns of `tests: input_output`, if their names are not those of APPS and TACO."""
     solution: str = ""
     """The reference program, as a template with `{column}` for columns."""
+    trace: TraceMapping | None = None
+    """Where the rows have a worked answer, to be learned from."""
+    problem: str = ""
+    """Column with the id of the problem that a row's worked answer is for: the rows have no questions themselves."""
 
     @model_validator(mode="after")
     def _usable(self) -> Mapping:
@@ -128,11 +135,13 @@ class Mapping(BaseModel):
             raise ValueError(f"difficulty {self.difficulty} does not exist; use 1 to 10")
         if self.tests and self.kind == "answer":
             raise ValueError(f"tests: {self.tests} are tests of programs; set kind to function, stdin or assert")
-        if not self.tests and not self.answer and not (self.options and self.options.right):
+        if bool(self.problem) == bool(self.statement) or (self.problem and not self.trace):
+            raise ValueError("give `statement`, or for worked answers to other files' problems `problem` and `trace`")
+        if not (self.tests or self.answer or (self.options and self.options.right) or self.trace):
             raise ValueError("neither `answer` nor `tests` is given; give the place of the gold answer")
         if self.options and bool(self.options.right) == bool(self.answer):
             raise ValueError("the right option is either in the column `options.right` or named by `answer`; give one")
-        if self.cases and self.tests != "input_output":
+        if self.cases and self.tests != "input_output" and not (self.trace and self.cases.signature):
             raise ValueError("`cases` are columns of tests: input_output; set that, or leave them out")
         if self.hub_files and not self.hub:
             raise ValueError("hub_files are files of a hub data set; give its name in `hub`")
@@ -151,7 +160,8 @@ def load(name_or_path: str) -> Mapping:
     """A mapping by name or from a YAML file. Raises SourceError for an unknown name or a malformed file."""
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{name_or_path}.yaml"
+        folders = (OF_TRACES, FOLDER)
+        path = next((at for f in folders if (at := f / f"{name_or_path}.yaml").is_file()), FOLDER / name_or_path)
     if not path.is_file():
         raise SourceError(
             f"no mapping is called {name_or_path!r}; use one of {', '.join(names())} or the path of a .yaml file"
@@ -169,6 +179,18 @@ def load(name_or_path: str) -> Mapping:
         if isinstance(error, SourceError):
             raise
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def showing(mapping: Mapping, show: int | None) -> Mapping:
+    """The mapping with another number of tests to show; None changes nothing. Raises SourceError if it has none."""
+    if show is None:
+        return mapping
+    if mapping.tests != "input_output":
+        raise SourceError(
+            f"show {show} has no effect: mapping {mapping.name} reads no inputs and outputs; leave it out"
+        )
+    cases = (mapping.cases or CasesMapping()).model_copy(update={"show": show})
+    return mapping.model_copy(update={"cases": cases})
 
 
 def selects(mapping: Mapping, row: Row) -> bool:
@@ -199,6 +221,8 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
 
     Raises SourceError for a missing column, a missing answer, and tests that cannot be read.
     """
+    if mapping.problem:
+        raise SourceError(f"{row.place}: mapping {mapping.name} reads worked answers, and its rows are no problems")
     statement = fill(mapping.statement, row).strip()
     if not any(_cell(row, name, cells.question_text).strip() for name in _places(mapping.statement)):
         raise SourceError(f"{row.place}: the statement is empty")
@@ -223,6 +247,9 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         else:
             parts = benchmark_formats.tests_of(mapping.tests, row)
         return Problem(**common, statement=statement, **parts), _solution(mapping, row)
+    if not mapping.answer and not mapping.options:  # worked answers that nothing can judge
+        parts = declared(row, mapping.cases or CasesMapping()) if mapping.kind == "function" else _UNTESTED
+        return Problem(**common, statement=statement, **{**_UNTESTED, **parts, "kind": mapping.kind}), ""
     gold = _gold(mapping, row)
     if mapping.options:
         options, gold = options_of(mapping.options, row, (mapping.name, key), gold)
@@ -233,6 +260,21 @@ def to_problem(mapping: Mapping, row: Row, split: Split) -> tuple[Problem, str]:
         hidden_tests=(Test((), gold),), kind=mapping.kind,
     )  # fmt: skip
     return problem, gold
+
+
+_UNTESTED = {"entry_point": "", "signature": "", "public_examples": (), "hidden_tests": ()}
+
+
+def worked(mapping: Mapping, row: Row) -> Worked:
+    """The worked answer of a row, by the mapping's `trace`. Raises SourceError where there is none."""
+    if mapping.trace is None:
+        raise SourceError(f"{row.place}: mapping {mapping.name} says nothing of worked answers; give it a `trace`")
+    return worked_of(mapping.trace, row, lambda: _solution(mapping, row))
+
+
+def text_of(row: Row, name: str) -> str:
+    """The plain text or number in a column. Raises SourceError."""
+    return _cell(row, name, cells.plain)
 
 
 def fingerprint(statement: str) -> str:

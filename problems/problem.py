@@ -134,7 +134,7 @@ class Sample:
     logprobs: np.ndarray
     """float32 [completion length]: the sampler's own log-probabilities, after temperature."""
     text: str
-    """The completion without special tokens."""
+    """The completion without special tokens, nor what it wrote behind its answer."""
     finish_reason: str
     """`stop`, `length` (truncated) or `abort`."""
     policy_version: int

@@ -6,8 +6,9 @@ curriculum changes the difficulty, of its index and the level that applies to it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -51,6 +52,11 @@ class PartConfig(BaseModel):
 class QuestionsConfig(ProblemsConfig):
     """The problems of a job: a procedural stream, or `parts` instead of it, and a `curriculum` of difficulties."""
 
+    replaces: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "parts": ("families", "difficulties", "weights", "hidden_tests", "public_examples")
+    }
+    """Key -> those that have no effect beside it."""
+
     parts: tuple[PartConfig, ...] = Field(default=(), exclude_if=lambda parts: not parts)
     """A mix of streams and data sets; empty uses the families named here."""
     curriculum: CurriculumConfig = Field(
@@ -61,7 +67,7 @@ class QuestionsConfig(ProblemsConfig):
     @model_validator(mode="after")
     def _no_idle_fields(self) -> QuestionsConfig:
         plain = ProblemsConfig()
-        idle = [name for name in _OF_THE_STREAM if getattr(self, name) != getattr(plain, name)]
+        idle = [name for name in self.replaces["parts"] if getattr(self, name) != getattr(plain, name)]
         if self.parts and idle:
             raise ValueError(
                 f"{', '.join(idle)} would have no effect together with parts; set them in a part's `procedural`"
@@ -70,9 +76,6 @@ class QuestionsConfig(ProblemsConfig):
         if moved and self.parts and not any(part.procedural for part in self.parts):
             raise ValueError("a curriculum applies to procedural parts only, and there are none; use schedule constant")
         return self
-
-
-_OF_THE_STREAM = ("families", "difficulties", "weights", "hidden_tests", "public_examples")
 
 
 class Questions:
@@ -147,9 +150,14 @@ class Questions:
         return list(chosen.values())
 
     def whole(self, split: Split) -> list[Problem]:
-        """Every problem of a split in the data sets, each question once, in the order of the parts."""
+        """Every problem of a split in the data sets, each question once, in the order of the parts.
+
+        As in `part`, training questions are those of no val or test data set.
+        """
         chosen: dict[str, Problem] = {}
         for problem in (p for held in self._held.values() for p in held if p.split == split):
+            if split == "train" and identity(problem) in self._held_out:
+                continue
             chosen.setdefault(problem.question_hash, problem)
         return list(chosen.values())
 

@@ -19,6 +19,7 @@ from problems import mapping as mappings
 from problems.data_files import find_files, of_split, of_subset
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.hub import hub_rows
+from problems.in_order import in_order
 from problems.mapping import LONGEST_STATEMENT, Mapping
 from problems.plain_text import one_line
 from problems.problem import Kind, Problem, Split, column_of
@@ -71,11 +72,16 @@ class SourceConfig(BaseModel):
     """Stop at the first row that cannot be used, instead of excluding and counting it."""
     limit: int = Field(default=0, ge=0)
     """Maximum number of problems; 0 takes all."""
+    show: int | None = Field(default=None, ge=0)
+    """First tests of each program's problem to show instead of scoring, for tests given as inputs and outputs; None: as
+    the mapping says."""
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceConfig:
         if self.path and self.hub_split:
             raise ValueError(f"hub_split {self.hub_split} has no effect with `path`; leave one of them out")
+        if self.show is not None and self.mapping == OWN:
+            raise ValueError(f"show {self.show} has no effect on problems of our own schema; leave it out")
         if self.glob and not self.path:
             raise ValueError(f"glob {self.glob} has no effect without `path`; leave it out")
         return self
@@ -119,12 +125,15 @@ class Report:
 def read(config: SourceConfig, report: Report | None = None, prove: Prove | None = None) -> Iterator[Problem]:
     """The problems of a source, in order; memory is constant except for the ids already seen.
 
-    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox.
+    `prove` checks more of each problem than `self_check` can, for example its reference program in a sandbox; one with
+    several `workers` is called by as many threads.
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
     files = _files(config, report)
-    yield from _unique(config, report, (_convert(config, item, prove) for item in _rows(config, files)), files)
+    workers = getattr(prove, "workers", 1) if config.prove else 1
+    converted = in_order(lambda item: _convert(config, item, prove), _rows(config, files), workers)
+    yield from _unique(config, report, converted, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +220,7 @@ def _mapping(config: SourceConfig) -> Mapping | None:
         if not config.path:
             raise SourceError("a source in our own schema needs `path`, its file or folder")
         return None
-    return mappings.load(config.mapping)
+    return mappings.showing(mappings.load(config.mapping), config.show)
 
 
 def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prove | None) -> Converted:
@@ -220,7 +229,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=f"{row.place}: {row.error}")
     try:
         if mapping is None:
-            problem, gold = _own(row)
+            problem, gold = own_problem(row)
         elif not mappings.selects(mapping, row):
             return Converted(row.place)
         else:
@@ -231,7 +240,7 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
         return Converted(row.place, reason=str(error), fatal=True)
     except SourceError as error:
         return Converted(row.place, reason=str(error))
-    except _OF_STRANGE_CELLS as error:
+    except OF_STRANGE_CELLS as error:
         name = mapping.name if mapping else OWN
         return Converted(row.place, reason=f"{row.place}: does not have the layout of mapping {name}: {error!r}")
     except MemoryError:
@@ -247,18 +256,27 @@ def _convert(config: SourceConfig, item: tuple[Mapping | None, Row], prove: Prov
     return Converted(row.place, problem)
 
 
-_OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+OF_STRANGE_CELLS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What layout readers raise for a cell of an unexpected type."""
 
 
-def _own(row: Row) -> tuple[Problem, str]:
+_TEXTS = ("id", "family", "split", "statement", "entry_point", "signature", "checker", "kind", "variant", "preamble")
+
+
+def own_problem(row: Row) -> tuple[Problem, str]:
+    """A problem in our own schema, and its gold answer. Raises SourceError."""
     for name in Problem.__dataclass_fields__.keys() - {"preamble"}:
         column(row, column_of(name))
     try:
         problem = Problem.from_row(row.values)
-    except _OF_STRANGE_CELLS as error:
+    except OF_STRANGE_CELLS as error:
         raise SourceError(f"{row.place}: not a problem of our schema: {error}") from None
-    if not isinstance(problem.statement, str) or len(problem.statement) > LONGEST_STATEMENT:
+    for name in _TEXTS:
+        if not isinstance(getattr(problem, name), str):
+            raise SourceError(f"{row.place}: column {column_of(name)!r} holds no text")
+    if not isinstance(problem.params, dict):
+        raise SourceError(f"{row.place}: column 'params' holds no object")
+    if len(problem.statement) > LONGEST_STATEMENT:
         raise SourceError(f"{row.place}: the statement is no text of up to {LONGEST_STATEMENT:,} characters")
     if problem.kind not in get_args(Kind):
         raise SourceError(f"{row.place}: there is no kind of problem {problem.kind!r}; use {', '.join(get_args(Kind))}")

@@ -5,7 +5,8 @@ book
 
 - bounds staleness: at version v at most (v - v0 + 1 + S) * B indices have been issued since the run began or was
   restored at v0, plus one for each group that a step was allowed to replace (B = groups a step, S = max_staleness);
-- loses nothing: a lease that is not answered in time is reissued, and so is one whose group came back too old;
+- loses nothing: a lease that is not answered in time is reissued, and so is one whose group came back too old, or was
+  ended because it would;
 - counts nothing twice: the first answer to an index wins, whichever attempt it belongs to.
 
 With S = 0 a step's groups are the shortest stretch of the stream that fills it, so they do not depend on timing.
@@ -19,8 +20,12 @@ from typing import Any
 
 from problems.problem import Group, GroupFilter, informative
 
-MAX_ATTEMPTS = 5
-"""Times that an index is generated before it is given up and counted as lost."""
+MAX_FAILURES = 5
+"""Times that an index may fail before it is given up and counted as lost."""
+ABANDONED = "abandoned: no step to come may learn from its policy version"
+"""Why a lease has no group where its sampling was ended; it is nobody's failure."""
+LOOK_AFTER, FIRST_LOOK = 3.0, 30.0
+"""A lease is looked for after so many times the longest time of an answer, and after so many seconds at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class StepBatch:
 @dataclass(slots=True)
 class _Outstanding:
     lease: Lease
+    issued: float
     deadline: float
 
 
@@ -128,6 +134,9 @@ class LeaseBook:
         self._next = self.ledger.low_water
         self._issued = 0
         self._extra = 0
+        self._slowest = 0.0
+        self._trained = -1
+        self._failures: dict[int, int] = {}
         self._outstanding: dict[int, _Outstanding] = {}
         self._again: dict[int, int] = {}
         self._ready: dict[int, Group] = {}
@@ -148,10 +157,34 @@ class LeaseBook:
         """Groups delivered and not yet consumed."""
         return len(self._ready)
 
+    @property
+    def oldest(self) -> int:
+        """The oldest version that a step to come may learn from."""
+        return self.version + (self._trained == self.version) - self._staleness
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a lease without an answer is looked for."""
+        if not self._slowest:
+            return self._lease_seconds
+        return min(self._lease_seconds, max(FIRST_LOOK, LOOK_AFTER * self._slowest))
+
+    def due(self, now: float) -> list[Lease]:
+        """Leases that should have been answered: `lease` issues them again unless they are renewed before."""
+        return [held.lease for held in self._outstanding.values() if held.deadline <= now]
+
+    def renew(self, lease: Lease, now: float, seconds: float | None = None) -> None:
+        """Gives a lease `seconds` more; None: what is left of `lease_seconds` since it was issued."""
+        held = self._outstanding.get(lease.index)
+        if held is not None and held.lease == lease:
+            held.deadline = held.issued + self._lease_seconds if seconds is None else now + seconds
+
     def lease(self, count: int, now: float) -> list[Lease]:
         """Up to `count` leases; fewer, or none, where the staleness bound is reached."""
         self._expire(now)
         leases = []
+        if self.oldest > self.version:  # what the policy of now would sample is too old for the next step
+            return leases
         while len(leases) < count:
             if self._again:
                 index = min(self._again)
@@ -162,26 +195,36 @@ class LeaseBook:
             else:
                 break
             lease = Lease(self.epoch, index, attempt, self.version)
-            self._outstanding[index] = _Outstanding(lease, now + self._lease_seconds)
+            self._outstanding[index] = _Outstanding(lease, now, now + self.patience)
             leases.append(lease)
         return leases
 
-    def deliver(self, epoch: int, group: Group) -> bool:
-        """Takes in an answer. False if it belongs to an earlier restore or the index has been answered already."""
+    def deliver(self, epoch: int, group: Group, now: float | None = None) -> bool:
+        """Takes in an answer. False if it belongs to an earlier restore or the index has been answered already.
+
+        With `now` the time that it has taken is booked.
+        """
         if epoch != self.epoch or group.index not in self._known():
             self._taken["duplicate"] += 1
             return False
-        self._outstanding.pop(group.index, None)
+        held = self._outstanding.pop(group.index, None)
+        if held is not None and now is not None:
+            self._slowest = max(self._slowest, now - held.issued)
         self._again.pop(group.index, None)
+        self._failures.pop(group.index, None)
         self._ready[group.index] = group
         return True
 
     def fail(self, lease: Lease) -> bool:
         """Books that a lease could not be answered: it is issued again. False where it had been given up or is void."""
-        held = self._outstanding.get(lease.index)
-        if lease.epoch != self.epoch or held is None or held.lease.attempt != lease.attempt:
-            return False
-        return self._reissue(lease.index)
+        return self._is_out(lease) and self._reissue(lease.index)
+
+    def abandon(self, lease: Lease) -> None:
+        """Books that the sampling of a lease was ended as too old: it is issued again, and that is no failure."""
+        if self._is_out(lease):
+            self._outstanding.pop(lease.index)
+            self._taken["stale"] += 1
+            self._again[lease.index] = lease.attempt + 1
 
     def reissue_all(self) -> None:
         """Books all outstanding leases as unanswered: the stream that carried them has died, and they are not to blame.
@@ -207,7 +250,7 @@ class LeaseBook:
             return None
         groups = tuple(self._ready.pop(s) for s in chosen)
         self._extra += len(groups) - self._size
-        step = self.version
+        step = self._trained = self.version
         self.ledger = self.ledger.consume(chosen)
         after = Ledger(step + 1, self.ledger.low_water, self.ledger.above)
         counts, self._taken = self._taken, dict.fromkeys(self._taken, 0)
@@ -218,6 +261,10 @@ class LeaseBook:
         if version != self.version + 1:
             raise ValueError(f"version {version} was published where {self.version + 1} was due")
         self.ledger = Ledger(version, self.ledger.low_water, self.ledger.above)
+
+    def _is_out(self, lease: Lease) -> bool:
+        held = self._outstanding.get(lease.index)
+        return lease.epoch == self.epoch and held is not None and held.lease.attempt == lease.attempt
 
     def _informative(self, group: Group) -> bool:
         return informative(group, self._filter)
@@ -249,8 +296,10 @@ class LeaseBook:
 
     def _reissue(self, index: int, give_up: bool = True) -> bool:
         attempt = self._outstanding.pop(index).lease.attempt + 1
-        if attempt >= MAX_ATTEMPTS and give_up:
+        self._failures[index] = self._failures.get(index, 0) + give_up
+        if self._failures[index] >= MAX_FAILURES:
             # Given up: consumed without a sample, so that the stream moves on, and its place goes to the next index.
+            del self._failures[index]
             self._taken["lost"] += 1
             self.ledger = self.ledger.consume([index])
             self._extra += 1

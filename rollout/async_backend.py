@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from rollout.backends import (
@@ -18,9 +18,10 @@ from rollout.backends import (
     EngineSpec,
     Request,
     engine_args,
-    quick_import,
+    nothing,
     reason_of,
 )
+from rollout.vllm_import import quick_import
 from rollout.worker_extension import OWNER
 
 HEALTH_SECONDS = 0.5
@@ -38,22 +39,32 @@ class AsyncBackend:
 
         self.clock = EngineClock()
         self._in_flight: set[str] = set()
+        self._aborted: set[str] = set()
+        self._seats = asyncio.Semaphore(spec.config.max_sequences)
         self._closed = False
         self._busy_since = 0.0
         self._born = time.perf_counter()
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_args(spec)))
 
-    async def generate(self, requests: Sequence[Request]) -> list[Any]:
-        """Outputs of all `requests`, in their order."""
-        return list(await asyncio.gather(*(self._generate_one(r) for r in requests)))
+    async def generate(self, requests: Sequence[Request], on_done: Callable[[], None] = nothing) -> list[Any]:
+        """Outputs of all `requests`, in their order; `on_done` is called as each of them ends."""
+        return list(await asyncio.gather(*(self._generate_one(r, on_done) for r in requests)))
 
-    async def _generate_one(self, request: Request) -> Any:
+    async def _generate_one(self, request: Request, on_done: Callable[[], None]) -> Any:
         self._enter(request.id)
         try:
-            final = await self._alive(self._last_output(request))
+            if request.urgent:
+                return await self._finished(request)
+            async with self._seats:
+                return await self._finished(request)
         finally:
             self._leave(request.id)
-        if final is None or not final.finished:
+            on_done()
+
+    async def _finished(self, request: Request) -> Any:
+        """The last output. Raises CancelledError where the request has been aborted."""
+        final = None if request.id in self._aborted else await self._alive(self._last_output(request))
+        if final is None or not final.finished or final.outputs[0].finish_reason == "abort":
             raise asyncio.CancelledError(request.id)
         return final
 
@@ -61,7 +72,10 @@ class AsyncBackend:
         from vllm.inputs.engine import tokens_input
 
         prompt, final = tokens_input(list(request.prompt_ids)), None
-        async for output in self._engine.generate(prompt, request.params, request.id, lora_request=request.lora):
+        outputs = self._engine.generate(
+            prompt, request.params, request.id, lora_request=request.lora, priority=-int(request.urgent)
+        )
+        async for output in outputs:
             final = output
         return final
 
@@ -72,6 +86,7 @@ class AsyncBackend:
 
     def _leave(self, request_id: str) -> None:
         self._in_flight.discard(request_id)
+        self._aborted.discard(request_id)
         if not self._in_flight:
             # AsyncLLM does not tell prefill from decode: all of its busy time is booked as decode.
             self.clock.decode += time.perf_counter() - self._busy_since
@@ -96,9 +111,10 @@ class AsyncBackend:
         arguments = (lora_id, list(names), placed)
         return await self._alive(self._engine.collective_rpc("crucible_adapter_checksums", args=arguments))
 
-    async def abort(self) -> int:
-        """Ends all requests in flight. Returns how many there were."""
-        ids = list(self._in_flight)
+    async def abort(self, ids: Sequence[str] | None = None) -> int:
+        """Ends those of `ids` that are in flight, or all. Returns how many there were."""
+        ids = [i for i in (self._in_flight if ids is None else ids) if i in self._in_flight]
+        self._aborted |= set(ids)
         await self._alive(self._engine.abort(ids))
         return len(ids)
 

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import gc
 import os
 import queue
 import re
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rollout.config import EngineConfig, lora_rank_room
+from rollout.vllm_import import quick_import, search_own_modules
 
-OF_SOUND = ("scipy.signal",)
-"""Modules that vLLM imports to resample sound, if they are there: 0.7 CPU seconds."""
+URGENT_SEATS = 1
+"""Sequences of vLLM that only urgent requests take: policies are loaded, and so proven, one after the other."""
 
 
 class EngineDead(RuntimeError):
     """The engine cannot go on; its process should end so that a fresh one takes its place."""
+
+
+class Abandoned(RuntimeError):
+    """A group was ended before it was done: no step may learn from its policy version any more."""
 
 
 class AdapterRefused(ValueError):
@@ -45,7 +47,8 @@ class EngineSpec:
     lora_rank: int = 8
     """Largest rank of an adapter that it will be asked to load."""
     live_adapters: int = 2
-    """Adapters that may be wanted in the same batch: staleness + 1, times the runs that share the engine."""
+    """Adapters that may be wanted in the same batch: staleness + 1, times the runs that share the engine. The engine
+    has room for one more: the next version is loaded and proven while all of these sample."""
     seed: int = 0
 
 
@@ -54,11 +57,11 @@ class Backend(Protocol):
 
     clock: EngineClock
 
-    async def generate(self, requests: Sequence[Request]) -> list[Any]: ...
+    async def generate(self, requests: Sequence[Request], on_done: Callable[[], None] = ...) -> list[Any]: ...
     async def add_lora(self, lora: Any) -> None: ...
     async def remove_lora(self, lora_id: int) -> None: ...
     async def adapter_checksums(self, lora_id: int, names: Sequence[str], placed: bool) -> list[dict[str, Any]]: ...
-    async def abort(self) -> int: ...
+    async def abort(self, ids: Sequence[str] | None = None) -> int: ...
     async def close(self) -> None: ...
     def failure(self) -> str: ...
 
@@ -73,6 +76,12 @@ class Request:
     """`vllm.SamplingParams`."""
     lora: Any = None
     """`vllm.lora.request.LoRARequest`, None for the base model."""
+    urgent: bool = False
+    """Goes ahead of all that wait, into the seat that is kept for it: nobody learns while a version is being proven."""
+
+
+def nothing() -> None:
+    """Does nothing."""
 
 
 @dataclass(slots=True)
@@ -103,6 +112,9 @@ def prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
     if is_cuda():
+        # FlashInfer's sampler gives no log-probabilities and takes no seed a request, so that vLLM would compile it at
+        # the start and never use it.
+        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
         return
     # Two OpenMP threads on a contended machine are slower than one by an order of magnitude.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -110,6 +122,16 @@ def prepare_environment() -> None:
     # 2.5 at each later one, and no token is decoded sooner for it.
     os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+
+def log_while_starting(seconds: float) -> None:
+    """Has vLLM write to standard error what it does, for `rollout.starting` to read, and not give up before the caller,
+    who waits `seconds`. For a process of its own, before vLLM is imported; a user's level of logging is kept."""
+    if os.environ.get("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
+        os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("TQDM_DISABLE", "")  # vLLM's bar is all that says that graphs are being captured
+    os.environ.setdefault("VLLM_ENGINE_READY_TIMEOUT_S", str(int(seconds) + 60))
 
 
 def engine_args(spec: EngineSpec) -> dict[str, Any]:
@@ -120,15 +142,17 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         "trust_remote_code": False,
         "dtype": resolve_dtype(config),
         "max_model_len": config.max_model_len,
-        "max_num_seqs": config.max_sequences,
+        "max_num_seqs": config.max_sequences + URGENT_SEATS,
         "max_num_batched_tokens": config.max_batched_tokens
         if cuda
         else max(config.max_batched_tokens, config.max_model_len),
+        "scheduling_policy": "priority",
         "enable_lora": True,
         "max_lora_rank": lora_rank_room(spec.lora_rank),
-        "max_loras": spec.live_adapters,
+        # A request for one more version than there is room for waits until *all* requests of another are done.
+        "max_loras": spec.live_adapters + 1,
         # An adapter that is evicted while a request wants it kills the engine, so there is room for stragglers.
-        "max_cpu_loras": spec.live_adapters + 4,
+        "max_cpu_loras": spec.live_adapters + 5,
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": True,
         "enforce_eager": config.enforce_eager or not cuda,
@@ -166,45 +190,6 @@ def open_backend(spec: EngineSpec) -> Backend:
     return AsyncBackend(spec)
 
 
-@contextlib.contextmanager
-def quick_import() -> Iterator[None]:
-    """For vLLM's import: no garbage collection in the block, nor ever after of what it leaves. The import makes a
-    million objects that stay, and a quarter of its time goes into collections that find none to free.
-
-    Nor is what only models of sound use imported; vLLM does without where it is missing. Not for the loading of a
-    model: cycles may hold its tensors, and what is frozen is never freed.
-    """
-    collects, absent = gc.isenabled(), [name for name in OF_SOUND if name not in sys.modules]
-    gc.disable()
-    for name in absent:
-        sys.modules[name] = None  # pyright: ignore[reportArgumentType] - Python's mark of what cannot be imported
-    try:
-        yield
-    finally:
-        for name in absent:
-            sys.modules.pop(name, None)
-        gc.freeze()
-        if collects:
-            gc.enable()
-
-
-class _OwnModules:
-    """Stands for `sys` in vLLM's search for the kernels that it replaces on a CPU."""
-
-    @property
-    def modules(self) -> dict[str, Any]:
-        return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "vllm"}
-
-
-def _search_own_modules() -> None:
-    """Has that search look through vLLM's modules alone: among all that are loaded it takes a CPU second."""
-    try:
-        from vllm.triton_utils import dispatcher
-    except ImportError:  # another release
-        return
-    dispatcher.__dict__["sys"] = _OwnModules()
-
-
 class InProcessBackend:
     """`LLMEngine` stepped by one thread of this process; every touch of the engine happens in that thread."""
 
@@ -213,6 +198,10 @@ class InProcessBackend:
         self.clock = EngineClock()
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future]] = queue.SimpleQueue()
         self._waiting: dict[str, concurrent.futures.Future] = {}
+        self._queue: dict[str, Request] = {}
+        """Requests without a seat, the oldest first: vLLM itself would give them the urgent one."""
+        self._seats = spec.config.max_sequences
+        self._urgent: set[str] = set()
         self._closed = False
         self._failure = ""
         self._fresh_prompts = False
@@ -222,11 +211,15 @@ class InProcessBackend:
         self._thread.start()
         up.result()
 
-    async def generate(self, requests: Sequence[Request]) -> list[Any]:
-        """Outputs of all `requests`, in their order. Requests of one call enter the batch together."""
+    async def generate(self, requests: Sequence[Request], on_done: Callable[[], None] = nothing) -> list[Any]:
+        """Outputs of all `requests`, in their order; `on_done` is called as each of them ends. Where there are seats,
+        requests of one call enter the batch together."""
         futures = [concurrent.futures.Future() for _ in requests]
         await self._do(lambda: self._submit(requests, futures))
-        return list(await asyncio.gather(*(asyncio.wrap_future(f) for f in futures)))
+        answers = [asyncio.wrap_future(future) for future in futures]
+        for answer in answers:
+            answer.add_done_callback(lambda _: on_done())
+        return list(await asyncio.gather(*answers))
 
     async def add_lora(self, lora: Any) -> None:
         """Loads an adapter beside the requests in flight. Raises AdapterRefused."""
@@ -247,9 +240,9 @@ class InProcessBackend:
             lambda: self._engine.collective_rpc("crucible_adapter_checksums", args=(lora_id, list(names), placed))
         )
 
-    async def abort(self) -> int:
-        """Ends all requests in flight: their callers get CancelledError. Returns how many there were."""
-        return await self._do(self._abort_all)
+    async def abort(self, ids: Sequence[str] | None = None) -> int:
+        """Ends those of `ids` that are in flight, or all: their callers get CancelledError. Returns how many."""
+        return await self._do(lambda: self._abort(ids))
 
     async def close(self) -> None:
         """Stops the thread and frees the engine."""
@@ -295,7 +288,7 @@ class InProcessBackend:
 
                 torch.set_num_threads(1)  # for a process that had torch before `prepare_environment`
                 lora_cpu.install()
-                _search_own_modules()
+                search_own_modules()
             self._engine = LLMEngine.from_engine_args(EngineArgs(**engine_args(spec)))
         except BaseException as error:
             up.set_exception(error)
@@ -334,9 +327,11 @@ class InProcessBackend:
         fresh, self._fresh_prompts = self._fresh_prompts, False
         for output in self._engine.step():
             if output.finished:
+                self._urgent.discard(output.request_id)
                 future = self._waiting.pop(output.request_id, None)
                 if future is not None and not future.done():
                     future.set_result(output)
+        self._seat()
         spent = time.perf_counter() - began
         if fresh:
             self.clock.prefill += spent
@@ -344,24 +339,42 @@ class InProcessBackend:
             self.clock.decode += spent
 
     def _submit(self, requests: Sequence[Request], futures: Sequence[concurrent.futures.Future]) -> None:
+        for request, future in zip(requests, futures, strict=True):
+            self._waiting[request.id] = future
+            if request.urgent:
+                self._urgent.add(request.id)
+                self._enter(request)
+            else:
+                self._queue[request.id] = request
+        self._seat()
+
+    def _seat(self) -> None:
+        """Hands vLLM as many of the requests that wait as it has seats for."""
+        while self._queue and len(self._waiting) - len(self._queue) - len(self._urgent) < self._seats:
+            self._enter(self._queue.pop(next(iter(self._queue))))
+
+    def _enter(self, request: Request) -> None:
         from vllm.inputs.engine import tokens_input
 
-        for request, future in zip(requests, futures, strict=True):
-            prompt = tokens_input(list(request.prompt_ids))
-            self._engine.add_request(request.id, prompt, request.params, lora_request=request.lora)
-            self._waiting[request.id] = future
+        prompt = tokens_input(list(request.prompt_ids))
+        self._engine.add_request(
+            request.id, prompt, request.params, lora_request=request.lora, priority=-int(request.urgent)
+        )
         self._fresh_prompts = True
 
-    def _abort_all(self) -> int:
-        ids = list(self._waiting)
-        self._engine.abort_request(ids)
+    def _abort(self, ids: Sequence[str] | None = None) -> int:
+        ids = [i for i in (self._waiting if ids is None else ids) if i in self._waiting]
+        self._engine.abort_request([i for i in ids if i not in self._queue])
         for request_id in ids:
+            self._queue.pop(request_id, None)
+            self._urgent.discard(request_id)
             self._waiting.pop(request_id).cancel()
+        self._seat()
         return len(ids)
 
     def _stop(self) -> None:
         self._closed = True
-        self._abort_all()
+        self._abort()
         self._engine.engine_core.shutdown()
         self._engine = None
 

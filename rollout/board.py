@@ -57,6 +57,8 @@ class Work:
 
     job: str
     leases: tuple[Lease, ...]
+    lacking: tuple[int, ...] = ()
+    """Numbers of the engines that do not hold the job's policy yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class _Job:
     seen: float
     waiting: deque[Lease] = field(default_factory=deque)
     taken: dict[Lease, None] = field(default_factory=dict)
+    lacking: tuple[int, ...] = ()
     answers: list[Answer] = field(default_factory=list)
     handled: int = 0
     answered: set[int] = field(default_factory=set)
@@ -100,13 +103,14 @@ class Board:
         """Forgets a job: what is under way of it is answered and dropped."""
         self._jobs.pop(key, None)
 
-    def put(self, key: str, leases: Iterable[Lease], now: float) -> Standing:
-        """Adds leases to a job."""
+    def put(self, key: str, leases: Iterable[Lease], now: float, lacking: Sequence[int] = ()) -> Standing:
+        """Adds leases to a job, and says which engines do not hold its policy yet."""
         job = self._jobs.get(key)
         if job is None:
             return Standing(False)
         job.seen = now
         job.waiting.extend(leases)
+        job.lacking = tuple(lacking)
         notes, job.notes = tuple(job.notes), []
         return Standing(True, job.failure, notes)
 
@@ -128,12 +132,16 @@ class Board:
                 count = min(job.about.lease_size, len(job.waiting))
                 leases = tuple(job.waiting.popleft() for _ in range(count))
                 job.taken |= dict.fromkeys(leases)
-                found.append(Work(key, leases))
+                found.append(Work(key, leases, job.lacking))
         return found
 
     def job(self, key: str) -> StreamJob | None:
         """What stages must know of a job; None where it has been closed."""
         return self._jobs[key].about if key in self._jobs else None
+
+    def waiting(self, key: str) -> set[Lease]:
+        """Leases of a job that nobody has taken up yet."""
+        return set(self._jobs[key].waiting) if key in self._jobs else set()
 
     def deliver(self, key: str, answers: Sequence[Answer]) -> None:
         """Keeps judged groups for the owner of a job; each index counts once."""
@@ -206,9 +214,9 @@ class BoardActor:
         """See `Board.close`."""
         self._board.close(key)
 
-    async def put(self, key: str, leases: Sequence[Lease]) -> Standing:
+    async def put(self, key: str, leases: Sequence[Lease], lacking: Sequence[int] = ()) -> Standing:
         """See `Board.put`; owners also call it without leases, to show that they are alive."""
-        standing = self._board.put(key, leases, time.monotonic())
+        standing = self._board.put(key, leases, time.monotonic(), lacking)
         if leases:
             await self._notify()
         return self._with_fatal(standing)
@@ -241,6 +249,10 @@ class BoardActor:
     async def job(self, key: str) -> StreamJob | None:
         """See `Board.job`."""
         return self._board.job(key)
+
+    async def waiting(self, key: str) -> set[Lease]:
+        """See `Board.waiting`."""
+        return self._board.waiting(key)
 
     async def deliver(self, key: str, answers: Sequence[Answer]) -> None:
         """See `Board.deliver`."""

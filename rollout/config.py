@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from problems.auto import AUTO
 
@@ -20,6 +20,10 @@ def lora_rank_room(rank: int) -> int:
     raise ValueError(f"lora_r {rank} is not one that vLLM accepts; use a rank between 1 and {LORA_RANKS[-1]}")
 
 
+LONGEST_STOP, MOST_STOPS = 64, 16
+"""Characters of a text that ends an answer, and how many of them there may be."""
+
+
 class Sampling(BaseModel):
     """How completions are sampled."""
 
@@ -31,6 +35,24 @@ class Sampling(BaseModel):
     """Nucleus mass. Training needs 1: a cut distribution is not the one that the learner differentiates."""
     max_tokens: Annotated[int, AUTO] = Field(default=192, ge=1)
     """Longest completion, in tokens; one that reaches it counts as truncated."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end an answer where they are written, which is a natural end. None: those that the form of the prompt
+    implies, as where a base model is shown examples and would go on with the next question; () for none."""
+    top_k: int = Field(default=0, ge=0)
+    """Only so many of the likeliest tokens are drawn from; 0 for all."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Tokens less likely than this share of the likeliest one are not drawn."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1, tokens that were written before become less likely."""
+
+    @field_validator("stop")
+    @classmethod
+    def _says_something(cls, stop: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if stop is not None and not all(0 < len(text) <= LONGEST_STOP for text in stop):
+            raise ValueError(f"stop: each text has 1 to {LONGEST_STOP} characters; to have none, give an empty list")
+        if stop is not None and len(stop) > MOST_STOPS:
+            raise ValueError(f"stop: {len(stop)} texts; {MOST_STOPS} is the most")
+        return stop
 
 
 class EngineConfig(BaseModel):
@@ -65,6 +87,8 @@ class EngineConfig(BaseModel):
     """
     patience_seconds: float = Field(default=600.0, gt=0)
     """An engine that answers nothing for so many seconds is out: work and policies go to the others."""
+    start_seconds: float = Field(default=1200.0, gt=0)
+    """Seconds that an engine may take to start; its wait for the model's download does not count while bytes come."""
 
     @model_validator(mode="after")
     def _has_room_for_a_token_each(self) -> EngineConfig:
@@ -100,7 +124,12 @@ class RolloutConfig(BaseModel):
     lease_size: int = Field(default=2, ge=1)
     """Problems that travel together through the stream; more cost less a problem and are verified later."""
     lease_seconds: float = Field(default=600.0, gt=0)
-    """After this long without an answer a leased problem is issued again."""
+    """After so many seconds without an answer a leased problem is looked for; earlier, after three times the longest
+    answer so far, where answers are quicker.
+
+    It is issued again where nobody has it in hand, or an engine has sampled it for three times as long as its longest
+    possible answer takes at the speed that was measured: waiting for an engine does not count.
+    """
 
     @property
     def live_adapters(self) -> int:
@@ -118,10 +147,13 @@ class RolloutConfig(BaseModel):
                 f"ema_samples {self.ema_samples} leaves none of the group_size {self.group_size} to the "
                 f"policy; use {self.group_size - 1} or less"
             )
-        if self.sampling.top_p < 1:
-            raise ValueError(
-                "sampling.top_p must be 1 for training: its log-probabilities are of the whole distribution"
-            )
+        plain = Sampling()
+        for name in ("top_p", "top_k", "min_p", "repetition_penalty"):
+            if getattr(self.sampling, name) != (neutral := getattr(plain, name)):
+                raise ValueError(
+                    f"sampling.{name} must be {neutral:g} for training: its log-probabilities are of the whole "
+                    "distribution; evaluation may cut it"
+                )
         if self.sampling.temperature == 0:
             raise ValueError("sampling.temperature 0 makes all samples of a group alike; use 1.0 to train")
         return self

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from problems.problem import Group, GroupFilter, Problem
-from rollout.admission import Lease, LeaseBook, Ledger, StepBatch
+from rollout.admission import ABANDONED, Lease, LeaseBook, Ledger, StepBatch
 from rollout.board import StreamJob
 from rollout.config import RolloutConfig
-from rollout.fleet import NoEngine, load_policies, short_of_room
-from rollout.policy import Publication
+from rollout.fleet import out_line, short_of_room
+from rollout.lease_search import look_for_overdue
+from rollout.policy import AdapterForm, Publication
+from rollout.publishing import NoQuorum, PolicyRefused, Publisher
+from rollout.run_engines import RunEngines
 
 SETTLE_SECONDS = 600.0
 """How long a learner waits, before a checkpoint, for the driver to take the records of the steps before it."""
@@ -58,13 +61,22 @@ class Coordinator:
         the run, without the reference to `problems`, which gives the problem of an index of the stream. `steps` ends
         the run; `group_filter` is the learner's."""
         self._config = config
-        self._engines = list(engines)
+        self._engines = RunEngines(engines, job.rollout.run)
         self._board = board
         self._job = job
         self._problems = problems
         self._steps = steps
         self._group_filter: GroupFilter = group_filter
-        self._out: dict[int, str] = {}
+        self._publisher = Publisher(
+            len(self._engines),
+            self._engines.load,
+            config.engine.patience_seconds,
+            on_change=self._notify,
+            note=lambda text: self._emit(Event("note", text=text)),
+            refused=self.fail,
+        )
+        self._in_force = 0
+        """Which publication holds the book's version: engines that lack it get none of its leases."""
         self._room_noted = False
         self._book: LeaseBook | None = None
         self._publication: Any = None
@@ -82,6 +94,10 @@ class Coordinator:
         if _was_restarted():
             self._emit(Event("note", text="the coordinator was started again: its leases are reissued"))
 
+    async def adapter_forms(self) -> list[AdapterForm]:
+        """See `RunEngines.adapter_forms`."""
+        return await self._engines.adapter_forms()
+
     async def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> dict[str, Any]:
         """A learner starts or has restarted: forgets what came after `ledger`, has the engines load its policy.
 
@@ -92,8 +108,10 @@ class Coordinator:
         self._epoch = epoch
         state = Ledger.from_dict(ledger) if ledger else Ledger(version=publication.policy.number)
         self._batch = self._book = None
-        report = await self._load_everywhere(publication)
+        self._engines.abandon(None)
+        published, report = await self._publish(publication)
         self._check(epoch)
+        self._in_force = published
         self._book = LeaseBook(
             groups_per_step=self._config.groups_per_step,
             max_staleness=self._config.max_staleness,
@@ -119,7 +137,10 @@ class Coordinator:
             return
         for lease, group, error in answers:
             if group is not None and sum(reward is not None for reward in group.rewards) >= 2:
-                self._book.deliver(lease.epoch, group)
+                self._book.deliver(lease.epoch, group, time.monotonic())
+                continue
+            if error == ABANDONED:
+                self._book.abandon(lease)
                 continue
             reason = error or "its samples could not be judged"
             if self._book.fail(lease):
@@ -151,6 +172,8 @@ class Coordinator:
             batch = book.take() if book is not None and version == step else None
             if batch is not None:
                 self._batch = batch
+                if book is not None and book.outstanding:
+                    self._engines.abandon(book.oldest)
                 await self._notify()
                 break
             await self._wait(1.0)
@@ -160,15 +183,18 @@ class Coordinator:
         return self._batch
 
     async def publish(self, epoch: int, publication: Publication) -> dict[str, Any]:
-        """Has all engines load and prove the next policy version, then lets its leases out.
+        """Has a quorum of the engines load and prove the next policy version, then lets its leases out to them; the
+        others get some as they come to hold it.
 
         Returns the seconds it took in all and on the slowest engine, the bytes sent to one engine, the largest canary
-        gap, and the engines' totals. Where an engine cannot prove it, the run is ended with that engine's error.
+        gap, and the engines' totals, all of the engines that held it in time. Where an engine cannot prove it, the run
+        is ended with that engine's error.
         """
         self._check(epoch)
-        report = await self._load_everywhere(publication)
+        published, report = await self._publish(publication)
         self._check(epoch)
         if not self._over() and self._book is not None:
+            self._in_force = published
             self._book.advance(publication.policy.number)
             await self._notify()
         return report
@@ -262,43 +288,31 @@ class Coordinator:
         if epoch != self._epoch:
             raise ValueError(f"start {epoch} of the run has been replaced by start {self._epoch}")
 
-    async def _load_everywhere(self, publication: Publication) -> dict[str, Any]:
-        import ray.exceptions
+    async def _publish(self, publication: Publication) -> tuple[int, dict[str, Any]]:
+        """(number of the publication, what `publish` returns); the run is over where no engine has loaded it."""
+        import ray
 
         began = time.monotonic()
         # The coordinator owns the object: one that a learner owned would be lost with it.
         self._publication = ray.put(publication)
-        patience = self._config.engine.patience_seconds
         try:
-            reports, out = await asyncio.to_thread(
-                load_policies, self._engines, self._publication, patience, tuple(self._out)
-            )
-        except ray.exceptions.RayTaskError as error:
-            await self.fail(str(error.cause))
-            return {}
-        except NoEngine as error:
+            found = await self._publisher.publish(self._publication)
+        except PolicyRefused as error:
             await self.fail(str(error))
-            return {}
-        self._note_engines(out)
-        reports = list(reports.values())
-        return {
+            return 0, {}
+        except NoQuorum:
+            out = out_line(self._publisher.out, len(self._engines))
+            await self.fail(f"none of {len(self._engines)} engines could load the policy: {out}")
+            return 0, {}
+        reports = list(found.reports.values())
+        return found.number, {
             "seconds": time.monotonic() - began,
             "engine_seconds": max(r["seconds"] for r in reports),
             "bytes": reports[0]["bytes"],
             "canary_gap": max(r["canary_gap"] for r in reports),
-            "engines_out": len(out),
+            "engines_out": len(found.out),
             "engines": [{k: r[k] for k in ("engine", "samples", "completion_tokens", "clock")} for r in reports],
         }
-
-    def _note_engines(self, out: dict[int, str]) -> None:
-        """Says which engines have gone out, and which are back, since the publication before."""
-        of = len(self._engines)
-        for number in sorted(out.keys() - self._out.keys()):
-            text = f"engine number {number} of {of} is out ({out[number]}): the run goes on with the others"
-            self._emit(Event("note", text=text))
-        for number in sorted(self._out.keys() - out.keys()):
-            self._emit(Event("note", text=f"engine number {number} of {of} is back, with the current policy"))
-        self._out = out
 
     def _emit(self, event: Event) -> None:
         self._emitted += 1
@@ -323,8 +337,9 @@ class Coordinator:
             try:
                 if epoch != book.epoch:  # what is left of the start before this one is void
                     key, epoch = await self._open(key), book.epoch
+                await look_for_overdue(book, self._board, key, self._engines.handles, self._job.rollout.run)
                 leases = book.lease(MOST_AT_ONCE, time.monotonic())
-                standing = await self._board.put.remote(key, leases)
+                standing = await self._board.put.remote(key, leases, self._publisher.lacking(self._in_force))
                 if not standing.known:
                     book.reissue_all()
                     key = await self._open(key)

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from problems.problem import Sample
-from rollout.adapter import adapter_folder, check_adapter_config
-from rollout.backends import Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
+from rollout.backends import Abandoned, Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
 from rollout.fair_queue import FairQueue
+from rollout.flights import Flight, Flights
+from rollout.held_versions import HeldVersions, Loaded
 from rollout.load_proof import LoadMismatch, check_load, expected_checksums
-from rollout.policy import Canary, PolicyVersion, Publication, ema_run, weights_checksum
+from rollout.policy import AdapterForm, Canary, PolicyVersion, Publication, ema_run
 from rollout.prompts import CompletionDecoder
 
 CANARY_BOUNDS = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
@@ -37,10 +36,6 @@ def canary_bound(*dtypes: str) -> float:
 
 class PolicyMismatch(RuntimeError):
     """An engine does not compute what the learner published."""
-
-
-class PolicyMissing(LookupError):
-    """An engine was asked for a policy version that it does not hold (it was restarted, say): load it, ask again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,17 +54,6 @@ class GroupRequest:
     """Oldest policy version that may answer."""
     averaged: int = 0
     """How many of the G, the last ones, are sampled from the moving average of the policy."""
-
-
-@dataclass(slots=True)
-class _Loaded:
-    policy_number: int
-    adapter_hash: str
-    lora: Any
-    path: Path | None
-    in_flight: int = 0
-    forgotten: bool = False
-    """Its run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +86,12 @@ class Engine:
         self.name = name
         self.spec = spec
         self._backend = backend or open_backend(spec)
-        self._policies: dict[str, list[_Loaded]] = {}
-        # Twice what is decoded at once: vLLM always has a next sequence at hand, and a run's turn is never far.
-        self._gate = FairQueue(2 * spec.config.max_sequences)
-        self._lora_ids = itertools.count(1)
+        self._held = HeldVersions(name, self._backend)
+        # A group enters when there is a seat for one of its samples at least: its policy is the youngest there is when
+        # its sampling begins, and a run's turn is never far.
+        self._gate = FairQueue(spec.config.max_sequences)
+        self._flights = Flights()
         self._request_ids = itertools.count()
-        # Made by mkdtemp: nobody but this user may enter it.
-        self._folder = adapter_folder()
         self.tokenizer = _tokenizer(spec.model)
         self._text = CompletionDecoder(self.tokenizer)
         self._stats = EngineStats()
@@ -122,12 +105,11 @@ class Engine:
         count = min(8, self.spec.config.max_sequences)
         requests = [Request(f"{self.name}-warm-{next(self._request_ids)}", [1] * 24, params) for _ in range(count)]
         await self._backend.generate(requests)
-        await self._score([1] * 24, [1] * 24, _Loaded(0, "", None, None))
+        await self._score([1] * 24, [1] * 24, Loaded(0, ""))
 
     def holds(self, run: str, version: int) -> bool:
         """Whether a version of the run at least as young is loaded."""
-        versions = self._policies.get(run)
-        return bool(versions) and versions[-1].policy_number >= version
+        return self._held.holds(run, version)
 
     async def load(self, publication: Publication) -> LoadReport:
         """Loads a policy version and proves it; requests in flight keep the version they began with.
@@ -149,40 +131,46 @@ class Engine:
     async def _load(self, publication: Publication) -> tuple[float, int]:
         """Loads one policy without its average; returns the canary's gap and how many tensors are proven."""
         policy = publication.policy
-        if publication.checksum and publication.checksum != weights_checksum(policy.weights):
-            raise self._mismatch(policy, "the tensors that reached it are others than the learner's")
-        loaded = await self._install(policy)
+        loaded = await self._held.install(policy)
         gap, proven = float("nan"), 0
         try:
             if loaded.lora is not None:
-                proven = await self._prove_tensors(loaded, policy)
+                proven = await self._prove_tensors(loaded, publication)
             if publication.canary is not None:
                 gap = await self._prove_canary(publication.canary, loaded, policy)
         except PolicyMismatch:
-            await self._free(loaded)
+            await self._held.free(loaded)
             raise
-        # A version that rolls a run back (it resumed from a checkpoint) replaces all later ones.
-        versions = self._policies.setdefault(policy.run, [])
-        versions.append(loaded)
-        await self._retire(policy.run)
+        await self._held.admit(policy.run, loaded)
         self._stats.loads += 1
         return gap, proven
 
     async def generate(self, request: GroupRequest) -> list[Sample]:
         """The G samples of a group, in the order of their seeds.
 
-        Raises PolicyMissing where no version as young as `min_version` is loaded, and EngineDead.
+        Raises PolicyMissing where no version as young as `min_version` is loaded, Abandoned, and EngineDead.
         """
-        self._current(request.run, request.min_version)
-        async with self._gate.turn(request.run, len(request.seeds)):
-            return await self._generate(request)
+        self._held.current(request.run, request.min_version)
+        flight = Flight(request.run, request.group_id, request.sampling.max_tokens)
+        self._flights.add(flight)
+        try:
+            async with self._gate.turn(request.run, len(request.seeds)) as give_back:
+                if flight.abandoned:
+                    raise asyncio.CancelledError
+                return await self._generate(request, flight, lambda: give_back(1))
+        except asyncio.CancelledError:
+            if not flight.abandoned:
+                raise
+            raise Abandoned(f"group {request.group_id} of run {request.run} is too old for any step to come") from None
+        finally:
+            self._flights.remove(flight)
 
-    async def _generate(self, request: GroupRequest) -> list[Sample]:
+    async def _generate(self, request: GroupRequest, flight: Flight, on_done: Callable[[], None]) -> list[Sample]:
         # The policy is chosen now and not before the wait: the youngest there is when sampling begins.
-        own = self._current(request.run, request.min_version)
+        own = self._held.current(request.run, request.min_version)
         held, drawn_from = [own], [own] * (len(request.seeds) - request.averaged)
         if request.averaged:
-            held.append(self._current(ema_run(request.run), request.min_version))
+            held.append(self._held.current(ema_run(request.run), request.min_version))
             drawn_from += [held[-1]] * request.averaged
         for loaded in held:
             loaded.in_flight += 1
@@ -197,31 +185,43 @@ class Engine:
                 )
                 for seed, loaded in zip(request.seeds, drawn_from, strict=True)
             ]
-            outputs = await self._backend.generate(requests)
+            flight.begin(own.policy_number, [one.id for one in requests], time.monotonic())
+            outputs = await self._backend.generate(requests, on_done)
+        except asyncio.CancelledError:
+            if not self.failure():  # vLLM must not want an adapter that is freed below
+                await self._backend.abort(flight.ids)
+            raise
         finally:
             for loaded in held:
                 loaded.in_flight -= 1
-        for loaded in held:
-            if loaded.forgotten and not loaded.in_flight:
-                await self._free(loaded)
-        for run in (request.run, ema_run(request.run)):
-            await self._retire(run)
+            if not self.failure():
+                await self._held.sweep(request.run, held)
+        self._flights.book_pace(flight, max(len(o.outputs[0].token_ids) for o in outputs), time.monotonic())
         return [
             self._sample(request, loaded, index, output)
             for index, (loaded, output) in enumerate(zip(drawn_from, outputs, strict=True))
         ]
 
+    async def abandon(self, run: str, oldest: int | None) -> int:
+        """Ends the groups of a run that are being sampled from a version older than `oldest`; None: all of them.
+
+        Whoever waits for them gets Abandoned. Returns how many samples were in flight.
+        """
+        ids = self._flights.abandon(run, oldest)
+        return await self._backend.abort(ids) if ids else 0
+
+    def in_hand(self, run: str) -> dict[str, float | None]:
+        """Group id -> seconds that a group of the run may take yet; None where it waits, or no pace is known."""
+        return self._flights.in_hand(run, time.monotonic())
+
     async def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], run: str) -> np.ndarray:
         """float32 [completion length]: log-probabilities of a completion at temperature 1 under the run's policy."""
-        return await self._score(prompt_ids, completion_ids, self._current(run, 0))
+        return await self._score(prompt_ids, completion_ids, self._held.current(run, 0))
 
     async def forget(self, run: str) -> None:
         """Frees all adapters of a run that has ended: those that requests in flight want, after the last of them."""
         self._gate.forget(run)
-        for loaded in [*self._policies.pop(run, []), *self._policies.pop(ema_run(run), [])]:
-            loaded.forgotten = True
-            if not loaded.in_flight:
-                await self._free(loaded)
+        await self._held.forget(run)
 
     async def abort(self) -> int:
         """Ends all requests in flight. Returns how many there were."""
@@ -243,31 +243,18 @@ class Engine:
 
     def remove_files(self) -> None:
         """Removes the adapters' files, which no engine after this one can use."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._held.folders.remove()
 
-    async def _install(self, policy: PolicyVersion) -> _Loaded:
-        if not policy.weights:
-            return _Loaded(policy.number, "", None, None)
-        from vllm.lora.request import LoRARequest
+    @property
+    def form(self) -> AdapterForm:
+        """In which form it holds adapters."""
+        return AdapterForm(resolve_dtype(self.spec.config), self.spec.config.tensor_parallel == 1)
 
-        lora_id = next(self._lora_ids)
-        # Name and path are both keys of vLLM's prefix cache: neither is ever used for other weights, even when a run
-        # that was rolled back publishes the same number again.
+    async def _prove_tensors(self, loaded: Loaded, publication: Publication) -> int:
+        policy, form = publication.policy, self.form
         try:
-            check_adapter_config(policy.lora_config, policy.name)
-            path = policy.write(self._folder / str(lora_id))
-            lora = LoRARequest(f"{policy.name}-{lora_id}", lora_id, str(path))
-            await self._backend.add_lora(lora)
-        except ValueError as error:
-            shutil.rmtree(self._folder / str(lora_id), ignore_errors=True)
-            raise ValueError(f"{self.name} refuses the adapter {policy.name}: {error}") from error
-        return _Loaded(policy.number, policy.adapter_hash, lora, path.parent)
-
-    async def _prove_tensors(self, loaded: _Loaded, policy: PolicyVersion) -> int:
-        placed = self.spec.config.tensor_parallel == 1
-        expected = await asyncio.to_thread(expected_checksums, policy, resolve_dtype(self.spec.config), placed)
-        try:
-            reports = await self._backend.adapter_checksums(loaded.lora.lora_int_id, list(expected), placed)
+            expected = await asyncio.to_thread(expected_checksums, publication, form)
+            reports = await self._backend.adapter_checksums(loaded.lora.lora_int_id, list(expected), form.placed)
             return check_load(expected, reports)
         except EngineDead:
             raise
@@ -276,7 +263,7 @@ class Engine:
         except Exception as error:
             raise self._mismatch(policy, f"what it holds cannot be read: {reason_of(error)}") from error
 
-    async def _prove_canary(self, canary: Canary, loaded: _Loaded, policy: PolicyVersion) -> float:
+    async def _prove_canary(self, canary: Canary, loaded: Loaded, policy: PolicyVersion) -> float:
         dtypes = resolve_dtype(self.spec.config), canary.dtype
         bound = self.spec.config.canary_bound or canary_bound(*dtypes)
         got = await self._score(canary.prompt_ids.tolist(), canary.completion_ids.tolist(), loaded)
@@ -296,7 +283,7 @@ class Engine:
             f"{policy.adapter_hash or 'none'}): {why}"
         )
 
-    async def _score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], loaded: _Loaded) -> np.ndarray:
+    async def _score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int], loaded: Loaded) -> np.ndarray:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -308,30 +295,12 @@ class Engine:
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        request = Request(f"{self.name}-score-{next(self._request_ids)}", tokens, params, loaded.lora)
+        request = Request(f"{self.name}-score-{next(self._request_ids)}", tokens, params, loaded.lora, urgent=True)
         (output,) = await self._backend.generate([request])
         scored = output.prompt_logprobs[len(prompt_ids) :]
         return np.array([row[token].logprob for row, token in zip(scored, completion_ids, strict=True)], np.float32)
 
-    def _current(self, run: str, min_version: int) -> _Loaded:
-        versions = self._policies.get(run, [])
-        if not self.holds(run, min_version):
-            held = versions[-1].policy_number if versions else "none"
-            raise PolicyMissing(f"{self.name} holds version {held} of run {run}, and {min_version} was asked for")
-        return versions[-1]
-
-    async def _retire(self, run: str) -> None:
-        versions = self._policies.get(run, [])
-        for old in [v for v in versions[:-1] if v.in_flight == 0]:
-            versions.remove(old)
-            await self._free(old)
-
-    async def _free(self, loaded: _Loaded) -> None:
-        if loaded.lora is not None and loaded.path is not None:
-            await self._backend.remove_lora(loaded.lora.lora_int_id)
-            shutil.rmtree(loaded.path, ignore_errors=True)
-
-    def _sample(self, request: GroupRequest, loaded: _Loaded, index: int, output: Any) -> Sample:
+    def _sample(self, request: GroupRequest, loaded: Loaded, index: int, output: Any) -> Sample:
         completion = output.outputs[0]
         ids = np.asarray(completion.token_ids, np.int32)
         # vLLM puts the sampled token first in each position's entry.
@@ -362,10 +331,15 @@ def _params(sampling: Sampling, seed: int) -> Any:
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
         max_tokens=sampling.max_tokens,
         seed=None if sampling.temperature == 0 else seed,
         logprobs=0,
-        detokenize=False,
+        # vLLM looks for the texts that end an answer in what it decodes; without any it need not decode.
+        stop=list(sampling.stop or ()),
+        detokenize=bool(sampling.stop),
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 

@@ -8,11 +8,13 @@ that their callers can turn to another engine.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import secrets
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,18 @@ import numpy as np
 from problems.plain_text import one_line
 from problems.problem import Group, Problem
 from rollout.admission import Lease
+from rollout.backends import log_while_starting
 from rollout.fleet import RolloutJob, answer_room, fleet_token
-from rollout.policy import Publication
+from rollout.lease_search import lease_key
+from rollout.policy import AdapterForm, Publication
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
+from rollout.start_errors import EngineStartFailed, start_failure
+from rollout.starting import BEGINNING, DOWNLOADING, WARMING_UP, OwnLog, StartReport, fetch_model, phase_of
 
 HEALTH_SECONDS = 1.0
 """How often an engine's process looks whether its vLLM can go on; and how long it then stays, for its last answers."""
+SENT_LOG = 1 << 14
+"""Characters of the log that travel with each report of a start."""
 RESTART_PAUSE = 10.0
 """Seconds before another try where an engine that was restarted cannot start: the memory may not be free yet."""
 
@@ -39,32 +47,102 @@ def sample_seeds(seed: int, index: int, group_size: int) -> tuple[int, ...]:
     return tuple(int(s) for s in np.random.SeedSequence([seed, index]).generate_state(group_size, np.uint32))
 
 
+class EngineStart:
+    """The start of an engine in a thread of its own, so that its actor answers meanwhile how far it is."""
+
+    def __init__(self, spec: Any, name: str):
+        self.name = name
+        self.opening: concurrent.futures.Future = concurrent.futures.Future()
+        """The engine, or EngineStartFailed."""
+        self._spec = spec
+        self._log = OwnLog()
+        self._download: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """Starts the thread."""
+
+        def work() -> None:
+            try:
+                self.opening.set_result(self.open())
+            except BaseException as error:
+                self.opening.set_exception(error)
+
+        threading.Thread(target=work, name="engine-start", daemon=True).start()
+
+    def open(self) -> Any:
+        """The engine, watched from now on. Raises EngineStartFailed."""
+        from rollout.engine import Engine
+
+        log_while_starting(self._spec.config.start_seconds)
+        try:
+            self._download = (0, 0)
+            fetch_model(self._spec.model, lambda done, total: setattr(self, "_download", (done, total)))
+            self._download = None
+            engine = Engine(self._spec, self.name)
+        except Exception as error:
+            raise self.failure(error) from None
+        # A thread: it must see the end also while the event loop waits for something of the engine.
+        threading.Thread(target=_end_with, args=(engine,), name="engine-health", daemon=True).start()
+        return engine
+
+    def failure(self, error: Exception) -> EngineStartFailed:
+        """The reason of a failed start, from what the engine's processes wrote and the error at hand."""
+        return start_failure(self._spec.model, self._log.read(), error)
+
+    def report(self) -> StartReport:
+        """How far it is."""
+        log = self._log.read()
+        if self._download is not None:
+            done, total = self._download
+            return StartReport(DOWNLOADING if total else BEGINNING, done, total, log[-SENT_LOG:])
+        up = self.opening.done() and self.opening.exception() is None
+        return StartReport(WARMING_UP if up else phase_of(log), log=log[-SENT_LOG:])
+
+
 class EngineActor:
     """Thin Ray shell around `rollout.engine.Engine`; every method may run while others wait."""
 
     def __init__(self, spec: Any, name: str):
-        self._engine = _open_engine(spec, name)
+        import ray
+
         self._builders: dict[str, PromptBuilder] = {}
         self._pull: asyncio.Lock | None = None
-        # A thread: it must see the end also while the event loop waits for something of the engine.
-        threading.Thread(target=_end_with, args=(self._engine,), name="engine-health", daemon=True).start()
+        self._start = EngineStart(spec, name)
+        self._engine: Any = None
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            # Not up for Ray before its engine is, so that whoever asks meanwhile turns to another.
+            self._engine = _open_again(self._start)
+        else:
+            self._start.begin()
+
+    async def starting(self) -> StartReport:
+        """How far the start is; answers also while the engine is not up."""
+        return self._start.report()
 
     async def ready(self) -> dict[str, Any]:
-        """Runs every kernel once, so that the first real request is not slower than the others."""
-        await self._engine.warm_up()
-        return {"pid": os.getpid(), "name": self._engine.name}
+        """Runs every kernel once, so that the first real request is not slower than the others.
+
+        Raises EngineStartFailed, which says why.
+        """
+        engine = await self._opened()
+        try:
+            await engine.warm_up()
+        except Exception as error:
+            raise self._start.failure(error) from None
+        return {"pid": os.getpid(), "name": engine.name}
 
     async def load(self, publication: Publication, token: str) -> dict[str, Any]:
         """Loads and proves a policy version; see `Engine.load`.
 
         Raises ForeignPolicy where `token` is not this engine's own `fleet_token`.
         """
+        engine = await self._opened()
         if not secrets.compare_digest(token.encode(), fleet_token().encode()):
             raise ForeignPolicy(
-                f"{self._engine.name} belongs to another job than the one that sent it policy {publication.policy.name}"
+                f"{engine.name} belongs to another job than the one that sent it policy {publication.policy.name}"
                 f"; each job starts engines of its own"
             )
-        report = await self._engine.load(publication)
+        report = await engine.load(publication)
         return {
             "seconds": report.seconds,
             "bytes": report.bytes,
@@ -73,17 +151,25 @@ class EngineActor:
             **await self.stats(),
         }
 
+    async def adapter_form(self) -> AdapterForm:
+        """See `Engine.form`."""
+        return (await self._opened()).form
+
     async def canary_tokens(self, problem: Problem, answer: str, prompt: PromptConfig) -> tuple[np.ndarray, np.ndarray]:
         """int32 prompt and completion ids of a worked answer, for learners to score as a canary."""
+        await self._opened()
         builder = self._builder(prompt)
         completion = builder.encode_completion(completion_text(answer, kind=problem.kind))
         return np.asarray(builder.build(problem).ids, np.int32), np.asarray(completion, np.int32)
 
     async def rollout(self, job: RolloutJob, lease: Lease, problem: Problem) -> Group:
         """The group of a leased problem, sampled from the run's current policy."""
-        from rollout.engine import GroupRequest, PolicyMissing
+        from rollout.engine import GroupRequest
+        from rollout.held_versions import PolicyMissing
 
-        prompt = self._builder(job.prompt).build(problem)
+        await self._opened()
+        builder = self._builder(job.prompt)
+        prompt = builder.build(problem)
         room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
         if room < 1:
             raise ValueError(
@@ -91,12 +177,14 @@ class EngineActor:
                 f"{self._engine.spec.config.max_model_len}; raise it or leave out such problems"
             )
         sampling = job.sampling
+        if sampling.stop is None:
+            sampling = sampling.model_copy(update={"stop": builder.stops(problem)})
         if sampling.max_tokens > room:
             sampling = sampling.model_copy(update={"max_tokens": room})
         request = GroupRequest(
             run=job.run,
             problem_id=problem.id,
-            group_id=f"{lease.index}.{lease.attempt}",
+            group_id=lease_key(lease),
             prompt_ids=np.asarray(prompt.ids, np.int32),
             seeds=sample_seeds(job.seed, lease.index, job.group_size),
             sampling=sampling,
@@ -108,15 +196,28 @@ class EngineActor:
         except PolicyMissing:
             await self._fetch_policy(job, lease.min_version)
             samples = await self._engine.generate(request)
-        return Group(lease.index, lease.attempt, problem, tuple(samples), prompt=prompt.text)
+        answers = tuple(
+            replace(s, text=builder.answer(problem, s.text, sampling.stop or (), s.finish_reason != "length"))
+            for s in samples
+        )
+        return Group(lease.index, lease.attempt, problem, answers, prompt=prompt.text)
+
+    async def abandon(self, run: str, oldest: int | None) -> int:
+        """See `Engine.abandon`."""
+        return 0 if self._engine is None else await self._engine.abandon(run, oldest)
+
+    async def in_hand(self, run: str) -> dict[str, float | None]:
+        """See `Engine.in_hand`."""
+        return {} if self._engine is None else self._engine.in_hand(run)
 
     async def forget(self, run: str) -> None:
         """Frees the adapters of a run that has ended."""
-        await self._engine.forget(run)
+        if self._engine is not None:
+            await self._engine.forget(run)
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the actor's start: samples, tokens, loads, and seconds by kind of work."""
-        stats = self._engine.stats()
+        stats = (await self._opened()).stats()
         return {
             "engine": self._engine.name,
             "pid": os.getpid(),
@@ -128,11 +229,17 @@ class EngineActor:
 
     async def abort(self) -> int:
         """Ends all requests in flight. Returns how many there were."""
-        return await self._engine.abort()
+        return 0 if self._engine is None else await self._engine.abort()
 
     async def close(self) -> None:
-        """Stops vLLM and removes adapter files."""
-        await self._engine.close()
+        """Stops vLLM and removes adapter files. What is not up yet ends with the process."""
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def _opened(self) -> Any:
+        if self._engine is None:
+            self._engine = await asyncio.shield(asyncio.wrap_future(self._start.opening))
+        return self._engine
 
     def _builder(self, config: PromptConfig) -> PromptBuilder:
         key = config.model_dump_json()
@@ -164,19 +271,14 @@ class EngineActor:
             await self._engine.load(publication)
 
 
-def _open_engine(spec: Any, name: str) -> Any:
-    """The engine. One that was up before is tried again until it starts: Ray gives an actor up whose start raises."""
-    import ray
-
-    from rollout.engine import Engine
-
+def _open_again(start: EngineStart) -> Any:
+    """The engine of an actor that was up before. It is tried again until it starts: Ray gives an actor up whose start
+    raises."""
     try:
-        return Engine(spec, name)
+        return start.open()
     except Exception as error:
-        if not ray.get_runtime_context().was_current_actor_reconstructed:
-            raise
         print(
-            f"{name} cannot start again: {one_line(error)}; next try in {RESTART_PAUSE:.0f} s",
+            f"{start.name} cannot start again: {one_line(error)}; next try in {RESTART_PAUSE:.0f} s",
             file=sys.stderr,
             flush=True,
         )

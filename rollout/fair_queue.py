@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 
 class FairQueue:
-    """Lets in requests of a total cost of at most `capacity` at a time, runs in turn by the cost they have had."""
+    """Lets in requests as long as less than `capacity` is in use, runs in turn by the cost they have had."""
 
     def __init__(self, capacity: float):
-        """`capacity` in the unit of the costs. A single dearer request is let in when nothing else is."""
+        """`capacity` in the unit of the costs; what is in use may exceed it by the last request that was let in."""
         self._capacity = capacity
         self._used = 0.0
         self._now = 0.0
@@ -27,8 +27,11 @@ class FairQueue:
         self._ticket = itertools.count()
 
     @contextlib.asynccontextmanager
-    async def turn(self, run: str, cost: float) -> AsyncIterator[None]:
-        """Waits for the run's turn, and holds `cost` of the capacity for the block."""
+    async def turn(self, run: str, cost: float) -> AsyncIterator[Callable[[float], None]]:
+        """Waits for the run's turn, and holds `cost` of the capacity for the block.
+
+        Yields a function that gives back part of it, as soon as that part is done.
+        """
         start = max(self._now, self._finish.get(run, 0.0))
         self._finish[run] = start + cost
         entry = (start, next(self._ticket), cost, asyncio.get_running_loop().create_future())
@@ -40,10 +43,18 @@ class FairQueue:
             if entry[3].done() and not entry[3].cancelled():
                 self._leave(cost)
             raise
+        held = cost
+
+        def give_back(part: float) -> None:
+            nonlocal held
+            part = min(part, held)
+            held -= part
+            self._leave(part)
+
         try:
-            yield
+            yield give_back
         finally:
-            self._leave(cost)
+            self._leave(held)
 
     def forget(self, run: str) -> None:
         """Drops the books of a run that has ended."""
@@ -57,7 +68,7 @@ class FairQueue:
         while self._waiting:
             start, _, cost, future = self._waiting[0]
             if not future.cancelled():
-                if self._used and self._used + cost > self._capacity:
+                if self._used >= self._capacity:
                     return
                 self._used += cost
                 self._now = max(self._now, start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,6 +11,10 @@ from problems.problem import Group
 from rollout.backends import EngineDead
 from rollout.config import Sampling
 from rollout.prompts import PromptConfig
+from rollout.start_errors import EngineStartFailed, explain
+from rollout.starting import PLACING, StartReport
+
+_KILLED = "the kernel may have killed it because memory had run out (`dmesg | grep -i killed` shows that)"
 
 
 class NoEngine(RuntimeError):
@@ -121,32 +125,80 @@ def ended_since(engines: Sequence[Any], pids: Mapping[int, int], seconds: float 
     return found
 
 
-def await_ready(engines: Sequence[Any], seconds: float = 600.0) -> None:
-    """Waits until all engines answer. Raises the engine's own error where one cannot start, or TimeoutError."""
+def await_ready(
+    engines: Sequence[Any],
+    seconds: float = 1200.0,
+    watch: Callable[[Mapping[int, StartReport]], None] = lambda reports: None,
+    poll: float = 1.0,
+    model: str = "the model",
+) -> None:
+    """Waits until all engines answer; `watch` is given, every `poll` seconds, how far those are that do not yet.
+
+    Raises EngineStartFailed with the cause where one cannot start, and TimeoutError, naming the phase, where one has
+    not got up within `seconds`, in which the download of its model does not count as long as bytes come.
+    """
     import ray
+    import ray.exceptions
 
     waiting = {engine.ready.remote(): number for number, engine in enumerate(engines)}
-    deadline = time.monotonic() + seconds
+    reports = dict.fromkeys(range(len(engines)), StartReport(PLACING))
+    clocks = dict.fromkeys(reports, time.monotonic() + seconds)
+    asked: dict[Any, int] = {}
     while waiting:
-        done, _ = ray.wait(list(waiting), num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
-        if not done:
-            raise TimeoutError(
-                f"engine number {_listed(waiting.values())} of {len(engines)} was not up after {seconds:.0f} s; "
-                "`ray status` shows whether the cluster has room for it"
-            )
+        done, _ = ray.wait(list(waiting), num_returns=1, timeout=poll)
         for one in done:
-            ray.get(one)
-            del waiting[one]
+            number = waiting.pop(one)
+            try:
+                ray.get(one)
+            except ray.exceptions.RayError as error:
+                raise _start_error(error, reports[number], number, len(engines), model) from None
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0) if asked else ([], [])
+        bytes_come = False
+        for one in answered:
+            number = asked.pop(one)
+            if not _failed(one):
+                report = cast(StartReport, ray.get(one))
+                bytes_come |= report.downloading and report.done != reports[number].done
+                reports[number] = report
+        if bytes_come:  # engines of one node wait for the one that downloads
+            clocks |= {n: time.monotonic() + seconds for n, report in reports.items() if report.downloading}
+        missing = sorted(waiting.values())
+        asked |= {engines[number].starting.remote(): number for number in missing if number not in asked.values()}
+        watch({number: reports[number] for number in missing})
+        if late := {number: reports[number].phase for number in missing if time.monotonic() > clocks[number]}:
+            raise TimeoutError(_late(late, len(engines), seconds))
+
+
+def _start_error(error: Exception, report: StartReport, number: int, engines: int, model: str) -> EngineStartFailed:
+    """The reason of a failed start in one line: the engine's own, or what its process wrote before it ended."""
+    import ray.exceptions
+
+    cause = getattr(error, "cause", None)
+    if not isinstance(cause, EngineStartFailed):
+        known = explain(f"{report.log}\n{error}", model)
+        died = isinstance(error, ray.exceptions.RayActorError)
+        why = f"its process ended; {_KILLED}" if died else why_out(error)
+        line = str(known) if known else f"{report.phase}: {why}"
+        cause = EngineStartFailed(line, report.log, known is not None)
+    which = f"engine {number} of {engines}: " if engines > 1 else ""
+    return EngineStartFailed(which + cause.line, cause.log, cause.known)
+
+
+def _late(phases: Mapping[int, str], engines: int, seconds: float) -> str:
+    numbers, placing = _listed(phases), PLACING in phases.values()
+    fix = "`ray status` shows whether the cluster has room for it" if placing else "raise start_seconds if it was busy"
+    reached = ", ".join(sorted(set(phases.values())))
+    return f"engine number {numbers} of {engines} was not up after {seconds:.0f} s ({reached}); {fix}"
 
 
 def load_policies(
-    engines: Sequence[Any], publication: Any, seconds: float, known_out: Collection[int] = ()
+    engines: Sequence[Any], publication: Any, seconds: float
 ) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Has all engines load and prove a policy, given by reference, and goes on without those that cannot.
 
     Returns the reports of those that have, and why the others have not, by number. An engine that is dead is not waited
-    for, one that is silent for `seconds`, and one of `known_out` only until the others are done: all three fetch the
-    policy when work reaches them. Raises what an engine says of the policy itself, and NoEngine where none is left.
+    for, and one that is silent only for `seconds`: both fetch the policy when work reaches them. Raises what an engine
+    says of the policy itself, and NoEngine where none is left.
     """
     import ray.exceptions
 
@@ -155,8 +207,6 @@ def load_policies(
     out: dict[int, str] = {}
     waiting = {engine.load.remote(publication, token): number for number, engine in enumerate(engines)}
     while waiting and time.monotonic() < deadline:
-        if reports and set(waiting.values()) <= set(known_out):
-            break
         done, _ = ray.wait(list(waiting), num_returns=1, timeout=min(1.0, max(0.0, deadline - time.monotonic())))
         for one in done:
             number = waiting.pop(one)

@@ -5,6 +5,7 @@ Pure: no Ray, no clock of its own.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 FORGETTING = 0.97
@@ -44,17 +45,21 @@ class LoadBalancer:
     def __init__(self, engines: int):
         self._engines = [_Engine() for _ in range(engines)]
 
-    def begin(self, now: float) -> int:
-        """The engine for one more group; books it. `now` in seconds of any monotonic clock."""
+    def begin(self, now: float, lacking: Collection[int] = ()) -> int:
+        """The engine for one more group; books it. `now` in seconds of any monotonic clock.
+
+        Engines of `lacking` do not hold the policy that the group needs: they are for where there is no other.
+        """
         known = [engine.rate for engine in self._engines if engine.rate]
         usual = sum(known) / len(known) if known else 1.0
 
         def wait(index: int) -> tuple[float, int]:
             return (self._engines[index].in_flight + 1) / (self._engines[index].rate or usual), index
 
-        able = [index for index, engine in enumerate(self._engines) if _is_able(engine, now)]
+        fit = [index for index in range(len(self._engines)) if index not in lacking] or list(range(len(self._engines)))
+        able = [index for index in fit if _is_able(self._engines[index], now)]
         # Where all have failed, the one whose pause ends first.
-        chosen = min(able, key=wait) if able else min(range(len(self._engines)), key=self._return_of)
+        chosen = min(able, key=wait) if able else min(fit, key=self._return_of)
         engine = self._engines[chosen]
         self._tick(chosen, now)
         if not engine.in_flight:

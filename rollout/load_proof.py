@@ -7,11 +7,12 @@ Shapes: R rank, I inputs, O outputs, N rows of R numbers (A is read by columns, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rollout.adapter import TENSOR, layer_scale
-from rollout.policy import PolicyVersion
+from rollout.policy import AdapterForm, Publication
 
 _ODD = (-0x61C8864680B583EB, -0x4B47D0C5A1A6E4E5, 0x2545F4914F6CDD1D)
 """Multipliers of integer hashing, as signed 64-bit numbers."""
@@ -26,6 +27,17 @@ def tensor_checksum(rows_N_R: Any, placed: bool = True) -> int:
 
     `placed` lets rows count with their position; without it, sums of parts of the rows add up (modulo 2^64).
     """
+    return tensor_checksums([rows_N_R], placed)[0]
+
+
+def tensor_checksums(tensors: Sequence[Any], placed: bool = True) -> list[int]:
+    """`tensor_checksum` of several tensors of one device, which is waited for once."""
+    import torch
+
+    return torch.stack([_checksum(rows_N_R, placed) for rows_N_R in tensors]).tolist() if tensors else []
+
+
+def _checksum(rows_N_R: Any, placed: bool) -> Any:
     import torch
 
     whole = {2: torch.int16, 4: torch.int32}[rows_N_R.element_size()]
@@ -33,26 +45,47 @@ def tensor_checksum(rows_N_R: Any, placed: bool = True) -> int:
     mixed_N = _mix((bits_N_R * _weights(bits_N_R.shape[1], bits_N_R.device)).sum(dim=1))
     if placed:
         mixed_N = mixed_N * _weights(len(mixed_N), bits_N_R.device)
-    return int(mixed_N.sum().item())
+    return mixed_N.sum()
 
 
-def expected_checksums(policy: PolicyVersion, dtype: str, placed: bool = True) -> dict[str, int]:
-    """What an engine whose adapters are of `dtype` must hold of `policy`, by the names of the adapter's file.
+def adapter_checksums(tensors: Mapping[str, Any], lora_config: Mapping[str, Any], form: AdapterForm) -> dict[str, int]:
+    """What an engine must hold of an adapter, by the names of its file; taken on the device where the tensors are.
 
     vLLM casts both matrices and multiplies the layer's scale into B.
     """
     import torch
-    from safetensors.torch import load
 
-    found = {}
-    for name, tensor in load(policy.weights).items():
+    rows = {}
+    for name, tensor in tensors.items():
         if (parts := TENSOR.fullmatch(name)) is None:
             continue
-        cast = tensor.to(getattr(torch, dtype))
-        scale = layer_scale(policy.lora_config, parts[1])
-        rows = cast.T if parts[2] == "A" else cast if scale == 1 else cast * scale
-        found[name] = tensor_checksum(rows, placed)
-    return found
+        cast = tensor.detach().to(getattr(torch, form.dtype))
+        scale = layer_scale(lora_config, parts[1])
+        rows[name] = cast.T if parts[2] == "A" else cast if scale == 1 else cast * scale
+    return dict(zip(rows, tensor_checksums(list(rows.values()), form.placed), strict=True))
+
+
+def expected_checksums(publication: Publication, form: AdapterForm) -> Mapping[str, int]:
+    """What an engine of that form must hold, by the learner; where it did not know of the form, by what has arrived.
+
+    Raises LoadMismatch where that is not what the learner had.
+    """
+    from safetensors.torch import load
+
+    policy = publication.policy
+    if form in publication.proofs:
+        return publication.proofs[form]
+    tensors = load(policy.weights)
+    if publication.proofs:
+        own = AdapterForm(_dtype_of(tensors))
+        if adapter_checksums(tensors, policy.lora_config, own) != publication.proofs.get(own):
+            raise LoadMismatch("the tensors that reached it are others than the learner's")
+    return adapter_checksums(tensors, policy.lora_config, form)
+
+
+def _dtype_of(tensors: Mapping[str, Any]) -> str:
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    return dtypes.pop() if len(dtypes) == 1 else "float32"
 
 
 def check_load(expected: Mapping[str, int], reports: Sequence[Mapping[str, Any]]) -> int:
@@ -75,6 +108,7 @@ def check_load(expected: Mapping[str, int], reports: Sequence[Mapping[str, Any]]
     return proven
 
 
+@functools.lru_cache(maxsize=64)
 def _weights(count: int, device: Any) -> Any:
     """Odd multipliers, one a position."""
     import torch

@@ -82,6 +82,12 @@ def brought_by(model: str) -> str:
     return one_line(f"the model's folder brings {'; '.join(found)}", 500) if found else ""
 
 
+def read_config(model: str) -> dict[str, Any]:
+    """The content of a model's config.json, {} where it is not at hand: nothing is downloaded or imported for it."""
+    folder = _folder(model)
+    return _json(folder / "config.json") if folder is not None else {}
+
+
 def _folder(model: str) -> Path | None:
     if Path(model).is_dir():
         return Path(model)

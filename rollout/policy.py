@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.adapter import read_object, read_weights, tensors_of
+from rollout.adapter import read_object, read_weights
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -36,14 +36,15 @@ class PolicyVersion:
     """Content of `adapter_config.json`."""
     base: Mapping[str, str] = field(repr=False, default_factory=dict)
     """`model` and `fingerprint` of the base model that it was trained on; {} where nobody wrote it down."""
+    adapter_hash: str = field(init=False, default="")
+    """SHA-256 (first 16 hex digits) of weights and configuration; "" for the base model. It travels with them: a
+    version of a large adapter is hashed once, where it is made."""
 
-    @property
-    def adapter_hash(self) -> str:
-        """SHA-256 (first 16 hex digits) of weights and configuration; "" for the base model."""
-        if not self.weights:
-            return ""
-        config = json.dumps(dict(self.lora_config), sort_keys=True).encode()
-        return hashlib.sha256(self.weights + config).hexdigest()[:16]
+    def __post_init__(self) -> None:
+        if self.weights:
+            digest = hashlib.sha256(self.weights)
+            digest.update(json.dumps(dict(self.lora_config), sort_keys=True).encode())
+            object.__setattr__(self, "adapter_hash", digest.hexdigest()[:16])
 
     @property
     def name(self) -> str:
@@ -80,25 +81,20 @@ def ema_run(run: str) -> str:
     return f"{run}-average"
 
 
-def weights_checksum(weights: bytes) -> str:
-    """Identity of the tensors in a safetensors file of float32, whatever their order: `tensors_checksum` of them."""
-    header, start = tensors_of(weights)
-    body = memoryview(weights)[start:]
-    return _tensors_sha((name, v["shape"], body[slice(*v["data_offsets"])]) for name, v in header.items())
+@dataclass(frozen=True, slots=True)
+class AdapterForm:
+    """In which form an engine holds adapters, as far as their checksums depend on it."""
+
+    dtype: str
+    placed: bool = True
+    """Whether it holds each tensor whole, so that rows count with their position; not so where it splits them over
+    devices."""
 
 
-def tensors_checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    """Identity of float32 tensors by name."""
-    plain = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-    return _tensors_sha((name, list(value.shape), memoryview(value.data).cast("B")) for name, value in plain.items())
-
-
-def _tensors_sha(tensors: Iterable[tuple[str, list[int], memoryview]]) -> str:
-    digest = hashlib.sha256()
-    for name, shape, content in sorted(tensors, key=lambda one: one[0]):
-        digest.update(f"{name}{shape}".encode())
-        digest.update(content)
-    return digest.hexdigest()[:16]
+def published_dtype(forms: Iterable[AdapterForm]) -> str:
+    """The numbers in which an adapter is sent to engines of these forms: theirs where they agree, else float32."""
+    dtypes = {form.dtype for form in forms}
+    return dtypes.pop() if len(dtypes) == 1 else "float32"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,5 +119,6 @@ class Publication:
     canary: Canary | None = None
     average: Publication | None = None
     """The moving average of the policy, for runs that sample from it too: a policy of the run `ema_run(run)`."""
-    checksum: str = ""
-    """The learner's own `tensors_checksum` of the policy's weights; "" where no learner is at hand."""
+    proofs: Mapping[AdapterForm, Mapping[str, int]] = field(repr=False, default_factory=dict)
+    """Checksums (`rollout.load_proof`) that the learner takes of its own tensors, once a version: in each form in which
+    an engine holds adapters, and in that of the file. {} where no learner is at hand."""

@@ -18,19 +18,20 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from problems.plain_text import one_line
-from problems.problem import Problem, Test
+from problems.problem import Problem
 from problems.thinking import closing_of, left_open, marks_among
-from rollout import templates
+from rollout import base_models, templates
+from rollout.base_models import ANSWER_MARK, OPEN_BLOCK
+from rollout.example_text import example_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Style = Literal["direct", "think"]
+Style = Literal["direct", "think", "complete"]
+TaughtStyle = Literal["direct", "think"]
+"""Styles of answers to learn from."""
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-
-_DECIMAL_BITS = 14_000
-"""Whole numbers of more bits are written in hexadecimal: Python bounds the digits of decimal text (4,300)."""
 
 PROMPT_FILE = "prompt.json"
 """In a model's folder: the prompt configuration that the model was trained with."""
@@ -91,7 +92,8 @@ class PromptConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     style: Style = "direct"
-    """`direct` asks for the answer alone; `think` asks for reasoning in think tags before it."""
+    """`direct` asks for the answer alone; `think` asks for reasoning in think tags before it; `complete`, for base
+    models, begins the function that is asked for, signature and docstring, to be continued."""
     examples: int = Field(default=2, ge=0)
     """How many public examples are shown, at most; hidden tests never are."""
     max_example_chars: int = Field(default=240, ge=0)
@@ -111,6 +113,10 @@ class PromptConfig(BaseModel):
     def _answers_as_asked(self) -> PromptConfig:
         if self.few_shot and self.style == "think":
             raise ValueError("few_shot draws answers without thoughts, which style think asks for; write `shots`")
+        if self.chat and self.style == "complete":
+            raise ValueError(
+                "chat true begins an answer of its own, and style complete goes on with a text: use one of them"
+            )
         return self
 
 
@@ -160,6 +166,8 @@ class PromptBuilder:
         if self.config.chat and not has_template:
             raise ValueError(f"the tokenizer of {self._name} has no chat template; set prompt.chat to false")
         self.chat = has_template if self.config.chat is None else self.config.chat
+        if self.config.style == "complete":
+            self.chat = False
         _compiled(self.config.template or USER_TEMPLATE)
         self._chat_template = self._compiled_chat() if self.chat else None
         self._takes_system = bool(self.chat and self.config.system) and self._shows_system()
@@ -180,6 +188,22 @@ class PromptBuilder:
         # BOS).
         ids = self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]
         return Prompt(text, list(ids))
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """Texts that end an answer to `problem` by the form of its prompt; () where the model's own end token does."""
+        if self.chat:
+            return ()
+        if self.config.style == "complete" and base_models.is_function(problem):
+            return base_models.AFTER_FUNCTION
+        return base_models.ends(shot.answer for shot in self.config.shots)
+
+    def answer(self, problem: Problem, text: str, stops: Sequence[str], ended: bool) -> str:
+        """The answer in a completion's text, which goes on to one of `stops`; `ended` is false at the token limit."""
+        within = base_models.until(text, stops)
+        ended, text = ended or len(within) < len(text), within
+        if self.config.style == "complete" and base_models.is_function(problem):
+            return base_models.whole(problem, text, ended)
+        return text
 
     def message(self, problem: Problem) -> str:
         """The user message without chat markup. Raises ValueError for a name that a template cannot use."""
@@ -266,15 +290,23 @@ class PromptBuilder:
         )
 
     def _plain_text(self, turns: list[tuple[str, str]]) -> str:
-        parts = [self.config.system] if self.config.system else []
-        parts += [f"{content}\n\nAnswer:" if role == "user" else content for role, content in turns]
-        return "\n\n".join(parts) + "\n"
+        text = f"{self.config.system}\n\n" if self.config.system else ""
+        for role, content in turns:
+            if role == "assistant":
+                text += f"{content}\n\n"
+            elif content.startswith(OPEN_BLOCK):
+                text += content
+            else:
+                text += f"{content}\n\n{ANSWER_MARK}\n"
+        return text
 
 
 def message(problem: Problem, config: PromptConfig) -> str:
     """The question of `problem` in the words of `config`. Raises ValueError for a name that a template cannot use."""
     shown = [example_text(problem, example) for example in problem.public_examples]
     shown = [text for text in shown if len(text) <= config.max_example_chars]
+    if config.style == "complete" and base_models.is_function(problem):
+        return base_models.opening(problem, shown[: config.examples])
     try:
         rendered = templates.rendered(
             _compiled(config.template or USER_TEMPLATE),
@@ -292,7 +324,12 @@ def message(problem: Problem, config: PromptConfig) -> str:
 
 
 def shot(problem: Problem, answer: str, config: PromptConfig) -> Shot:
-    """A worked problem as a shot of prompts in the words of `config`, whose style must be direct."""
+    """A worked problem as a shot of prompts in the words of `config`, whose style is direct or complete.
+
+    Raises ValueError for a program that style complete cannot show as the body of one function.
+    """
+    if config.style == "complete" and base_models.is_function(problem):
+        return Shot(question=message(problem, config), answer=base_models.closing(answer, problem.entry_point))
     return Shot(question=message(problem, config), answer=completion_text(answer, kind=problem.kind))
 
 
@@ -300,8 +337,11 @@ def completion_text(answer: str, style: Style = "direct", thought: str = "", kin
     """A worked answer as a completion: a fenced Python block for code, a boxed value for kind `answer`.
 
     Style `think` puts `thought` in think tags before it. Raises ValueError for a thought in style `direct`:
-    the prompt did not ask for one, and training on it would teach the model not to listen.
+    the prompt did not ask for one, and training on it would teach the model not to listen; and for style `complete`,
+    which asks models that are not taught to answer.
     """
+    if style == "complete":
+        raise ValueError("style complete asks base models; to learn from answers, set prompt.style to direct or think")
     body = f"\\boxed{{{answer}}}" if kind == "answer" else f"```python\n{answer.strip()}\n```"
     if style == "think":
         return f"{THINK_OPEN}\n{thought.strip()}\n{THINK_CLOSE}\n{body}"
@@ -327,37 +367,6 @@ def _final_answer(checker: str) -> str:
         case "choice":
             return "the letter of the right option as \\boxed{letter}."
     return "the final answer as \\boxed{answer}."
-
-
-def example_text(problem: Problem, example: Test) -> str:
-    """One public example as people write it: a call and its value, input and output, or the asserts."""
-    match problem.kind:
-        case "function":
-            arguments = ", ".join(value_text(value) for value in example.args)
-            return f"{problem.entry_point}({arguments}) -> {value_text(example.expected)}"
-        case "stdin":
-            return f"Input:\n{str(example.args[0]).rstrip()}\nOutput:\n{str(example.expected).rstrip()}"
-        case "assert":
-            return str(example.args[0]).strip()
-    return f"Answer: {example.expected}"
-
-
-def value_text(value: Any) -> str:
-    """Python source of a value; sets and dicts in sorted order, so that hash seeds change nothing."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(value_text, value))}]"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(value_text, value))}{',' if len(value) == 1 else ''})"
-    if isinstance(value, set | frozenset):
-        inner = ", ".join(sorted(map(value_text, value)))
-        if isinstance(value, frozenset):
-            return f"frozenset({{{inner}}})" if value else "frozenset()"
-        return f"{{{inner}}}" if value else "set()"
-    if isinstance(value, dict):
-        return f"{{{', '.join(sorted(f'{value_text(k)}: {value_text(v)}' for k, v in value.items()))}}}"
-    if isinstance(value, int) and value.bit_length() > _DECIMAL_BITS:
-        return hex(value)
-    return repr(value)
 
 
 @lru_cache(maxsize=32)

@@ -13,7 +13,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from problems.problem import Group, Problem
-from rollout.admission import Lease
+from rollout.admission import ABANDONED, Lease
+from rollout.backends import Abandoned
 from rollout.board import StreamJob, Work
 from rollout.fleet import RolloutJob, why_out
 from rollout.load_balancer import LoadBalancer
@@ -116,21 +117,32 @@ class Rollouts:
                 task.add_done_callback(running.discard)
 
     async def _answer_row(self, work: Work, emit: Callable[[Any], None]) -> None:
+        """Emits the answers to a row of leases; those that take more than twice as long as the first of them follow."""
+        left = set(work.leases)
         try:
             found = await self._job(work.job)
             if found is None:
-                answers = [(lease, None, "its job has ended") for lease in work.leases]
-            else:
-                job, problems = found
-                answers = await asyncio.gather(
-                    *(self._answer_lease(job.rollout, lease, problems) for lease in work.leases)
-                )
+                emit((work.job, [(lease, None, "its job has ended") for lease in work.leases]))
+                return
+            job, problems = found
+            began = time.monotonic()
+            waiting = {
+                asyncio.ensure_future(self._answer_lease(job.rollout, lease, problems, work.lacking))
+                for lease in work.leases
+            }
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if waiting:
+                    more, waiting = await asyncio.wait(waiting, timeout=time.monotonic() - began)
+                    done |= more
+                answers = [one.result() for one in done]
+                left -= {lease for lease, _, _ in answers}
+                emit((work.job, answers))
         except Exception as error:
             # The job's own fault, such as a problem that cannot be made: the other jobs of the stream go on.
             reason = str(getattr(error, "cause", None) or error)
             await self._board.fail.remote(work.job, f"{type(error).__name__}: {reason}")
-            answers = [(lease, None, reason) for lease in work.leases]
-        emit((work.job, answers))
+            emit((work.job, [(lease, None, reason) for lease in work.leases if lease in left]))
 
     async def _job(self, key: str) -> tuple[StreamJob, Callable[[int], Problem]] | None:
         if key not in self._jobs:
@@ -143,16 +155,18 @@ class Rollouts:
         return self._jobs[key]
 
     async def _answer_lease(
-        self, job: RolloutJob, lease: Lease, problems: Callable[[int], Problem]
+        self, job: RolloutJob, lease: Lease, problems: Callable[[int], Problem], lacking: Collection[int]
     ) -> tuple[Lease, Group | None, str]:
         # In a thread: the level of a curriculum is asked of another actor.
         problem = await asyncio.to_thread(problems, lease.index)
-        group = await self.answer(job, lease, problem)
+        group = await self.answer(job, lease, problem, lacking)
         return (lease, group, "") if isinstance(group, Group) else (lease, None, group)
 
-    async def answer(self, job: RolloutJob, lease: Lease, problem: Problem) -> Group | str:
+    async def answer(
+        self, job: RolloutJob, lease: Lease, problem: Problem, lacking: Collection[int] = ()
+    ) -> Group | str:
         """The group, or why there is none: after TRIES failures, or where no engine was there for as long as one may be
-        silent.
+        silent. Engines of `lacking` do not hold the job's policy, and are asked where there is no other.
 
         An engine that failed before is first asked whether it is there at all: a group is not to blame for engines that
         are out, but it is for those that die of it.
@@ -161,7 +175,7 @@ class Rollouts:
 
         tries, out_since, error = 0, 0.0, ""
         while tries < TRIES and (not out_since or time.monotonic() - out_since < job.patience_seconds):
-            index, answered, failed = self._balancer.begin(time.monotonic()), False, True
+            index, answered, failed = self._balancer.begin(time.monotonic(), lacking), False, True
             try:
                 if self._balancer.on_probation(index):
                     await self._within_patience(job, index, self._engines[index].__ray_ready__.remote())
@@ -171,9 +185,9 @@ class Rollouts:
                 answered, failed = True, False
                 return group
             except ray.exceptions.RayTaskError as raised:
-                if isinstance(raised.cause, ValueError):
+                if isinstance(raised.cause, ValueError | Abandoned):
                     failed = False
-                    return str(raised.cause)
+                    return ABANDONED if isinstance(raised.cause, Abandoned) else str(raised.cause)
                 error = f"{type(raised.cause).__name__}: {raised.cause}"
             except (ray.exceptions.RayError, TimeoutError) as raised:
                 error = f"engine number {index} of {len(self._engines)} is out: {why_out(raised)}"

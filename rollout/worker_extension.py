@@ -50,9 +50,9 @@ def _slot(manager: Any, slot: int, placed: bool) -> tuple[dict[str, tuple[int, i
     """(checksums of A and B by layer, layers that cannot be read) of one of the slots for adapters."""
     from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
 
-    from rollout.load_proof import tensor_checksum
+    from rollout.load_proof import tensor_checksums
 
-    layers: dict[str, tuple[int, int]] = {}
+    tensors: dict[tuple[str, str], Any] = {}
     unread: set[str] = set()
     for name, module in manager.modules.items():
         parts = manager.packed_modules.get(name, [name])
@@ -61,8 +61,9 @@ def _slot(manager: Any, slot: int, placed: bool) -> tuple[dict[str, tuple[int, i
             continue
         for part, a, b in zip(parts, module.lora_a_stacked, module.lora_b_stacked, strict=True):
             a_R_I, b_O_R = a[slot, 0], b[slot, 0]
-            layers[part] = tensor_checksum(a_R_I.T, placed), tensor_checksum(b_O_R, placed)
-    return layers, unread
+            tensors[part, "A"], tensors[part, "B"] = a_R_I.T, b_O_R
+    sums = dict(zip(tensors, tensor_checksums(list(tensors.values()), placed), strict=True))
+    return {part: (sums[part, "A"], sums[part, "B"]) for part, _ in tensors}, unread
 
 
 def follow(owner: int) -> None:

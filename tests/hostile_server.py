@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from servers import LocalServer, as_events, message
 
-from rollout.teacher.client import answer_all, open_teacher
+from rollout.teacher.client import answer_all
 from rollout.teacher.config import Price, TeacherConfig
+from rollout.teacher.opening import open_teacher
 from rollout.teacher.request_cache import TeacherRequest
 
 ANTHROPIC = "sk-ant-of-anthropic-alone"

@@ -1,4 +1,4 @@
-"""Servers of the Messages API for tests: a real vLLM, and a front before it that fails to order and keeps batches."""
+"""Servers of the Messages and the chat API for tests: a real vLLM, a front that fails to order and keeps batches."""
 
 from __future__ import annotations
 
@@ -107,6 +107,27 @@ def as_events(whole):
     return "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events).encode()
 
 
+def as_chunks(whole, usage=True):
+    """The same answer as the stream of chunks that the chat API sends."""
+    reason = {"end_turn": "stop", "max_tokens": "length"}.get(whole["stop_reason"], whole["stop_reason"])
+    of_all = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": whole["model"]}
+    text, counts = whole["content"][0]["text"], whole["usage"]
+    deltas = [({"role": "assistant", "content": ""}, None), ({"content": text}, None), ({}, reason)]
+    chunks = [{**of_all, "choices": [{"index": 0, "delta": d, "finish_reason": r}]} for d, r in deltas]
+    if usage:
+        prompt, completion = counts["input_tokens"], counts["output_tokens"]
+        of_tokens = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        chunks.append({**of_all, "choices": [], "usage": of_tokens})
+    return b"".join(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def cut_chat(chunks, promised=None):
+    """As `cut`, of the chat API."""
+    body = b"".join(part + b"\n\n" for part in as_chunks(message("def f(n):")).split(b"\n\n")[:chunks])
+    headers = {"content-type": "text/event-stream"} | ({"content-length": str(promised)} if promised else {})
+    return 200, headers, body
+
+
 class LocalServer(ThreadingHTTPServer):
     """Serves on a free port of this machine, in threads, until the end of its `with` block."""
 
@@ -183,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._batches(method, body)
             elif front.reply is not None:
                 whole = front.reply(body)
-                self._send(200, {"content-type": "text/event-stream"}, as_events(whole))
+                stream = as_chunks if self.path.startswith("/v1/chat/") else as_events
+                self._send(200, {"content-type": "text/event-stream"}, stream(whole))
             else:
                 self._send(*self._pass_on(raw))
         finally:
@@ -194,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         at = urlsplit(self.server.upstream)
         connection = http.client.HTTPConnection(at.hostname, at.port, timeout=120)
         headers = {"content-type": "application/json", "authorization": f"Bearer {SECRET}"}
-        connection.request("POST", "/v1/messages", raw, headers)
+        connection.request("POST", "/v1/chat/completions" if "/chat/" in self.path else "/v1/messages", raw, headers)
         answer = connection.getresponse()
         return answer.status, {"content-type": answer.headers["content-type"]}, answer.read()
 

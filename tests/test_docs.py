@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.cli import ALIASES, VERBS
 from pipelines.config import GRPOConfig
+from pipelines.jobs.teacher_job_config import DistilConfig
 from pipelines.option_pages import configurations
 from pipelines.options import option_keys
 from problems.mapping import Mapping
@@ -135,7 +136,8 @@ def test_configuration_that_is_shown_is_accepted(path):
     for language, body in FENCE.findall(path.read_text()):
         if language == "yaml":
             data = yaml.safe_load(body)
-            (Mapping if "statement" in data else GRPOConfig).model_validate(data)
+            shown = Mapping if "statement" in data else DistilConfig if "teacher" in data else GRPOConfig
+            shown.model_validate(data)
 
 
 def test_documents_have_commands_options_links_and_configuration_to_look_at():

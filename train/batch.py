@@ -1,4 +1,4 @@
-"""From rewarded groups to padded tensors: what is trained on, by which worker, in which micro-batches.
+"""From rewarded groups to tensors: what is trained on, by which worker, in which micro-batches.
 
 Shapes: B rows (samples) of a micro-batch, P distinct prompts among them, T completion and L prompt positions.
 """
@@ -97,10 +97,31 @@ class TrainBatch:
         return shards[rank]
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a micro-batch are run."""
+
+    packed: bool = True
+    """One sequence without padding; else rows padded to the longest."""
+    shared: bool = True
+    """Each prompt once for all its rows; of packed ones alone."""
+
+    def tokens(self, rows: Sequence[Row]) -> int:
+        """Positions that are computed, padding included."""
+        whole = [len(row.prompt_ids) + len(row.completion_ids) for row in rows]
+        if not self.packed:
+            return len(rows) * max(whole, default=0)
+        if not self.shared:
+            return sum(whole)
+        prompts = {row.prompt: len(row.prompt_ids) for row in rows}
+        return sum(prompts.values()) + sum(len(row.completion_ids) for row in rows)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MicroBatch:
-    """Right-padded tensors of some rows, each distinct prompt once."""
+    """Some rows, and right-padded tensors of them, each distinct prompt once."""
 
+    rows: tuple[Row, ...]
     prompt_ids: Tensor
     """int64 [P, L]"""
     prompt_lengths: Tensor
@@ -119,10 +140,12 @@ class MicroBatch:
     """int64 [B]"""
     chosen: Tensor
     """float32 [B, T], 1 on tokens chosen by their covariance."""
+    padded_tokens: int
+    """Positions that are computed, padding included."""
 
     @classmethod
-    def of(cls, rows: Sequence[Row], device: torch.device | str = "cpu") -> MicroBatch:
-        """Pads `rows`, in their order."""
+    def of(cls, rows: Sequence[Row], device: torch.device | str = "cpu", layout: Layout = Layout()) -> MicroBatch:
+        """Tensors of `rows`, in their order, which are run in this layout."""
         first = {row.prompt: row for row in rows}
         place = {prompt: index for index, prompt in enumerate(first)}
         tensors = (
@@ -136,20 +159,16 @@ class MicroBatch:
             torch.tensor([row.policy_version for row in rows]),
             _pad([np.zeros(len(row.completion_ids)) if row.chosen is None else row.chosen for row in rows], np.float32),
         )
-        return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors))
-
-    @property
-    def padded_tokens(self) -> int:
-        """Positions computed when each prompt runs once."""
-        return self.prompt_ids.numel() + self.completion_ids.numel()
+        moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
+        return cls(tuple(rows), *moved, padded_tokens=layout.tokens(rows))
 
 
-def micro_batches(rows: Sequence[Row], budget: int, overhead: int, shared: bool = True) -> list[list[Row]]:
-    """Splits rows into micro-batches of at most `budget` padded tokens at the least cost.
+def micro_batches(rows: Sequence[Row], budget: int, overhead: int, layout: Layout = Layout()) -> list[list[Row]]:
+    """Splits rows into micro-batches of at most `budget` tokens, padding included, at the least cost.
 
-    The cost of a micro-batch is its padded tokens plus `overhead` tokens for the launches, which do not depend
+    The cost of a micro-batch is its tokens plus `overhead` tokens for the launches, which do not depend
     on its size. Two orders are tried, by completion length and by prompt, and each is cut at its optimal
-    places (dynamic programming over the last cut); with `shared` a prompt costs once a micro-batch
+    places (dynamic programming over the last cut); a shared prompt costs once a micro-batch
     rather than once a row. A row over the budget by itself gets a micro-batch of its own. Deterministic.
     """
     if not rows:
@@ -159,11 +178,11 @@ def micro_batches(rows: Sequence[Row], budget: int, overhead: int, shared: bool 
         longest[row.prompt] = max(longest.get(row.prompt, 0), len(row.completion_ids))
     by_length = sorted(rows, key=lambda row: (len(row.completion_ids), row.prompt))
     by_prompt = sorted(rows, key=lambda row: (longest[row.prompt], row.prompt, len(row.completion_ids)))
-    plans = [_cut(order, budget, overhead, shared) for order in (by_prompt, by_length)]
+    plans = [_cut(order, budget, overhead, layout) for order in (by_prompt, by_length)]
     return min(plans, key=lambda plan: plan[0])[1]
 
 
-def _cut(order: list[Row], budget: int, overhead: int, shared: bool) -> tuple[float, list[list[Row]]]:
+def _cut(order: list[Row], budget: int, overhead: int, layout: Layout) -> tuple[float, list[list[Row]]]:
     """The cheapest cuts of rows in this order: (cost, micro-batches)."""
     prompt_len = np.array([len(row.prompt_ids) for row in order])
     completion_len = np.array([len(row.completion_ids) for row in order])
@@ -178,10 +197,9 @@ def _cut(order: list[Row], budget: int, overhead: int, shared: bool) -> tuple[fl
         # Candidates: micro-batches [start .. last] for start from `last` down to `low`, scanned outwards.
         back = slice(last, low - 1 if low else None, -1)
         count = np.arange(1, last - low + 2)
-        if shared:
-            prompts = np.cumsum(following[back] > last)
-            size = prompts * np.maximum.accumulate(prompt_len[back])
-            size = size + count * np.maximum.accumulate(completion_len[back])
+        if layout.packed:
+            first = following[back] > last if layout.shared else 1
+            size = np.cumsum(first * prompt_len[back] + completion_len[back])
         else:
             size = count * np.maximum.accumulate(total_len[back])
         fits = (size <= budget) | (count == 1)

@@ -113,11 +113,11 @@ class TrainConfig(BaseModel):
     """Optimiser updates made on each batch of groups, every one on the whole batch."""
 
     micro_batch_tokens: Annotated[int, AUTO, Field(ge=1)] = 8192
-    """Padded tokens per forward pass: bounds activation memory, never changes the result."""
+    """Tokens of a packed sequence, each run forward at once: bounds activation memory, never changes the result."""
     share_prompts: bool | None = None
     """Run each prompt once for all samples of its group; None is yes wherever the model allows it."""
     gradient_checkpointing: Annotated[bool, AUTO] = False
-    """Recompute activations in the backward pass: less memory, a third more time, no prompt sharing."""
+    """Recompute activations in the backward pass: less memory, a third more time."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
@@ -192,8 +192,6 @@ class TrainConfig(BaseModel):
             yield f"schedule {self.schedule} must know where it ends: set total_steps to the steps of the run"
         if self.total_steps is not None and self.warmup_steps >= self.total_steps:
             yield f"warmup_steps {self.warmup_steps} must be below total_steps {self.total_steps}"
-        if self.share_prompts and self.gradient_checkpointing:
-            yield "share_prompts needs the prompt's keys and values, which gradient_checkpointing drops: set only one"
         if isinstance(self.target_modules, tuple) and not self.target_modules:
             yield "target_modules is empty, so nothing would be trained: name layers or use all-linear"
 

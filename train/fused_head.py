@@ -2,7 +2,7 @@
 
 TRL's own head never holds whole logits either, but where there is no Triton it scores every position of a batch,
 prompts and padding included, in tiles of 4,096 x 32,768, and computes them again in the backward pass. This one scores
-labelled positions in blocks of `scorer.HEAD_BLOCK` elements, and forms the gradient while the block is at hand.
+labelled positions in tiles of `head.HEAD_BYTES` bytes, and forms the gradient while a tile is at hand.
 
 Shapes: B rows, T positions, N labelled positions, H hidden.
 """
@@ -17,14 +17,14 @@ import torch
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from train.scorer import HeadLogprobs
+from train.head import Head
 
 IGNORED = -100
 """Label of a token that the loss leaves out."""
 
 
-def score_labels_alone(model: PreTrainedModel) -> None:
-    """Replaces the forward pass that TRL's `add_fused_lm_head` gave `model`, whose head must be linear and frozen.
+def score_labels_alone(model: PreTrainedModel, head: Head) -> None:
+    """Replaces the forward pass that TRL's `add_fused_lm_head` gave `model`, whose own `head` must be frozen.
 
     The contract is TRL's: with `fused_lm_head=True` and labels [B, T] the fields of the output are [B, T - 1]. A
     mixture of experts whose router has a loss of its own still takes TRL's way.
@@ -40,10 +40,7 @@ def score_labels_alone(model: PreTrainedModel) -> None:
         states_B_T_H = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
         targets_B_T = labels[:, 1:]
         mask_B_T = targets_B_T != IGNORED
-        head = self.get_output_embeddings()
-        logprobs_N, entropies_N, top1_N = HeadLogprobs.apply(
-            states_B_T_H[mask_B_T], head.weight, head.bias, targets_B_T[mask_B_T], 1.0, False
-        )
+        logprobs_N, entropies_N, top1_N = head.logprobs(states_B_T_H[mask_B_T], targets_B_T[mask_B_T])
 
         def spread(values_N: torch.Tensor) -> torch.Tensor:
             return values_N.new_zeros(mask_B_T.shape).masked_scatter(mask_B_T, values_N)

@@ -27,7 +27,7 @@ from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
 from train.out_of_memory import with_one_retry
 from train.schedule import learning_rate
-from train.scorer import Scorer, can_share_prompts
+from train.scorer import Scorer
 from train.step_metrics import Gap, StepMetrics, padding, rank_and_world_size
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
@@ -65,14 +65,10 @@ class Learner:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.config, self.device = config, torch.device(device)
         base = model if isinstance(model, PreTrainedModel) else load_base(model, config, self.device)
-        sharing = can_share_prompts(base) and not config.gradient_checkpointing
-        if config.share_prompts and not sharing:
-            raise ValueError(f"model {base.config.name_or_path} keeps no plain cache: set share_prompts=false")
-        self.share_prompts = sharing if config.share_prompts is None else config.share_prompts
         base.requires_grad_(False)
         base.to(self.device)  # pyright: ignore[reportArgumentType] transformers wraps torch's own `to`
         base.eval()
-        self.scorer = Scorer(base, self.share_prompts)
+        self.scorer = Scorer(base, config.share_prompts)
         self.adapter = Adapter(base, config)
         if config.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
@@ -249,11 +245,11 @@ class Learner:
                 value.copy_(average[name])
 
     def _micro_batches(self, batch: TrainBatch, tokens: int) -> list[MicroBatch]:
-        """This worker's part of the batch, on the device, in micro-batches of at most so many padded tokens."""
+        """This worker's part of the batch, on the device, in micro-batches of at most so many tokens."""
         overhead = LAUNCH_TOKENS.get(self.device.type, 4096)
         rows = batch.shard(*rank_and_world_size())
-        parts = micro_batches(rows, tokens, overhead, self.share_prompts)
-        return [MicroBatch.of(part, self.device) for part in parts]
+        parts = micro_batches(rows, tokens, overhead, self.scorer.layout)
+        return [MicroBatch.of(part, self.device, self.scorer.layout) for part in parts]
 
     def _update(
         self,

@@ -24,7 +24,8 @@ from transformers import PreTrainedModel
 
 from problems.plain_text import one_line
 from rollout.adapter import TENSOR, check_adapter_config, layer_scale
-from rollout.policy import PolicyVersion, tensors_checksum
+from rollout.load_proof import adapter_checksums
+from rollout.policy import AdapterForm, PolicyVersion
 from train.config import TrainConfig
 
 _ADAPTER = "default"
@@ -70,12 +71,14 @@ class Adapter:
         with self.model.disable_adapter():
             yield
 
-    def export(self, run: str, number: int, tensors: Mapping[str, Tensor] | None = None) -> PolicyVersion:
-        """The adapter as peft's `save_pretrained` would write it: same names, same tensors, float32.
+    def export(
+        self, run: str, number: int, tensors: Mapping[str, Tensor] | None = None, dtype: str = "float32"
+    ) -> PolicyVersion:
+        """The adapter as peft's `save_pretrained` would write it: same names, same tensors; in `dtype`.
 
         `tensors`, by the names of `parameters` and in their order, are used in place of the current weights.
         """
-        values = [value.detach() for value in (tensors or self.parameters).values()]
+        values = [value.detach().to(getattr(torch, dtype)) for value in (tensors or self.parameters).values()]
         flat = torch.cat([value.flatten() for value in values]).cpu()  # one copy off the device, not one a tensor
         parts = torch.split(flat, [value.numel() for value in values])
         shaped = {
@@ -84,9 +87,9 @@ class Adapter:
         weights = save_safetensors(shaped, metadata={"format": "pt"})
         return PolicyVersion(run=run, number=number, weights=weights, lora_config=self.config, base=self.base)
 
-    def checksum(self) -> str:
-        """Identity of the weights as they are now: engines compare it with that of what they were sent."""
-        return tensors_checksum({name: value.detach().cpu().numpy() for name, value in self.parameters.items()})
+    def checksums(self, form: AdapterForm) -> dict[str, int]:
+        """Checksums of the weights as they are now, as an engine of that form must hold them."""
+        return adapter_checksums(self.parameters, self.config, form)
 
     def copy(self) -> dict[str, Tensor]:
         """The weights as they are now, by the names of `parameters`."""

@@ -19,10 +19,10 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 from rollout.policy import PolicyVersion
 from train.finite import SkipNotFinite
 from train.fused_head import IGNORED, score_labels_alone
+from train.head import find_head
 from train.lora import Adapter
 from train.muon import Muon
 from train.pretrain import Row
-from train.scorer import head_is_linear
 from train.sft_config import SFTConfig
 from train.trainer_checkpoint import newest_checkpoint, relocate
 
@@ -170,7 +170,7 @@ def _trainer(
     if config.patience and val:
         callbacks.append(EarlyStoppingCallback(config.patience))
     base: Any = adapter.model.get_base_model()  # typed by peft as any module
-    own_head = base.device.type == "cpu" and head_is_linear(base)
+    own_head = find_head(base) if base.device.type == "cpu" else None
     data = [Dataset.from_list([_features(row) for row in rows]) if rows else None for rows in (train, val)]
     trainer = SFTTrainer(
         model=adapter.model,
@@ -181,8 +181,8 @@ def _trainer(
         callbacks=callbacks,
         optimizers=(_muon(adapter, config) if config.optimiser == "muon" else None, None),
     )
-    if own_head:
-        score_labels_alone(base)
+    if own_head is not None:
+        score_labels_alone(base, own_head)
     return trainer
 
 

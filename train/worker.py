@@ -18,13 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from problems.problem import Group
-from rollout.policy import Canary, PolicyVersion, Publication, ema_run
+from rollout.policy import AdapterForm, PolicyVersion, Publication, ema_run
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
+from train.publication import publication_of
 
 if TYPE_CHECKING:
     from train.learner import Learner, StepResult
@@ -54,6 +53,10 @@ class Coordinator(Protocol):
 
     def epoch(self) -> int:
         """Number of the newest start; -1 before the first."""
+        ...
+
+    def adapter_forms(self) -> Sequence[AdapterForm]:
+        """Rank 0, once a start: in which forms the engines hold adapters, as far as is known."""
         ...
 
     def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> Mapping[str, Any]:
@@ -127,10 +130,10 @@ def run_loop(
     ends the loop.
     """
     ledger = _restore(learner, job, rank, world_size)
-    epoch = 0
+    epoch, forms = 0, ()
     if rank == 0:
-        epoch = coordinator.epoch() + 1
-        coordinator.begin(epoch, ledger, _publication(learner, job))
+        epoch, forms = coordinator.epoch() + 1, coordinator.adapter_forms()
+        coordinator.begin(epoch, ledger, _publication(learner, job, forms))
     epoch = _from_rank_0(epoch, world_size)
     saved = learner.steps_done
     while learner.steps_done < job.steps:
@@ -140,18 +143,17 @@ def run_loop(
         result = learner.step(batch.groups)
         ledger, written = batch.ledger.to_dict(), None
         if rank == 0:
-            publication = _publication(learner, job)
+            publication = _publication(learner, job, forms)
             metrics = dict(result.metrics) | _prefixed("publish", coordinator.publish(epoch, publication))
             record = _Recording(coordinator, epoch, result.step - 1, metrics)
             if result.step % job.config.checkpoint_every == 0 or result.step == job.steps:
-                written, saved = _save(learner, publication.policy, ledger, job, record.settled), result.step
+                written, saved = _save(learner, ledger, job, record.settled), result.step
             else:
                 record()
         if report is not None:
             report(result, written)
     if rank == 0 and saved != learner.steps_done:
-        settle = partial(coordinator.settle, epoch)
-        _save(learner, learner.policy(job.run, learner.steps_done), ledger, job, settle)
+        _save(learner, ledger, job, partial(coordinator.settle, epoch))
     return learner.steps_done
 
 
@@ -199,6 +201,10 @@ class RemoteCoordinator:
         """See `Coordinator`."""
         return self._call("status")["epoch"]
 
+    def adapter_forms(self) -> Sequence[AdapterForm]:
+        """See `Coordinator`."""
+        return self._call("adapter_forms")
+
     def begin(self, epoch: int, ledger: dict[str, Any] | None, publication: Publication) -> Mapping[str, Any]:
         """See `Coordinator`."""
         return self._call("begin", epoch, ledger, publication)
@@ -242,25 +248,13 @@ def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str
     return None
 
 
-def _publication(learner: Learner, job: Job) -> Publication:
+def _publication(learner: Learner, job: Job, forms: Sequence[AdapterForm]) -> Publication:
     """The current policy, with the learner's own log-probabilities of the canary under it."""
     average = None
     if job.publish_average:
         with learner.averaged():
-            average = _as_it_is(learner, job, ema_run(job.run))
-    return replace(_as_it_is(learner, job, job.run), average=average)
-
-
-def _as_it_is(learner: Learner, job: Job, run: str) -> Publication:
-    policy = learner.policy(run, learner.steps_done)
-    return Publication(policy, _canary(learner, job), checksum=learner.adapter.checksum())
-
-
-def _canary(learner: Learner, job: Job) -> Canary | None:
-    if job.canary is None:
-        return None
-    prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in job.canary)
-    return Canary(prompt, completion, learner.score(prompt, completion), learner.adapter.dtype)
+            average = publication_of(learner, ema_run(job.run), job.canary, forms)
+    return replace(publication_of(learner, job.run, job.canary, forms), average=average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +277,8 @@ class _Recording:
         self.coordinator.settle(self.epoch)
 
 
-def _save(
-    learner: Learner,
-    policy: PolicyVersion,
-    ledger: Mapping[str, Any] | None,
-    job: Job,
-    settle: Callable[[], None],
-) -> Checkpoint:
-    keep = job.config.keep_checkpoints
+def _save(learner: Learner, ledger: Mapping[str, Any] | None, job: Job, settle: Callable[[], None]) -> Checkpoint:
+    keep, policy = job.config.keep_checkpoints, learner.policy(job.run, learner.steps_done)
     saved = checkpoint.save(Path(job.checkpoints), learner, policy, ledger or {}, keep, settle)
     if job.store is not None:
         job.store.push(saved.path, keep)

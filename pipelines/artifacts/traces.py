@@ -1,6 +1,6 @@
 """Traces: a teacher's worked answers with their verdicts, as rows, JSON lines and Parquet, and back again.
 
-The columns are known here and nowhere else: `crucible distil` writes them, `crucible sft` reads them.
+`crucible distil` writes them; `pipelines.trace_rows` reads them, and what others write.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ import pyarrow.parquet as pq
 
 from pipelines.artifacts.run_folder import replace_file
 from pipelines.errors import JobError
-from problems import json_text
 from problems.boxes import last_box
-from problems.plain_text import one_line, storable
+from problems.plain_text import storable
 from problems.problem import Problem, Verdict, encode_value
-from problems.rows import SourceError, read_rows
 from rollout.prompts import THINK_CLOSE, THINK_OPEN, Style, completion_text
 from rollout.teacher.request_cache import Reply
 from verify.extract import extract_code
@@ -59,7 +57,6 @@ TRACE_SCHEMA = pa.schema(
     ]
 )
 REFUSED = "refused"
-_NEEDED = ("problem", "code", "thinking", "verified")
 
 
 class TracesError(JobError, ValueError):
@@ -72,12 +69,18 @@ class Trace:
 
     problem: Problem
     code: str
+    """The program, or of a problem of kind `answer` the final answer."""
     thinking: str
+    text: str = ""
+    """Of a problem of kind `answer`: the worked lines that end in the boxed answer; "" for the box alone."""
 
     def completion(self, style: Style) -> str:
         """The text to learn to write; style `direct` leaves the thinking out."""
         thinking = self.thinking if style == "think" else ""
-        return completion_text(self.code, style, thinking, self.problem.kind)
+        whole = completion_text(self.code, style, thinking, self.problem.kind)
+        if not self.text:
+            return whole
+        return whole.removesuffix(completion_text(self.code, kind=self.problem.kind)) + self.text
 
 
 def read_answer(problem: Problem, text: str) -> tuple[str, str]:
@@ -137,50 +140,3 @@ def write_traces(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> 
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=TRACE_SCHEMA), buffer, compression="zstd")
     replace_file(folder / f"{name}.parquet", buffer.getvalue().to_pybytes())
-
-
-def read_traces(path: Path) -> list[Trace]:
-    """The verified traces of a JSONL or Parquet file, or of a run folder that holds one.
-
-    Raises TracesError for a file that is missing, of another schema, holds one trace twice, or none that passed.
-    """
-    path = path / "traces.parquet" if path.is_dir() else path
-    rows = _rows(path)
-    if not rows:
-        raise TracesError(f"{path} holds no traces")
-    traces, seen = [], {}
-    for number, row in enumerate(rows, 1):
-        missing = [name for name in _NEEDED if name not in row]
-        if missing:
-            lacks = f"there is no column {', '.join(missing)}"
-            raise TracesError(f"{path}, row {number}: {lacks}; traces are written by `crucible distil`")
-        try:
-            problem = Problem.from_row(json_text.loads(row["problem"]))
-        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise TracesError(
-                f"{path}, row {number}: its problem cannot be read: {one_line(repr(error), 300)}"
-            ) from None
-        if not isinstance(row["code"], str) or not isinstance(row["thinking"], str):
-            raise TracesError(f"{path}, row {number}: its code or its thinking is no text")
-        same = (problem.content_hash, row["code"], row["thinking"])
-        if same in seen:
-            raise TracesError(f"{path}: rows {seen[same]} and {number} are the same trace of {problem.id}; remove one")
-        seen[same] = number
-        if row["verified"]:
-            traces.append(Trace(problem, row["code"], row["thinking"]))
-    if not traces:
-        raise TracesError(f"{path} holds {len(rows)} traces, and none of them passed its tests")
-    return traces
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        raise TracesError(f"there are no traces at {path}")
-    try:
-        rows = list(read_rows(path))
-    except SourceError as error:
-        raise TracesError(f"{path} is neither JSON lines nor Parquet: {error}") from None
-    for row in rows:
-        if row.error:
-            raise TracesError(f"{path}, row {row.number}: is neither JSON lines nor Parquet: {one_line(row.error)}")
-    return [dict(row.values) for row in rows]

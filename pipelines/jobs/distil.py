@@ -28,16 +28,19 @@ from pipelines.artifacts.traces import REFUSED, trace_row, write_traces
 from pipelines.errors import ConfigError, fail
 from pipelines.job import Context, Job
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
+from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.measure.statistics import wilson_interval
 from pipelines.sync_teacher import check_teacher
-from problems import families
 from problems.plain_text import shown
 from problems.problem import Problem, Status
+from problems.questions import worked_answer
 from problems.stream import ProblemStream
-from rollout.prompts import PromptBuilder
-from rollout.teacher.client import LEDGER_FILE, Answered, check_start, find_key
-from rollout.teacher.config import REFERENCE
+from rollout.prompts import PromptBuilder, Style
+from rollout.teacher.client import LEDGER_FILE, Answered
 from rollout.teacher.cost_ledger import CostLedger, append_rows
+from rollout.teacher.keys import find_keys
+from rollout.teacher.opening import check_start
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest, TeacherStopped
 
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -45,25 +48,6 @@ MAY_CHANGE = ("address", "runs", "name", *TEACHER_MAY_CHANGE)
 OFFLINE_CHUNK = 32
 """Requests that travel together to a teacher that answers at once; those of a server travel alone, and come back as
 they are answered."""
-
-SYSTEM = """\
-You teach a small model to solve programming problems by showing it worked solutions.
-
-First reason between <think> and </think>, in five steps:
-1. Understand: say in your own words what is asked, and which values of the statement the program must keep exactly.
-2. Edge cases: empty inputs, the smallest and largest, what cannot be done, what is easily off by one.
-3. Plan: the approach and why it is right; where a greedy or naive way fails, say on which input.
-4. Complexity: time and memory in terms of the inputs.
-5. Implement: how the plan becomes code, down to the loops and their bounds; check it against an example.
-
-After </think> reply with exactly one fenced Python block that defines the function of the given name and arguments, \
-and nothing else. Use the standard library only. Write no code fence inside the reasoning."""
-
-CORRECTION = """\
-That answer does not pass: {detail}
-
-Find out why between <think> and </think>, then reason through the problem again in the five steps and reply with the \
-corrected program as one fenced Python block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +62,10 @@ class Outcome:
 
 
 def select_problems(config: DistilConfig) -> list[Problem]:
-    """The problems to ask about: `count` of each family and difficulty, all different. Raises ConfigError."""
+    """The problems to ask about, all different: `count` of each family and difficulty, or of `problems.parts` as many
+    as `total` says. Raises ConfigError."""
+    if config.problems.parts:
+        return _of_parts(config)
     found: dict[str, Problem] = {}
     for family in config.problems.families:
         for difficulty in dict.fromkeys(config.problems.difficulties):
@@ -103,17 +90,40 @@ def select_problems(config: DistilConfig) -> list[Problem]:
     return list(found.values())
 
 
-def first_request(problem: Problem, config: DistilConfig) -> TeacherRequest:
-    """The question as the teacher gets it."""
-    builder = PromptBuilder(None, config.prompt)
-    return TeacherRequest(SYSTEM, (("user", builder.message(problem)),), problem=problem)
+def _of_parts(config: DistilConfig) -> list[Problem]:
+    """Every training problem of the data sets once, or `total` of the mix."""
+    questions = questions_of(config)
+    try:
+        questions.part("train", config.problems.seed)  # says what is wrong where there are none
+        if config.total:
+            found = questions.distinct("train", config.total, config.problems.seed)
+        else:
+            found = questions.whole("train")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len(found) < config.total:
+        raise ConfigError(f"problems.parts has only {len(found)} different training problems; lower total")
+    return found
 
 
-def correction_request(request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
-    """The question, the answer that failed, and why: what the teacher gets in the next round."""
-    answer = ("assistant", row["raw_response"].strip() or "(no answer)")
-    correction = ("user", CORRECTION.format(detail=row["detail"] or row["status"]))
-    return TeacherRequest(request.system, (*request.messages, answer, correction), problem=request.problem)
+class Requests:
+    """What the teacher is asked."""
+
+    def __init__(self, config: DistilConfig) -> None:
+        self._style: Style = config.prompt.style
+        self._builder = PromptBuilder(None, config.prompt)
+        self._prompts = TeacherPrompts(config.teacher.prompts)
+
+    def first(self, problem: Problem) -> TeacherRequest:
+        """The question."""
+        system = self._prompts.system(problem, self._style)
+        return TeacherRequest(system, (("user", self._builder.message(problem)),), problem=problem)
+
+    def correction(self, problem: Problem, request: TeacherRequest, row: dict[str, Any]) -> TeacherRequest:
+        """The question, the answer that failed, and why: what the teacher gets in the next round."""
+        answer = ("assistant", row["raw_response"].strip() or "(no answer)")
+        detail = self._prompts.correction(problem, self._style, row["detail"] or row["status"])
+        return TeacherRequest(request.system, (*request.messages, answer, ("user", detail)), problem=problem)
 
 
 class JudgeTraces:
@@ -148,9 +158,14 @@ def run(context: Context[DistilConfig]) -> Outcome:
     folder.
     """
     config, folder, console = context.config, context.folder, context.console
-    if config.teacher.model != REFERENCE:
+    if not config.teacher.is_offline:
         check_start(config.teacher, folder.path)
+    if config.problems.parts:
+        questions_of(config, console)  # shows what is read
     problems = select_problems(config)
+    say_report(questions_of(config).report, console)
+    if config.teacher.is_offline:
+        check_known(problems)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
     context.ray()
     check_labels("verify.labels", config.verify.labels, live_nodes())
@@ -175,14 +190,14 @@ def _ask_round(
     console: Console,
 ) -> None:
     """Asks what this round has still to ask and adds the rows, each on disk before it counts."""
-    todo = []
+    todo, requests = [], Requests(config)
     for number, problem in enumerate(problems):
-        request = first_request(problem, config)
+        request = requests.first(problem)
         for earlier in range(round):
             row = rows.get((number, earlier))
             if row is None or not wants_correction(row):
                 break
-            request = correction_request(request, row)
+            request = requests.correction(problem, request, row)
         else:
             if (number, round) not in rows:
                 todo.append((number, request))
@@ -224,18 +239,24 @@ def answered(
     from ray.data import ActorPoolStrategy
 
     from rollout.stream import configure_data, pack, unpack
-    from rollout.teacher.client import teacher_stream
+    from rollout.teacher.stage import teacher_stream
 
     configure_data()
     teacher = config.teacher
-    size = OFFLINE_CHUNK if teacher.model == REFERENCE else teacher.batch_size if teacher.batch else 1
+    by_batch = any(one.batch for one in teacher.members)
+    size = OFFLINE_CHUNK if teacher.is_offline else teacher.batch_size if by_batch else 1
     chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
     source = ray.data.from_items(
         [{"payload": pack(chunk)["payload"][0]} for chunk in chunks], override_num_blocks=len(chunks)
     )
-    key = None if teacher.model == REFERENCE else find_key(teacher)
     answers = teacher_stream(
-        source, teacher, folder.path.resolve(), key, str(folder.path.resolve()), folder.log, reference_solution
+        source,
+        teacher,
+        folder.path.resolve(),
+        find_keys(teacher),
+        str(folder.path.resolve()),
+        folder.log,
+        reference_solution,
     )
     judged = answers.map_batches(
         JudgeTraces,
@@ -251,8 +272,8 @@ def answered(
 
 
 def reference_solution(problem: Problem) -> str:
-    """The shortest program that the problem's family knows for it."""
-    return families.get(problem.family).solutions(problem).correct[0]
+    """The shortest program that the problem's family knows for it, or the true final answer."""
+    return worked_answer(problem)
 
 
 def figures_of(
@@ -270,7 +291,8 @@ def figures_of(
     account = CostLedger(folder / LEDGER_FILE).account() if (folder / LEDGER_FILE).exists() else None
     return {
         "kind": "distil",
-        "teacher": config.teacher.model,
+        "teacher": ", ".join(config.teacher.names),
+        "teachers": _by_teacher(rows),
         "asked": len(problems),
         "kept": len(kept),
         "kept_share": {"value": len(kept) / len(problems), "low": low, "high": high},
@@ -288,6 +310,18 @@ def figures_of(
         "dollars": account.dollars if account else 0.0,
         "dollars_open": account.open_dollars if account else 0.0,
     }
+
+
+def _by_teacher(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Model -> answers, those that were kept, and dollars. What a teacher refused to answer is no one's."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["teacher"]:
+            of_it = found.setdefault(row["teacher"], {"answers": 0, "kept": 0, "dollars": 0.0})
+            of_it["answers"] += 1
+            of_it["kept"] += row["verified"]
+            of_it["dollars"] += row["dollars"]
+    return dict(sorted(found.items()))
 
 
 def show(console: Console, outcome: Outcome) -> int:
@@ -311,6 +345,9 @@ def show(console: Console, outcome: Outcome) -> int:
     failed = {status: count for status, count in figures["statuses"].items() if status != Status.PASSED}
     if failed:
         console.print(shown("failed: " + ", ".join(f"{count} {status}" for status, count in failed.items())))
+    if len(figures["teachers"]) > 1:
+        for name, of_it in figures["teachers"].items():
+            console.print(shown(f"{name}: {of_it['kept']} of {of_it['answers']} answers kept, ${of_it['dollars']:.4f}"))
     if figures["requests_paid"]:
         console.print(shown(f"{figures['requests_paid']} answers paid, ${figures['dollars']:.4f}"))
     console.print(shown(f"traces: {outcome.folder}/traces.jsonl and .parquet"))

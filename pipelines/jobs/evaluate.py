@@ -25,7 +25,6 @@ from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
 from rollout.adapter import largest_rank
 from rollout.backends import EngineSpec
-from rollout.config import Sampling
 from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
 from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
@@ -96,7 +95,7 @@ def evaluate(
     job = RolloutJob(
         run=run,
         group_size=1 if settings.temperature == 0 else settings.samples,
-        sampling=Sampling(temperature=settings.temperature, max_tokens=max_tokens),
+        sampling=settings.sampling(max_tokens),
         prompt=config.prompt,
         seed=settings.seed,
         publication=publication,
@@ -313,11 +312,11 @@ def recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Seq
 
 
 def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Sequence[Problem]) -> Evaluation:
-    now = {"evaluation.temperature": config.evaluation.temperature, "max_tokens": config.max_tokens}
-    then = {
-        "evaluation.temperature": (folder.config.get("evaluation") or {}).get("temperature"),
-        "max_tokens": folder.config.get("max_tokens"),
-    }
+    recorded = folder.config.get("evaluation") or {}
+    now, then = {"max_tokens": config.max_tokens}, {"max_tokens": folder.config.get("max_tokens")}
+    for name, value in config.sampling.model_dump(mode="json", exclude={"max_tokens"}).items():
+        now[f"evaluation.{name}"] = value
+        then[f"evaluation.{name}"] = recorded.get(name, EvaluationConfig.model_fields[name].default)
     for key, value in now.items():
         if then[key] != value:
             raise ConfigError(f"against {folder.path}: {key} was {then[key]} there and is {value} here; use the same")

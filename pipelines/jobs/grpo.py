@@ -107,6 +107,20 @@ def run_in(
     return Outcome(str(folder), steps, found, after, comparison["pass_at_1"])
 
 
+def train_steps(
+    config: GRPOConfig,
+    session: ClusterSession,
+    folder: RunFolder,
+    console: Console,
+    on_step: Callable[[dict[str, Any]], None],
+) -> None:
+    """The training alone, with a fresh adapter. Raises Interrupted after the step at which the user interrupted, and
+    JobFailed where it cannot go on."""
+    steps = _Run(config, session, folder, None, console, on_step).train()
+    if steps < config.steps:
+        raise Interrupted(f"stopped after step {steps}")
+
+
 class _Run:
     """The training of one run, from the driver's side."""
 

@@ -70,25 +70,27 @@ def run(context: Context[HardDistilConfig]) -> Outcome:
 
 def _skips(config: HardDistilConfig) -> bool:
     """Whether a stage's output must be there already: that of an earlier run of this name."""
-    return config.skip_sft or (config.skip_traces and config.traces is None)
+    return config.skip_sft or (config.skip_traces and not config.traces)
 
 
-def _distil(config: HardDistilConfig, path: Path, console: Console) -> Path:
-    """The traces of the first stage."""
-    done = config.traces or path / "distil" / "traces.parquet"
+def _distil(config: HardDistilConfig, path: Path, console: Console) -> tuple[str, ...]:
+    """Where the traces of the first stage are."""
+    if config.skip_traces and config.traces:
+        return tuple(str(Path(place).resolve()) if Path(place).exists() else place for place in config.traces)
+    done = path / "distil" / "traces.parquet"
     if config.skip_traces:
         if not done.exists():
             raise ConfigError(f"skip_traces is set, and there are no traces at {done}; name some by --traces")
-        return done
+        return (str(done.resolve()),)
     if not done.is_file():
         console.rule("1 of 3: traces")
         stage = config.distil_stage(path)
         if not distil.JOB.execute(stage, console, resume=_begun(path / "distil")).figures["kept"]:
             raise TracesError(f"no trace passed its tests; {path}/distil/failures.jsonl says why")
-    return done
+    return (str(done.resolve()),)
 
 
-def _sft(config: HardDistilConfig, path: Path, traces: Path, console: Console) -> Path:
+def _sft(config: HardDistilConfig, path: Path, traces: Sequence[str], console: Console) -> Path:
     """The folder with the adapter of the second stage."""
     folder = path / "sft"
     done = (folder / "adapter").is_dir() and _has(folder, "comparison")
@@ -96,7 +98,7 @@ def _sft(config: HardDistilConfig, path: Path, traces: Path, console: Console) -
         raise ConfigError(f"skip_sft is set, and {folder} holds no finished adapter; run that stage first")
     if not done:
         console.rule("2 of 3: fine-tuning")
-        sft.JOB.execute(config.sft_stage(traces.resolve(), path), console, resume=_begun(folder))
+        sft.JOB.execute(config.sft_stage(traces, path), console, resume=_begun(folder))
     return folder
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from cluster.hardware import Demand
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.artifacts.traces import Trace, read_traces
+from pipelines.artifacts.traces import Trace
 from pipelines.fine_tuning import (
     Examples,
     SFTFailed,
@@ -39,6 +39,7 @@ from pipelines.jobs.evaluate import (
     write_evaluation,
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
+from pipelines.trace_data import load_traces
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from rollout.model_files import load_tokenizer
@@ -70,15 +71,15 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     if config.style is not None:
         prompt = config.prompt.model_copy(update={"style": config.style})
         config = context.config = config.model_copy(update={"prompt": prompt})
-    traces = read_traces(config.traces)
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
-    folder = context.folder
-    # What cannot be learnt from is refused before anything is started.
     examples = None
-    if finished(folder.path) is None:
-        examples = select_traces(traces, config.prompt, config.sft, model, folder, console)
+    if not (context.resuming and finished(context.folder.path) is not None):
+        # What cannot be learnt from is refused before anything is started.
+        traces, report = load_traces(config.traces, config.data, config.verify, console)
+        examples = select_traces(traces, config.prompt, config.sft, model, context.folder, console, report.figures)
+    folder = context.folder
     if not config.evaluate:
         learner = context.learner(config.sft.workers)
         return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
@@ -103,9 +104,16 @@ def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
 
 
 def select_traces(
-    traces: Sequence[Trace], prompt: PromptConfig, settings: SFTConfig, model: str, folder: RunFolder, console: Console
+    traces: Sequence[Trace],
+    prompt: PromptConfig,
+    settings: SFTConfig,
+    model: str,
+    folder: RunFolder,
+    console: Console,
+    row_counts: Mapping[str, int] | None = None,
 ) -> Examples:
     """Rows of training and of validation, after what cannot be learnt from was reported and dropped, or refused.
+    `row_counts` say what became of the files' rows, for the run's metrics.
 
     Raises SFTFailed.
     """
@@ -123,6 +131,7 @@ def select_traces(
         raise SFTFailed(str(error)) from None
     examples = select_examples(rows, [trace.problem.question_hash for trace in kept], model, settings)
     counts = {"read": len(traces), "without_thinking": len(traces) - len(kept), **examples.figures}
+    counts |= row_counts or {}
     if not any(row.get("kind") == "traces" for row in folder.metrics()):
         folder.append_metrics({"kind": "traces", **counts})
     console.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -13,15 +13,17 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_REWARD,
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
     RunConfig,
 )
+from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, RolloutConfig, lora_rank_room
-from rollout.prompts import PromptConfig, Style
+from rollout.prompts import PromptConfig, TaughtStyle
 from rollout.teacher.config import TeacherConfig
 from train.config import TrainConfig
 from train.sft_config import SFTConfig
@@ -38,14 +40,25 @@ ADAPTER_SHAPE = ("lora_r", "lora_alpha", "target_modules")
 """What two stages must agree on for one adapter to go through both."""
 
 
+def check_total(problems: QuestionsConfig, total: int) -> None:
+    """Raises ValueError where it is open how many problems the teacher is asked."""
+    if total and not problems.parts:
+        raise ValueError("total has no effect without problems.parts: set count, of each family and difficulty")
+    if not total and any(part.procedural and part.weight for part in problems.parts):
+        raise ValueError("problems.parts has families, which have no end: set total, the number of traces requested")
+
+
+def count_is_idle(problems: QuestionsConfig) -> dict[str, tuple[str, str]]:
+    """What has no effect where the teacher is asked `problems.parts`."""
+    return {"count": ("problems.parts", "given, which total counts")} if problems.parts else {}
+
+
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM,
-        "problems.parts": "the teacher solves problems of families alone",
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_REWARD,
         "problems.weights": "each family and difficulty gets `count` traces",
-        "verify.reward": "a trace passes or fails, and earns nothing",
         "prompt.few_shot": "the teacher is shown no examples",
         "prompt.shots": "the teacher is shown no examples",
         "prompt.system": "the system message is this command's own",
@@ -56,6 +69,9 @@ class DistilConfig(RunConfig):
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
+    total: int = Field(default=0, ge=0)
+    """Traces requested in all with `problems.parts`, of different problems; 0 asks each training problem of the data
+    sets once."""
     corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     problems: QuestionsConfig = QuestionsConfig(families=HARD_FAMILIES, difficulties=HARD_DIFFICULTIES)
@@ -71,7 +87,12 @@ class DistilConfig(RunConfig):
     def _every_option_has_an_effect(self) -> DistilConfig:
         if self.prompt.style != "think":
             raise ValueError("prompt.style must be think: a trace is reasoning and code")
+        check_total(self.problems, self.total)
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return count_is_idle(self.problems)
 
 
 class SFTJobConfig(JobConfig):
@@ -79,15 +100,18 @@ class SFTJobConfig(JobConfig):
 
     recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 
-    traces: Path = Path()
-    """File of traces (JSONL or Parquet), or the run folder of `crucible distil`."""
+    traces: Places = ()
+    """Files of traces (JSON lines, JSON, CSV, Parquet), folders of them, run folders of distil, undo or
+    expert-iteration, or data sets of the Hugging Face hub as hub:OWNER/NAME."""
+    data: TraceDataConfig = TraceDataConfig()
+    """How the rows of traces are read."""
     adapter: str = ""
     """Folder of a LoRA adapter to go on from; "" starts with a fresh one."""
-    style: Style | None = None
+    style: TaughtStyle | None = None
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     evaluate: bool = False
     """Also measure held-out problems before and after."""
@@ -107,7 +131,7 @@ class SFTJobConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engines", "engine", "verify", "max_tokens", "hardware.engine")
+        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
         return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
 
 
@@ -117,7 +141,6 @@ class HardDistilConfig(JobConfig):
     recipe_kind: ClassVar[Kind] = "hard-distil"
     unused: ClassVar[Mapping[str, str]] = {
         **ANSWERS_TOGETHER, **NO_SHOTS,
-        "problems.parts": "the teacher solves problems of families alone",
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
@@ -135,15 +158,21 @@ class HardDistilConfig(JobConfig):
     """Take the adapter that an earlier run of this name fine-tuned."""
     skip_grpo: bool = False
     """End with the fine-tuned adapter."""
-    traces: Path | None = None
-    """File of traces to use with skip_traces; None: those of an earlier run of this name."""
+    traces: Places = ()
+    """Files, folders or data sets of traces to use with skip_traces, as of `crucible sft`; () takes those of an earlier
+    run of this name."""
+    data: TraceDataConfig = TraceDataConfig()
+    """How the rows of `traces` are read."""
     count: int = Field(default=3, ge=1)
     """Traces requested for each family and difficulty."""
+    total: int = Field(default=0, ge=0)
+    """Traces requested in all with `problems.parts`, of different problems; 0 asks each training problem of the data
+    sets once."""
     corrections: int = Field(default=1, ge=0)
     """Times that a failed trace is sent back with the test that it failed."""
     teacher: TeacherConfig = TeacherConfig()
     """Who writes the traces."""
-    style: Style | None = "think"
+    style: TaughtStyle | None = "think"
     """think learns reasoning and answer, direct the answer alone; None: as the model's prompt says."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns from traces; its shape is GRPO's too."""
@@ -160,8 +189,11 @@ class HardDistilConfig(JobConfig):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> HardDistilConfig:
-        if self.traces is not None and not self.skip_traces:
+        if self.traces and not self.skip_traces:
             raise ValueError("traces has no effect unless skip_traces is set: set it, or leave traces out")
+        if self.data != TraceDataConfig() and not self.traces:
+            raise ValueError("data has no effect without traces, which it says how to read: name some, or leave it out")
+        check_total(self.problems, self.total)
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
             # Which keys were given is not known once options and files are merged; the values are.
@@ -171,17 +203,22 @@ class HardDistilConfig(JobConfig):
         self.grpo_stage("", Path())
         return self
 
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return count_is_idle(self.problems)
+
     def distil_stage(self, runs: Path) -> DistilConfig:
         """The first stage's own configuration."""
         return DistilConfig(
-            name="distil", runs=runs, address=self.address, count=self.count, corrections=self.corrections,
-            problems=self.problems, teacher=self.teacher, verify=self.verify,
+            name="distil", runs=runs, address=self.address, count=self.count, total=self.total,
+            corrections=self.corrections, problems=self.problems, teacher=self.teacher, verify=self.verify,
         )  # fmt: skip
 
-    def sft_stage(self, traces: Path, runs: Path) -> SFTJobConfig:
+    def sft_stage(self, traces: Sequence[str], runs: Path) -> SFTJobConfig:
         """The second stage's own configuration."""
         return SFTJobConfig(
-            **self._shared("sft", runs), traces=traces, style=self.style, evaluate=True, engines=self.rollout.engines,
+            **self._shared("sft", runs), traces=tuple(traces), data=self.data, style=self.style, evaluate=True,
+            engines=self.rollout.engines,
             engine=self.rollout.engine, max_tokens=self.rollout.sampling.max_tokens,
             sft=self.sft.model_copy(update={"seed": self.seed}),
         )  # fmt: skip

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pyarrow as pa
 from rich.console import Console
@@ -23,8 +24,8 @@ from problems import cli
 from problems.curriculum import CurriculumConfig, Levels, Outcome
 from problems.plain_text import shown
 from problems.problem import Group, Problem
-from problems.questions import Questions, by_index, worked_answer
-from problems.sources import NothingScoredError
+from problems.questions import Questions, QuestionsConfig, by_index, worked_answer
+from problems.sources import NothingScoredError, Report
 from rollout.prompts import completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
@@ -40,6 +41,20 @@ SHOT_SEED = -1
 Job = TypeVar("Job", bound=JobConfig)
 
 
+class Asking(Protocol):
+    """What a configuration says of its problems."""
+
+    @property
+    def problems(self) -> QuestionsConfig:
+        """Which they are."""
+        ...
+
+    @property
+    def verify(self) -> VerifyConfig:
+        """How the gold answers of data sets are checked."""
+        ...
+
+
 _opened: dict[str, Questions] = {}
 """What this process has read, by configuration: trials of a sweep ask the same."""
 
@@ -50,8 +65,7 @@ def with_questions(config: Job, console: Console) -> Job:
     Says what became of the rows of data sets. Raises ConfigError where something cannot be read, or where nothing is
     there to train or to be evaluated on.
     """
-    with console.status("reading problems"):
-        questions = questions_of(config)
+    questions = questions_of(config, console)
     report = questions.report
     try:
         questions.part(config.evaluation.split, config.evaluation.seed)
@@ -60,6 +74,12 @@ def with_questions(config: Job, console: Console) -> Job:
         config = _with_shots(config, questions)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    say_report(report, console)
+    return config
+
+
+def say_report(report: Report, console: Console) -> None:
+    """Says what became of the rows of data sets."""
     for note in report.notes:
         console.print(shown(note))
     for reason in report.reasons:
@@ -69,30 +89,64 @@ def with_questions(config: Job, console: Console) -> Job:
             f", {report.leaked} training rows left out because a held-out set asks them too" if report.leaked else ""
         )
         console.print(shown(f"data sets: {report.kept} problems, {report.excluded} rows excluded{leaked}"))
-    return config
 
 
-def questions_of(config: JobConfig) -> Questions:
-    """What the job asks; data sets are read and proven once a process. Raises ConfigError."""
+def check_known(problems: Sequence[Problem]) -> None:
+    """Refuses problems that the offline teacher cannot solve. Raises ConfigError."""
+    unknown = [problem for problem in problems if not worked_answer(problem)]
+    if unknown:
+        raise ConfigError(
+            f"the offline reference teacher knows no answer to {len(unknown)} of {len(problems)} problems, "
+            f"{unknown[0].id} for example; name a teacher by --teacher.model"
+        )
+
+
+def questions_of(config: Asking, console: Console | None = None) -> Questions:
+    """What the job asks; data sets are read and proven once a process, which `console` shows. Raises ConfigError."""
     key = config.problems.model_dump_json() + config.verify.model_dump_json()
     if key not in _opened:
         try:
-            with SandboxProof(config.verify) as prove:
+            with SandboxProof(config.verify) as prove, _showing(console, prove):
                 _opened[key] = Questions(config.problems, prove)
         except (ValueError, IsolationTooLow) as error:
             raise ConfigError(f"problems: {error}") from None
     return _opened[key]
 
 
+def _showing(console: Console | None, progress: SandboxProof) -> Any:
+    """The display of a proof's progress, refreshed while the block works."""
+    return console.status(cast(Any, progress)) if console is not None else contextlib.nullcontext()
+
+
 class SandboxProof:
     """Judges gold answers as a model's would be, and sees to it that no program passes that answers nothing.
 
-    The sandbox starts with the first problem, in the process that judges it.
+    Sandboxes start with the first problem, in the process that judges it, as many as it has cores for many problems.
     """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
         self._config = config
-        self._judge: Any = None
+        self._judges: Any = None
+        self._starting = threading.Lock()
+        self.proven = 0
+        """Problems judged so far."""
+
+    @property
+    def workers(self) -> int:
+        """Threads that may ask at once."""
+        return self._pool().workers
+
+    def _pool(self) -> Any:
+        from verify.local_judges import LocalJudges
+
+        with self._starting:
+            if self._judges is None:
+                self._judges = LocalJudges(self._config)
+            return self._judges
+
+    def __rich__(self) -> str:
+        """What a display says while it works."""
+        return f"reading problems: {self.proven:,} gold answers proven" if self.proven else "reading problems"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SandboxProof, (self._config,)
@@ -103,27 +157,26 @@ class SandboxProof:
         Raises NothingScoredError where a program passes that answers nothing.
         """
         from verify.null_programs import passing_null_program
-        from verify.pool import Judge
 
         if not gold and problem.kind == "answer":
             return ""
-        if self._judge is None:
-            self._judge = Judge(self._config)
-        if gold:
-            verdict = self._judge.judge(problem, completion_text(gold, kind=problem.kind))
-            if not verdict.passed:
-                return f"{verdict.status}, {verdict.detail}".rstrip(", ")
-        if null := passing_null_program(problem, self._judge):
-            raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
+        self.proven += 1
+        with self._pool().judge() as judge:
+            if gold:
+                verdict = judge.judge(problem, completion_text(gold, kind=problem.kind))
+                if not verdict.passed:
+                    return f"{verdict.status}, {verdict.detail}".rstrip(", ")
+            if null := passing_null_program(problem, judge):
+                raise NothingScoredError(f"a program that {null} passes the tests, so they score nothing")
         return ""
 
     def __enter__(self) -> SandboxProof:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._judge is not None:
-            self._judge.close()
-            self._judge = None
+        if self._judges is not None:
+            self._judges.close()
+            self._judges = None
 
 
 def _with_shots(config: Job, questions: Questions) -> Job:
@@ -136,7 +189,8 @@ def _with_shots(config: Job, questions: Questions) -> Job:
     first = {p.family: p for p in reversed(found.values())}
     for problem in {p.id: p for p in (*reversed(first.values()), *found.values())}.values():
         if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
-            shots.append(shot(problem, answer, prompt))
+            with contextlib.suppress(ValueError):  # a program that style complete cannot show
+                shots.append(shot(problem, answer, prompt))
     if len(shots) < prompt.few_shot:
         raise ConfigError(f"prompt.few_shot {prompt.few_shot}: answers are known of {len(shots)} training problems")
     prompt = prompt.model_copy(update={"shots": (*prompt.shots, *shots), "few_shot": 0})

@@ -22,10 +22,11 @@ from cluster.manifest import ManifestError, read_manifests
 from cluster.manifest_security import manifest_findings
 from cluster.storage import StorageError, try_storage, url_of
 from pipelines.config import RUNS_VARIABLE
-from pipelines.errors import fail
+from pipelines.errors import ConfigError, fail
 from problems.plain_text import shown
 from verify.config import VerifyConfig
 
+SELF_TEST = "--self-test"
 ANSWER_WITHIN = 90.0
 """Seconds that a node has to answer."""
 COLOURS = {Grade.GOOD: "green", Grade.SLOW: "yellow", Grade.UNSAFE: "red", Grade.BREAKS: "red"}
@@ -41,17 +42,24 @@ class DoctorConfig(BaseModel):
     """A live Ray cluster to look at, as HOST:PORT or auto; "" looks at this machine alone."""
     runs: str = ""
     """Where runs will lie: s3://BUCKET/PREFIX or a folder; tried from every node."""
+    model: str = ""
+    """A folder or Hugging Face id: whether /dev/shm has room for its adapters is judged."""
+    lora_r: int = 16
+    """Rank of these adapters."""
+    self_test: bool = False
+    """Try the whole of it on this machine in at most ten minutes: engine, adapter, training step, memory and speed, of
+    `--model`. Options of crucible grpo may follow. The result is a file to attach to a report."""
     manifest: Path | None = None
     """A cluster manifest to read strictly instead, and what it leaves open: RayCluster, RayJob, NetworkPolicy, or the
     cluster launcher's YAML."""
 
 
-def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | None = None) -> Machine:
-    """Looks at the machine that this runs on; tries its sandbox, and the storage."""
+def examine(node: str, runs: str, store: int | None = None, ray_gpus: float | None = None, adapter: int = 0) -> Machine:
+    """Looks at the machine that this runs on; tries its sandbox, and the storage. `adapter`: bytes of a version."""
     extra = [sandbox_finding(node)]
     if runs:
         extra.append(storage_finding(node, runs))
-    return look(node, store, ray_gpus, extra)
+    return look(node, store, ray_gpus, extra, adapter)
 
 
 def sandbox_finding(node: str) -> Finding:
@@ -98,7 +106,7 @@ def try_folder(folder: Path) -> str:
     return ""
 
 
-def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Finding]]:
+def examine_cluster(address: str, runs: str, adapter: int = 0) -> tuple[list[Machine], list[Finding]]:
     """Looks at every node, from a task of its own on each. Nodes that do not answer are findings.
 
     Raises NoCluster, also for a cluster that answers without a token.
@@ -116,7 +124,8 @@ def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Findin
             name, has = f"{node['NodeManagerHostname']}/{node['NodeID'][:6]}", node["Resources"]
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(examine).options(num_cpus=0, scheduling_strategy=here, max_retries=0)
-            requested[task.remote(name, runs, int(has.get("object_store_memory", 0)), has.get("GPU", 0.0))] = name
+            store, gpus = int(has.get("object_store_memory", 0)), has.get("GPU", 0.0)
+            requested[task.remote(name, runs, store, gpus, adapter)] = name
         ready, late = ray.wait(list(requested), num_returns=len(requested), timeout=ANSWER_WITHIN)
         machines, missing = [], []
         for answer in ready:
@@ -126,6 +135,13 @@ def examine_cluster(address: str, runs: str) -> tuple[list[Machine], list[Findin
                 missing.append(unanswered(requested[answer], _last_line(str(error))))
         missing += [unanswered(requested[answer], f"no answer within {ANSWER_WITHIN:.0f} s") for answer in late]
         return sorted(machines, key=lambda machine: machine.node), missing
+
+
+def adapter_bytes(model: str, rank: int) -> int:
+    """Size of one version of an adapter on all linear layers, in float32. Raises ConfigError."""
+    from pipelines.defaults import read_shapes
+
+    return 4 * read_shapes(model).lora_parameters(rank)
 
 
 def unanswered(node: str, reason: str) -> Finding:
@@ -150,6 +166,10 @@ def show(found: Sequence[Finding], console: Console) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """`crucible doctor`."""
+    if SELF_TEST in argv:
+        from pipelines.remote import self_test
+
+        return self_test.JOB.main([word for word in argv if word != SELF_TEST])
     config = tyro.cli(DoctorConfig, args=list(argv), prog="crucible doctor")
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     runs = config.runs or os.environ.get(RUNS_VARIABLE, "")
@@ -159,10 +179,11 @@ def main(argv: Sequence[str]) -> int:
             console.print(shown(f"{config.manifest}: every key is known, every value fits"))
             found = [finding for manifest in manifests for finding in manifest_findings(manifest)]
             return show(found, console) if found else 0
+        adapter = adapter_bytes(config.model, config.lora_r) if config.model else 0
         if not config.address:
-            return show(findings([examine(platform.node(), runs)]), console)
-        machines, missing = examine_cluster(config.address, runs)
-    except (ManifestError, NoCluster) as error:
+            return show(findings([examine(platform.node(), runs, adapter=adapter)]), console)
+        machines, missing = examine_cluster(config.address, runs, adapter)
+    except (ManifestError, NoCluster, ConfigError) as error:
         return fail(str(error))
     return show([*findings(machines), *missing], console)
 

@@ -1,27 +1,26 @@
 """A teacher: questions in, worked answers out, nothing paid twice and nothing paid beyond the budget.
 
-`ApiTeacher` asks any server of the Messages API through the `anthropic` SDK; `rollout.teacher.reference` writes answers
-offline. Both are plain asynchronous classes; `TeacherStage` is their thin shell for Ray Data."""
+`ApiTeacher` asks any server of Anthropic's Messages API or of OpenAI's chat API through their SDKs;
+`rollout.teacher.reference` writes answers offline."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as Interface
 
-import anthropic
 import tenacity
 from pydantic import SecretStr
 
 from rollout.teacher.answer import Incoming, Message
-from rollout.teacher.config import API_URL, REFERENCE, TeacherConfig
-from rollout.teacher.connection import Bound, bounded, connect, proxy_of
-from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, LedgerDamaged, Usage, max_usage, upper_bound
+from rollout.teacher.config import HOMES, Protocol, TeacherConfig
+from rollout.teacher.connection import Bound, bounded, speaks
+from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, Usage, max_usage, upper_bound
 from rollout.teacher.errors import (
     FAULTS,
     LONGEST_WAIT,
@@ -29,16 +28,20 @@ from rollout.teacher.errors import (
     TORN,
     AnswerTooLarge,
     BrokenAnswer,
-    cause,
     failure_of,
+    may_be_of_another_protocol,
     meaning,
+    neutral,
+    no_batches,
+    not_served,
     passes,
     plain,
     refusal,
     retry_after,
+    speaks_another,
     without_secret,
 )
-from rollout.teacher.keys import NO_KEY, find_key, permitted_key
+from rollout.teacher.keys import NO_KEY, permitted_key
 from rollout.teacher.request_cache import (
     AnswerCache,
     Reply,
@@ -57,7 +60,7 @@ LEDGER_FILE = "costs.jsonl"
 Note = Callable[[str], None]
 
 
-class Teacher(Protocol):
+class Teacher(Interface):
     """Who answers."""
 
     async def answer(self, request: TeacherRequest) -> Reply:
@@ -103,22 +106,43 @@ async def answer_all(teacher: Teacher, requests: Sequence[TeacherRequest]) -> As
             task.cancel()
 
 
-class ApiTeacher:
-    """Asks a server of the Messages API. One event loop drives it."""
+def open_api(config: TeacherConfig, key: SecretStr) -> Any:
+    """The SDK of the configured protocol behind one face. The other one is not imported: each takes its time."""
+    if config.protocol == "openai":
+        from rollout.teacher.chat_api import ChatApi
 
-    def __init__(self, config: TeacherConfig, folder: Path, key: SecretStr, run: str = "", note: Note = print) -> None:
-        """`folder` gets the ledger; `run` is who pays; `note` is told of every wait, in one line."""
+        return ChatApi(config, key)
+    from rollout.teacher.messages_api import MessagesApi
+
+    return MessagesApi(config, key)
+
+
+class ApiTeacher:
+    """Asks a server, by either protocol. One event loop drives it."""
+
+    def __init__(
+        self,
+        config: TeacherConfig,
+        folder: Path,
+        key: SecretStr,
+        run: str = "",
+        note: Note = print,
+        ledger: CostLedger | None = None,
+    ) -> None:
+        """`folder` gets the ledger, unless one is shared; `run` is who pays; `note` is told of every wait, in one
+        line."""
         self.config = config
-        self.ledger = CostLedger(folder / LEDGER_FILE, config.budget)
+        self.ledger = ledger or CostLedger(folder / LEDGER_FILE, config.budget)
         self._price = config.price
         self._cache = AnswerCache(answers_folder(config))
         self._run = run or str(folder.resolve())
         self._note = note
         key = permitted_key(config, key)
         self._secret = "" if key == NO_KEY else key.get_secret_value()
-        self._client = connect(config, key)
-        if not config.base_url and os.environ.get("ANTHROPIC_BASE_URL", API_URL).rstrip("/") != API_URL:
-            note(f"ANTHROPIC_BASE_URL is not read: {API_URL} is asked; teacher.base_url names another server")
+        self._api = open_api(config, key)
+        variable, home = f"{config.protocol.upper()}_BASE_URL", HOMES[config.protocol]
+        if not config.base_url and os.environ.get(variable, home).rstrip("/") != home:
+            note(f"{variable} is not read: {home} is asked; teacher.base_url names another server")
         self._slots = asyncio.Semaphore(config.concurrency)
         self._asked: dict[str, asyncio.Lock] = {}
         self._first = asyncio.Lock()
@@ -128,9 +152,8 @@ class ApiTeacher:
         if config.batch:
             from rollout.teacher.message_batches import Batches
 
-            api = self._client.messages.batches
             self._batches = Batches(
-                api, config, folder, self.ledger, self._keep, self._call, self._refusal, self._redacted
+                self._api.batches, config, folder, self.ledger, self._keep, self._call, self._refusal, self._redacted
             )
 
     async def answer(self, request: TeacherRequest) -> Reply:
@@ -163,7 +186,7 @@ class ApiTeacher:
 
     async def close(self) -> None:
         """See `Teacher`."""
-        await self._client.close()
+        await self._api.close()
 
     async def _ask(self, request: TeacherRequest, key: str) -> Reply:
         await self._warm_up(request, key)
@@ -192,11 +215,11 @@ class ApiTeacher:
             if not reserved:
                 await self.ledger.reserve(key, self._upper_bound(request))
                 reserved = True
-            incoming = Incoming(self._bound(request))
+            incoming = self._api.incoming(self._bound(request))
             try:
                 return await self._stream(request, incoming)
             except Exception as error:
-                too_large = isinstance(cause(error), AnswerTooLarge)
+                too_large = isinstance(neutral(error), AnswerTooLarge)
                 usage = self._bound(request) if too_large else incoming.paid()
                 if usage is not None:  # half an answer is paid for too, and the next try is another request
                     reserved = False
@@ -217,11 +240,8 @@ class ApiTeacher:
 
     async def _stream(self, request: TeacherRequest, incoming: Incoming) -> Message:
         """The whole message. Raises BrokenAnswer where the stream ends before it has said that it does."""
-        body = request.body(self.config)
-        # By a way of its own: not every version of the SDK, nor every model, knows a temperature.
-        extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
         with bounded(Bound.of_message(self.config.max_tokens)):
-            async with await self._client.messages.create(**body, stream=True, extra_body=extra) as stream:
+            async with await self._api.stream(request.body(self.config)) as stream:
                 try:
                     events = aiter(stream)
                     while not incoming.ended and (event := await anext(events, None)) is not None:
@@ -283,12 +303,20 @@ class ApiTeacher:
         try:
             async for attempt in tries:
                 with attempt:
-                    return await send()
+                    return await _in_our_words(send)
         except FAULTS as error:
-            raise self._verdict(error) from None
+            raise await self._verdict(error) from None
 
-    def _verdict(self, error: Exception) -> Exception:
-        return self._meaning(meaning(self.config, cause(error), self._plain(error)))
+    async def _verdict(self, error: Exception) -> Exception:
+        config, text = self.config, self._plain(error)
+        if not may_be_of_another_protocol(error):
+            return self._meaning(meaning(config, error, text))
+        if config.batch:
+            return self._stop(no_batches(config, text))
+        other: Protocol = "openai" if config.protocol == "anthropic" else "anthropic"
+        if await speaks(self._api.http, config, other):
+            return self._stop(speaks_another(config, other))
+        return self._stop(not_served(config, text))
 
     def _refusal(self, text: str) -> Exception:
         return self._meaning(refusal(self.config, text))
@@ -301,100 +329,30 @@ class ApiTeacher:
         return self._stopped
 
     def _plain(self, error: BaseException) -> str:
-        return plain(cause(error), self._secret)
+        return plain(error, self._secret)
 
     def _redacted(self, text: str) -> str:
         return without_secret(text, self._secret)
 
 
+async def _in_our_words(send: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await send()
+    except Exception as error:
+        ours = neutral(error)
+        if ours is error:
+            raise
+        raise ours from None
+
+
 async def _read_to_end(events: AsyncIterator[Any]) -> None:
     """Reads what follows the end of a message, which is nothing: only a connection that was read out is used again."""
-    with contextlib.suppress(TimeoutError, anthropic.AnthropicError, AnswerTooLarge, *TORN):
+    try:
         async with asyncio.timeout(REST_SECONDS):
             while await anext(events, None) is not None:
                 pass
-
-
-def open_teacher(
-    config: TeacherConfig,
-    folder: Path,
-    key: SecretStr | None = None,
-    run: str = "",
-    note: Note = print,
-    solve: Callable[[Any], str] | None = None,
-) -> Teacher:
-    """The teacher that a configuration names. Raises TeacherStopped (no key, a damaged ledger) and ValueError (no
-    price).
-
-    `solve` gives the reference solution of a problem; the offline teacher needs it.
-    """
-    if config.model == REFERENCE:
-        from rollout.teacher.reference import ReferenceTeacher
-
-        if solve is None:
-            raise ValueError("the reference teacher needs the problems' reference solutions: give `solve`")
-        return ReferenceTeacher(config, solve)
-    try:
-        return ApiTeacher(config, folder, key or find_key(config), run, note)
-    except LedgerDamaged as error:
-        raise TeacherStopped(str(error)) from None
-
-
-def check_start(config: TeacherConfig, folder: Path) -> None:
-    """Finds out, before anything is started, what a server's teacher could not begin with: its key, a proxy, or what an
-    earlier session has left in `folder`. Raises TeacherStopped."""
-    from rollout.teacher.message_batches import BATCHES_FILE, open_batches
-
-    find_key(config)
-    proxy_of(config)
-    try:
-        if (folder / LEDGER_FILE).exists():
-            CostLedger(folder / LEDGER_FILE)
-        open_batches(folder / BATCHES_FILE)
-    except LedgerDamaged as error:
-        raise TeacherStopped(str(error)) from None
-
-
-class TeacherStage:
-    """A Ray Data stage of one actor: packed (number, request) in, packed (number, request, Answered) out.
-
-    One actor, because a budget and a ledger have one keeper; its concurrency is the teacher's own.
-    """
-
-    def __init__(self, *arguments: Any) -> None:
-        """`arguments` as for `open_teacher`."""
-        self._arguments = arguments
-        self._teacher: Teacher | None = None
-
-    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """One row in, one row out when all of its requests are answered; errors are answers too."""
-        from rollout.stream import pack, unpack
-
-        if self._teacher is None:  # here and not at construction: the teacher belongs to this event loop
-            self._teacher = open_teacher(*self._arguments)
-        items = unpack(batch)
-        found = [answered async for answered in answer_all(self._teacher, [request for _, request in items])]
-        yield pack([(*items[answered.index], answered) for answered in found])
-
-
-def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
-    """`source` rows of packed (number, request) pairs, answered. The ledger's files are this node's, so the actor is
-    too."""
-    import ray
-    from ray.data import ActorPoolStrategy
-
-    from rollout.stream import LIGHT
-
-    in_flight = max(2, config.concurrency)
-    return source.map_batches(
-        TeacherStage,
-        fn_constructor_args=(config, *arguments),
-        batch_size=1,
-        batch_format="numpy",
-        compute=ActorPoolStrategy(
-            size=1, max_tasks_in_flight_per_actor=in_flight, max_concurrent_calls_per_actor=in_flight
-        ),
-        zero_copy_batch=True,
-        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
-        **LIGHT,
-    )
+    except (TimeoutError, *TORN):
+        return
+    except Exception as error:
+        if not isinstance(neutral(error), FAULTS):
+            raise

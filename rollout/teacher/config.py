@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 REFERENCE = "reference"
 """Stands for the offline teacher, which writes worked traces of the problems' own reference solutions."""
 
-API_URL = "https://api.anthropic.com"
-ANTHROPIC_KEY = "ANTHROPIC_API_KEY"
-"""Variable of the key that only Anthropic's own host gets."""
+Protocol = Literal["anthropic", "openai"]
+
+HOMES: dict[Protocol, str] = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+"""Where each protocol is at home: the default address."""
+HOME_KEYS: dict[Protocol, str] = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+"""Variables of the keys that go there unasked, and nowhere else."""
+SPOKEN: dict[Protocol, str] = {"anthropic": "Anthropic's Messages API", "openai": "OpenAI's chat API"}
 
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
@@ -26,6 +30,9 @@ _ADDRESS = re.compile(
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 Thought = Literal["brief", "worked"]
+
+_DATE = re.compile(r"-\d{4}-\d\d-\d\d", re.ASCII)
+"""What OpenAI adds to a model's name for one of its versions."""
 
 
 class Price(BaseModel):
@@ -42,7 +49,7 @@ class Price(BaseModel):
     cache_read: float = Field(default=0.1, ge=0)
     """Tokens read from it, as a multiple of `input`."""
     batch: float = Field(default=0.5, ge=0)
-    """Everything, when asked by the Message Batches API, as a multiple."""
+    """Everything, when asked by a batch, as a multiple."""
 
 
 FREE = Price(input=0, output=0)
@@ -65,6 +72,51 @@ PRICES: dict[str, Price] = {
 }
 
 
+def _of_openai(input: float, output: float, cache_read: float) -> Price:
+    return Price(input=input, output=output, cache_write=1, cache_read=cache_read)
+
+
+# Source: https://platform.openai.com/docs/pricing. By whole names, because gpt-5-pro is twelve times as dear as gpt-5.
+OPENAI_PRICES: dict[str, Price] = {
+    "gpt-5.1": _of_openai(1.25, 10, 0.1),
+    "gpt-5": _of_openai(1.25, 10, 0.1),
+    "gpt-5-mini": _of_openai(0.25, 2, 0.1),
+    "gpt-5-nano": _of_openai(0.05, 0.4, 0.1),
+    "gpt-4.1": _of_openai(2, 8, 0.25),
+    "gpt-4.1-mini": _of_openai(0.4, 1.6, 0.25),
+    "gpt-4.1-nano": _of_openai(0.1, 0.4, 0.25),
+    "gpt-4o": _of_openai(2.5, 10, 0.5),
+    "gpt-4o-mini": _of_openai(0.15, 0.6, 0.5),
+    "o3": _of_openai(2, 8, 0.25),
+    "o4-mini": _of_openai(1.1, 4.4, 0.25),
+}
+
+
+class OtherTeacher(BaseModel):
+    """A further teacher of a run. What it does not set is as the first one has it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    model: str
+    """As `teacher.model`."""
+    share: float = Field(default=1.0, gt=0)
+    """As `teacher.share`."""
+    protocol: Protocol = "anthropic"
+    """As `teacher.protocol`."""
+    base_url: str = ""
+    """As `teacher.base_url`."""
+    key_variable: str | None = None
+    """As `teacher.key_variable`."""
+    batch: bool = False
+    """As `teacher.batch`."""
+    temperature: float | Literal["first", "none"] = "first"
+    """As `teacher.temperature`; none sends none."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """As `teacher.max_tokens`; None: as the first."""
+
+
 class TeacherConfig(BaseModel):
     """Who writes the traces."""
 
@@ -74,23 +126,35 @@ class TeacherConfig(BaseModel):
     )
 
     model: str = REFERENCE
-    """`reference` (offline, free), or a model's name as its Messages API knows it."""
+    """`reference` (offline, free), or a model's name as its server knows it."""
+    protocol: Protocol = "anthropic"
+    """What the server speaks: `anthropic`, the Messages API, or `openai`, the chat API (OpenAI, vLLM, llama.cpp,
+    Gemini's compatible endpoint)."""
     base_url: str = ""
-    """Any server of the Messages API (a vLLM server, say), whose answers cost nothing unless `prices` names the model;
-    "" is Anthropic's."""
-    key_variable: str = ANTHROPIC_KEY
-    """Variable of the environment, or of `env_file`, that holds the API key. ANTHROPIC_API_KEY goes to Anthropic's host
-    alone: another server gets a key only from another variable, by https or on this machine."""
+    """Another server than the protocol's own, say a vLLM server; its answers cost nothing unless `prices` names the
+    model. "" is Anthropic's or OpenAI's. An address without a path gets /v1 with protocol openai."""
+    key_variable: str | None = None
+    """Variable of the environment, or of `env_file`, that holds the API key, sent by https or on this machine. None:
+    ANTHROPIC_API_KEY for Anthropic's host, OPENAI_API_KEY for OpenAI's, and no key for any other. Anthropic's key goes
+    to no other host."""
+    prompts: Path | None = None
+    """Folder of template files (code.jinja, boxed.jinja, yes_no.jinja, correction.jinja) with the instructions and the
+    exemplars that the teacher gets; one that it lacks is the shipped one. None: the shipped ones."""
+    others: tuple[OtherTeacher, ...] = Field(default=(), exclude_if=lambda others: not others)
+    """Further teachers of the same run, each with its share of the questions: lists of model, share, protocol,
+    base_url, key_variable, batch, temperature and max_tokens. The budget is one for all of them."""
+    share: float = Field(default=1.0, gt=0)
+    """Of the questions, relative to the shares of `others`. A question and its corrections have one teacher."""
     env_file: Path = Path(".env")
     """File of NAME=value lines that is looked into where the environment has no key."""
     max_tokens: int = Field(default=4096, ge=1)
     """Longest answer, in tokens; one that reaches it counts as truncated."""
-    temperature: float | None = Field(default=0.3, ge=0, le=1)
+    temperature: float | None = Field(default=0.3, ge=0, le=2)
     """Of the answers; None sends none, which some models demand."""
     concurrency: int = Field(default=8, ge=1)
     """Requests in flight at once."""
     batch: bool = False
-    """Ask by the Message Batches API: half the price, answers within a day."""
+    """Ask by batches, of Anthropic's or OpenAI's: half the price, answers within a day."""
     batch_size: int = Field(default=10_000, ge=1, le=100_000)
     """Requests in one batch, at most."""
     poll_seconds: float = Field(default=30.0, gt=0)
@@ -126,8 +190,8 @@ class TeacherConfig(BaseModel):
 
     @field_validator("key_variable")
     @classmethod
-    def _variable(cls, name: str) -> str:
-        if not _VARIABLE.fullmatch(name):
+    def _variable(cls, name: str | None) -> str | None:
+        if name is not None and not _VARIABLE.fullmatch(name):
             raise ValueError("it is no name of a variable; put the key into one of the environment, and name that one")
         return name
 
@@ -136,31 +200,92 @@ class TeacherConfig(BaseModel):
         if self.budget == 0:
             raise ValueError("budget 0 buys nothing; give dollars above 0, leave it out, or use the reference teacher")
         if self.model == REFERENCE:
-            for name in ("base_url", "batch", "budget"):
-                if getattr(self, name):
+            # What concerns every teacher has an effect where another one is asked.
+            common = () if not self.is_offline else ("budget", "prompts")
+            for name in ("protocol", "base_url", "batch", *common):
+                if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
                         f"{name} has no effect on the offline reference teacher: name a model or remove it"
                     )
-        elif self.thought is not None:
+        elif self.thought is not None and REFERENCE not in self.names:
             raise ValueError(f"thought has no effect on the model {self.model}: it is the reference teacher's")
-        if self.key_variable.startswith("ANTHROPIC_") and self.key_variable != ANTHROPIC_KEY and not self.is_anthropic:
+        if self.share != 1 and not self.others:
+            raise ValueError("share has no effect on a single teacher: name others, or leave it out")
+        if (self.key_variable or "").startswith("ANTHROPIC_") and not self.is_at("anthropic"):
             raise ValueError(
                 f"{self.key_variable} is of Anthropic's own host, and {self.url} is another; give its key a variable "
                 "of its own and name that in teacher.key_variable"
             )
         return self
 
+    @model_validator(mode="after")
+    def _the_protocol_takes_it(self) -> TeacherConfig:
+        if self.protocol == "anthropic":
+            if self.is_at("openai"):
+                raise ValueError(f"{self.url} speaks {SPOKEN['openai']}: set teacher.protocol openai")
+            if self.temperature is not None and self.temperature > 1:
+                raise ValueError(f"{SPOKEN['anthropic']} takes a temperature of 0 to 1, not {self.temperature:g}")
+        if all(one.is_free for one in self.members) and self.budget is not None:
+            raise ValueError(
+                f"budget has no effect, because the answers of {self.url} count as free: give the model's price in "
+                "teacher.prices, or remove budget"
+            )
+        return self
+
+    @property
+    def members(self) -> tuple[TeacherConfig, ...]:
+        """Each teacher with a configuration of its own, in the order of `names`. Raises ValueError for one that cannot
+        be."""
+        if not self.others:
+            return (self,)
+        common = {name: getattr(self, name) for name in type(self).model_fields}
+        common |= {"others": (), "share": 1.0, "budget": None, "prompts": None, "thought": None}
+        found = [TeacherConfig(**common)]
+        for other in self.others:
+            own = other.model_dump(exclude={"share", "temperature", "max_tokens"})
+            temperature = {"first": self.temperature, "none": None}.get(str(other.temperature), other.temperature)
+            limit = other.max_tokens or self.max_tokens
+            try:
+                found.append(TeacherConfig(**{**common, **own, "temperature": temperature, "max_tokens": limit}))
+            except ValidationError as error:
+                raise ValueError(f"others, {other.model}: {error.errors()[0]['msg']}") from None
+        if self.thought is not None:
+            found = [one.model_copy(update={"thought": self.thought}) if one.is_offline else one for one in found]
+        return tuple(found)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each member."""
+        return (self.share, *(other.share for other in self.others))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models."""
+        return (self.model, *(other.model for other in self.others))
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether no server is asked."""
+        return set(self.names) == {REFERENCE}
+
     @property
     def url(self) -> str:
         """Where requests go."""
-        return self.base_url.rstrip("/") or API_URL
+        url = self.base_url.rstrip("/") or HOMES[self.protocol]
+        found = _ADDRESS.fullmatch(url)
+        return f"{url}/v1" if self.protocol == "openai" and found is not None and not found["path"] else url
+
+    def is_at(self, protocol: Protocol) -> bool:
+        """Whether requests go to the host at which a protocol is at home, by TLS."""
+        found, home = _ADDRESS.fullmatch(self.url), _ADDRESS.fullmatch(HOMES[protocol])
+        assert home is not None, "homes are addresses"
+        where = (found["scheme"].lower(), found["host"].lower(), found["port"] or "443") if found else None
+        return where == ("https", home["host"], "443")
 
     @property
-    def is_anthropic(self) -> bool:
-        """Whether requests go to Anthropic's own host, by TLS."""
-        found = _ADDRESS.fullmatch(self.url)
-        where = (found["scheme"].lower(), found["host"].lower(), found["port"] or "443") if found else None
-        return where == ("https", "api.anthropic.com", "443")
+    def is_home(self) -> bool:
+        """Whether the SDK's own host is asked."""
+        return self.is_at(self.protocol)
 
     @property
     def is_private(self) -> bool:
@@ -175,22 +300,38 @@ class TeacherConfig(BaseModel):
             return False
 
     @property
-    def takes_key(self) -> bool:
-        """Whether a key is sent: Anthropic's to Anthropic, another server's where it has a variable of its own."""
-        return self.is_anthropic or self.key_variable != ANTHROPIC_KEY
+    def key_name(self) -> str:
+        """Variable of the key that is sent: a server's own, or the one that belongs to the host; "" sends none."""
+        if self.key_variable is not None:
+            return self.key_variable
+        return next((key for protocol, key in HOME_KEYS.items() if self.is_at(protocol)), "")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether answers cost nothing: offline, or of another server, whose model `prices` does not name."""
+        return self.is_offline or not (
+            _longest_beginning(self.prices, self.model) or self.is_at("anthropic") or self.is_at("openai")
+        )
 
     @property
     def price(self) -> Price:
         """Of `model`. Raises ValueError where the price is not known: no ledger could be kept."""
-        known = {**PRICES, **self.prices}
-        # The longest beginning wins, and the user's own table wins over the built-in one.
-        for table in (self.prices, known if self.is_anthropic else {}):
-            named = [name for name in table if self.model.startswith(name)]
-            if named:
-                return table[max(named, key=len)]
-        if not self.is_anthropic:
+        # The user's own table wins over the built-in ones.
+        found = _longest_beginning(self.prices, self.model)
+        if found is None and self.is_at("anthropic"):
+            found = _longest_beginning(PRICES, self.model)
+        elif found is None and self.is_at("openai"):
+            found = OPENAI_PRICES.get(_DATE.sub("", self.model))
+        elif found is None:
             return FREE
+        if found is not None:
+            return found
         raise ValueError(
             f"the price of model {self.model} is not known; set teacher.prices, for example "
             f'{{"{self.model}": {{"input": 3, "output": 15}}}} in dollars a million tokens'
         )
+
+
+def _longest_beginning(table: Mapping[str, Price], model: str) -> Price | None:
+    named = [name for name in table if model.startswith(name)]
+    return table[max(named, key=len)] if named else None

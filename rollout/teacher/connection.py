@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
-import anthropic
 from pydantic import SecretStr
 
-from rollout.teacher.config import TeacherConfig
-from rollout.teacher.errors import HTTP, AnswerTooLarge, Untrusted
+from rollout.teacher.config import Protocol, TeacherConfig
+from rollout.teacher.errors import HTTP, LOST, AnswerTooLarge, Untrusted
 from rollout.teacher.request_cache import TeacherStopped
 
 ANSWER_BYTES, TOKEN_BYTES = 1 << 18, 1 << 10
@@ -37,12 +36,13 @@ EVENT_LINES = 64
 """In one event of a stream; the SDK's reader is quadratic in them."""
 REDIRECTS = 3
 """That are followed, within the same host."""
+LIMITS = HTTP.Limits(max_connections=1000, max_keepalive_connections=100)
 KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 HEADERS = {
     "accept", "accept-encoding", "anthropic-beta", "anthropic-version", "authorization", "connection",
     "content-length", "content-type", "host", "user-agent", "x-api-key",
 }  # fmt: skip
-"""That a server other than Anthropic's gets, beside the SDK's own `x-stainless-*`: the environment may add secrets."""
+"""That a server away from home gets, beside the SDK's own `x-stainless-*`: the environment may add secrets."""
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
@@ -75,7 +75,7 @@ class Bound:
         return cls(size * (count + 1), size, more_seconds=RESULT_SECONDS * count)
 
 
-_PLAIN = Bound()
+_PLAIN = PROBE = Bound()
 _bound: ContextVar[Bound] = ContextVar("bound", default=_PLAIN)
 
 
@@ -89,17 +89,23 @@ def bounded(bound: Bound) -> Iterator[None]:
         _bound.reset(token)
 
 
-def connect(config: TeacherConfig, key: SecretStr) -> anthropic.AsyncAnthropic:
-    """The SDK's client. Raises TeacherStopped where the environment names a proxy that cannot be used."""
-    return anthropic.AsyncAnthropic(
-        api_key=key.get_secret_value(),
-        base_url=config.url,
-        max_retries=config.sdk_retries,
-        timeout=config.timeout,
-        http_client=anthropic.DefaultAsyncHttpxClient(
-            transport=BoundedTransport(config, key), follow_redirects=False, trust_env=False, timeout=config.timeout
-        ),
+def http_client(config: TeacherConfig, key: SecretStr) -> Any:
+    """What an SDK sends by. Raises TeacherStopped where the environment names a proxy that cannot be used."""
+    return HTTP.AsyncClient(
+        transport=BoundedTransport(config, key), follow_redirects=False, trust_env=False, timeout=config.timeout
     )
+
+
+async def speaks(http: Any, config: TeacherConfig, protocol: Protocol) -> bool:
+    """Whether a server has the path of another protocol: it refuses an empty request there, at no cost."""
+    root = config.url.removesuffix("/v1")
+    path = "/v1/messages" if protocol == "anthropic" else "/v1/chat/completions"
+    try:
+        with bounded(PROBE):
+            answer = await http.post(root + path, json={})
+    except (*LOST, AnswerTooLarge, Untrusted):
+        return False
+    return answer.status_code in (400, 401, 403, 422, 500) and "json" in answer.headers.get("content-type", "")
 
 
 class BoundedTransport(HTTP.AsyncBaseTransport):
@@ -111,12 +117,10 @@ class BoundedTransport(HTTP.AsyncBaseTransport):
 
     def __init__(self, config: TeacherConfig, key: SecretStr) -> None:
         self._base = HTTP.URL(config.url)
-        self._foreign = not config.is_anthropic
+        self._foreign = not config.is_home
         self._timeout = config.timeout
         self._key = key
-        self._inner = HTTP.AsyncHTTPTransport(
-            limits=anthropic.DEFAULT_CONNECTION_LIMITS, proxy=proxy_of(config), socket_options=KEEP_ALIVE
-        )
+        self._inner = HTTP.AsyncHTTPTransport(limits=LIMITS, proxy=proxy_of(config), socket_options=KEEP_ALIVE)
 
     async def handle_async_request(self, request: Any) -> Any:
         """One exchange, redirects within the host included."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anthropic
 
 from problems.plain_text import one_line
-from rollout.teacher.config import ANTHROPIC_KEY, TeacherConfig
+from rollout.teacher.config import SPOKEN, Protocol, TeacherConfig
 from rollout.teacher.request_cache import RequestRefused, TeacherDown, TeacherStopped
 
 LONGEST_WAIT = 60.0
@@ -22,6 +23,8 @@ SHORTEST_SECRET = 8
 """Characters of a key that is looked for in answers: a shorter one may be a word of theirs."""
 BUSY = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error")
 """Types of errors that a server may send in the middle of a stream, and that pass."""
+NO_CREDIT = ("insufficient_quota", "billing_error")
+"""Types or codes of refusals for want of money; OpenAI sends one with the status of a rate limit."""
 
 # The SDK's HTTP client is httpx or its successor, by version. What breaks while a stream is read comes from there as it
 # is: the SDK turns into its own errors only what happens before.
@@ -53,37 +56,71 @@ class Untrusted(Exception):
     """A server that does what none should: it sends us elsewhere, or answers what was not asked."""
 
 
-FAULTS: tuple[type[Exception], ...] = (anthropic.AnthropicError, BrokenAnswer, AnswerTooLarge, Untrusted, *LOST)
+class Disconnected(Exception):
+    """No connection, or one that was lost."""
+
+
+class StatusError(Exception):
+    """A status that is no success, or an error in the middle of a stream (200)."""
+
+    def __init__(self, status: int, text: str, kind: str = "", retry_after: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.kind = kind
+        """The type or code that the server gives to it."""
+        self.retry_after = retry_after
+
+
+FAULTS: tuple[type[Exception], ...] = (StatusError, Disconnected, BrokenAnswer, AnswerTooLarge, Untrusted, *LOST)
 """All that a call of the server may raise and that is no fault of ours."""
+_SDKS = ("anthropic", "openai")
+
+
+def neutral(error: Exception) -> Exception:
+    """What an SDK raised, in no SDK's words; any other error as it is.
+
+    Both SDKs come from one generator, and their errors have the same shape. What an SDK takes for a lost connection may
+    be our own refusal of what the server does.
+    """
+    if type(error).__module__.partition(".")[0] not in _SDKS:
+        return error
+    if isinstance(error.__cause__, Untrusted | AnswerTooLarge):
+        return error.__cause__
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    inner = inner if isinstance(inner, dict) else {}
+    status, headers = _status(error, inner), getattr(getattr(error, "response", None), "headers", {})
+    if status is None:
+        lost = error.__cause__ if isinstance(error.__cause__, LOST) else error
+        return Disconnected(f"{type(lost).__name__}: {lost}")
+    named = [name for name in (inner.get("code"), inner.get("type")) if isinstance(name, str)]
+    kind = next((name for name in named if name in NO_CREDIT), named[-1] if named else "")
+    return StatusError(status, str(inner.get("message") or error), kind, headers.get("retry-after") or "")
+
+
+def _status(error: Exception, body: Mapping[str, Any]) -> int | None:
+    """The status of a refusal; 200, or the one that the server names, in the middle of a stream; None without one."""
+    status = getattr(error, "status_code", None)
+    if status is not None or not body:
+        return status
+    code = body.get("code")
+    return code if isinstance(code, int) and 400 <= code < 600 else 200
 
 
 def passes(error: BaseException) -> bool:
     """Whether an error is of the kind that goes away: overload, rate limits, server faults, lost connections."""
-    if isinstance(error, Untrusted | AnswerTooLarge):
-        return False
-    if isinstance(error, (anthropic.APIConnectionError, BrokenAnswer, *LOST)):
+    if isinstance(error, (Disconnected, BrokenAnswer, *LOST)):
         return True
-    if not isinstance(error, anthropic.APIStatusError):
+    if not isinstance(error, StatusError) or 300 <= error.status < 400 or error.kind in NO_CREDIT:
         return False
-    if 300 <= error.status_code < 400:
-        return False
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
-        return True
     # A stream that has begun has status 200; what broke it is told by an event.
-    return error.status_code == 200 or getattr(error, "type", None) in BUSY
-
-
-def cause(error: BaseException) -> BaseException:
-    """What the SDK reports as a lost connection, where it was our own refusal of what the server does; else `error`."""
-    inner = error.__cause__
-    return inner if isinstance(inner, Untrusted | AnswerTooLarge) else error
+    return error.status in (200, 408, 409, 429) or error.status >= 500 or error.kind in BUSY
 
 
 def retry_after(error: BaseException | None) -> float:
     """Seconds that the server asked to wait, at most `LONGEST_WAIT`; 0 where it did not."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
     try:
-        seconds = float(headers.get("retry-after") or 0)
+        seconds = float(getattr(error, "retry_after", "") or 0)
     except ValueError:  # a date: the backoff serves
         return 0.0
     return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds > 0 else 0.0
@@ -91,12 +128,11 @@ def retry_after(error: BaseException | None) -> float:
 
 def plain(error: BaseException, secret: str) -> str:
     """An error in one line, without the key whatever the server echoes."""
-    body = getattr(error, "body", None)
-    inner = body.get("error") if isinstance(body, dict) else None
-    output = inner.get("message") if isinstance(inner, dict) else None
-    status = getattr(error, "status_code", None)
+    status = getattr(error, "status", None)
     # Control characters are replaced and the key is taken out before anything is cut: half a key is one too.
-    text = without_secret(one_line(without_secret(str(output or error), secret)), secret)[:LONGEST_ERROR]
+    text = without_secret(one_line(without_secret(str(error), secret)), secret)[:LONGEST_ERROR]
+    if isinstance(error, Disconnected):
+        return text
     return f"{status}: {text}" if status else f"{type(error).__name__}: {text}"
 
 
@@ -158,30 +194,59 @@ def meaning(config: TeacherConfig, error: BaseException, text: str) -> RequestRe
         return RequestRefused(f"{text}; the server does not keep to teacher.max_tokens")
     if isinstance(error, Untrusted):
         return TeacherStopped(f"the server at {url} is not asked any more ({text}); correct teacher.base_url")
-    if 300 <= getattr(error, "status_code", 0) < 400:
+    if not isinstance(error, StatusError):
+        return TeacherDown(_down(config, text))
+    if 300 <= error.status < 400:
         return TeacherStopped(
             f"{url} redirects requests to another address ({text[:3]}), which is not followed; if you trust that one, "
             "give it as teacher.base_url"
         )
-    if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-        if config.takes_key:
+    if error.status in (401, 403):
+        if config.key_name:
             return TeacherStopped(
-                f"{url} refuses the API key in {config.key_variable} ({text}); set one that is valid, then --resume"
+                f"{url} refuses the API key in {config.key_name} ({text}); set one that is valid, then --resume"
             )
         return TeacherStopped(
-            f"{url} wants an API key ({text}), and {ANTHROPIC_KEY} goes to Anthropic alone; put the server's own into "
-            "another variable and name that in teacher.key_variable, then --resume"
+            f"{url} wants an API key ({text}), and gets none: put its own into a variable of the environment and name "
+            "that in teacher.key_variable, then --resume"
         )
-    if isinstance(error, anthropic.NotFoundError):
-        return TeacherStopped(f"{url} has no model {config.model} ({text}); correct teacher.model")
-    if isinstance(error, anthropic.PaymentRequiredError) or "credit balance" in text:
+    if error.status == 402 or error.kind in NO_CREDIT or "credit balance" in text:
         return TeacherStopped(f"the account at {url} has no credit ({text}); add some, then --resume")
-    if isinstance(error, anthropic.APIStatusError) and not passes(error):
-        return refusal(config, text)
-    kind = TeacherStopped if isinstance(error, anthropic.APIStatusError) else TeacherDown
-    return kind(
-        f"the teacher at {url} did not answer for {config.patience:g} s ({text}); all answers so far are kept: "
+    if error.status == 404:
+        return TeacherStopped(f"{url} has no model {config.model} ({text}); correct teacher.model")
+    return TeacherStopped(_down(config, text)) if passes(error) else refusal(config, text)
+
+
+def _down(config: TeacherConfig, text: str) -> str:
+    return (
+        f"the teacher at {config.url} did not answer for {config.patience:g} s ({text}); all answers so far are kept: "
         "--resume goes on when it is back, teacher.patience waits longer"
+    )
+
+
+def may_be_of_another_protocol(error: BaseException) -> bool:
+    """Whether a server may lack what we ask of it, and not the model: the path is not found, and no model is named."""
+    if not isinstance(error, StatusError) or error.status not in (404, 405):
+        return False
+    return error.kind != "not_found_error" and "model" not in str(error).lower()
+
+
+def speaks_another(config: TeacherConfig, protocol: Protocol) -> TeacherStopped:
+    """A server that has what the other protocol asks for, and not what ours does."""
+    return TeacherStopped(
+        f"{config.url} speaks {SPOKEN[protocol]}, not {SPOKEN[config.protocol]}: set teacher.protocol {protocol}"
+    )
+
+
+def no_batches(config: TeacherConfig, text: str) -> TeacherStopped:
+    """A server that answers single requests, if any."""
+    return TeacherStopped(f"{config.url} takes no batches ({text}); leave teacher.batch out")
+
+
+def not_served(config: TeacherConfig, text: str) -> TeacherStopped:
+    """A server that has what neither protocol asks for."""
+    return TeacherStopped(
+        f"{config.url} serves neither {SPOKEN['anthropic']} nor {SPOKEN['openai']} ({text}); correct teacher.base_url"
     )
 
 

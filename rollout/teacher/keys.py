@@ -7,11 +7,16 @@ import os
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from rollout.teacher.config import ANTHROPIC_KEY, TeacherConfig
+from rollout.teacher.config import TeacherConfig
 from rollout.teacher.request_cache import TeacherStopped
 
 NO_KEY = SecretStr("none")
 """What the SDK gets for a server that is sent no key: it wants one."""
+
+
+def find_keys(config: TeacherConfig) -> tuple[SecretStr, ...]:
+    """The key of each of a configuration's teachers, as `find_key`."""
+    return tuple(NO_KEY if one.is_offline else find_key(one) for one in config.members)
 
 
 def find_key(config: TeacherConfig) -> SecretStr:
@@ -19,32 +24,32 @@ def find_key(config: TeacherConfig) -> SecretStr:
 
     Raises TeacherStopped where there is none, or where it must not be sent to the configured server.
     """
-    if not config.takes_key:
+    name = config.key_name
+    if not name:
         return NO_KEY
-    name = config.key_variable
     key = (os.environ.get(name) or dotenv_values(config.env_file).get(name) or "").strip()
     if key:
         return permitted_key(config, SecretStr(key))
-    if config.is_anthropic:
+    if config.is_home:
         other = "use teacher.model=reference, which works offline"
     else:
-        other = f"leave teacher.key_variable at {ANTHROPIC_KEY} for a server that wants none"
+        other = "leave teacher.key_variable out for a server that wants none"
     raise TeacherStopped(f"there is no API key: set {name} in the environment or in {config.env_file}, or {other}")
 
 
 def permitted_key(config: TeacherConfig, key: SecretStr) -> SecretStr:
-    """What of a key the configured server is sent: all or, where it is Anthropic's and the server is not, nothing.
+    """What of a key the configured server is sent: all or, where no variable is named for it, nothing.
 
     Raises TeacherStopped where others on the network could read it, and for characters that no header may hold.
     """
-    if not config.takes_key or key == NO_KEY:
+    if not config.key_name or key == NO_KEY:
         return NO_KEY
     if not config.is_private:
         raise TeacherStopped(
-            f"the key in {config.key_variable} would go to {config.url} for all on the network to read; use https, or "
-            f"leave teacher.key_variable at {ANTHROPIC_KEY} to send none"
+            f"the key in {config.key_name} would go to {config.url} for all on the network to read; use https, or "
+            "leave teacher.key_variable out to send none"
         )
     text = key.get_secret_value()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise TeacherStopped(f"the key in {config.key_variable} holds a character that no key has; set it again")
+        raise TeacherStopped(f"the key in {config.key_name} holds a character that no key has; set it again")
     return key

@@ -1,4 +1,4 @@
-"""The Message Batches API: many requests handed in together, answered within a day, at half the price.
+"""Batches, by either protocol: many requests handed in together, answered within a day, at half the price.
 
 What was handed in is written down, so that a run that dies and is resumed waits for the same batches.
 """
@@ -9,13 +9,13 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from problems.files import append_rows, read_rows
 from problems.plain_text import one_line
-from rollout.teacher.answer import read_message
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.connection import RESULT_SECONDS, Bound, bounded
 from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, LedgerDamaged, max_usage
@@ -58,7 +58,7 @@ class Batches:
         refusal: Callable[[str], Exception],
         redacted: Callable[[str], str],
     ) -> None:
-        """`api` is the SDK's `messages.batches`; `keep` stores and books a message; `call` sends with retries;
+        """`api` is the protocol's `batches`; `keep` stores and books a message; `call` sends with retries;
         `refusal` says what an invalid request means; `redacted` takes the key out of a text."""
         self._api, self._config, self._ledger = api, config, ledger
         self._keep, self._call, self._refusal, self._redacted = keep, call, refusal, redacted
@@ -183,19 +183,19 @@ class Batches:
         Raises BrokenAnswer where the reading breaks off: what has been dealt out until then is not dealt out again.
         """
         with bounded(Bound.of_results(count, self._config.max_tokens)):
-            results = aiter(await self._api.results(batch))
-            while True:
-                try:
-                    item = await anext(results)
-                    key, result = item.custom_id, item.result
-                    known = isinstance(key, str) and key in left
-                except StopAsyncIteration:
-                    return
-                except TORN as error:
-                    raise BrokenAnswer(f"the batch's results broke off ({type(error).__name__}: {error})") from None
-                if known:
-                    left.discard(key)
-                    await self._deal(key, result, began)
+            async with aclosing(self._api.results(batch, tuple(left))) as results:
+                while True:
+                    try:
+                        item = await anext(results)
+                        key, result = item.custom_id, item.result
+                        known = isinstance(key, str) and key in left
+                    except StopAsyncIteration:
+                        return
+                    except TORN as error:
+                        raise BrokenAnswer(f"the batch's results broke off ({type(error).__name__}: {error})") from None
+                    if known:
+                        left.discard(key)
+                        await self._deal(key, result, began)
 
     async def _deal(self, key: str, result: Any, began: float) -> None:
         """Hands one result to whoever waits for it, or keeps it until somebody does."""
@@ -222,7 +222,7 @@ class Batches:
     async def _deal_message(self, key: str, waiting: _Waiting, message: Any, began: float) -> None:
         bound = max_usage(waiting.request.texts, self._config.max_tokens)
         try:
-            answer = read_message(message, bound)
+            answer = self._api.read(message, bound)
         except (AnswerTooLarge, BrokenAnswer) as error:  # paid for, and no answer
             await self._ledger.lose(key, bound, waiting.upper_bound, model=self._config.model, batch=True)
             if isinstance(error, AnswerTooLarge):

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from problems.problem import Problem
-from rollout.prompts import completion_text, example_text
+from rollout.example_text import example_text
+from rollout.prompts import completion_text
 from rollout.teacher.config import REFERENCE, TeacherConfig, Thought
 from rollout.teacher.cost_ledger import Account, Usage
 from rollout.teacher.request_cache import Reply, TeacherRequest

@@ -20,7 +20,7 @@ from problems.problem import Problem
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.cost_ledger import MOST_IN_ROW, Usage, private_folder
 
-CUT_OFF = ("max_tokens", "model_context_window_exceeded")
+CUT_OFF = ("max_tokens", "model_context_window_exceeded", "length")
 """Reasons to stop that mean the answer is not whole."""
 NOT_WHOLE = ("None", "", None)
 """Reasons to stop of an answer that broke off: it is asked for again."""
@@ -57,14 +57,17 @@ class TeacherRequest:
     """What is asked about; the offline teacher needs it, servers never see it."""
 
     def body(self, config: TeacherConfig) -> dict[str, Any]:
-        """The parameters of the Messages API."""
-        cached = {"type": "text", "text": self.system, "cache_control": {"type": "ephemeral"}}
-        body = {
-            "model": config.model,
-            "max_tokens": config.max_tokens,
-            "system": [cached],
-            "messages": [{"role": role, "content": text} for role, text in self.messages],
-        }
+        """The parameters of the protocol's call, of which the answer depends."""
+        turns = [{"role": role, "content": content} for role, content in self.messages]
+        body: dict[str, Any] = {"model": config.model}
+        if config.protocol == "anthropic":
+            cached = {"type": "text", "text": self.system, "cache_control": {"type": "ephemeral"}}
+            body |= {"max_tokens": config.max_tokens, "system": [cached], "messages": turns}
+        else:
+            # OpenAI's newer models know the one name alone, many other servers the other.
+            limit = "max_completion_tokens" if config.is_home else "max_tokens"
+            system = [{"role": "system", "content": self.system}] if self.system else []
+            body |= {limit: config.max_tokens, "messages": [*system, *turns]}
         return body if config.temperature is None else {**body, "temperature": config.temperature}
 
     def key(self, config: TeacherConfig) -> str:

@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster import health
 from cluster.health import GIB, Finding, Gpu, Grade, Machine, findings
 
+H100 = Gpu("H100", "81559 MiB", "580.65", 0.99, (9, 0))
 WHOLE = Machine(
     node="a",
     python="3.12.3",
-    versions={"ray": "2.60.0", "torch": "2.13.0+cu128", "vllm": "0.32.0"},
+    versions={"ray": "2.60.0", "torch": "2.13.0", "vllm": "0.32.0"},
     unmet=(),
     code="c0de",
     cpus=16,
@@ -19,7 +22,8 @@ WHOLE = Machine(
     disk_total=200 * GIB,
     shm_free=16 * GIB,
     open_files=65536,
-    gpus=(Gpu("H100", "81559 MiB", "570.1"),),
+    gpus=(H100,),
+    cuda="13.0",
 )
 
 
@@ -36,6 +40,14 @@ def test_a_machine_in_order_has_nothing_to_fix():
         ({"versions": WHOLE.versions | {"torch": "2.13.0+cpu"}}, "GPUs", Grade.BREAKS, "--extra gpu"),
         ({"gpu_error": "nvidia-smi: no driver"}, "GPUs", Grade.BREAKS, "NVIDIA driver"),
         ({"ray_gpus": 0.0}, "GPUs", Grade.SLOW, "--num-gpus=1"),
+        ({"gpus": (replace(H100, driver="570.1"),)}, "driver", Grade.BREAKS, "make install"),
+        ({"gpus": (replace(H100, driver="470.1"),)}, "driver", Grade.BREAKS, "install 580"),
+        ({"cuda": "12.9"}, "driver", Grade.BREAKS, "make install"),
+        ({"gpus": (replace(H100, free=0.5),)}, "GPUs", Grade.SLOW, "gpu_memory_share"),
+        ({"gpus": (H100, replace(H100, name="T4", capability=(7, 5)))}, "GPUs", Grade.SLOW, "float16"),
+        ({"gpus": (replace(H100, name="V100", capability=(7, 0)),)}, "GPUs", Grade.BREAKS, "Turing"),
+        ({"gpus": (), "amd": True}, "GPUs", Grade.SLOW, "NVIDIA"),
+        ({"adapter": 6 * GIB}, "shared memory", Grade.SLOW, "--shm-size"),
         ({"memory": GIB}, "memory", Grade.SLOW, "4 GiB"),
         ({"shm_free": 60 * 2**20}, "shared memory", Grade.SLOW, "--shm-size"),
         ({"shm_free": 60 * 2**20, "store": GIB}, "shared memory", Grade.SLOW, "--shm-size"),
@@ -80,7 +92,8 @@ def test_this_machine_can_be_looked_at():
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        ("echo 'NVIDIA L4, 23034 MiB, 570.1'; echo 'NVIDIA L4, 23034 MiB, 570.1'", 2),
+        ("echo 'NVIDIA L4, 23034 MiB, 570.1, 22000 MiB, 8.9'; echo 'NVIDIA L4, 23034 MiB, 570.1, 22000 MiB, 8.9'", 2),
+        ("case $1 in *compute_cap*) exit 2;; esac; echo 'Tesla K80, 11441 MiB, 450.1, 11000 MiB'", 1),
         ("echo 'no devices were found'; exit 6", "nvidia-smi: no devices were found"),
     ],
 )
@@ -91,3 +104,28 @@ def test_the_driver_is_asked(tmp_path, monkeypatch, script, says):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     gpus, error = health.find_gpus()
     assert (len(gpus) or error) == says
+
+
+def test_builds_for_cuda_12_go_with_a_driver_of_it():
+    old = replace(
+        WHOLE, cuda="12.9", gpus=(replace(H100, driver="535.1"),), versions=WHOLE.versions | {"vllm": "0.32.0+cu129"}
+    )
+    assert {finding.grade for finding in findings([old])} == {Grade.GOOD}
+
+
+def test_fields_of_a_gpu_are_read():
+    (gpu,) = health.parse_gpus("Tesla T4, 15360 MiB, 550.54.15, 7680 MiB, 7.5\n")
+    assert gpu == Gpu("Tesla T4", "15360 MiB", "550.54.15", 0.5, (7, 5))
+    (gpu,) = health.parse_gpus("GRID, [N/A], 550.1, [N/A], [N/A]")
+    assert (gpu.free, gpu.capability) == (1.0, (0, 0))
+
+
+@given(st.text(max_size=200))
+def test_whatever_nvidia_smi_says_is_judged(text):
+    assert findings([replace(WHOLE, gpus=tuple(health.parse_gpus(text)))])
+
+
+def test_torchs_cuda_is_read_without_importing_it():
+    import torch
+
+    assert health.torch_cuda() == (torch.version.cuda or "")

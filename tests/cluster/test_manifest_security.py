@@ -230,6 +230,7 @@ def test_the_image_has_no_way_to_root():
     assert re.search(r"^FROM \S+@sha256:\$\{BASE_DIGEST\}$", text, re.MULTILINE)
     assert re.search(r"^ARG BASE_DIGEST$", text, re.MULTILINE), "a digest has no default"
     assert "purge --yes --allow-remove-essential sudo" in text and "chmod a-s" in text
+    assert re.search(r"^FROM \S+-cpu@", text, re.MULTILINE), "torch brings the one CUDA that there is"
     lines = text.splitlines()
     users = [line for line in lines if line.startswith("USER")]
     assert users[-1] == "USER 10001:10001" and not [line for line in lines if "--chown=" in line and "root" not in line]

@@ -103,12 +103,12 @@ def skill(policy):
     return tuple(map(int, policy.weights.decode().split(","))) if policy.weights else START
 
 
-def start(settings, resume=False, kill_at=None):
+def start(settings, resume=False, kill_at=None, before=()):
     """(results, the student) of a run or of what is left of one."""
     path = settings.runs / "run"
     with RunFolder.resume(path, settings) if resume else RunFolder.create(path, settings) as folder:
         student = ScriptedStudent(folder, kill_at)
-        results = iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True))
+        results = iterate(settings, folder, student, PolicyVersion("run", 0), Console(quiet=True), before)
         write_report(results, folder)
         return results, student
 

@@ -12,16 +12,20 @@ import job
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
+from rich.console import Console
 from servers import SECRET, Front, busy, message
 
-from pipelines.artifacts.traces import TRACE_SCHEMA, TracesError, read_answer, read_traces
+from pipelines.artifacts.traces import TRACE_SCHEMA, read_answer
 from pipelines.config import ConfigError
 from pipelines.jobs import distil
-from pipelines.jobs.distil import first_request, reference_solution, select_problems
+from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.teacher_job_config import DistilConfig
+from pipelines.trace_config import TraceDataConfig
+from pipelines.trace_data import load_traces, written_traces
 from problems.questions import QuestionsConfig
 from problems.stream import ProblemStream
 from rollout.prompts import completion_text
+from verify.config import VerifyConfig
 from verify.extract import extract_code
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("ray_local")]
@@ -58,7 +62,7 @@ class Lesson:
 
     def __init__(self):
         problems = select_problems(CONFIG)
-        self.numbers = {first_request(p, CONFIG).messages[0][1]: n for n, p in enumerate(problems)}
+        self.numbers = {Requests(CONFIG).first(p).messages[0][1]: n for n, p in enumerate(problems)}
         self.right = [completion_text(reference_solution(p), "think", f"thought {p.id}") for p in problems]
         self.wrong, self.heard, self.wait, self.usage = {}, [], 0.0, {}
 
@@ -125,7 +129,7 @@ def test_both_files_hold_the_same_columns(offline):
 
 
 def test_what_is_learnt_is_what_was_judged(offline):
-    for row, trace in zip(rows(offline[0]), read_traces(offline[0])):
+    for row, trace in zip(rows(offline[0]), written_traces(offline[0])):
         text = trace.completion("think")
         assert extract_code(text, trace.problem.entry_point).code.strip() == row["code"]
         assert read_answer(trace.problem, text) == (row["thinking"], row["code"])
@@ -256,21 +260,7 @@ def test_a_refused_key_and_a_teacher_that_is_down_end_in_one_line(tmp_path):
     assert len(rows(tmp_path / "down")) == ASKED
 
 
-def test_files_that_are_no_traces_are_refused_with_the_row(offline, tmp_path):
-    good = rows(offline[0])
-    path = tmp_path / "t.jsonl"
-
-    def refuses(text, says):
-        path.write_text(text)
-        with pytest.raises(TracesError, match=says):
-            read_traces(path)
-
-    refuses('{"problem_type": "x", "code": "y"}\n', "row 1: there is no column problem, thinking, verified")
-    refuses("".join(json.dumps(row) + "\n" for row in [*good, good[2]]), "rows 3 and 13 are the same trace")
-    refuses("".join(json.dumps({**row, "verified": False}) + "\n" for row in good), "none of them passed")
-    refuses("not json\n", "neither JSON lines nor Parquet")
-    refuses("", "holds no traces")
-    refuses(json.dumps({**good[0], "problem": "{}"}) + "\n", "row 1: its problem cannot be read")
-    with pytest.raises(TracesError, match="there are no traces at"):
-        read_traces(tmp_path / "none")
-    assert len(read_traces(offline[0] / "traces.jsonl")) == len(read_traces(offline[0] / "traces.parquet")) == ASKED
+def test_what_is_written_is_read_and_judged_again(offline):
+    for place in (offline[0], offline[0] / "traces.jsonl", offline[0] / "traces.parquet"):
+        traces, report = load_traces([str(place)], TraceDataConfig(), VerifyConfig(), Console(quiet=True))
+        assert traces == written_traces(offline[0]) and len(traces) == report.rows == ASKED

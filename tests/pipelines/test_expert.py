@@ -22,7 +22,6 @@ from job import crucible
 from job import start as start_apart
 from pages import figures_of
 
-from pipelines.artifacts.traces import read_traces
 from pipelines.jobs.expert import main
 from pipelines.jobs.expert.ast_dedup import normal_form
 from pipelines.jobs.expert.config import ExpertConfig
@@ -30,6 +29,7 @@ from pipelines.jobs.expert.job import best_of, fallen
 from pipelines.jobs.expert.replay_mix import Solution, filter_correct, fresh_only, pairs, replay_mix
 from pipelines.measure.statistics import Difference
 from pipelines.student import StudentRecipe, build_student
+from pipelines.trace_data import written_traces
 from problems.config import ProblemsConfig
 from problems.problem import Group, Sample, Status, Verdict
 from problems.splits import split_of
@@ -249,7 +249,7 @@ def test_replay_keeps_what_the_model_knew(tmp_path):
     assert [name for name in asked if name.endswith("-test")] == ["start-test", "iteration-3-test"]
     folder = tmp_path / "run"
     assert (folder / "adapter" / "adapter_model.safetensors").read_bytes() == b"95,80"
-    kept = read_traces(folder / "iterations" / "1" / "solutions.jsonl")
+    kept = written_traces(folder / "iterations" / "1" / "solutions.jsonl")
     assert len(kept) == results["iterations"][0]["samples"]["kept"]
     assert all(split_of(trace.problem.question_hash) == "train" for trace in kept)
     assert pq.read_table(folder / "iterations" / "1" / "traces.parquet").num_rows == len(student.learnt[0][1])
@@ -340,6 +340,8 @@ def artefacts(folder):
         ({"general_problems": 0}, "nothing general to replay"),
         ({"replay": 0, "draw": "diverse"}, "draw has no effect"),
         ({"rollback": False, "patience": 5}, "patience counts rollbacks"),
+        ({"replay": 0, "replay_traces": "here.jsonl"}, "replay_traces has no effect with replay 0"),
+        ({"data": {"trust": True}}, "data has no effect without replay_traces"),
         ({"dpo": {"beta": 0.3}}, "dpo has no effect without negatives"),
     ],
 )

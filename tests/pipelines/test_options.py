@@ -24,6 +24,7 @@ from pipelines.option_pages import configurations, page
 from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, parse, renamed
 from pipelines.remote.submit import SubmitConfig, submission
 from pipelines.session import refuse_other_device, resolve_model
+from pipelines.trace_data import TraceReport
 from rollout.config import EngineConfig
 from tests.known_models import write_config
 from train.sft_config import SFTConfig
@@ -37,7 +38,7 @@ OTHER_VALUES = {
     "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
     "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
-    "no_thinking": "fail",
+    "no_thinking": "fail", "prompts": "a_folder", "others": [{"model": "another"}], "share": 2.0,
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 
@@ -282,7 +283,7 @@ def test_every_command_puts_its_run_folder_into_runs(verb, how, tmp_path, monkey
     if verb != "distil":
         arguments += ["--grpo.model" if verb == "sweep" else "--model", str(model)]
     if verb == "sft":
-        monkeypatch.setattr("pipelines.jobs.sft.read_traces", lambda path: [])
+        monkeypatch.setattr("pipelines.jobs.sft.load_traces", lambda *given: ([], TraceReport()))
     made = []
 
     def create(path, config):

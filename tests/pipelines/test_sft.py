@@ -14,7 +14,7 @@ from job import crucible, start
 from safetensors.torch import load_file, save_file
 
 from pipelines.artifacts.traces import trace_row, write_traces
-from pipelines.jobs.distil import first_request, reference_solution, select_problems
+from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.evaluate import Evaluation, read_adapter
 from pipelines.jobs.hard_distil import gates
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
@@ -61,7 +61,7 @@ def traces(tmp_path_factory):
     teacher = ReferenceTeacher(TeacherConfig(thought="brief"), reference_solution)
     rows = []
     for number, problem in enumerate(select_problems(config)):
-        reply = asyncio.run(teacher.answer(first_request(problem, config)))
+        reply = asyncio.run(teacher.answer(Requests(config).first(problem)))
         tests = len(problem.hidden_tests)
         rows.append(trace_row(problem, number, 0, reply, Verdict(Status.PASSED, tests, tests, tests)))
     rows[5]["thinking"] = ""

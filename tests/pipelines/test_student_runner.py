@@ -58,12 +58,12 @@ def student(model, tmp_path, ray_local, monkeypatch):
     started = []
 
     @contextlib.contextmanager
-    def open_session(config, spec, engines, workers):
+    def open_session(config, spec, engines, workers, **more):
         started.append(spec)
         yield SimpleNamespace(learner=Demand("learner worker", workers, 0.5, 0, {}))
 
     monkeypatch.setattr(sessions, "open_session", open_session)
-    monkeypatch.setattr(sessions, "wait_for_engines", lambda session: None)
+    monkeypatch.setattr(sessions, "wait_for_engines", lambda session, console: None)
     config = JobConfig(name="run", runs=tmp_path, evaluation=EvaluationConfig(temperature=0, samples=1))
     with Context(Job("teach", JobConfig, print), config, Console(quiet=True), False, None) as context:
         context.model = model

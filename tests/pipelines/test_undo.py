@@ -131,6 +131,26 @@ def test_datasets_have_their_columns(tmp_path):
     assert {row["written_in"] for row in rows} == {0, 1} and all(row["student_solution"] for row in rows)
 
 
+def test_two_teachers_share_the_questions_and_each_question_has_its_own_instructions(tmp_path):
+    scripted = ScriptedTeacher(config("", tmp_path, iterations=0))
+
+    def reply(body):
+        system, text = body.get("system") or body["messages"][:1], body["messages"][-1]["content"]
+        asked.append((body["model"], system[0].get("text") or system[0]["content"], text))
+        return {**scripted({**body, "system": [{"text": ""}]}), "model": body["model"]}
+
+    asked = []
+    with Front(reply=reply) as front:
+        others = [{"model": "other", "protocol": "openai", "base_url": front.url}]
+        results = start(config(front.url, tmp_path, iterations=0, teacher={"others": others}), ScriptedStudent())
+    boxed = {"boxed" in system and "Python block" not in system for _, system, text in asked if "boxed" in text}
+    code = {"Python block" in system and "boxed" not in system for _, system, text in asked if "boxed" not in text}
+    assert boxed == code == {True} and {model for model, _, _ in asked} == {"scripted", "other"}
+    rows = read_rows(tmp_path / "run" / "attempts.jsonl")
+    assert {row["teacher"] for row in rows if row["text"]} == {"scripted", "other"}
+    assert results["cost"]["teacher"] == "scripted, other" and results["cost"]["requests_paid"] == len(asked)
+
+
 def test_the_rubric_moves_what_is_written_anew(tmp_path):
     settings = config("", tmp_path, iterations=1)
     more = {"iterations": 1, "scoring": "rubric"}

@@ -9,6 +9,7 @@ from problems_helpers import MATHS, gold, load_hub, passes, script_set
 from shared_folder import MISSING, shared_folder
 
 from problems.rows import SourceError
+from problems.sources import SourceConfig, read
 
 # --- tests as inputs and outputs
 
@@ -151,6 +152,17 @@ def test_problems_with_tests_in_every_spelling(name, count, load, judge):
         f"```python\nfrom typing import List\n{problems[0].signature}\n    {body}return max(low, min(value, high))\n```"
     )
     assert passes(judge, problems[0], right) and not passes(judge, problems[0], right.replace("max(low", "max(high"))
+
+
+@pytest.mark.parametrize(("show", "shown", "hidden"), [(None, 1, 4), (0, 0, 5), (3, 3, 2), (9, 4, 1)])
+def test_examples_are_shown_or_hidden_by_option(show, shown, hidden):
+    path = str(formats("problems_list.json"))
+    first = next(read(SourceConfig(mapping="functions", path=path, show=show)))
+    assert (len(first.public_examples), len(first.hidden_tests)) == (shown, hidden)
+    with pytest.raises(SourceError, match="show 2 has no effect: mapping boxed"):
+        list(read(SourceConfig(mapping="boxed", path=path, show=2)))
+    with pytest.raises(ValueError, match="show 2 has no effect on problems of our own"):
+        SourceConfig(path=path, show=2)
 
 
 @pytest.mark.parametrize(

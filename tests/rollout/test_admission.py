@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from problems.problem import Group, Problem, Sample, Status, Verdict
-from rollout.admission import MAX_ATTEMPTS, LeaseBook, Ledger
+from rollout.admission import MAX_FAILURES, LeaseBook, Ledger
 
 PROBLEM = Problem("p", "f", 1, 1, "train", "s", "f", "def f():", (), ())
 
@@ -79,7 +79,7 @@ def test_late_leases_are_issued_again_and_the_first_answer_wins():
 
 def test_a_problem_that_always_fails_is_given_up_and_its_place_taken():
     b = book(groups_per_step=1)
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_FAILURES):
         (lease,) = b.lease(10, 0)
         assert lease.index == 0
         b.fail(lease)
@@ -141,8 +141,10 @@ def test_any_order_of_events_consumes_every_number_once_and_keeps_the_bound(seed
             b.deliver(at, group(lease, version, rng.choice([(True, False), (True, True)])))
         elif event < 0.85 and flying:
             b.fail(flying.pop()[1])
-        elif event < 0.87:
+        elif event < 0.86:
             flying.clear()
+        elif event < 0.87 and flying:
+            b.abandon(flying.pop()[1])
         elif event < 0.9:
             epoch += 1
             del consumed[kept:]

@@ -2,14 +2,14 @@
 
 import asyncio
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rollout.backends import EngineSpec, engine_args
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
-from rollout.engine import Engine, GroupRequest, PolicyMismatch, PolicyMissing
+from rollout.engine import Engine, GroupRequest, PolicyMismatch
+from rollout.held_versions import PolicyMissing
 from rollout.policy import Canary, PolicyVersion, Publication, ema_run
 
 PROMPT = np.arange(40, 70, dtype=np.int32)
@@ -22,7 +22,7 @@ def engine(random_model, loop):
     made = Engine(spec, "engine-under-test")
     yield made
     loop.run_until_complete(made.close())
-    assert not made._folder.exists(), "adapter files must not outlive the engine"
+    assert not made._held.folders.kept(), "adapter files must not outlive the engine"
 
 
 def version(adapter, run, number, scale=1.0):
@@ -102,8 +102,8 @@ def test_replaced_versions_leave_no_files(engine, loop, adapter):
     for number in range(6):
         loop.run_until_complete(engine.load(Publication(version(adapter, "files", number, 1 + number / 10))))
     loop.run_until_complete(engine.forget("files"))
-    held = [loaded.path for versions in engine._policies.values() for loaded in versions if loaded.path]
-    assert sorted(Path(p) for p in held) == sorted(engine._folder.iterdir())
+    held = {loaded.folder for versions in engine._held._runs.values() for loaded in versions if loaded.folder}
+    assert held == engine._held.folders.kept()
 
 
 def test_equal_seeds_give_equal_samples_whatever_else_is_in_the_batch(engine, loop, adapter):
@@ -148,14 +148,14 @@ def test_a_run_that_ends_while_it_samples_frees_its_adapter_after_the_last_sampl
         running = asyncio.ensure_future(engine.generate(ask("ended", range(8), max_tokens=100)))
         await asyncio.sleep(0.01)
         await engine.forget("ended")
-        held = len(list(engine._folder.iterdir()))
+        held = len(engine._held.folders.kept())
         samples = await running
         return held, samples
 
-    before = len(list(engine._folder.iterdir()))
+    before = len(engine._held.folders.kept())
     held, samples = loop.run_until_complete(forgotten())
     assert held == before + 1 and all(s.policy_version == 1 for s in samples)
-    assert len(list(engine._folder.iterdir())) == before
+    assert len(engine._held.folders.kept()) == before
     with pytest.raises(PolicyMissing):
         loop.run_until_complete(engine.generate(ask("ended")))
 
@@ -193,7 +193,7 @@ def test_rollout_settings_that_cannot_train_are_refused(changes, hint):
 
 def test_the_last_samples_of_a_group_are_the_averages(engine, loop, adapter, logprobs_of):
     own, average = version(adapter, "ema", 3, 0.5), version(adapter, ema_run("ema"), 3)
-    stale, files = version(adapter, ema_run("ema"), 3, 0.8), set(engine._folder.iterdir())
+    stale, files = version(adapter, ema_run("ema"), 3, 0.8), engine._held.folders.kept()
     canary = Canary(PROMPT, ANSWER, logprobs_of(PROMPT, ANSWER))
     with pytest.raises(PolicyMismatch, match="ema-average"):  # it is proven like any policy
         loop.run_until_complete(engine.load(Publication(own, None, Publication(stale, canary))))
@@ -206,7 +206,7 @@ def test_the_last_samples_of_a_group_are_the_averages(engine, loop, adapter, log
     gaps = [np.abs(s.logprobs - logprobs_of(s.prompt_ids, s.completion_ids)).max() for s in samples]
     assert gaps[3] < 1e-4 and min(gaps[:3]) > 1e-3
     loop.run_until_complete(engine.forget("ema"))
-    assert not engine.holds(ema_run("ema"), 0) and set(engine._folder.iterdir()) == files
+    assert not engine.holds(ema_run("ema"), 0) and engine._held.folders.kept() == files
 
 
 def test_the_asynchronous_engine_keeps_the_same_promises(random_model, adapter, logprobs_of):

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import message
 
-from rollout.teacher.client import LEDGER_FILE, open_teacher
+from rollout.teacher.client import LEDGER_FILE
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.cost_ledger import Usage, append_rows
+from rollout.teacher.opening import open_teacher
 from rollout.teacher.request_cache import AnswerCache, TeacherRequest, TeacherStopped, answers_folder
 
 # --- money

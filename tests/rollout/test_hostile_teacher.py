@@ -15,10 +15,10 @@ from servers import error_body
 
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.display import LiveDisplay
-from rollout.teacher.client import find_key, open_teacher
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import upper_bound
-from rollout.teacher.keys import NO_KEY
+from rollout.teacher.keys import NO_KEY, find_key
+from rollout.teacher.opening import open_teacher
 from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
 # --- keys
@@ -34,7 +34,7 @@ def test_a_server_gets_its_own_key_or_none_and_nothing_else_of_the_environment(o
 
 def test_even_a_key_that_is_handed_over_stays_with_anthropic(tmp_path):
     async def go(url):
-        teacher = open_teacher(settings(url, tmp_path), tmp_path / "run", SecretStr(ANTHROPIC))
+        teacher = open_teacher(settings(url, tmp_path), tmp_path / "run", [SecretStr(ANTHROPIC)])
         await teacher.answer(TeacherRequest("s", (("user", "q"),)))
         await teacher.close()
 

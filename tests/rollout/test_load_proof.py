@@ -12,8 +12,8 @@ from safetensors.torch import load, save
 from rollout.backends import AdapterRefused, EngineSpec
 from rollout.config import EngineConfig
 from rollout.engine import Engine, PolicyMismatch, canary_bound
-from rollout.load_proof import LoadMismatch, check_load, tensor_checksum
-from rollout.policy import Canary, PolicyVersion, Publication, tensors_checksum, weights_checksum
+from rollout.load_proof import LoadMismatch, adapter_checksums, check_load, tensor_checksum
+from rollout.policy import AdapterForm, Canary, PolicyVersion, Publication
 
 PROMPT, ANSWER = np.arange(40, 70, dtype=np.int32), np.arange(100, 130, dtype=np.int32)
 
@@ -147,13 +147,13 @@ def test_sound_loads_are_never_refused(engine, loop, adapter, config):
 
 
 def test_what_the_learner_has_is_compared_with_what_arrives(engine, loop, adapter):
+    """The learner's tensors are in float32; whichever forms of the engine's it knows, what arrives is compared."""
     policy = changed(adapter, 30)
-    learners = tensors_checksum({name: value.numpy() for name, value in load(policy.weights).items()})
-    assert learners == weights_checksum(policy.weights)
-    loop.run_until_complete(engine.load(Publication(policy, checksum=learners)))
-    with pytest.raises(PolicyMismatch, match="others than the learner's"):
-        stale = changed(adapter, 31, step)
-        loop.run_until_complete(engine.load(Publication(stale, checksum=learners)))
+    for form, why in ((engine.form, "others than were published"), (AdapterForm("float32"), "others than the learner")):
+        proofs = {form: adapter_checksums(load(policy.weights), policy.lora_config, form)}
+        loop.run_until_complete(engine.load(Publication(policy, proofs=proofs)))
+        with pytest.raises(PolicyMismatch, match=why):
+            loop.run_until_complete(engine.load(Publication(changed(adapter, 31, step), proofs=proofs)))
 
 
 def test_the_canary_takes_the_mean_and_the_coarser_dtype(engine, loop, adapter, logprobs_of):
@@ -171,12 +171,12 @@ def test_the_canary_takes_the_mean_and_the_coarser_dtype(engine, loop, adapter, 
 
 
 def test_an_adapter_that_is_refused_leaves_no_files(engine, loop, adapter):
-    before = set(engine._folder.iterdir())
+    before = engine._held.folders.kept()
     for config, field in (({"r": 64}, "rank"), ({"use_dora": True}, "use_dora"), ({"bias": "all"}, "bias")):
         with pytest.raises(ValueError, match=f"sixteen-bit refuses the adapter .*{field}") as raised:
             loop.run_until_complete(engine.load(Publication(changed(adapter, 50, **config))))
         assert isinstance(raised.value.__cause__, AdapterRefused | ValueError)
-    assert set(engine._folder.iterdir()) == before
+    assert engine._held.folders.kept() == before
 
 
 def test_checksums_of_parts_add_up_and_padding_adds_nothing():

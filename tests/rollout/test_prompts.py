@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from problems.problem import Problem, Test
-from rollout.prompts import PromptBuilder, PromptConfig, Shot, completion_text, example_text, shot, value_text
+from rollout.example_text import example_text, value_text
+from rollout.prompts import PromptBuilder, PromptConfig, Shot, completion_text, shot
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
@@ -206,7 +207,7 @@ def test_value_text_is_source_that_gives_the_value_back(value):
 
 def test_value_text_does_not_depend_on_the_hash_seed():
     value = "[{'b', 'a', 'c', 'dd'}, {'y': 1, 'x': {'q', 'r'}}]"
-    program = f"from rollout.prompts import value_text; print(value_text({value}))"
+    program = f"from rollout.example_text import value_text; print(value_text({value}))"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -9,9 +9,11 @@ import pytest
 from servers import SECRET, Front, busy, cut, error_body, message
 from shared_folder import cases
 
-from rollout.teacher.client import LEDGER_FILE, answer_all, find_key, open_teacher
+from rollout.teacher.client import LEDGER_FILE, answer_all
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, Usage, upper_bound
+from rollout.teacher.keys import find_key
+from rollout.teacher.opening import open_teacher
 from rollout.teacher.request_cache import RequestRefused, TeacherRequest, TeacherStopped
 
 PRICE = Price(input=1000, output=5000)
@@ -550,14 +552,14 @@ def test_the_teacher_as_a_stage_of_ray_data(ray_local, make, tmp_path):
     import ray.data
 
     from rollout.stream import configure_data, pack, unpack
-    from rollout.teacher.client import teacher_stream
+    from rollout.teacher.stage import teacher_stream
 
     configure_data()
     with Front(reply=echo) as front:
         config = TeacherConfig(model="tiny", base_url=front.url, cache=tmp_path / "cache", concurrency=3)
         rows = [{"payload": pack([(number, ask(str(number)))])["payload"][0]} for number in range(12)]
         source = ray.data.from_items(rows, override_num_blocks=12)
-        stream = teacher_stream(source, config, tmp_path / "run", find_key(config))
+        stream = teacher_stream(source, config, tmp_path / "run", [find_key(config)])
         found = {}
         for batch in stream.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
             found |= {number: answered for number, _, answered in unpack(batch)}

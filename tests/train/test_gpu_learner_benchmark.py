@@ -1,13 +1,24 @@
 """The learner's benchmark runs, on a CPU and in small, and its figures add up."""
 
 import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 from benchmarks.gpu_learner import SHAPES, flops_a_token, line, main, parse
 from cluster.model_shapes import ModelShapes
 
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = {"torch", "transformers", "peft", "pydantic"} | {
+    "accelerate", "safetensors", "tokenizers", "huggingface_hub", "numpy", "packaging", "psutil", "tqdm",
+    "filelock", "jinja2", "markupsafe", "requests", "urllib3",
+}  # fmt: skip
+"""What the benchmark asks for, and what comes with it."""
 SMALL = ["--device", "cpu", "--shapes", "tiny", "--rows", "48", "--prompt", "16", "--tokens", "192", "--steps", "2"]
 
 
@@ -22,6 +33,15 @@ def test_it_trains_tiny_layers_on_a_cpu(checkpointing, tmp_path, capsys):
     assert 0 < result.mfu_frozen < result.mfu and result.peak_gib > 0.1 and result.planned_gib > 0.1
     assert json.loads(file.read_text())["rows"][0]["shape"] == "tiny"
     assert line(result) in capsys.readouterr().out
+
+
+def test_a_machine_with_torch_transformers_and_peft_alone_can_run_it():
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {Requirement(line).name.replace("-", "_") for line in ours} - NEEDED | {"vllm", "dotenv", "pandas"}
+    script = f"import sys; sys.modules.update(dict.fromkeys({sorted(names)}))\n"
+    script += f"from benchmarks.gpu_learner import main; (one,) = main({SMALL}); assert one.tokens_per_second"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_without_memory_the_line_says_so(monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from train_helpers import make_group, make_groups
 
-from train.batch import MicroBatch, Row, TrainBatch, micro_batches
+from train.batch import Layout, MicroBatch, Row, TrainBatch, micro_batches
 from train.config import TrainConfig
 
 
@@ -29,29 +29,33 @@ def rows_of(lengths: list[tuple[int, int, int]]) -> list[Row]:
 LENGTHS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=40)
 
 
-def padded(part: list[Row], shared: bool) -> int:
-    if not shared:
+LAYOUTS = st.sampled_from([Layout(True, True), Layout(True, False), Layout(False, False)])
+
+
+def computed(part: list[Row], layout: Layout) -> int:
+    if not layout.packed:
         return len(part) * max(len(r.prompt_ids) + len(r.completion_ids) for r in part)
-    prompts = {r.prompt: len(r.prompt_ids) for r in part}
-    return len(prompts) * max(prompts.values()) + len(part) * max(len(r.completion_ids) for r in part)
+    prompts = {r.prompt if layout.shared else id(r): len(r.prompt_ids) for r in part}
+    return sum(prompts.values()) + sum(len(r.completion_ids) for r in part)
 
 
 @settings(deadline=None, max_examples=200)
-@given(LENGTHS, st.integers(20, 500), st.booleans())
-def test_micro_batches_cover_all_rows_within_the_budget(lengths, budget, shared):
+@given(LENGTHS, st.integers(20, 500), LAYOUTS)
+def test_micro_batches_cover_all_rows_within_the_budget(lengths, budget, layout):
     rows = rows_of(lengths)
-    parts = micro_batches(rows, budget, overhead=10, shared=shared)
+    parts = micro_batches(rows, budget, 10, layout)
     assert sorted(map(id, rows)) == sorted(id(row) for part in parts for row in part)
-    assert all(len(part) == 1 or padded(part, shared) <= budget for part in parts)
-    again = micro_batches(rows, budget, overhead=10, shared=shared)
+    assert all(len(part) == 1 or computed(part, layout) <= budget for part in parts)
+    assert all(layout.tokens(part) == computed(part, layout) for part in parts)
+    again = micro_batches(rows, budget, 10, layout)
     assert [[id(r) for r in part] for part in parts] == [[id(r) for r in part] for part in again]
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 20)), min_size=1, max_size=8))
-def test_no_way_of_cutting_the_sorted_rows_is_cheaper(lengths):
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 20)), min_size=1, max_size=8), LAYOUTS)
+def test_no_way_of_cutting_the_sorted_rows_is_cheaper(lengths, layout):
     rows, budget, overhead = rows_of(lengths), 60, 7
-    cost = sum(padded(part, True) + overhead for part in micro_batches(rows, budget, overhead))
+    cost = sum(computed(part, layout) + overhead for part in micro_batches(rows, budget, overhead, layout))
     order = sorted(rows, key=lambda row: (len(row.completion_ids), row.prompt))
     for cuts in range(2 ** (len(order) - 1)):
         parts, start = [], 0
@@ -59,8 +63,8 @@ def test_no_way_of_cutting_the_sorted_rows_is_cheaper(lengths):
             if index == len(order) or cuts >> (index - 1) & 1:
                 parts.append(order[start:index])
                 start = index
-        if all(len(part) == 1 or padded(part, True) <= budget for part in parts):
-            assert cost <= sum(padded(part, True) + overhead for part in parts)
+        if all(len(part) == 1 or computed(part, layout) <= budget for part in parts):
+            assert cost <= sum(computed(part, layout) + overhead for part in parts)
 
 
 @settings(deadline=None, max_examples=100)

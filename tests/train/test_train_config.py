@@ -22,7 +22,6 @@ from train.schedule import learning_rate
         ({"total_steps": 10}, "total_steps"),
         ({"schedule": "cosine"}, "total_steps"),
         ({"schedule": "linear", "total_steps": 5, "warmup_steps": 5}, "warmup_steps"),
-        ({"share_prompts": True, "gradient_checkpointing": True}, "share_prompts"),
         ({"target_modules": ()}, "target_modules"),
         ({"covariance_share": 0.1}, "covariance_share"),
         ({"covariance": "kl_cov", "epochs": 2, "covariance_range": (1.0, 2.0)}, "covariance_range"),

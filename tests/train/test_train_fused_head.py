@@ -10,6 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from train.config import TrainConfig
 from train.fused_head import IGNORED, score_labels_alone
+from train.head import find_head
 from train.lora import Adapter
 
 SHAPE = TrainConfig(lora_r=4, lora_alpha=8)
@@ -23,9 +24,10 @@ def scored(own_head, **batch):
     with torch.no_grad():
         for number, parameter in enumerate(adapter.parameters.values()):
             parameter.copy_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    head = find_head(base)
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
     if own_head:
-        score_labels_alone(base)
+        score_labels_alone(base, head)
     output = adapter.model(**batch, fused_lm_head=True)
     (-output.log_probs.sum()).backward()
     return output, torch.cat([p.grad.flatten() for p in adapter.parameters.values()])
@@ -81,8 +83,9 @@ def test_a_forward_pass_without_the_fused_head_is_as_before(name):
     ids = torch.arange(5, 15)[None]
     more = {"labels": ids} if name == "labels" else {}
     before = base(input_ids=ids, **more)
+    head = find_head(base)
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
-    score_labels_alone(base)
+    score_labels_alone(base, head)
     after = base(input_ids=ids, **more)
     assert torch.equal(before.logits, after.logits)
     assert name == "input_ids" or torch.equal(before.loss, after.loss)

@@ -4,10 +4,14 @@ import dataclasses
 import sys
 
 import pytest
+import torch
 import train_helpers
 from ray import cloudpickle
+from safetensors.torch import load
 from train_helpers import make_groups, tiny_model
 
+from rollout.load_proof import LoadMismatch, adapter_checksums, expected_checksums
+from rollout.policy import AdapterForm
 from train import checkpoint
 from train.config import TrainConfig
 from train.learner import Learner
@@ -34,8 +38,8 @@ class Given:
 class Books:
     """A coordinator whose batches are a function of the step, and which writes down all that it is told."""
 
-    def __init__(self, end=None, die_at=None):
-        self.end, self.die_at, self.newest = end, die_at, -1
+    def __init__(self, end=None, die_at=None, forms=()):
+        self.end, self.die_at, self.newest, self.forms = end, die_at, -1, forms
         self.begun, self.published, self.asked, self.recorded = [], [], [], []
 
     def epoch(self):
@@ -43,6 +47,9 @@ class Books:
 
     def status(self):
         return {"epoch": self.newest}
+
+    def adapter_forms(self):
+        return self.forms
 
     def begin(self, epoch, ledger, publication):
         assert epoch > self.newest
@@ -105,6 +112,22 @@ def test_each_step_publishes_its_version_with_its_canary(tmp_path):
     metrics = books.recorded[1][1]
     assert metrics["publish/seconds"] == 0.01 and metrics["seconds/checkpoint"] > 0
     assert metrics["logprob_gap/fresh_max"] == metrics["logprob_gap/max"] > 0
+
+
+def test_engines_of_sixteen_bits_are_sent_adapters_of_sixteen_bits_and_checkpoints_keep_all(tmp_path):
+    forms = [AdapterForm("bfloat16"), AdapterForm("bfloat16", placed=False)]
+    books = Books(forms=forms)
+    learner = run(job_of(tmp_path, steps=2), books)[1]
+    sent, kept = books.published[-1], checkpoint.policy(checkpoint.read(checkpoint.latest(tmp_path)))
+    assert {tensor.dtype for tensor in load(sent.policy.weights).values()} == {torch.bfloat16}
+    whole = load(kept.weights)
+    assert all(torch.equal(whole[name], value) for name, value in learner.adapter.parameters.items())
+    for form in forms:
+        assert expected_checksums(sent, form) == adapter_checksums(whole, kept.lora_config, form)
+    stale = dataclasses.replace(sent, policy=books.published[0].policy)
+    assert stale.policy.weights != sent.policy.weights
+    with pytest.raises(LoadMismatch, match="others than the learner's"):
+        expected_checksums(stale, AdapterForm("float32"))
 
 
 def test_a_resumed_loop_ends_where_an_uninterrupted_one_does(tmp_path):

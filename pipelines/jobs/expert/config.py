@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from cluster.recipes import Kind
-from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, STUDENT, EvaluationConfig, JobConfig, RunConfig
+from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, NO_REWARD, STUDENT, EvaluationConfig, JobConfig, RunConfig
 from pipelines.jobs.expert.replay_mix import ReplayOrder
+from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO, is_auto
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -41,7 +42,7 @@ class ExpertConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "expert"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD,
         "focus.curriculum": "every iteration asks all difficulties",
         "general.curriculum": "every iteration asks all difficulties",
         "focus.seed": "set seed",
@@ -80,6 +81,11 @@ class ExpertConfig(RunConfig):
     replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that is replay: verified solutions of general problems and of earlier iterations. 0
     learns the focus alone, and shows what that does to the rest."""
+    replay_traces: Places = ()
+    """Files, folders, run folders or hub:OWNER/NAME with solutions that replay has from the start, beside those of the
+    run; each is judged again."""
+    data: TraceDataConfig = TraceDataConfig()
+    """How the rows of `replay_traces` are read."""
     draw: ReplayOrder = "balanced"
     """How replay is sampled: families in turn either way; `balanced` at random in each, `diverse` unlike ones first."""
     grow: Literal["adapter", "base"] = "adapter"
@@ -126,6 +132,10 @@ class ExpertConfig(RunConfig):
             raise ValueError("general_problems 0 leaves nothing general to replay: raise it, or set replay to 0")
         if not self.replay and self.draw != "balanced":
             raise ValueError("draw has no effect with replay 0: leave it out")
+        if not self.replay and self.replay_traces:
+            raise ValueError("replay_traces has no effect with replay 0: leave it out, or raise replay")
+        if not self.replay_traces and self.data != TraceDataConfig():
+            raise ValueError("data has no effect without replay_traces, which it says how to read: leave it out")
         if not self.rollback and self.patience != type(self).model_fields["patience"].default:
             raise ValueError("patience counts rollbacks, so it has no effect with rollback False: leave it out")
         if self.negatives == "none" and _fixed(self.dpo) != _fixed(DPOConfig()):

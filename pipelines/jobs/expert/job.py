@@ -39,14 +39,16 @@ from pipelines.jobs.expert.replay_mix import (
     fresh_only,
     pairs,
     replay_mix,
+    solutions_of,
 )
 from pipelines.jobs.package_job import Outcome
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
 from pipelines.student_runner import StudentRunner
+from pipelines.trace_data import load_traces
 from problems.plain_text import shown
 from problems.problem import Problem, Split
-from problems.questions import QuestionsConfig
+from problems.questions import QuestionsConfig, identity
 from rollout.policy import PolicyVersion
 
 START = "start"
@@ -73,16 +75,25 @@ def run(context: Context[ExpertConfig]) -> Outcome:
     # Data sets are read, and few-shot examples sampled, once for all.
     prompt = with_questions(config.asking(config.focus), console).prompt
     config = config.model_copy(update={"prompt": prompt})
+    before: list[Solution] = []
+    if config.replay_traces:
+        before = solutions_of(load_traces(config.replay_traces, config.data, config.verify, console)[0])
     asking, sft = config.asking(config.focus), config.sft
     student = StudentRunner(context, asking, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines)
-    return Outcome(str(folder), iterate(config, folder, student, initial, console))
+    return Outcome(str(folder), iterate(config, folder, student, initial, console, before))
 
 
 def iterate(
-    config: ExpertConfig, folder: RunFolder, student: StudentRunner, initial: PolicyVersion, console: Console
+    config: ExpertConfig,
+    folder: RunFolder,
+    student: StudentRunner,
+    initial: PolicyVersion,
+    console: Console,
+    before: Sequence[Solution] = (),
 ) -> Mapping[str, Any]:
-    """All iterations, from the policy `initial`. Returns all figures, which are then in `folder` too."""
-    return _Job(config, folder, student, console).run(initial)
+    """All iterations, from the policy `initial` and the replay that was there `before`. Returns all figures, which are
+    then in `folder` too."""
+    return _Job(config, folder, student, console, before).run(initial)
 
 
 def fallen(changes: Mapping[str, Difference]) -> tuple[str, ...]:
@@ -103,7 +114,14 @@ def best_of(start: float, rows: Sequence[Mapping[str, Any]]) -> str:
 class _Job:
     """One run."""
 
-    def __init__(self, config: ExpertConfig, folder: RunFolder, student: StudentRunner, console: Console) -> None:
+    def __init__(
+        self,
+        config: ExpertConfig,
+        folder: RunFolder,
+        student: StudentRunner,
+        console: Console,
+        before: Sequence[Solution],
+    ) -> None:
         self._config = config
         self._folder = folder
         self._student = student
@@ -121,8 +139,9 @@ class _Job:
             }
             for split, count in held
         }
-        self._pool: list[Solution] = []
-        """All solutions of the iterations so far. One that was rolled back found its own with a good policy."""
+        self._pool: list[Solution] = self._unmeasured(before)
+        """All solutions of the iterations so far, and those of replay's own files. One that was rolled back found its
+        own with a good policy."""
 
     def run(self, initial: PolicyVersion) -> Mapping[str, Any]:
         """Iterates until all is done or too much was rolled back."""
@@ -162,6 +181,14 @@ class _Job:
                 break
         best = best_of(start["focus"].value, rows)
         return self._finish(rows, start, best, policies, stopped)
+
+    def _unmeasured(self, before: Sequence[Solution]) -> list[Solution]:
+        """Those of questions that no split measures: what is learned by heart measures nothing."""
+        held = {identity(problem) for sides in self._held.values() for side in sides.values() for problem in side}
+        kept = [solution for solution in before if identity(solution.problem) not in held]
+        if len(kept) < len(before):
+            self._say(f"replay_traces: {len(before) - len(kept)} solutions left out, whose questions are measured")
+        return kept
 
     # --- one iteration
 
@@ -261,7 +288,8 @@ class _Job:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if len(found) < least:
-            raise ConfigError(f"{', '.join(questions.families)} have {len(found)} {split} questions; name more")
+            asked = "problems.parts" if questions.parts else ", ".join(questions.families)
+            raise ConfigError(f"{asked} have {len(found)} {split} questions; name more")
         if len(found) < count:
             self._say(f"{split}: there are {len(found)} different questions of the {count} asked for")
         return found

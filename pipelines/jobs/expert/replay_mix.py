@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipelines.artifacts.traces import read_answer, trace_row
+from pipelines.artifacts.traces import Trace, read_answer, trace_row
 from pipelines.jobs.expert.ast_dedup import normal_form
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.teacher.cost_ledger import Usage
@@ -87,6 +87,19 @@ def filter_correct(
         counts["solved"] += bool(forms)
     names = ("sampled", "failed", "passed", "repeats", "solved")
     return FilteredSamples(tuple(solutions), *(counts[name] for name in names))
+
+
+def solutions_of(traces: Sequence[Trace]) -> list[Solution]:
+    """Verified traces as replay that was there before the first iteration, each solution once."""
+    found = []
+    for number, trace in enumerate(traces):
+        problem, tests = trace.problem, len(trace.problem.hidden_tests)
+        text = trace.completion("think" if trace.thinking else "direct")
+        reply = Reply(f"replay.{number}", text, "stop", "replay", Usage())
+        row = trace_row(problem, number, 0, reply, Verdict(Status.PASSED, tests, tests, tests))
+        row |= {"code": trace.code, "thinking": trace.thinking, "timestamp": ""}
+        found.append(Solution(problem, _form(problem, trace.code), False, 0, row))
+    return fresh_only(found, ())
 
 
 def fresh_only(solutions: Sequence[Solution], known: Sequence[Solution]) -> list[Solution]:

@@ -12,6 +12,7 @@ from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
+    NO_REWARD,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -38,9 +39,12 @@ class LRLConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "lrl"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "prompt.system": "the strategy is the system message; set strategy",
         "sft.no_thinking": "every example is learnt from as it is",
+        "teacher.others": "the journal is one teacher's, about its own work",
+        "teacher.share": "there is one teacher",
+        "teacher.prompts": "the teacher is asked in this command's own words, under the strategy",
     }  # fmt: skip
 
     model: str = STUDENT

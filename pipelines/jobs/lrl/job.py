@@ -173,7 +173,7 @@ class _Job:
             "distillations": len(self._state.evolution),
             "stages": self._state.stages,
             "comparisons": self._comparisons(),
-            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
         return results

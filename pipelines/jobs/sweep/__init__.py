@@ -138,8 +138,7 @@ def _session(
     spec = EngineSpec(model, grpo.rollout.engine, rank, (trials + 1) * each, grpo.seed)
     named = grpo.model_copy(update={"name": config.name})
     with open_session(named, spec, grpo.rollout.engines, grpo.train.workers, max(1, trials), check) as session:
-        with console.status("starting the rollout engines"):
-            wait_for_engines(session)
+        wait_for_engines(session, console)
         yield session
 
 

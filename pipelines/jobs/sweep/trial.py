@@ -102,7 +102,7 @@ def _run(
         return run_in(session, grpo, folder, console, initial, before, report.step)
     spec = EngineSpec(fleet.model, grpo.rollout.engine, grpo.train.lora_r, grpo.rollout.live_adapters, grpo.seed)
     with open_session(grpo, spec, grpo.rollout.engines, grpo.train.workers) as session:
-        wait_for_engines(session)
+        wait_for_engines(session, console)
         return run_in(replace(session, model=fleet.model), grpo, folder, console, initial, before, report.step)
 
 

@@ -13,6 +13,7 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_REWARD,
     NO_SHOTS,
     STUDENT,
     EvaluationConfig,
@@ -41,8 +42,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS,
-        "problems.parts": "the teacher's answers are compared with what the families know",
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
@@ -100,7 +100,7 @@ class UndoConfig(RunConfig):
         lora_rank_room(self.sft.lora_r)
         if not self.hints or len(set(self.hints)) < len(self.hints):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
-        if self.teacher.model == REFERENCE and self.scoring == "rubric":
+        if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
         if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
             raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")

@@ -29,6 +29,7 @@ DATASET_SCHEMA = pa.schema(
         ("problem_id", pa.string()),
         ("family", pa.string()),
         ("difficulty", pa.int32()),
+        ("problem_row", pa.string()),  # the whole problem with its tests, by Problem.to_row: to judge the answer again
     ]
 )
 
@@ -72,6 +73,7 @@ def write_dataset(folder: Path, iteration: int, examples: Sequence[Example]) -> 
             "problem_id": example.problem.id,
             "family": example.problem.family,
             "difficulty": example.problem.difficulty,
+            "problem_row": json.dumps(example.problem.to_row()),
         }
         for example in examples
     ]

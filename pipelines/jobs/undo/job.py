@@ -33,15 +33,16 @@ from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
+from pipelines.measure.problem_set import check_known, questions_of, with_questions
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
-from problems.stream import ProblemStream
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.client import Answered
 from rollout.teacher.cost_ledger import append_rows
+from rollout.teacher.prompt_files import TeacherPrompts
 from rollout.teacher.request_cache import TeacherRequest
 from verify.pool import Judge
 
@@ -65,6 +66,7 @@ def run(context: Context[UndoConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, folder, sft = context.config, context.folder, context.config.sft
+    with_questions(config.student, context.console)  # says what became of the rows of data sets
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
@@ -82,14 +84,17 @@ def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console
 
 
 def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
-    """`count` problems of different questions. Raises ConfigError where there are fewer."""
-    stream, chosen = ProblemStream(config.problems, split), {}
-    for index in range(50 * count):
-        problem = stream.problem(index)
-        chosen.setdefault(problem.question_hash, problem)
-        if len(chosen) == count:
-            return list(chosen.values())
-    raise ConfigError(f"there are only {len(chosen)} different {split} questions of these families; ask for fewer")
+    """`count` problems of different questions. Raises ConfigError where there are fewer, or where the offline teacher
+    knows no answer to one of those that it is to solve."""
+    try:
+        chosen = questions_of(config.student).distinct(split, count, config.problems.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len(chosen) < count:
+        raise ConfigError(f"there are only {len(chosen)} different {split} questions; ask for fewer ({split}_problems)")
+    if split == "train" and config.teacher.is_offline:
+        check_known(chosen)
+    return chosen
 
 
 class _Job:
@@ -112,6 +117,7 @@ class _Job:
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
         self._builder = PromptBuilder(None, PromptConfig(style=config.prompt.style))
+        self._prompts = TeacherPrompts(config.teacher.prompts)
         self._train = distinct(config, "train", config.train_problems)
         self._val = distinct(config, "val", config.val_problems)
         self._test = distinct(config, "test", config.test_problems)
@@ -205,7 +211,7 @@ class _Job:
         return {"solved_with": by_hint, "dropped": len(dropped), "statuses": dict(sorted(statuses.items()))}
 
     def _ask_all(self, number: int, hint: Hint, todo: Sequence[tuple[Problem, str]]) -> None:
-        requests = [TeacherRequest(prompts.SYSTEM, (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
+        requests = [TeacherRequest(self._system(p), (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
 
         def keep(answered: Answered) -> None:
             problem = todo[answered.index][0]
@@ -218,12 +224,16 @@ class _Job:
             with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
                 self._teacher.ask(requests, keep)
 
+    def _system(self, problem: Problem) -> str:
+        return f"{self._prompts.system(problem, self._config.prompt.style)}\n\n{prompts.REWORK_SYSTEM}"
+
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
         if answered.reply is None:
-            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
+            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": "", "teacher": ""}
         reply = answered.reply
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        return {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
+        row = {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
+        return {**row, "teacher": reply.model}
 
     def _signals(self, number: int, outputs: Mapping[str, StudentOutput]) -> dict[str, float]:
         """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
@@ -310,7 +320,7 @@ class _Job:
                 if one in tests and one != best
             ],
             "hub": self._hub,
-            "cost": cost_row(self._teacher.account(), self._config.teacher.model),
+            "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.jobs.undo.config import Hint
-from problems import families
 from problems.boxes import last_box
 from problems.problem import Problem
-from rollout.prompts import THINK_CLOSE, Style, completion_text, example_text
+from problems.questions import worked_answer
+from rollout.example_text import example_text
+from rollout.prompts import THINK_CLOSE, Style, completion_text
 from verify.extract import extract_code
 
-SYSTEM = """\
-You teach a small model by worked answers that it learns to write itself. Keep to the few lines that matter, write \
-every step so that it follows from the one before, and end exactly as the question asks. Where you are shown what the \
-model made of an earlier answer, find out what misled it, and write so that it cannot happen again; never speak of \
-the model, of earlier answers or of hints."""
+REWORK_SYSTEM = """\
+Where you are shown what the model made of an earlier answer, find out what misled it, and write so that it cannot \
+happen again. Never speak of the model, of earlier answers or of hints."""
 
 GRADE_SYSTEM = """\
 You grade the reasoning of a student's answer, whatever its result: 1 none or nonsense, 2 mostly wrong, 3 half right, \
@@ -71,13 +70,16 @@ def hint_text(problem: Problem, hint: Hint) -> str:
 
 
 def has_hint(problem: Problem, hint: Hint) -> bool:
-    """Whether a hint gives more than the one before: a final answer has no program to show."""
-    return not (problem.kind == "answer" and hint == "solution")
+    """Whether a hint gives more than the one before: a final answer has no program to show, and of a data set's
+    problem no program may be known, nor values to show."""
+    if problem.kind == "answer":
+        return hint != "solution"
+    return hint == "none" or (bool(gold(problem)) if hint == "solution" else problem.kind != "assert")
 
 
 def gold(problem: Problem) -> str:
-    """The true final answer, or a right program."""
-    return families.get(problem.family).solutions(problem).correct[0]
+    """The true final answer, or a right program; "" where none is known."""
+    return worked_answer(problem)
 
 
 def grade_question(problem: Problem, output: str) -> str:
