@@ -219,13 +219,15 @@ def test_a_lease_that_no_engine_has_in_hand_is_issued_again(harness):
 
 
 def test_a_lease_that_an_engine_has_in_hand_may_take_its_time(harness, ray_local):
-    h = harness("slow", config(lease_seconds=1.0), hold_on=(1,))
+    """In the second step: while the stream starts, leases are on their way for longer than they may be."""
+    h = harness("slow", config(lease_seconds=2.0), hold_on=(5,))
     h.begin()
-    waiting = h.coordinator.get_batch.remote(h.epoch, 0)
-    assert not ray_local.wait([waiting], timeout=4)[0], "three times the lease's seconds"
+    h.step(0)
+    waiting = h.coordinator.get_batch.remote(h.epoch, 1)
+    assert not ray_local.wait([waiting], timeout=7)[0], "three times the lease's seconds"
     ray_local.get([engine.let_go.remote() for engine in h.engines])
     batch = ray_local.get(waiting, timeout=30)
-    assert batch.groups[1].attempt == 0
+    assert [group.attempt for group in batch.groups if group.index == 5] == [0]
 
 
 def test_a_late_rank_is_not_given_the_groups_of_another_step(harness, ray_local):
