@@ -15,7 +15,7 @@ from cluster.model_shapes import ALL_LINEAR, DTYPE_BYTES, ModelShapes
 
 GIB = 1 << 30
 
-CONTEXT = {"cuda": int(0.6 * GIB), "cpu": int(0.6 * GIB)}
+CONTEXT = {"cuda": int(0.6 * GIB), "cpu": int(0.55 * GIB)}
 """Allowance for a process: its CUDA context and kernels, or Python with its libraries."""
 ENGINE_WORKSPACE = {"cuda": int(0.6 * GIB), "cpu": int(0.2 * GIB)}
 """Allowance for attention's and the matrix library's buffers, and for the sampler's."""

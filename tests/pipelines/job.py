@@ -40,15 +40,18 @@ class Fleet:
     do, for to start them is a third of what a small job costs."""
 
     def __init__(self):
-        self._wanted, self._engines = None, []
+        self._wanted, self._engines, self._node = None, [], ""
 
     def start(self, spec, count, name, resources, kind="engine"):
+        import ray
+
         from rollout.fleet import start_fleet
 
         wanted = repr((spec, count, resources, kind))
-        if wanted != self._wanted:
+        if wanted != self._wanted or not self._is_up():
             self.end()
             self._wanted, self._engines = wanted, start_fleet(spec, count, name, resources, kind)
+            self._node = ray.get_runtime_context().get_node_id()
         self._run = name.rpartition("-")[0]
         return list(self._engines)
 
@@ -62,8 +65,14 @@ class Fleet:
         """At the end of the tests."""
         from rollout.fleet import end_fleet
 
-        engines, self._wanted, self._engines = self._engines, None, []
+        engines, self._wanted, self._engines = self._engines if self._is_up() else [], None, []
         end_fleet(engines)
+
+    def _is_up(self):
+        """Whether its Ray is: some tests replace the session's by their own, and the engines ended with it."""
+        import ray
+
+        return ray.is_initialized() and ray.get_runtime_context().get_node_id() == self._node
 
 
 FLEET = Fleet()
