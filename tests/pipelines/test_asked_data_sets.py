@@ -11,7 +11,7 @@ from servers import Front
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, start
 
 from pipelines.errors import ConfigError
-from pipelines.jobs.distil import first_request, select_problems
+from pipelines.jobs.distil import Requests, select_problems
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
 from pipelines.jobs.undo.config import UndoConfig
@@ -71,7 +71,7 @@ def test_distil_asks_every_training_row_of_a_data_set(boxed):
     found = select_problems(asked)
     assert {p.family for p in found} == {"boxed"} and {p.split for p in found} == {"train"}
     assert len(found) == len({p.question_hash for p in found}) == len(questions_of(asked).whole("train")) > 70
-    request = first_request(found[0], asked)
+    request = Requests(asked).first(found[0])
     assert "\\boxed{answer}" in request.messages[0][1] and "Python" not in request.system
     few = select_problems(asked.model_copy(update={"total": 5}))
     assert len(few) == 5 and {p.id for p in few} <= {p.id for p in found}
@@ -90,9 +90,9 @@ def test_a_training_question_that_a_test_set_asks_is_not_taught(boxed, tmp_path)
 
 def test_families_that_ask_for_an_answer_are_not_asked_for_a_program():
     asked = DistilConfig.model_validate({"problems": {"families": ["word_problems"], "difficulties": [1]}, "count": 1})
-    assert "Python" not in first_request(select_problems(asked)[0], asked).system
+    assert "Python" not in Requests(asked).first(select_problems(asked)[0]).system
     code = DistilConfig.model_validate({"problems": {"families": ["lcs"], "difficulties": [1]}, "count": 1})
-    assert "fenced Python block" in first_request(select_problems(code)[0], code).system
+    assert "fenced Python block" in Requests(code).first(select_problems(code)[0]).system
 
 
 def test_what_counts_is_count_or_total(boxed):

@@ -222,7 +222,10 @@ def test_a_budget_ends_a_run_that_more_money_continues(tmp_path):
 def test_a_real_server_is_a_teacher_whose_answers_are_judged(messages_url, tmp_path):
     with Front(messages_url) as front:
         known = ["--problems.families", "reverse_string", "is_palindrome"]  # others it answers with nothing at all
-        process = start(*at(front, tmp_path, max_tokens=40, concurrency=4), "--corrections=0", *known)
+        (tmp_path / "prompts").mkdir()
+        (tmp_path / "prompts" / "code.jinja").write_text("Reply with a program.")  # a long text leaves it speechless
+        own = ["--teacher.prompts", tmp_path / "prompts"]
+        process = start(*at(front, tmp_path, max_tokens=40, concurrency=4), "--corrections=0", *known, *own)
         output, _ = process.communicate(timeout=300)
     failed = rows(tmp_path / "run", "failures")
     assert len(failed) + len(rows(tmp_path / "run")) == ASKED, output
