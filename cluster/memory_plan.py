@@ -144,7 +144,7 @@ def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
     logits = load.sequences * shapes.vocabulary * (number + 2 * FLOAT + 1)
     forward = max(load.batched_tokens * inner * number, logits)
     parts = (
-        Part("weights", shapes.total_parameters * number // over, f"{load.dtype}, {_billions(shapes)} parameters"),
+        Part("weights", shapes.total_parameters * number // over, f"{load.dtype}, {size(shapes)} parameters"),
         Part("KV", kv, f"{load.sequences} sequences of {load.sequence_tokens:,} tokens"),
         Part("adapters", load.adapters * adapter * number // over, f"{load.adapters} of rank {load.lora_rank}"),
         Part("activations", forward, f"{load.batched_tokens:,} tokens at once, logits of {load.sequences} sequences"),
@@ -170,7 +170,7 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
     how = "shared prompts" if load.share_prompts else "prompts in each row"
     how += ", checkpointed" if load.checkpointing else ""
     parts = (
-        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {_billions(shapes)} parameters, frozen"),
+        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {size(shapes)} parameters, frozen"),
         Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
         Part("optimiser", trained * 2 * FLOAT, "AdamW's two moments"),
         Part("gradients", trained * 2 * FLOAT, "and the one vector that is reduced"),
@@ -285,6 +285,7 @@ def gib(count: float) -> str:
     return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / (1 << 20):.1f} MiB"
 
 
-def _billions(shapes: ModelShapes) -> str:
+def size(shapes: ModelShapes) -> str:
+    """A model's parameters for people."""
     count = shapes.total_parameters
-    return f"{count / 1e9:.2f} B" if count >= 1e8 else f"{count / 1e6:.1f} M"
+    return f"{count / 1e9:.3g} B" if count >= 1e8 else f"{count / 1e6:.3g} M"

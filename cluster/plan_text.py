@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.devices import Device, Hardware
 from cluster.job_plan import Tenant
-from cluster.memory_plan import GIB, MemoryNeed, gib
+from cluster.memory_plan import GIB, MemoryNeed, gib, size
 from cluster.model_shapes import ModelShapes
 from cluster.recipes import Recipe
 
@@ -25,9 +25,7 @@ COLUMNS = (
 
 def headline(shapes: ModelShapes, hardware: Hardware) -> str:
     """The model and the machines, in one line."""
-    count = shapes.total_parameters
-    size = f"{count / 1e9:.3g} B" if count >= 1e8 else f"{count / 1e6:.3g} M"
-    return f"{shapes.name}: {size} parameters in {shapes.layers} layers, on {hardware}"
+    return f"{shapes.name}: {size(shapes)} parameters in {shapes.layers} layers, on {hardware}"
 
 
 def memory_lines(hardware: Hardware, tenants: Sequence[Tenant]) -> list[str]:
