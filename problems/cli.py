@@ -16,7 +16,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from problems import families, mapping
-from problems.config import ProblemsConfig, check_family
+from problems.config import ProblemsConfig
+from problems.families import DRAWN, ContractChoice, full_name
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.plain_text import one_line, plain_text, shown
 from problems.problem import Problem, Split, Test
@@ -63,14 +64,14 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
 
 
 def list_families() -> int:
-    """Print every family with its variants."""
+    """Print every family with its variants, and the plain contracts."""
     table = Table("family", "version", "kind", "checker", "variants (from difficulty)", "about", show_lines=False)
-    for name in families.names():
+    for name in (*families.names(), *families.contracts()):
         family = families.get(name)
         variants = ", ".join(v.name + (f" ({v.level})" if v.level > 1 else "") for v in family.variants)
         table.add_row(*map(shown, (name, family.version, family.kind, family.checker, variants, family.summary)))
     out.print(table)
-    out.print(shown(f"{len(families.names())} families"))
+    out.print(shown(f"{len(families.names())} families, {len(families.contracts())} plain contracts"))
     return 0
 
 
@@ -86,7 +87,7 @@ def show(
     """Print problems of a family.
 
     Args:
-        family: name of the family.
+        family: name of the family, or of one of its contracts: fizzbuzz@classic.
         difficulty: 1 (easy) to 10.
         split: train, val or test.
         seed: seed of the stream.
@@ -94,7 +95,7 @@ def show(
         tests: print the hidden tests too.
         solutions: print the catalogued correct programs and mutants too.
     """
-    config = ProblemsConfig(families=(check_family(family),), difficulties=(difficulty,), seed=seed)
+    config = ProblemsConfig(families=(family,), difficulties=(difficulty,), seed=seed)
     for problem in ProblemStream(config, split).range(0, count):
         _print_problem(problem, tests)
         if solutions:
@@ -140,6 +141,7 @@ def _print_solutions(problem: Problem) -> None:
 def validate(
     names: Names = (),
     all: bool = False,
+    contract: ContractChoice = DRAWN,
     difficulties: tuple[int, ...] = ALL,
     seeds: int = 200,
     workers: int = 0,
@@ -148,14 +150,15 @@ def validate(
 
     Args:
         names: families to validate.
-        all: validate every family.
+        all: validate every family of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
         difficulties: difficulties to validate.
         seeds: problems for each family and difficulty.
         workers: processes; 0 takes one per core.
     """
     if not names and not all:
         raise ValueError("name the families to validate, or give --all")
-    chosen = families.names() if all else tuple(check_family(n) for n in names)
+    chosen = _full_names(() if all else names, contract)
     ProblemsConfig(difficulties=difficulties)
     counts_at = {(n, d): ValidationCounts() for n in chosen for d in difficulties}
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -170,7 +173,10 @@ def validate(
 def _print_validation(
     chosen: Sequence[str], difficulties: Sequence[int], counts_at: dict[tuple[str, int], ValidationCounts]
 ) -> int:
-    table = Table("family", "problems", "correct accepted", "constant passes", title="Share of mutants rejected, %")
+    table = Table(title="Share of mutants rejected, %")
+    table.add_column("family", no_wrap=True)
+    for heading in ("problems", "correct accepted", "constant passes"):
+        table.add_column(heading)
     for d in difficulties:
         table.add_column(f"d{d}", justify="right")
     table.add_column("all", justify="right")
@@ -216,9 +222,11 @@ def _percent(share: float) -> str:
 
 def _print_named(totals: dict[str, ValidationCounts]) -> None:
     """The mutants that are known to pass in other systems, and the balance of labels."""
-    for family, mutant in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
-        if family in totals and (tried := totals[family].tried[mutant]):
-            survived = totals[family].survived[mutant]
+    named = {"coin_change": "greedy", "knapsack": "greedy", "is_palindrome": "naive"}
+    for family, total in totals.items():
+        mutant = named.get(family.partition("@")[0], "")
+        if tried := total.tried[mutant]:
+            survived = total.survived[mutant]
             out.print(
                 shown(f"{mutant} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
             )
@@ -231,6 +239,7 @@ def _print_named(totals: dict[str, ValidationCounts]) -> None:
 
 def disjoint(
     families: tuple[str, ...] = (),
+    contract: ContractChoice = DRAWN,
     count: int = 100_000,
     seed: int = 0,
     workers: int = 0,
@@ -240,14 +249,15 @@ def disjoint(
     """Check that train, val and test share no question, and that another interpreter generates the same bytes.
 
     Args:
-        families: families of the stream; none means all.
+        families: families of the stream; none means all of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
         count: problems of each split to compare.
         seed: seed of the stream.
         workers: processes; 0 takes one per core.
         again: problems of each split to generate again in another interpreter with another hash seed; 0 skips this.
         python: that interpreter; with one of another version this shows that versions agree.
     """
-    config = ProblemsConfig(families=families or _all_families(), seed=seed)
+    config = ProblemsConfig(families=_full_names(families, contract), seed=seed)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("problems", total=count * len(SPLITS))
@@ -266,6 +276,7 @@ def disjoint(
             f"in the wrong split: {report.misplaced}"
         )
     )
+    _print_inputs(report)
     same = True
     if again:
         elsewhere = digests_elsewhere(config, again, python)
@@ -275,8 +286,23 @@ def disjoint(
     return 0 if report.disjoint and same else 1
 
 
-def _all_families() -> tuple[str, ...]:
-    return families.names()
+def _print_inputs(report: DisjointReport) -> None:
+    """What plain contracts share: one program in all splits, and the inputs where there are only few."""
+    if report.inputs or report.undivided:
+        out.print(
+            "a plain contract asks for one program in every split: its inputs are what is divided; shared between "
+            f"splits: {report.shared_inputs} of {report.inputs} inputs"
+        )
+    if report.undivided:
+        out.print(shown(f"too few inputs to divide, so that all splits ask them: {', '.join(report.undivided)}"))
+
+
+def _full_names(names: Sequence[str], contract: ContractChoice) -> tuple[str, ...]:
+    return tuple(full_name(name, contract) for name in names) or _all_families(contract)
+
+
+def _all_families(contract: ContractChoice) -> tuple[str, ...]:
+    return families.names() if contract == DRAWN else families.contracts()
 
 
 def sources() -> int:

@@ -53,7 +53,7 @@ class QuestionsConfig(ProblemsConfig):
     """The problems of a job: a procedural stream, or `parts` instead of it, and a `curriculum` of difficulties."""
 
     replaces: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "parts": ("families", "difficulties", "weights", "hidden_tests", "public_examples")
+        "parts": ("families", "contract", "difficulties", "weights", "hidden_tests", "public_examples")
     }
     """Key -> those that have no effect beside it."""
 
@@ -194,6 +194,6 @@ def _levelled(part: Part, levels: Levels, index: int) -> Problem:
 
 def worked_answer(problem: Problem) -> str:
     """A correct answer to a problem, as a program or as the content of the box; "" if none is known."""
-    if problem.family in families.names():
+    if families.known(problem.family):
         return families.get(problem.family).solutions(problem).correct[0]
     return str(problem.hidden_tests[0].expected) if problem.kind == "answer" else ""
