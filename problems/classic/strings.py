@@ -80,8 +80,9 @@ class Parentheses(Contract):
     )  # fmt: skip
 
     def ordinary(self, difficulty):
-        """All strings of round brackets of one length."""
-        return 2 ** (2 * (1 + difficulty // 2)) if band(difficulty) == 0 else len(_PAIRS) ** 6
+        """All strings of round brackets of one length but the fixed cases; with more kinds there are 256 at least."""
+        size = 2 * (1 + difficulty // 2)
+        return 2**size - sum(len(s) == size and set(s) <= set("()") for (s,) in self.cases) if size < 6 else 4**4
 
     def draw(self, rng, difficulty):
         pairs, kinds = 1 + difficulty // 2, _PAIRS[: 1 + band(difficulty)]
