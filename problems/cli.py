@@ -1,4 +1,4 @@
-"""`crucible problems`: list, show and validate the families, compare the splits, try a source."""
+"""`crucible problems`: list, show and validate the families, compare the splits, try a source, write files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Annotated, Literal
 
 import tyro
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
 
 from problems import families, mapping
 from problems.config import ProblemsConfig
+from problems.console import out, print_problem, progress
 from problems.families import DRAWN, ContractChoice, full_name
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.plain_text import one_line, plain_text, shown
-from problems.problem import Problem, Split, Test
+from problems.problem import Problem, Split
+from problems.problem_files import check_target, write
+from problems.questions import Questions, QuestionsConfig
 from problems.reference_check import failure
 from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems_of, read
 from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
@@ -30,9 +31,6 @@ from problems.validate import NEEDED_KILL_RATE, ValidationCounts, validate_many
 
 ALL = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
 Names = tyro.conf.Positional[tuple[str, ...]]
-
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-"""Tables keep their columns when the output goes to a file."""
 
 
 def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
@@ -47,6 +45,7 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
         "disjoint": disjoint,
         "sources": sources,
         "load": partial(load, prove=prove),
+        "write": write_problems,
     }
     try:
         return tyro.extras.subcommand_cli_from_dict(
@@ -97,33 +96,10 @@ def show(
     """
     config = ProblemsConfig(families=(family,), difficulties=(difficulty,), seed=seed)
     for problem in ProblemStream(config, split).range(0, count):
-        _print_problem(problem, tests)
+        print_problem(problem, tests)
         if solutions:
             _print_solutions(problem)
     return 0
-
-
-def _print_problem(problem: Problem, tests: bool) -> None:
-    out.rule(shown(f"{problem.id}  variant {problem.variant or '-'}  difficulty {problem.difficulty}"))
-    out.print(shown(problem.statement))
-    if problem.signature:
-        out.print(Syntax(plain_text(problem.signature), "python", background_color="default"))
-    for test in problem.public_examples:
-        out.print(shown(f"  example: {_test_text(problem, test)}"))
-    out.print(
-        shown(
-            f"  {len(problem.hidden_tests)} hidden tests, checker {problem.checker}, question {problem.question_hash}"
-        )
-    )
-    if tests:
-        for test in problem.hidden_tests:
-            out.print(shown(f"  hidden: {_test_text(problem, test)}"))
-
-
-def _test_text(problem: Problem, test: Test) -> str:
-    if problem.kind == "function":
-        return f"{problem.entry_point}({', '.join(map(repr, test.args))}) -> {test.expected!r}"
-    return " -> ".join(map(repr, (*test.args, test.expected)))
 
 
 def _print_solutions(problem: Problem) -> None:
@@ -161,12 +137,11 @@ def validate(
     chosen = _full_names(() if all else names, contract)
     ProblemsConfig(difficulties=difficulties)
     counts_at = {(n, d): ValidationCounts() for n in chosen for d in difficulties}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("families × difficulties", total=len(counts_at))
+    with progress() as bar:
+        task = bar.add_task("families × difficulties", total=len(counts_at))
         for name, difficulty, counts in validate_many(chosen, difficulties, seeds, workers):
             counts_at[name, difficulty] = counts
-            progress.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
+            bar.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
     return _print_validation(chosen, difficulties, counts_at)
 
 
@@ -258,14 +233,13 @@ def disjoint(
         python: that interpreter; with one of another version this shows that versions agree.
     """
     config = ProblemsConfig(families=_full_names(families, contract), seed=seed)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("problems", total=count * len(SPLITS))
+    with progress() as bar:
+        task = bar.add_task("problems", total=count * len(SPLITS))
         for found in compare_splits(config, count, workers):
             if isinstance(found, DisjointReport):
                 report = found
             else:
-                progress.update(task, completed=found)
+                bar.update(task, completed=found)
     table = Table("split", "problems", "different questions", "different contents", "SHA-256 over all contents")
     for s in report.splits:
         table.add_row(s.split, str(s.problems), str(s.questions), str(s.contents), s.digest)
@@ -299,6 +273,44 @@ def _print_inputs(report: DisjointReport) -> None:
 
 def _full_names(names: Sequence[str], contract: ContractChoice) -> tuple[str, ...]:
     return tuple(full_name(name, contract) for name in names) or _all_families(contract)
+
+
+def write_problems(
+    path: tyro.conf.Positional[str],
+    families: tuple[str, ...] = (),
+    contract: ContractChoice = DRAWN,
+    difficulties: tuple[int, ...] = ALL,
+    count: int = 1000,
+    split: Split = "train",
+    seed: int = 0,
+    hidden_tests: int = 10,
+    public_examples: int = 3,
+) -> int:
+    """Write problems of the families to a file, which sources read by the mapping `own`.
+
+    Args:
+        path: .jsonl or .parquet file; one that is there already is not replaced.
+        families: families to sample from; none means all of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
+        difficulties: difficulties to sample from.
+        count: problems, all with different questions.
+        split: train, val or test.
+        seed: seed of the stream.
+        hidden_tests: hidden tests a problem has at least.
+        public_examples: examples a problem may show.
+    """
+    if count < 1:
+        raise ValueError(f"count {count} leaves nothing to write; use 1 or more")
+    target = check_target(path)
+    config = QuestionsConfig(
+        families=_full_names(families, contract), difficulties=difficulties, hidden_tests=hidden_tests,
+        public_examples=public_examples,
+    )  # fmt: skip
+    found = Questions(config).each_distinct(split, count, seed)
+    with progress() as bar:
+        written = write(bar.track(found, total=count, description="problems"), target, wanted=count)
+    out.print(shown(f"{written} problems of split {split} written to {path}"))
+    return 0
 
 
 def _all_families(contract: ContractChoice) -> tuple[str, ...]:
@@ -355,7 +367,7 @@ def load(
     problems = problems_of(dataset(config, prove), config, report) if ray else read(config, report, prove)
     for i, problem in enumerate(problems):
         if i < print_first:
-            _print_problem(problem, tests=True)
+            print_problem(problem, tests=True)
     for note in report.notes:
         out.print(shown(note))
     for reason in report.reasons:

@@ -6,7 +6,7 @@ curriculum changes the difficulty, of its index and the level that applies to it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -140,14 +140,19 @@ class Questions:
 
     def distinct(self, split: Split, count: int, seed: int) -> list[Problem]:
         """The first `count` problems of the split's stream with different questions; fewer if there are not as many."""
+        return list(self.each_distinct(split, count, seed))
+
+    def each_distinct(self, split: Split, count: int, seed: int) -> Iterator[Problem]:
+        """The problems of `distinct` one after another; only the hashes of their questions are held."""
         part: Part = self.part(split, seed)
-        chosen: dict[str, Problem] = {}
+        seen: set[str] = set()
         for index in range(TRIES_PER_PROBLEM * count):
             problem = part.problem(index)
-            chosen.setdefault(problem.question_hash, problem)
-            if len(chosen) == count:
-                break
-        return list(chosen.values())
+            if (key := problem.question_hash) not in seen:
+                seen.add(key)
+                yield problem
+            if len(seen) == count:
+                return
 
     def whole(self, split: Split) -> list[Problem]:
         """Every problem of a split in the data sets, each question once, in the order of the parts.

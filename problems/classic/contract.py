@@ -15,7 +15,7 @@ from hashlib import sha256
 from textwrap import dedent
 from typing import Any, ClassVar
 
-from problems.family import ORDINARY_TESTS, Args, Family, MutantBody, Params, Programs, Variant
+from problems.family import ORDINARY_TESTS, Args, Family, MutantBody, Params, Programs, Variant, plain_copy
 from problems.problem import Problem, Split
 from problems.rng import Rng
 from problems.splits import question_hash, split_of
@@ -86,7 +86,7 @@ class Contract(Family):
 
     def edge_cases(self, rng, variant, p, difficulty):
         """See `Family`."""
-        return self.fixed(difficulty)
+        return [plain_copy(args) for args in self.fixed(difficulty)]  # they are constants of the contract
 
     def sample(self, rng, variant, p, difficulty):
         """An ordinary input of the instance's split. Raises RuntimeError after `MAX_TRIES`."""
