@@ -1,6 +1,8 @@
 """Plain contracts: what the original families ask, with the guarantees of all families."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,14 @@ def asked(name: str, difficulties=range(1, 11), seeds=4):
 def test_every_original_family_has_its_contract():
     assert set(families.contracts()) == {*SIGNATURES, "scheduling@classic"}
     assert {f"{name}@classic" for name in CORE_FAMILIES} <= set(families.contracts())
+
+
+def test_the_documentation_lists_every_contract():
+    page = (Path(__file__).parents[2] / "docs" / "problems.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    for name in families.contracts():
+        family, _, version = name.partition("@")
+        assert f"`{family}`" in rows[version], name
 
 
 @pytest.mark.parametrize(("name", "signature"), SIGNATURES.items())
