@@ -35,7 +35,7 @@ def contracts() -> tuple[str, ...]:
 @cache
 def get(name: str) -> Family:
     """The family of that name, or of the full name of a plain contract. Raises KeyError where there is none."""
-    if name in contracts():
+    if "@" in name and name in contracts():
         from problems import classic
 
         return classic.contracts()[name]
@@ -46,7 +46,7 @@ def get(name: str) -> Family:
 
 def known(name: str) -> bool:
     """Whether a family, or a plain contract, is called so; data sets are not."""
-    return name in names() or name in contracts()
+    return name in (contracts() if "@" in name else names())
 
 
 def full_name(name: str, contract: ContractChoice = DRAWN) -> str:

@@ -3,6 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
+from pipelines.config import GRPOConfig
+from pipelines.errors import ConfigError
+from pipelines.jobs.distil import select_problems
+from pipelines.jobs.expert.config import ExpertConfig
+from pipelines.jobs.teacher_job_config import DistilConfig
+from pipelines.options import parse
 from problems import families
 from problems.classic.contract import Contract, changed
 from problems.config import CORE_FAMILIES, ProblemsConfig
@@ -181,3 +187,24 @@ def test_curricula_move_plain_contracts():
 def test_a_change_of_a_program_must_change_it():
     with pytest.raises(ValueError, match="no 'b' in the program"):
         changed("a", ("b", "c"))
+
+
+def test_commands_and_files_choose_the_contract_of_the_families_that_a_job_asks(tmp_path):
+    (tmp_path / "c.yaml").write_text("problems: {contract: classic, families: [lcs, fizzbuzz@bundled]}\n")
+    config = parse(GRPOConfig, ["--config", str(tmp_path / "c.yaml"), "--problems.difficulties", "5"], prog="")
+    assert config.problems.full_names == ("lcs@classic", "fizzbuzz@bundled")
+    back = parse(GRPOConfig, ["--config", str(tmp_path / "c.yaml"), "--problems.contract", "drawn"], prog="")
+    assert back.problems.full_names == ("lcs", "fizzbuzz@bundled")
+
+    distil = parse(DistilConfig, ["--problems.contract", "classic", "--count", "2"], prog="")
+    assert distil.problems.families == DistilConfig().problems.families  # the job's own, with the other contract
+    chosen = select_problems(distil)
+    assert {p.family for p in chosen} == {f"{name}@classic" for name in distil.problems.families}
+    assert len({p.id for p in chosen}) == len(chosen)
+
+    focus = ["--focus.families", "lcs", "--focus.contract", "classic", "--general.families", "lcs"]
+    assert parse(ExpertConfig, focus, prog="").focus.full_names == ("lcs@classic",)
+    with pytest.raises(ConfigError, match="lcs@classic cannot be focus and general"):
+        parse(ExpertConfig, [*focus, "--general.contract", "classic"], prog="")
+    with pytest.raises(ConfigError, match=r"islands has no classic contract; leave it out, or name it islands@drawn"):
+        parse(GRPOConfig, ["--problems.families", "islands", "--problems.contract", "classic"], prog="")
