@@ -101,7 +101,7 @@ class StudentRecipe(BaseModel):
         probe = [Pair.draw(self, problem) for problem in ProblemStream(self.problems, "train").range(0, 200)]
         builder = PromptBuilder(cast(Any, _NoTokenizer()), self.prompt)
         texts = [(builder.message(pair.problem), pair.completion) for pair in probe]
-        versions = {name: families.get(name).version for name in self.problems.families}
+        versions = {name: families.get(name).version for name in self.problems.full_names}
         parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""`crucible problems`: list, show and validate the families, compare the splits, try a source."""
+"""`crucible problems`: list, show and validate the families, compare the splits, try a source, write files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Annotated, Literal
 
 import tyro
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
 
 from problems import families, mapping
-from problems.config import ProblemsConfig, check_family
+from problems.config import ProblemsConfig
+from problems.console import out, print_problem, progress
+from problems.families import DRAWN, ContractChoice, full_name
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 from problems.plain_text import one_line, plain_text, shown
-from problems.problem import Problem, Split, Test
+from problems.problem import Problem, Split
+from problems.problem_files import check_target, write
+from problems.questions import Questions, QuestionsConfig
 from problems.reference_check import failure
 from problems.sources import OWN, Prove, Report, SourceConfig, dataset, problems_of, read
 from problems.split_audit import DisjointReport, compare_splits, digest, digests_elsewhere
@@ -29,9 +31,6 @@ from problems.validate import NEEDED_KILL_RATE, ValidationCounts, validate_many
 
 ALL = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
 Names = tyro.conf.Positional[tuple[str, ...]]
-
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-"""Tables keep their columns when the output goes to a file."""
 
 
 def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
@@ -46,6 +45,7 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
         "disjoint": disjoint,
         "sources": sources,
         "load": partial(load, prove=prove),
+        "write": write_problems,
     }
     try:
         return tyro.extras.subcommand_cli_from_dict(
@@ -63,14 +63,14 @@ def main(argv: Sequence[str] | None = None, prove: Prove | None = None) -> int:
 
 
 def list_families() -> int:
-    """Print every family with its variants."""
+    """Print every family with its variants, and the plain contracts."""
     table = Table("family", "version", "kind", "checker", "variants (from difficulty)", "about", show_lines=False)
-    for name in families.names():
+    for name in (*families.names(), *families.contracts()):
         family = families.get(name)
         variants = ", ".join(v.name + (f" ({v.level})" if v.level > 1 else "") for v in family.variants)
         table.add_row(*map(shown, (name, family.version, family.kind, family.checker, variants, family.summary)))
     out.print(table)
-    out.print(shown(f"{len(families.names())} families"))
+    out.print(shown(f"{len(families.names())} families, {len(families.contracts())} plain contracts"))
     return 0
 
 
@@ -86,7 +86,7 @@ def show(
     """Print problems of a family.
 
     Args:
-        family: name of the family.
+        family: name of the family, or of one of its contracts: fizzbuzz@classic.
         difficulty: 1 (easy) to 10.
         split: train, val or test.
         seed: seed of the stream.
@@ -94,35 +94,12 @@ def show(
         tests: print the hidden tests too.
         solutions: print the catalogued correct programs and mutants too.
     """
-    config = ProblemsConfig(families=(check_family(family),), difficulties=(difficulty,), seed=seed)
+    config = ProblemsConfig(families=(family,), difficulties=(difficulty,), seed=seed)
     for problem in ProblemStream(config, split).range(0, count):
-        _print_problem(problem, tests)
+        print_problem(problem, tests)
         if solutions:
             _print_solutions(problem)
     return 0
-
-
-def _print_problem(problem: Problem, tests: bool) -> None:
-    out.rule(shown(f"{problem.id}  variant {problem.variant or '-'}  difficulty {problem.difficulty}"))
-    out.print(shown(problem.statement))
-    if problem.signature:
-        out.print(Syntax(plain_text(problem.signature), "python", background_color="default"))
-    for test in problem.public_examples:
-        out.print(shown(f"  example: {_test_text(problem, test)}"))
-    out.print(
-        shown(
-            f"  {len(problem.hidden_tests)} hidden tests, checker {problem.checker}, question {problem.question_hash}"
-        )
-    )
-    if tests:
-        for test in problem.hidden_tests:
-            out.print(shown(f"  hidden: {_test_text(problem, test)}"))
-
-
-def _test_text(problem: Problem, test: Test) -> str:
-    if problem.kind == "function":
-        return f"{problem.entry_point}({', '.join(map(repr, test.args))}) -> {test.expected!r}"
-    return " -> ".join(map(repr, (*test.args, test.expected)))
 
 
 def _print_solutions(problem: Problem) -> None:
@@ -140,6 +117,7 @@ def _print_solutions(problem: Problem) -> None:
 def validate(
     names: Names = (),
     all: bool = False,
+    contract: ContractChoice = DRAWN,
     difficulties: tuple[int, ...] = ALL,
     seeds: int = 200,
     workers: int = 0,
@@ -148,29 +126,32 @@ def validate(
 
     Args:
         names: families to validate.
-        all: validate every family.
+        all: validate every family of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
         difficulties: difficulties to validate.
         seeds: problems for each family and difficulty.
         workers: processes; 0 takes one per core.
     """
     if not names and not all:
         raise ValueError("name the families to validate, or give --all")
-    chosen = families.names() if all else tuple(check_family(n) for n in names)
+    chosen = _full_names(() if all else names, contract)
     ProblemsConfig(difficulties=difficulties)
     counts_at = {(n, d): ValidationCounts() for n in chosen for d in difficulties}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("families × difficulties", total=len(counts_at))
+    with progress() as bar:
+        task = bar.add_task("families × difficulties", total=len(counts_at))
         for name, difficulty, counts in validate_many(chosen, difficulties, seeds, workers):
             counts_at[name, difficulty] = counts
-            progress.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
+            bar.update(task, advance=1, description=one_line(f"{name} {difficulty}"))
     return _print_validation(chosen, difficulties, counts_at)
 
 
 def _print_validation(
     chosen: Sequence[str], difficulties: Sequence[int], counts_at: dict[tuple[str, int], ValidationCounts]
 ) -> int:
-    table = Table("family", "problems", "correct accepted", "constant passes", title="Share of mutants rejected, %")
+    table = Table(title="Share of mutants rejected, %")
+    table.add_column("family", no_wrap=True)
+    for heading in ("problems", "correct accepted", "constant passes"):
+        table.add_column(heading)
     for d in difficulties:
         table.add_column(f"d{d}", justify="right")
     table.add_column("all", justify="right")
@@ -216,9 +197,11 @@ def _percent(share: float) -> str:
 
 def _print_named(totals: dict[str, ValidationCounts]) -> None:
     """The mutants that are known to pass in other systems, and the balance of labels."""
-    for family, mutant in (("coin_change", "greedy"), ("knapsack", "greedy"), ("is_palindrome", "naive")):
-        if family in totals and (tried := totals[family].tried[mutant]):
-            survived = totals[family].survived[mutant]
+    named = {"coin_change": "greedy", "knapsack": "greedy", "is_palindrome": "naive"}
+    for family, total in totals.items():
+        mutant = named.get(family.partition("@")[0], "")
+        if tried := total.tried[mutant]:
+            survived = total.survived[mutant]
             out.print(
                 shown(f"{mutant} {family}: passes {survived} of {tried} problems ({100 * survived / tried:.2f} %)")
             )
@@ -231,6 +214,7 @@ def _print_named(totals: dict[str, ValidationCounts]) -> None:
 
 def disjoint(
     families: tuple[str, ...] = (),
+    contract: ContractChoice = DRAWN,
     count: int = 100_000,
     seed: int = 0,
     workers: int = 0,
@@ -240,22 +224,22 @@ def disjoint(
     """Check that train, val and test share no question, and that another interpreter generates the same bytes.
 
     Args:
-        families: families of the stream; none means all.
+        families: families of the stream; none means all of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
         count: problems of each split to compare.
         seed: seed of the stream.
         workers: processes; 0 takes one per core.
         again: problems of each split to generate again in another interpreter with another hash seed; 0 skips this.
         python: that interpreter; with one of another version this shows that versions agree.
     """
-    config = ProblemsConfig(families=families or _all_families(), seed=seed)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("problems", total=count * len(SPLITS))
+    config = ProblemsConfig(families=_full_names(families, contract), seed=seed)
+    with progress() as bar:
+        task = bar.add_task("problems", total=count * len(SPLITS))
         for found in compare_splits(config, count, workers):
             if isinstance(found, DisjointReport):
                 report = found
             else:
-                progress.update(task, completed=found)
+                bar.update(task, completed=found)
     table = Table("split", "problems", "different questions", "different contents", "SHA-256 over all contents")
     for s in report.splits:
         table.add_row(s.split, str(s.problems), str(s.questions), str(s.contents), s.digest)
@@ -266,6 +250,7 @@ def disjoint(
             f"in the wrong split: {report.misplaced}"
         )
     )
+    _print_inputs(report)
     same = True
     if again:
         elsewhere = digests_elsewhere(config, again, python)
@@ -275,8 +260,61 @@ def disjoint(
     return 0 if report.disjoint and same else 1
 
 
-def _all_families() -> tuple[str, ...]:
-    return families.names()
+def _print_inputs(report: DisjointReport) -> None:
+    """What plain contracts share: one program in all splits, and the inputs where there are only few."""
+    if report.inputs or report.undivided:
+        out.print(
+            "a plain contract asks for one program in every split: its inputs are what is divided; shared between "
+            f"splits: {report.shared_inputs} of {report.inputs} inputs"
+        )
+    if report.undivided:
+        out.print(shown(f"too few inputs to divide, so that all splits ask them: {', '.join(report.undivided)}"))
+
+
+def _full_names(names: Sequence[str], contract: ContractChoice) -> tuple[str, ...]:
+    return tuple(full_name(name, contract) for name in names) or _all_families(contract)
+
+
+def write_problems(
+    path: tyro.conf.Positional[str],
+    families: tuple[str, ...] = (),
+    contract: ContractChoice = DRAWN,
+    difficulties: tuple[int, ...] = ALL,
+    count: int = 1000,
+    split: Split = "train",
+    seed: int = 0,
+    hidden_tests: int = 10,
+    public_examples: int = 3,
+) -> int:
+    """Write problems of the families to a file, which sources read by the mapping `own`.
+
+    Args:
+        path: .jsonl or .parquet file; one that is there already is not replaced.
+        families: families to sample from; none means all of this contract.
+        contract: drawn, or classic for the plain contracts of all versions.
+        difficulties: difficulties to sample from.
+        count: problems, all with different questions.
+        split: train, val or test.
+        seed: seed of the stream.
+        hidden_tests: hidden tests a problem has at least.
+        public_examples: examples a problem may show.
+    """
+    if count < 1:
+        raise ValueError(f"count {count} leaves nothing to write; use 1 or more")
+    target = check_target(path)
+    config = QuestionsConfig(
+        families=_full_names(families, contract), difficulties=difficulties, hidden_tests=hidden_tests,
+        public_examples=public_examples,
+    )  # fmt: skip
+    found = Questions(config).each_distinct(split, count, seed)
+    with progress() as bar:
+        written = write(bar.track(found, total=count, description="problems"), target, wanted=count)
+    out.print(shown(f"{written} problems of split {split} written to {path}"))
+    return 0
+
+
+def _all_families(contract: ContractChoice) -> tuple[str, ...]:
+    return families.names() if contract == DRAWN else families.contracts()
 
 
 def sources() -> int:
@@ -329,7 +367,7 @@ def load(
     problems = problems_of(dataset(config, prove), config, report) if ray else read(config, report, prove)
     for i, problem in enumerate(problems):
         if i < print_first:
-            _print_problem(problem, tests=True)
+            print_problem(problem, tests=True)
     for note in report.notes:
         out.print(shown(note))
     for reason in report.reasons:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from problems.families import DRAWN, ContractChoice, full_name
 from problems.family import MAX_DIFFICULTY, MIN_DIFFICULTY
 
 CORE_FAMILIES = (
@@ -31,7 +32,11 @@ class ProblemsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     families: tuple[str, ...] = CORE_FAMILIES
-    """Families to sample from; `crucible problems list` prints them all."""
+    """Families to sample from; `crucible problems list` prints them all. `fizzbuzz@bundled` names one contract of a
+    family, whatever `contract` says, and `fizzbuzz@drawn` the drawn ones."""
+    contract: ContractChoice = Field(default=DRAWN, exclude_if=lambda contract: contract == DRAWN)
+    """drawn: each problem has names, order of arguments and meaning of its own. classic: signature and meaning are
+    always the family's plain ones, to compare with other systems; problems differ in their inputs only."""
     difficulties: tuple[int, ...] = tuple(range(MIN_DIFFICULTY, MAX_DIFFICULTY + 1))
     """Difficulties to sample from, each 1 (easy) to 10; one given twice is sampled twice as often."""
     weights: Mapping[str, float] = Field(default_factory=dict)
@@ -49,9 +54,7 @@ class ProblemsConfig(BaseModel):
         if not families:
             raise ValueError("the set of problem families is empty; name at least one, for example coin_change")
         for name in families:
-            check_family(name)
-        if len(set(families)) < len(families):
-            raise ValueError("a family is named twice; use `weights` to sample it more often")
+            full_name(name)
         return families
 
     @field_validator("difficulties")
@@ -65,6 +68,14 @@ class ProblemsConfig(BaseModel):
         return difficulties
 
     @model_validator(mode="after")
+    def _known_contracts(self) -> ProblemsConfig:
+        if len(set(self.full_names)) < len(self.families):
+            raise ValueError("a family is named twice; use `weights` to sample it more often")
+        if self.contract != DRAWN and all("@" in name for name in self.families):
+            raise ValueError(f"contract {self.contract} has no effect, since every family names its own; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _usable_weights(self) -> ProblemsConfig:
         for name, weight in self.weights.items():
             if name not in self.families:
@@ -76,14 +87,10 @@ class ProblemsConfig(BaseModel):
             raise ValueError("every family has weight 0, so the set of problems is empty; raise one of them")
         return self
 
-
-def check_family(name: str) -> str:
-    """The name itself. Raises ValueError, with the nearest known family, for an unknown one."""
-    from problems.families import names
-
-    if name not in names():
-        raise ValueError(f"no problem family is called {name!r}; {_nearest(name, names())}")
-    return name
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """The families with their contracts, as `problems.families.get` knows them, in the order of `families`."""
+        return tuple(full_name(name, self.contract) for name in self.families)
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

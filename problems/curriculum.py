@@ -206,7 +206,7 @@ class Levels:
             return
         if step > self.steps:
             raise ValueError(f"the outcomes of step {step} were recorded before those of step {self.steps}")
-        moved = tuple(outcome for outcome in outcomes if outcome[0] in families.names())
+        moved = tuple(outcome for outcome in outcomes if families.known(outcome[0]))
         self._outcomes.append(moved)
         for family, difficulty, rate in moved:
             self._curriculum.observe(family, difficulty, rate)

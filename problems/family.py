@@ -144,6 +144,20 @@ class Family(ABC):
         """
         return getattr(self, f"write_{variant}")(p)
 
+    def input_rng(self, rng: Rng, p: Params, difficulty: int) -> Rng:
+        """The generator that the inputs of a question are sampled with; by default the problem's own."""
+        return rng
+
+    def hidden_count(self, variant: Variant, difficulty: int, wanted: int, edge_cases: int) -> int:
+        """Number of hidden tests, where `wanted` are requested and there are so many edge cases."""
+        if variant.max_inputs:
+            return variant.max_inputs - variant.max_inputs // 4
+        return max(wanted, edge_cases + ORDINARY_TESTS)
+
+    def public_count(self, variant: Variant, difficulty: int, wanted: int) -> int:
+        """Number of public examples, where `wanted` are requested."""
+        return min(wanted, variant.max_inputs // 4) if variant.max_inputs else wanted
+
     def template_vars(self, variant: str, p: Params) -> Mapping[str, Any]:
         """Values of the `{placeholders}` of a wording; by default the parameters themselves."""
         return p
@@ -176,9 +190,10 @@ class Family(ABC):
         """
         for attempt in range(MAX_QUESTIONS):
             variant, p = self.question(rng, difficulty, split)
+            inputs = self.input_rng(rng, p, difficulty)
             try:
-                hidden, seen = self._hidden(rng, variant, p, difficulty, hidden_tests)
-                public = self._public(rng, variant, p, difficulty, public_examples, seen)
+                hidden, seen = self._hidden(inputs, variant, p, difficulty, hidden_tests)
+                public = self._public(inputs, variant, p, difficulty, public_examples, seen)
                 break
             except DegenerateQuestion as error:
                 if attempt == MAX_QUESTIONS - 1:
@@ -219,9 +234,7 @@ class Family(ABC):
 
         for args in self.edge_cases(rng, variant.name, p, difficulty):
             add(args)
-        count = max(count, len(tests) + ORDINARY_TESTS)
-        if variant.max_inputs:
-            count = variant.max_inputs - variant.max_inputs // 4
+        count = self.hidden_count(variant, difficulty, count, len(tests))
         for _ in range(MAX_INPUTS):
             if len(tests) >= count and any([t.expected != tests[0].expected for t in tests]):
                 return tests, seen
@@ -234,8 +247,7 @@ class Family(ABC):
     def _public(
         self, rng: Rng, variant: Variant, p: Params, difficulty: int, count: int, seen: set[str]
     ) -> tuple[Test, ...]:
-        if variant.max_inputs:
-            count = min(count, variant.max_inputs // 4)
+        count = self.public_count(variant, difficulty, count)
         solve = self.reference(variant.name, p)
         tests: list[Test] = []
         spare = 4  # tries to find a second answer if all examples so far have the same one

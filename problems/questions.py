@@ -6,7 +6,7 @@ curriculum changes the difficulty, of its index and the level that applies to it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -53,7 +53,7 @@ class QuestionsConfig(ProblemsConfig):
     """The problems of a job: a procedural stream, or `parts` instead of it, and a `curriculum` of difficulties."""
 
     replaces: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "parts": ("families", "difficulties", "weights", "hidden_tests", "public_examples")
+        "parts": ("families", "contract", "difficulties", "weights", "hidden_tests", "public_examples")
     }
     """Key -> those that have no effect beside it."""
 
@@ -140,14 +140,19 @@ class Questions:
 
     def distinct(self, split: Split, count: int, seed: int) -> list[Problem]:
         """The first `count` problems of the split's stream with different questions; fewer if there are not as many."""
+        return list(self.each_distinct(split, count, seed))
+
+    def each_distinct(self, split: Split, count: int, seed: int) -> Iterator[Problem]:
+        """The problems of `distinct` one after another; only the hashes of their questions are held."""
         part: Part = self.part(split, seed)
-        chosen: dict[str, Problem] = {}
+        seen: set[str] = set()
         for index in range(TRIES_PER_PROBLEM * count):
             problem = part.problem(index)
-            chosen.setdefault(problem.question_hash, problem)
-            if len(chosen) == count:
-                break
-        return list(chosen.values())
+            if (key := problem.question_hash) not in seen:
+                seen.add(key)
+                yield problem
+            if len(seen) == count:
+                return
 
     def whole(self, split: Split) -> list[Problem]:
         """Every problem of a split in the data sets, each question once, in the order of the parts.
@@ -194,6 +199,6 @@ def _levelled(part: Part, levels: Levels, index: int) -> Problem:
 
 def worked_answer(problem: Problem) -> str:
     """A correct answer to a problem, as a program or as the content of the box; "" if none is known."""
-    if problem.family in families.names():
+    if families.known(problem.family):
         return families.get(problem.family).solutions(problem).correct[0]
     return str(problem.hidden_tests[0].expected) if problem.kind == "answer" else ""

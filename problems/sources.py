@@ -365,27 +365,6 @@ def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:
     return ray.data.range(stop - start).map_batches(cast(Any, rows), batch_size=256)  # its stubs leave out lists
 
 
-def write(problems: Iterator[Problem], path: str | Path) -> int:
-    """Writes problems in our own schema to a .jsonl or .parquet file; returns their number."""
-    path = Path(path)
-    rows = (p.to_row() for p in problems)
-    if path.suffix == ".jsonl":
-        count = 0
-        with path.open("w", encoding="utf-8") as out:
-            for row in rows:
-                out.write(json.dumps(row) + "\n")
-                count += 1
-        return count
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pylist(list(rows))
-        pq.write_table(table, path)
-        return table.num_rows
-    raise ValueError(f"cannot write problems to {path}; use a .jsonl or .parquet file")
-
-
 def _as_row(converted: Converted) -> dict[str, Any]:
     """A row of place, reason, fatal, and the problem as JSON ("" if there is none)."""
     problem = json.dumps(converted.problem.to_row()) if converted.problem else ""

@@ -19,9 +19,10 @@ class ProblemStream:
     def __init__(self, config: ProblemsConfig, split: Split) -> None:
         self.config = config
         self.split: Split = check_split(split)
-        named = [(n, w) for n in config.families if (w := config.weights.get(n, 1.0)) > 0]
+        weighted = zip(config.families, config.full_names)
+        named = [(full, w) for name, full in weighted if (w := config.weights.get(name, 1.0)) > 0]
         total = sum(w for _, w in named)
-        self._families = [families.get(n) for n, _ in named]
+        self._families = [families.get(full) for full, _ in named]
         self._edges = [edge / total for edge in accumulate(w for _, w in named)]
 
     def family(self, index: int) -> str:

@@ -303,6 +303,13 @@ def is_valid(args, expected, got):
     return pair is not None and pair[0] < pair[1] and nums[pair[0]] + nums[pair[1]] == target
 
 
+def is_valid_pair(args, expected, got):
+    """Two different places, in either order, whose numbers add up to the target."""
+    nums, target = args
+    pair = _places(nums, list(got) if type(got) is tuple else got)
+    return pair is not None and nums[pair[0]] + nums[pair[1]] == target
+
+
 def is_valid_difference(args, expected, got):
     """Any [i, j] with i not j whose numbers differ by the target; just `expected` where there is none."""
     nums, target = args

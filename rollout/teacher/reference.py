@@ -49,7 +49,8 @@ class ReferenceTeacher:
 
 def reasoning(problem: Problem, code: str, thought: Thought) -> str:
     """The thoughts that lead to `code`. Raises SyntaxError where it is no Python."""
-    kind = f"{problem.family.replace('_', ' ')}, {problem.variant.replace('_', ' ')}".rstrip(", ")
+    family = problem.family.partition("@")[0]  # which contract it is does not help to solve it
+    kind = f"{family.replace('_', ' ')}, {problem.variant.replace('_', ' ')}".rstrip(", ")
     values = ", ".join(dict.fromkeys(VALUES.findall(problem.statement)))
     if thought == "brief" or problem.kind != "function":
         named = _named_values(problem) or values

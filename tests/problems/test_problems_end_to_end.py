@@ -86,7 +86,7 @@ def test_answers_are_read_by_the_checker_that_the_problem_names(checker, gold, r
     assert [judge.judge(problem, f"So it is \\boxed{{{a}}}.").passed for a in wrong] == [False] * len(wrong)
 
 
-@pytest.mark.parametrize("name", families.names())
+@pytest.mark.parametrize("name", (*families.names(), *families.contracts()))
 def test_the_sandbox_agrees_with_the_families_own_proof(name, judge):
     for difficulty in (2, 9):
         problem = problem_of(families.get(name), difficulty, seed=3)

@@ -11,9 +11,9 @@ from problems.config import ProblemsConfig
 from problems.curriculum import CurriculumConfig, Levels
 from problems.mix import Finite
 from problems.problem import Problem
+from problems.problem_files import write
 from problems.questions import Questions, QuestionsConfig, by_index, identity, worked_answer
 from problems.rows import SourceError
-from problems.sources import write
 from problems.stream import ProblemStream
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -14,8 +14,9 @@ from problems import mapping
 from problems.config import ProblemsConfig
 from problems.mix import Finite, Mix
 from problems.problem import Problem
+from problems.problem_files import write
 from problems.rows import SourceError
-from problems.sources import Report, SourceConfig, dataset, problems_of, read, stream_dataset, write
+from problems.sources import Report, SourceConfig, dataset, problems_of, read, stream_dataset
 from problems.stream import ProblemStream
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules

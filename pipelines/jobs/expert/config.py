@@ -125,7 +125,7 @@ class ExpertConfig(RunConfig):
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> ExpertConfig:
         lora_rank_room(self.sft.lora_r)
-        shared = set(self.focus.families) & set(self.general.families)
+        shared = set(self.focus.full_names) & set(self.general.full_names)
         if shared and not (self.focus.parts or self.general.parts):
             raise ValueError(f"{', '.join(sorted(shared))} cannot be focus and general: name it once")
         if self.replay and not self.general_problems:
