@@ -14,6 +14,7 @@ from cluster.memory_plan import SETTINGS, EngineLoad, LearnerLoad
 from cluster.model_shapes import ModelShapes
 from cluster.shares import engine_dtype, learner_dtype
 
+REFERENCE = "train.reference"
 SHARE, KV_GIB = "rollout.engine.gpu_memory_share", "rollout.engine.kv_cache_gib"
 OF_PROFILE = {
     "dtype": "dtype", "tensor_parallel": "tensor_parallel", "max_sequences": "sequences",
@@ -59,6 +60,7 @@ def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | 
         "group": values.get("rollout.group_size"),
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),
         "moving_average": True if values.get("train.ema_decay") else None,
+        "reference": True if values.get("train.beta") and values.get(REFERENCE) == "start" else None,
     }
     if found["dtype"] == "auto":
         found["dtype"] = _auto(learner_dtype(device) if device else None, load.device)

@@ -111,6 +111,8 @@ class LearnerLoad:
     checkpointing: bool = True
     share_prompts: bool = False
     moving_average: bool = False
+    reference: bool = False
+    """Whether the KL is to an adapter, which is held beside the one that learns."""
     device: str = "cuda"
     fixed: frozenset[str] = frozenset()
     """Fields that were decided elsewhere, and that no smaller learner changes."""
@@ -175,6 +177,7 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
         Part("optimiser", trained * 2 * FLOAT, "AdamW's two moments"),
         Part("gradients", trained * 2 * FLOAT, "and the one vector that is reduced"),
         Part("average", trained * FLOAT if load.moving_average else 0, "moving average of the adapter"),
+        Part("reference", trained * FLOAT if load.reference else 0, "adapter of the start, which the KL is to"),
         Part("activations", live.saved * full // positions, f"{full:,} tokens a micro-batch, {how}"),
         Part("workspace", live.workspace * full // positions, "of one layer in the backward pass"),
         Part("heap", int(HEAP[load.device] * live.workspace * full / positions), "freed blocks, an allowance"),

@@ -45,6 +45,11 @@ RunName = Annotated[str, AfterValidator(lambda name: check_run_name(name) if nam
 """The name of a run: "", or a path below the folder of runs."""
 
 
+def without_kl(train: TrainConfig) -> dict[str, tuple[str, str]]:
+    """What of `train` has no effect without a KL."""
+    return {} if train.beta else {"train.reference": ("train.beta", "0")}
+
+
 class EvaluationConfig(BaseModel):
     """What held-out skill is measured on."""
 
@@ -123,7 +128,7 @@ class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
 
     recipe_kind: ClassVar[Kind] = "grpo"
-    unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
+    unused: ClassVar[Mapping[str, str]] = {**ANSWERS_TOGETHER, "train.seed": "set seed"}
 
     steps: int = Field(default=40, ge=1)
     """Optimiser steps."""
@@ -158,6 +163,15 @@ class GRPOConfig(JobConfig):
                     "corrects for it: set train.old_logprobs=sampler, or train.importance_correction=token_truncate"
                 )
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return without_kl(self.train)
+
+    @property
+    def learner(self) -> TrainConfig:
+        """`train` as the learner gets it: the seed of the run is that of its adapter and dropout too."""
+        return self.train.model_copy(update={"seed": self.seed})
 
 
 class EvaluateConfig(JobConfig):

@@ -23,6 +23,7 @@ from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.compiled import compile_layers
 from train.config import TrainConfig
 from train.covariance import mark
+from train.entropy_guard import guard_entropy
 from train.finite import StepGuard
 from train.lora import Adapter
 from train.loss import LossInputs, policy_loss
@@ -93,6 +94,10 @@ class Learner:
         self.average: dict[str, Tensor] | None = None
         if config.ema_decay is not None:
             self.average = self.adapter.copy()
+        self.reference: dict[str, Tensor] | None = None
+        """The adapter that the KL is to; None for the base model."""
+        self.reference_hash = ""
+        """Of that adapter; "" for the base model."""
 
     def step(self, groups: Sequence[Group]) -> StepResult:
         """One training step on `groups` (all of the step's groups, on every rank).
@@ -133,7 +138,7 @@ class Learner:
             metrics["logprob_gap/fresh_max"] = fresh.max
         if (averaged := gaps.get(AVERAGED)) is not None:
             metrics["logprob_gap/averaged_mean"] = averaged.mean
-        self._guard_entropy(metrics)
+        self.entropy_weight = guard_entropy(metrics, self.entropy_weight, self.config)
         if updated:
             self._average()
         self.steps_done += 1
@@ -149,6 +154,8 @@ class Learner:
             "micro_batches": len(parts),
             "padding": padding(parts),
         }
+        if batch.entropy_bound is not None:
+            metrics |= {"samples/low_entropy": batch.low_entropy, "entropy_filter/bound": batch.entropy_bound}
         if self.micro_batch_tokens < self.config.micro_batch_tokens:
             metrics["micro_batch_tokens"] = self.micro_batch_tokens
         seconds["step"] = self._clock() - started
@@ -172,10 +179,13 @@ class Learner:
             return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
 
     def start_from(self, policy: PolicyVersion) -> None:
-        """Loads an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
+        """Loads an adapter before the first step, or before a saved state is resumed: the average begins there too, and
+        the KL is to it unless the configuration says otherwise. Raises as `Adapter.load`."""
         self.adapter.load(policy)
         if self.average is not None:
             self.average = self.adapter.copy()
+        if self.config.beta > 0 and self.config.reference == "start":
+            self.reference, self.reference_hash = self.adapter.copy(), policy.adapter_hash
 
     def policy(self, run: str, number: int) -> PolicyVersion:
         """The adapter as it is now, as version `number` of `run`."""
@@ -191,12 +201,8 @@ class Learner:
         is kept."""
         if self.average is None:
             raise ValueError("this learner keeps no moving average: set ema_decay")
-        own = self.adapter.copy()
-        self.adapter.load_tensors(self.average, "average")
-        try:
+        with self.adapter.holding(self.average):
             yield
-        finally:
-            self.adapter.load_tensors(own, "own weights")
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -221,6 +227,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "entropy_weight": self.entropy_weight,
             "skipped": (self.guard.skipped, self.guard.in_a_row),
+            "reference": self.reference_hash,
             "average": None if self.average is None else {n: v.cpu().clone() for n, v in self.average.items()},
         }
 
@@ -235,6 +242,12 @@ class Learner:
                     f"the saved state has {name} {state['signature'][name]} and this learner {own}: resume with the "
                     "configuration and model it was saved with, or start a new run"
                 )
+        there, here = state.get("reference", ""), self.reference_hash
+        if there and here and there != here:
+            raise ValueError(
+                f"the saved state's KL is to adapter {there}, and here it is to {here}: resume with the adapter that "
+                "the run started from"
+            )
         average = state.get("average")
         if self.average is not None and average is None:
             raise ValueError("the saved state has no average of the adapter: resume without ema_decay")
@@ -310,10 +323,11 @@ class Learner:
         return norm, updated
 
     def _references(self, parts: Sequence[MicroBatch]) -> list[Tensor | None]:
-        """The base model's log-probabilities of each micro-batch, where the loss wants them."""
+        """The reference's log-probabilities of each micro-batch, where the loss wants them."""
         if self.config.beta == 0:
             return [None] * len(parts)
-        with torch.no_grad(), self.adapter.off():
+        reference = self.adapter.off() if self.reference is None else self.adapter.holding(self.reference)
+        with torch.no_grad(), reference:
             return [self.scorer.logprobs(part, self.config.temperature)[0] for part in parts]
 
     def _old(self, part: MicroBatch, now: Tensor) -> Tensor:
@@ -357,25 +371,6 @@ class Learner:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return norm, True
-
-    def _guard_entropy(self, metrics: dict[str, float]) -> None:
-        """Reports the alarm and sets the bonus's weight for the next step, from the entropy of this one.
-
-        The weight moves by a fixed gain and never below 0, after the adaptive entropy control of Skywork-OR1 (arXiv
-        2505.22312), which also removes the bonus at once above the floor. A step without rows has no entropy
-        and changes nothing.
-        """
-        config, entropy = self.config, metrics.get("entropy")
-        if config.entropy_floor is not None:
-            metrics["entropy_weight"] = self.entropy_weight
-        if entropy is None or not math.isfinite(entropy):
-            return
-        if config.entropy_alarm is not None:
-            metrics["entropy_alarm"] = float(entropy < config.entropy_alarm)
-        if config.entropy_floor is not None:
-            gain = 0.005 if config.entropy_gain is None else config.entropy_gain
-            change = gain if entropy < config.entropy_floor else -gain
-            self.entropy_weight = max(0.0, self.entropy_weight + change)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -18,6 +18,7 @@ from pipelines.config import (
     GRPOConfig,
     JobConfig,
     RunConfig,
+    without_kl,
 )
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
@@ -205,7 +206,7 @@ class HardDistilConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return count_is_idle(self.problems)
+        return count_is_idle(self.problems) | without_kl(self.train)
 
     def distil_stage(self, runs: Path) -> DistilConfig:
         """The first stage's own configuration."""
@@ -225,10 +226,9 @@ class HardDistilConfig(JobConfig):
 
     def grpo_stage(self, adapter: str, runs: Path) -> GRPOConfig:
         """The third stage's own configuration: the fine-tuned adapter itself goes on."""
-        train = self.agreed().train.model_copy(update={"seed": self.seed})
         return GRPOConfig(
             **self._shared("grpo", runs), adapter=adapter, seed=self.seed, steps=self.steps, rollout=self.rollout,
-            train=train,
+            train=self.agreed().train,
         )  # fmt: skip
 
     def agreed(self) -> HardDistilConfig:

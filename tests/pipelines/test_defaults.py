@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cluster.devices import described
+from cluster.hardware import plan
 from pipelines import defaults
 from pipelines.config import GRPOConfig
 from pipelines.defaults import fill, read_shapes
@@ -100,6 +101,44 @@ def test_what_is_set_wins_wherever_it_is_set_and_auto_undoes_a_file(tmp_path, sh
     train, rollout = filled.config.train, filled.config.rollout
     assert (train.learning_rate, train.lora_r, train.lora_alpha) == (1e-3, 32, 64.0)
     assert (rollout.group_size, rollout.groups_per_step, rollout.engine.max_sequences) == (4, 16, 256)
+
+
+@pytest.mark.parametrize("name", ["student", "Qwen3-4B"])
+@pytest.mark.parametrize(
+    ("model", "given", "reference"),
+    [
+        (GRPOConfig, [], "base"),
+        (GRPOConfig, ["--adapter", "a"], "start"),
+        (GRPOConfig, ["--adapter", "a", "--train.beta", "0.04"], "start"),
+        (GRPOConfig, ["--adapter", "a", "--train.beta", "0.04", "--train.reference", "base"], "base"),
+        (SweepConfig, ["--grpo.adapter", "a"], "start"),
+        (HardDistilConfig, [], "start"),
+    ],
+)
+def test_the_kl_is_to_the_adapter_that_a_run_goes_on_from(model, given, reference, name, shapes):
+    part = "grpo" if model is SweepConfig else ""
+    filled = fill(parse(model, given, prog=""), part, shapes[name], ONE)
+    assert at(filled.config, f"{part}.train".lstrip(".")).reference == reference
+    (learner,) = [t for t in _placed(filled) if t.role == "learner"]
+    held = "0.04" in given and reference == "start"
+    rank = filled.config.train.lora_r if part == "" else filled.config.grpo.train.lora_r
+    assert learner.need.of("reference") == held * 4 * shapes[name].lora_parameters(rank)
+
+
+def _placed(filled):
+    part = getattr(filled.config, "grpo", filled.config)
+    fleet, learner = plan(part.hardware, ONE.nodes(), *filled.counts, filled.tensor_parallel)
+    return filled.place(fleet, learner, ONE)
+
+
+def test_a_reference_without_a_kl_is_refused_unless_the_kl_is_what_varies():
+    for model, prefix in ((GRPOConfig, ""), (HardDistilConfig, ""), (SweepConfig, "grpo.")):
+        given = [f"--{prefix}train.reference", "base"]
+        given += ["--space", "lr=1e-3,1e-2"] if prefix else []
+        with pytest.raises(ConfigError, match=rf"{prefix}train.reference has no effect with {prefix}train.beta 0"):
+            parse(model, given, prog="")
+        parse(model, [*given, f"--{prefix}train.beta", "0.1"], prog="")
+    parse(SweepConfig, ["--grpo.train.reference", "base", "--space", "beta=0,0.05"], prog="")
 
 
 def _dumped(config, folder):
