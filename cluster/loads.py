@@ -71,12 +71,15 @@ def tuner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | No
     """The load of fine-tuning on given answers, by the options of section `sft`: rows of at most `sft.max_length`."""
     longest, batch = values.get("sft.max_length"), values.get("sft.batch_size")
     row = longest or load.prompt_tokens + load.answer_tokens
+    full, workers = values.get("sft.full"), values.get("sft.workers")
     prompt = min(load.prompt_tokens, row // 2)
     targets = values.get("sft.target_modules")
     found = {
         "dtype": values.get("sft.dtype"),
         "lora_r": values.get("sft.lora_r"),
         "checkpointing": values.get("sft.gradient_checkpointing"),
+        "full": full or None,
+        "gradients": 1 if full and workers == 1 else None,
         "micro_batch_tokens": None if batch is None else batch * row,
         "answer_tokens": row - prompt,
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),

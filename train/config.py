@@ -130,8 +130,9 @@ class TrainConfig(BaseModel):
     """Recompute activations in the backward pass: less memory, a third more time."""
     torch_compile: bool = False
     """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
-    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
+    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. float16, on GPUs alone, has its losses scaled.
+    Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10

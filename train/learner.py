@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -26,14 +25,20 @@ from train.covariance import mark
 from train.entropy_guard import guard_entropy
 from train.finite import StepGuard
 from train.lora import Adapter
-from train.loss import LossInputs, policy_loss
+from train.loss import LossInputs, LossOutputs, policy_loss
+from train.loss_scale import LossScale
 from train.out_of_memory import with_one_retry
 from train.schedule import learning_rate
 from train.scorer import Scorer
-from train.step_metrics import Gap, StepMetrics, padding, rank_and_world_size
+from train.step_metrics import Gap, StepMetrics, batch_metrics, rank_and_world_size
+from train.update import descend, overflows, reduced_gradient
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
 """Fixed cost of a forward and backward pass, in tokens that would take as long."""
+
+
+Pass = tuple[MicroBatch, LossOutputs, Tensor, Tensor]
+"""A micro-batch, and its loss, log-probabilities and entropies [B, T], without gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Learner:
         self.micro_batch_tokens = config.micro_batch_tokens
         """Less than the configuration's once memory did not suffice."""
         self.guard = StepGuard()
+        self.scale = LossScale(self.adapter.dtype)
         self.entropy_weight = 0.0
         self.average: dict[str, Tensor] | None = None
         if config.ema_decay is not None:
@@ -146,16 +152,10 @@ class Learner:
             "grad_norm": norm,
             "skipped_steps": self.guard.skipped,
             "learning_rate": rate,
-            "groups": batch.groups,
-            "groups/kept": batch.kept,
-            "samples": len(batch.rows),
-            "samples/excluded": batch.excluded,
-            "tokens": batch.tokens,
-            "micro_batches": len(parts),
-            "padding": padding(parts),
+            **batch_metrics(batch, parts),
         }
-        if batch.entropy_bound is not None:
-            metrics |= {"samples/low_entropy": batch.low_entropy, "entropy_filter/bound": batch.entropy_bound}
+        if self.scale.needed:
+            metrics["loss_scale"] = self.scale.value
         if self.micro_batch_tokens < self.config.micro_batch_tokens:
             metrics["micro_batch_tokens"] = self.micro_batch_tokens
         seconds["step"] = self._clock() - started
@@ -226,6 +226,7 @@ class Learner:
             "adapter": {name: value.detach().cpu().clone() for name, value in self.adapter.parameters.items()},
             "optimiser": self.optimiser.state_dict(),
             "entropy_weight": self.entropy_weight,
+            "loss_scale": (self.scale.value, self.scale.updates),
             "skipped": (self.guard.skipped, self.guard.in_a_row),
             "reference": self.reference_hash,
             "average": None if self.average is None else {n: v.cpu().clone() for n, v in self.average.items()},
@@ -256,6 +257,8 @@ class Learner:
         self.steps_done = state["step"]
         self.entropy_weight = state.get("entropy_weight", 0.0)
         self.guard.skipped, self.guard.in_a_row = state.get("skipped", (0, 0))
+        if self.scale.needed:
+            self.scale.value, self.scale.updates = state.get("loss_scale", (self.scale.value, 0))
         if self.average is not None and average is not None:
             for name, value in self.average.items():
                 value.copy_(average[name])
@@ -284,36 +287,13 @@ class Learner:
         updated = False
         self.adapter.model.train(self.config.lora_dropout > 0 or self.config.gradient_checkpointing)
         for epoch in range(self.config.epochs):
-            began = self._clock()
-            loss = torch.zeros(1, device=self.device)
-            for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
-                logprobs, entropies = self.scorer.logprobs(
-                    part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
-                )
+            gradient, passes = self._gradient(batch, parts, references, olds, seconds)
+            while overflows(gradient) and self.scale.shrink():
+                gradient, passes = self._gradient(batch, parts, references, olds, seconds)
+            for part, output, logprobs, entropies in passes:
                 if epoch == 0:
-                    olds.append(self._old(part, logprobs.detach()))
-                    step_metrics.add_gap(part, logprobs.detach())
-                inputs = LossInputs(
-                    logprobs=logprobs,
-                    old_logprobs=olds[index],
-                    sampler_logprobs=part.sampler_logprobs,
-                    advantages=part.advantages,
-                    mask=part.mask,
-                    total_rows=len(batch.rows),
-                    total_tokens=batch.tokens,
-                    reference_logprobs=reference,
-                    chosen=part.chosen,
-                    entropies=entropies,
-                    entropy_weight=self.entropy_weight,
-                )
-                output = policy_loss(inputs, self.config)
-                output.loss.backward()
-                loss += output.loss.detach()
-                step_metrics.add(part, output, entropies.detach())
-            seconds["gradient"] += self._clock() - began
-            began = self._clock()
-            gradient = self._reduced_gradient(loss)
-            seconds["reduce"] += self._clock() - began
+                    step_metrics.add_gap(part, logprobs)
+                step_metrics.add(part, output, entropies)
             began = self._clock()
             norm, applied = self._apply(gradient, rate)
             updated |= applied
@@ -321,6 +301,50 @@ class Learner:
         self.adapter.model.eval()
         step_metrics.reduce()
         return norm, updated
+
+    def _gradient(
+        self,
+        batch: TrainBatch,
+        parts: Sequence[MicroBatch],
+        references: Sequence[Tensor | None],
+        olds: list[Tensor],
+        seconds: dict[str, float],
+    ) -> tuple[Tensor, list[Pass]]:
+        """The whole batch's gradient with the loss at its end, and what each micro-batch's pass came to.
+
+        The first pass fills `olds`, what the ratios are taken to.
+        """
+        began = self._clock()
+        loss, passes, first = torch.zeros(1, device=self.device), [], not olds
+        for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
+            logprobs, entropies = self.scorer.logprobs(
+                part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
+            )
+            if first:
+                olds.append(self._old(part, logprobs.detach()))
+            inputs = LossInputs(
+                logprobs=logprobs,
+                old_logprobs=olds[index],
+                sampler_logprobs=part.sampler_logprobs,
+                advantages=part.advantages,
+                mask=part.mask,
+                total_rows=len(batch.rows),
+                total_tokens=batch.tokens,
+                reference_logprobs=reference,
+                chosen=part.chosen,
+                entropies=entropies,
+                entropy_weight=self.entropy_weight,
+            )
+            output = policy_loss(inputs, self.config)
+            (output.loss * self.scale.value).backward()
+            loss += output.loss.detach()
+            passes.append((part, replace(output, loss=output.loss.detach()), logprobs.detach(), entropies.detach()))
+        seconds["gradient"] += self._clock() - began
+        began = self._clock()
+        gradient = reduced_gradient(self.adapter.parameters.values(), loss)
+        gradient[:-1] /= self.scale.value
+        seconds["reduce"] += self._clock() - began
+        return gradient, passes
 
     def _references(self, parts: Sequence[MicroBatch]) -> list[Tensor | None]:
         """The reference's log-probabilities of each micro-batch, where the loss wants them."""
@@ -336,41 +360,20 @@ class Learner:
             return now
         return torch.where(part.sampler_logprobs.isnan(), now, part.sampler_logprobs)
 
-    def _reduced_gradient(self, loss: Tensor) -> Tensor:
-        """The whole batch's gradient as one vector, and `loss` [1] at its end, summed over workers.
-
-        The parameters' own are cleared.
-        """
-        parameters = self.adapter.parameters.values()
-        pieces = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        gradient = torch.cat([*(piece.flatten() for piece in pieces), loss.to(pieces[0].dtype)])
-        self.optimiser.zero_grad(set_to_none=True)
-        if rank_and_world_size()[1] > 1:
-            dist.all_reduce(gradient)
-        return gradient
-
     def _apply(self, gradient: Tensor, rate: float) -> tuple[float, bool]:
-        """Clips the gradient and applies it, unless it or the loss at its end is not finite.
+        """Applies the gradient, clipped, unless it or the loss at its end is not finite.
 
-        Returns its norm before clipping and whether it was applied: the same on all ranks, which hold the same vector.
+        Returns its norm before that and whether it was applied: the same on all ranks, which hold the same vector.
         """
         loss, gradient = gradient[-1].item(), gradient[:-1]
         norm = gradient.norm().item()
         finite = math.isfinite(norm) and math.isfinite(loss)
         self.guard.observe(finite, f"the loss ({loss}) or the gradient ({norm}) of step {self.steps_done}")
-        if not finite:
-            return norm, False
-        if self.config.max_grad_norm is not None and norm > self.config.max_grad_norm:
-            gradient.mul_(self.config.max_grad_norm / norm)
-        start = 0
-        for parameter in self.adapter.parameters.values():
-            parameter.grad = gradient[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
-        for settings in self.optimiser.param_groups:
-            settings["lr"] = rate
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return norm, True
+        if finite:
+            self.scale.keep()
+            excess = norm / (self.config.max_grad_norm or math.inf)
+            descend(self.optimiser, self.adapter.parameters.values(), gradient, rate, excess)
+        return norm, finite
 
     @torch.no_grad()
     def _average(self) -> None:

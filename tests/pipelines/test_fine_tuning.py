@@ -3,7 +3,9 @@
 import pytest
 
 from pipelines.artifacts.run_folder import RunFolder, replace_file
-from pipelines.fine_tuning import finished, record
+from pipelines.fine_tuning import finished
+from pipelines.training_metrics import record
+from pipelines.whole_model import ModelReceiver, send_model
 
 
 @pytest.fixture
@@ -49,3 +51,45 @@ def test_a_training_has_ended_when_its_outcome_says_so(folder, outcome, figures)
     if outcome is not None:
         replace_file(folder.path / "outcome.json", outcome)
     assert finished(folder.path) == figures
+
+
+class Passed:
+    """A queue that hands its messages on at once."""
+
+    def __init__(self, receiver):
+        self.put = receiver.take
+
+
+class Saved:
+    """A model that saves given files."""
+
+    def __init__(self, **files):
+        self._files = files
+
+    def to(self, dtype):
+        return self
+
+    def save_pretrained(self, folder, **_):
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+
+
+def test_a_model_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.whole_model.PIECE_BYTES", 4)
+    receiver = ModelReceiver(tmp_path)
+    model, words = Saved(weights=bytes(range(11))), Saved(tokenizer=b"words")
+    send_model(model, words, None, "{}", Passed(receiver))  # of a worker that died afterwards
+    receiver.restart()
+    sizes = send_model(model, words, None, "{}", Passed(receiver))
+    assert sizes == {"prompt.json": 2, "tokenizer": 5, "weights": 11} and not (tmp_path / "model").exists()
+    first = receiver.finish(sizes)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()} == {
+        "prompt.json": b"{}", "tokenizer": b"words", "weights": bytes(range(11)),
+    }  # fmt: skip
+    other = ModelReceiver(tmp_path)
+    sizes = send_model(Saved(weights=b"x" * 11), words, None, "", Passed(other))
+    assert other.finish(sizes) != first and not (tmp_path / "model" / "prompt.json").exists()
+    torn = ModelReceiver(tmp_path)
+    with pytest.raises(ValueError, match="did not come whole"):
+        torn.finish(sizes)
+    assert (tmp_path / "model" / "weights").read_bytes() == b"x" * 11

@@ -13,6 +13,7 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -42,7 +43,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_FULL,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
