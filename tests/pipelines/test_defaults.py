@@ -8,6 +8,7 @@ import yaml
 
 from cluster.devices import described
 from cluster.hardware import plan
+from cluster.model_shapes import ModelShapes
 from pipelines import defaults
 from pipelines.config import GRPOConfig
 from pipelines.defaults import fill, read_shapes
@@ -21,7 +22,7 @@ from pipelines.option_pages import configurations
 from pipelines.options import parse
 from pipelines.plan import report, student_shapes
 from problems.auto import unset
-from tests.known_models import FOUR, QWEN3_06B, QWEN3_4B, STUDENT, write_config
+from tests.known_models import FOUR, GEMMA3_270M, QWEN3_06B, QWEN3_4B, STUDENT, write_config
 from tests.pipelines import tenth_job
 from tests.plan_page import page
 
@@ -119,16 +120,32 @@ def test_the_kl_is_to_the_adapter_that_a_run_goes_on_from(model, given, referenc
     part = "grpo" if model is SweepConfig else ""
     filled = fill(parse(model, given, prog=""), part, shapes[name], ONE)
     assert at(filled.config, f"{part}.train".lstrip(".")).reference == reference
-    (learner,) = [t for t in _placed(filled) if t.role == "learner"]
+    learner, *_ = [t for t in _placed(filled, ONE) if t.role == "learner"]
     held = "0.04" in given and reference == "start"
     rank = filled.config.train.lora_r if part == "" else filled.config.grpo.train.lora_r
     assert learner.need.of("reference") == held * 4 * shapes[name].lora_parameters(rank)
 
 
-def _placed(filled):
+def _placed(filled, hardware):
     part = getattr(filled.config, "grpo", filled.config)
-    fleet, learner = plan(part.hardware, ONE.nodes(), *filled.counts, filled.tensor_parallel)
-    return filled.place(fleet, learner, ONE)
+    fleet, learner = plan(part.hardware, hardware.nodes(), *filled.counts, filled.tensor_parallel)
+    return filled.place(fleet, learner, hardware)
+
+
+def test_float16_is_for_gpus_and_for_models_that_stand_it(shapes):
+    turing = described("T4")
+    config = parse(GRPOConfig, ["--train.dtype", "float16"], prog="")
+    half = fill(config, "", shapes["Qwen3-0.6B"], turing)
+    (learner,) = [t for t in _placed(half, turing) if t.role == "learner"]
+    assert half.config.train.dtype == "float16" and half.config.rollout.engine.dtype == "float16"
+    whole = fill(GRPOConfig(), "", shapes["Qwen3-0.6B"], turing)
+    (usual,) = [t for t in _placed(whole, turing) if t.role == "learner"]
+    assert whole.config.train.dtype == "float32" and learner.need.of("weights") == usual.need.of("weights") // 2
+    with pytest.raises(ConfigError, match=r"gemma.* overflows in float16: set train\.dtype"):
+        _placed(fill(config, "", ModelShapes.from_config(GEMMA3_270M, "gemma-3"), turing), turing)
+    for given in (["--train.dtype", "float16"], ["--rollout.engine.dtype", "float16"]):
+        with pytest.raises(ConfigError, match=rf"{given[0][2:]} float16 is for GPUs"):
+            _placed(fill(parse(GRPOConfig, given, prog=""), "", shapes["student"], TWO_CORES), TWO_CORES)
 
 
 def test_a_reference_without_a_kl_is_refused_unless_the_kl_is_what_varies():
