@@ -61,6 +61,9 @@ class UndoConfig(RunConfig):
     """Problems that the figures are about."""
     iterations: int = Field(default=3, ge=0)
     """Times, at most, that the student is taught again after the first."""
+    fall: Literal["any", "interval"] = "any"
+    """Which fall of validation below the best iteration ends the run and takes the student back to that: any, or only
+    one beyond chance, whose whole paired interval lies below 0."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
     """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"
