@@ -74,17 +74,26 @@ class TrainingMetrics:
             raise self._error
 
     def _take_all(self) -> None:
-        """Until the workers have ended and the queue is empty. What goes wrong is raised at the end of the block."""
-        try:
-            while True:
-                ended = self._done.is_set()
+        """Until the workers have ended and the queue is empty. What goes wrong is raised at the end of the block.
+
+        The rest is then let go: a worker must not wait for a queue that nobody empties.
+        """
+        while True:
+            ended = self._done.is_set()
+            try:
+                message = self.queue.get(timeout=0.5)
+            except queues.Empty:
+                if ended:
+                    return
+                continue
+            except Exception as error:  # the queue's own process has ended: no worker can fill it
+                self._error = self._error or error
+                return
+            if self._error is None:
                 try:
-                    self._take(self.queue.get(timeout=0.5))
-                except queues.Empty:
-                    if ended:
-                        return
-        except Exception as error:
-            self._error = error
+                    self._take(message)
+                except Exception as error:
+                    self._error = error
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if message["kind"] == "file":

@@ -288,7 +288,9 @@ class Learner:
         self.adapter.model.train(self.config.lora_dropout > 0 or self.config.gradient_checkpointing)
         for epoch in range(self.config.epochs):
             gradient, passes = self._gradient(batch, parts, references, olds, seconds)
-            while overflows(gradient) and self.scale.shrink():
+            while self.scale.needed and overflows(gradient) and self.scale.shrink():
+                if epoch == 0:
+                    olds.clear()
                 gradient, passes = self._gradient(batch, parts, references, olds, seconds)
             for part, output, logprobs, entropies in passes:
                 if epoch == 0:
@@ -342,7 +344,8 @@ class Learner:
         seconds["gradient"] += self._clock() - began
         began = self._clock()
         gradient = reduced_gradient(self.adapter.parameters.values(), loss)
-        gradient[:-1] /= self.scale.value
+        if self.scale.needed:
+            gradient[:-1] /= self.scale.value
         seconds["reduce"] += self._clock() - began
         return gradient, passes
 
