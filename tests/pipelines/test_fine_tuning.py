@@ -1,10 +1,13 @@
 """What the driver records of a training on given answers, over interruptions. Without Ray."""
 
+from queue import Empty
+
 import pytest
+from rich.console import Console
 
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.fine_tuning import finished
-from pipelines.training_metrics import record
+from pipelines.training_metrics import TrainingMetrics, record
 from pipelines.whole_model import ModelReceiver, send_model
 
 
@@ -93,3 +96,17 @@ def test_a_model_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="did not come whole"):
         torn.finish(sizes)
     assert (tmp_path / "model" / "weights").read_bytes() == b"x" * 11
+
+
+def test_a_driver_that_fails_still_empties_the_queue_of_its_workers(folder):
+    class Messages(list):
+        def get(self, timeout):
+            if not self:
+                raise Empty
+            return self.pop(0)
+
+    metrics = TrainingMetrics(folder, Console(quiet=True))
+    metrics.queue = Messages([{"kind": "step", "step": "none"}, *(step(number) for number in range(1, 9))])
+    metrics._done.set()
+    metrics._take_all()
+    assert not metrics.queue and isinstance(metrics._error, Exception)
