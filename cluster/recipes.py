@@ -97,7 +97,9 @@ def recipe(shapes: ModelShapes, hardware: Hardware, job: Job = Job(), given: Map
         found = Recipe("default student", _for_job(choices, job), rule, shapes.notes)
     else:
         found = (_on_gpus if hardware.devices else _on_cpu)(shapes, hardware, job, given)
-    return replace(found, choices={**found.choices, REFERENCE: reference}) if job.rewards else found
+    choices = {**found.choices, REFERENCE: reference} if job.rewards else found.choices
+    idle = "sft.lora_" if given.get("sft.full") else "-"  # no adapter is trained
+    return replace(found, choices={name: choice for name, choice in choices.items() if not name.startswith(idle)})
 
 
 def warn(values: Mapping[str, Value], shapes: ModelShapes) -> list[str]:
