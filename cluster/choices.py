@@ -162,8 +162,11 @@ def tuning_choices(
     each = f"{EXAMPLES} examples an update, over {workers} worker{'s' * (workers > 1)}"
     shape = given.get("sft.batch_size", batch)
     rate = 2e-5 if again else 1e-4 if shapes.total_parameters >= LARGE else 2e-4
+    rule = f"usual for LoRA at {size}" if not again else "low, for it is tuned again"
+    if load.full:
+        rate, rule = (1e-5 if shapes.total_parameters >= LARGE else 2e-5), f"usual for all weights at {size}"
     return {
-        "sft.learning_rate": Choice(rate, f"usual for LoRA at {size}" if not again else "low, for it is tuned again"),
+        "sft.learning_rate": Choice(rate, rule),
         "sft.lora_r": Choice(load.lora_r, f"usual at {size}"),
         "sft.lora_alpha": Choice(2.0 * rank, "twice the rank"),
         "sft.batch_size": Choice(batch, f"rows of up to {row:,} tokens that fit"),
@@ -222,7 +225,7 @@ def _learner_dtype_reason(load: LearnerLoad) -> str:
     if load.device != "cuda":
         return _cpu_dtype(load.dtype)
     if load.dtype == "float32":
-        return "the GPU has no bfloat16, and float16 would need its losses scaled"
+        return "the GPU has no bfloat16; train.dtype float16 takes half the memory, and scales its losses"
     return "the adapter stays float32"
 
 

@@ -64,6 +64,8 @@ def tenants(
     """
     found = []
     for demand in fleet:
+        if (dtype := values.get("rollout.engine.dtype")) == "float16" and not demand.gpus:
+            raise ValueError(f"rollout.engine.dtype {dtype} is for GPUs: set float32, or bfloat16 to save memory")
         profile = demand.profile.overrides if demand.profile is not None else {}
         for seat in demand.seats:
             device = _device(hardware, seat.node, seat.devices)
@@ -108,6 +110,11 @@ def _engine(
 def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any]) -> list[LearnerLoad]:
     base = LearnerLoad(prompt_tokens=job.prompt_tokens, device="cuda" if device.name != "CPU" else "cpu")
     found = [sharing(learner_load(base, values, device))] if job.rewards else []
+    if found and found[0].dtype == "float16":
+        if base.device == "cpu":
+            raise ValueError("train.dtype float16 is for GPUs: set float32, or bfloat16 to save memory")
+        if not shapes.family.float16:
+            raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")
     return found + ([tuner_load(base, values, device)] if job.tunes else [])
 
 

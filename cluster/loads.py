@@ -14,6 +14,7 @@ from cluster.memory_plan import SETTINGS, EngineLoad, LearnerLoad
 from cluster.model_shapes import ModelShapes
 from cluster.shares import engine_dtype, learner_dtype
 
+REFERENCE = "train.reference"
 SHARE, KV_GIB = "rollout.engine.gpu_memory_share", "rollout.engine.kv_cache_gib"
 OF_PROFILE = {
     "dtype": "dtype", "tensor_parallel": "tensor_parallel", "max_sequences": "sequences",
@@ -59,6 +60,7 @@ def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | 
         "group": values.get("rollout.group_size"),
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),
         "moving_average": True if values.get("train.ema_decay") else None,
+        "reference": True if values.get("train.beta") and values.get(REFERENCE) == "start" else None,
     }
     if found["dtype"] == "auto":
         found["dtype"] = _auto(learner_dtype(device) if device else None, load.device)
@@ -69,12 +71,15 @@ def tuner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | No
     """The load of fine-tuning on given answers, by the options of section `sft`: rows of at most `sft.max_length`."""
     longest, batch = values.get("sft.max_length"), values.get("sft.batch_size")
     row = longest or load.prompt_tokens + load.answer_tokens
+    full, workers = values.get("sft.full"), values.get("sft.workers")
     prompt = min(load.prompt_tokens, row // 2)
     targets = values.get("sft.target_modules")
     found = {
         "dtype": values.get("sft.dtype"),
         "lora_r": values.get("sft.lora_r"),
         "checkpointing": values.get("sft.gradient_checkpointing"),
+        "full": full or None,
+        "gradients": 1 if full and workers == 1 else None,
         "micro_batch_tokens": None if batch is None else batch * row,
         "answer_tokens": row - prompt,
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),

@@ -111,6 +111,12 @@ class LearnerLoad:
     checkpointing: bool = True
     share_prompts: bool = False
     moving_average: bool = False
+    reference: bool = False
+    """Whether the KL is to an adapter, which is held beside the one that learns."""
+    full: bool = False
+    """Whether all weights learn, in float32, in place of an adapter."""
+    gradients: int = 2
+    """Copies of the gradient: each parameter's own, and the one that workers reduce."""
     device: str = "cuda"
     fixed: frozenset[str] = frozenset()
     """Fields that were decided elsewhere, and that no smaller learner changes."""
@@ -126,7 +132,9 @@ class LearnerLoad:
     def backward(self) -> Backward:
         """How its activations are counted."""
         flash = self.device == "cuda" and self.dtype != "float32"
-        return Backward(self.dtype, self.lora_r, self.targets, self.checkpointing, self.share_prompts, flash)
+        # Where all weights learn, what lies between 16-bit products is float32.
+        dtype = "float32" if self.full else self.dtype
+        return Backward(dtype, self.lora_r, self.targets, self.checkpointing, self.share_prompts, flash)
 
 
 def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
@@ -161,20 +169,20 @@ def batched_width(shapes: ModelShapes, over: int) -> int:
 
 def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
     """What one learner worker takes of its device."""
-    rows, number = load.rows, DTYPE_BYTES[load.dtype]
+    rows = load.rows
     live, positions = activations(shapes, rows, load.backward), rows.positions(load.share_prompts)
     # Rows may be shorter than the longest: then more of them fill the budget to its end.
     full = max(load.micro_batch_tokens, positions)
-    trained = shapes.lora_parameters(load.lora_r, load.targets)
+    trained = shapes.total_parameters if load.full else shapes.lora_parameters(load.lora_r, load.targets)
     head = TILES * min(HEAD_TILE[load.device], rows.rows * rows.answer_tokens * shapes.vocabulary * FLOAT)
     how = "shared prompts" if load.share_prompts else "prompts in each row"
     how += ", checkpointed" if load.checkpointing else ""
     parts = (
-        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {size(shapes)} parameters, frozen"),
-        Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
+        *_learning(shapes, load, trained),
         Part("optimiser", trained * 2 * FLOAT, "AdamW's two moments"),
-        Part("gradients", trained * 2 * FLOAT, "and the one vector that is reduced"),
+        Part("gradients", trained * load.gradients * FLOAT, "each parameter's own, and what workers reduce"),
         Part("average", trained * FLOAT if load.moving_average else 0, "moving average of the adapter"),
+        Part("reference", trained * FLOAT if load.reference else 0, "adapter of the start, which the KL is to"),
         Part("activations", live.saved * full // positions, f"{full:,} tokens a micro-batch, {how}"),
         Part("workspace", live.workspace * full // positions, "of one layer in the backward pass"),
         Part("heap", int(HEAP[load.device] * live.workspace * full / positions), "freed blocks, an allowance"),
@@ -182,6 +190,19 @@ def learner_need(shapes: ModelShapes, load: LearnerLoad) -> MemoryNeed:
         Part("context", CONTEXT[load.device], "libraries, an allowance"),
     )
     return MemoryNeed("learner", parts)
+
+
+def _learning(shapes: ModelShapes, load: LearnerLoad, trained: int) -> tuple[Part, ...]:
+    """The weights of the model, and those that learn."""
+    number, what = DTYPE_BYTES[load.dtype], f"{size(shapes)} parameters"
+    if load.full:
+        copies = trained * number if number < FLOAT else 0
+        note = f"float32, {what}, all of which learn"
+        return (Part("weights", trained * FLOAT + copies, f"{note}; a pass has them in {load.dtype}"),)
+    return (
+        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {what}, frozen"),
+        Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
+    )
 
 
 Load = TypeVar("Load", EngineLoad, LearnerLoad)

@@ -14,7 +14,7 @@ from cluster.recipes import Recipe
 COLUMNS = (
     ("weights", ("weights",)),
     ("KV", ("KV",)),
-    ("adapters", ("adapters", "adapter", "average")),
+    ("adapters", ("adapters", "adapter", "average", "reference")),
     ("optimiser", ("optimiser", "gradients")),
     ("activations", ("activations", "workspace")),
     ("head", ("head",)),

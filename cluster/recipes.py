@@ -24,7 +24,7 @@ from cluster.choices import (
     tuning_choices,
 )
 from cluster.devices import Hardware
-from cluster.loads import SHARE, engine_load, learner_load, sharing, tuner_load
+from cluster.loads import REFERENCE, SHARE, engine_load, learner_load, sharing, tuner_load
 from cluster.memory_plan import EngineLoad, LearnerLoad
 from cluster.model_shapes import ModelShapes
 from cluster.nodes import GPU_LABEL
@@ -46,6 +46,8 @@ class Job:
     """Learners at once that share the engines, as in a sweep."""
     samples: bool = True
     """Whether it has engines: fine-tuning that measures nothing has none."""
+    from_adapter: bool = False
+    """Whether learning from rewards goes on from an adapter."""
 
     @property
     def learns(self) -> bool:
@@ -84,15 +86,20 @@ def recipe(shapes: ModelShapes, hardware: Hardware, job: Job = Job(), given: Map
 
     Raises `cluster.shares.DoesNotFit`, saying what would fit, where even the smallest settings do not.
     """
-    given = dict(given or {})
+    reference = _reference(job)
+    given = {REFERENCE: reference.value, **(given or {})}
     if given.get("hardware.device") == "cpu":
         hardware = replace(hardware, devices=())
     if shapes.total_parameters < OWN_STUDENT:
         figures = own_figures(job.kind, shapes, bool(hardware.devices))
         rule = "the default student: one engine and one learner, whatever there is"
         choices = {name: Choice(*figure) for name, figure in figures.items()}
-        return Recipe("default student", _for_job(choices, job), rule, shapes.notes)
-    return (_on_gpus if hardware.devices else _on_cpu)(shapes, hardware, job, given)
+        found = Recipe("default student", _for_job(choices, job), rule, shapes.notes)
+    else:
+        found = (_on_gpus if hardware.devices else _on_cpu)(shapes, hardware, job, given)
+    choices = {**found.choices, REFERENCE: reference} if job.rewards else found.choices
+    idle = "sft.lora_" if given.get("sft.full") else "-"  # no adapter is trained
+    return replace(found, choices={name: choice for name, choice in choices.items() if not name.startswith(idle)})
 
 
 def warn(values: Mapping[str, Value], shapes: ModelShapes) -> list[str]:
@@ -107,6 +114,12 @@ def warn(values: Mapping[str, Value], shapes: ModelShapes) -> list[str]:
                 f"steps; {usual} is usual"
             )
     return found
+
+
+def _reference(job: Job) -> Choice:
+    if job.from_adapter:
+        return Choice("start", "the KL is to the adapter that the run goes on from, not to the model below it")
+    return Choice("base", "a fresh adapter starts as the model itself")
 
 
 def _on_gpus(shapes: ModelShapes, hardware: Hardware, job: Job, given: Mapping[str, Any]) -> Recipe:

@@ -29,7 +29,7 @@ def engine_dtype(shapes: ModelShapes, device: Device) -> str:
 
 
 def learner_dtype(device: Device) -> str:
-    """What a learner computes in on this device: float16 would need its losses scaled."""
+    """What a learner computes in on this device: float16, whose losses are scaled, is for those who ask for it."""
     return "bfloat16" if device.bfloat16 else "float32"
 
 

@@ -32,6 +32,7 @@ NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
 NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
 NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
+NO_FULL = {"sft.full": "its engines serve what it trains as adapters; only crucible sft trains the whole model"}
 NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
 """Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""
 
@@ -43,6 +44,11 @@ def default_runs() -> Path:
 
 RunName = Annotated[str, AfterValidator(lambda name: check_run_name(name) if name else name)]
 """The name of a run: "", or a path below the folder of runs."""
+
+
+def without_kl(train: TrainConfig) -> dict[str, tuple[str, str]]:
+    """What of `train` has no effect without a KL."""
+    return {} if train.beta else {"train.reference": ("train.beta", "0")}
 
 
 class EvaluationConfig(BaseModel):
@@ -123,7 +129,7 @@ class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
 
     recipe_kind: ClassVar[Kind] = "grpo"
-    unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
+    unused: ClassVar[Mapping[str, str]] = {**ANSWERS_TOGETHER, "train.seed": "set seed"}
 
     steps: int = Field(default=40, ge=1)
     """Optimiser steps."""
@@ -158,6 +164,15 @@ class GRPOConfig(JobConfig):
                     "corrects for it: set train.old_logprobs=sampler, or train.importance_correction=token_truncate"
                 )
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return without_kl(self.train)
+
+    @property
+    def learner(self) -> TrainConfig:
+        """`train` as the learner gets it: the seed of the run is that of its adapter and dropout too."""
+        return self.train.model_copy(update={"seed": self.seed})
 
 
 class EvaluateConfig(JobConfig):

@@ -221,6 +221,7 @@ def job_of(config: Any, part: str) -> Job:
         prompt_tokens=Job().prompt_tokens + SHOT_TOKENS * shots,
         reasoning=thinks or bool(REASONING & set(suites)),
         samples=getattr(own, "evaluate", True),
+        from_adapter=bool(getattr(own, "adapter", "")) or type(own).recipe_kind == "hard-distil",
         trials=1 if getattr(config, "dedicated", False) else getattr(config, "concurrency", 1),
     )
 

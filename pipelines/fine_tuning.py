@@ -6,7 +6,7 @@ alone writes the run folder:
 
 metrics.jsonl   lengths of the examples, a row an update, a row a validation loss, a row with the outcome
 checkpoints/    the trainer's own, to resume from, where the run is on no object store
-adapter/        the adapter
+adapter/        the adapter; model/ where the whole model was trained
 outcome.json    figures of a training that has ended, or the error that ended it
 """
 
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue as queues
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.hardware import Demand
 from cluster.private import temporary_folder
@@ -33,6 +30,8 @@ from cluster.storage import CheckpointStore
 from pipelines.artifacts.plain_files import read_object
 from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.errors import JobFailed
+from pipelines.training_metrics import TrainingMetrics
+from pipelines.whole_model import send_model
 from problems.plain_text import shown
 from rollout.model_files import load_config, load_tokenizer
 from rollout.policy import PolicyVersion
@@ -64,6 +63,8 @@ class SFTTask:
     initial: PolicyVersion | None = field(repr=False, default=None)
     store: CheckpointStore | None = None
     """Where checkpoints outlive the worker's node."""
+    prompt: str = ""
+    """Of a task that trains the whole model: content of the prompt.json that its folder gets, "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +138,25 @@ def finished(folder: Path) -> Mapping[str, Any] | None:
 def fine_tune(
     demand: Demand, task: SFTTask | DPOTask, workers: int, folder: RunFolder, storage: str, console: Console
 ) -> Mapping[str, Any]:
-    """Trains to the end, from the newest checkpoint on, and writes the adapter. Returns the outcome's figures.
+    """Trains to the end, from the newest checkpoint on, and writes adapter or model. Returns the outcome's figures.
 
     `storage` is where Ray Train keeps its records, reached from every node. Raises SFTFailed.
     """
     work = sft_worker if isinstance(task, SFTTask) else dpo_worker
     (folder.path / OUTCOME_FILE).unlink(missing_ok=True)
-    with _Metrics(folder, console) as metrics:
+    with TrainingMetrics(folder, console) as metrics:
         policy, figures = _run(work, task, metrics.queue, demand, workers, storage)
-    if policy is None:
+    if "error" in figures:
         replace_file(folder.path / OUTCOME_FILE, json.dumps(figures))
         raise SFTFailed(figures["error"])
-    write_adapter(folder.path, policy)
-    figures = figures | {"adapter_hash": policy.adapter_hash}
+    if policy is None:
+        try:
+            figures["model_hash"] = metrics.model.finish(figures.pop("files"))
+        except ValueError as error:
+            raise SFTFailed(f"{error}; resume the run") from None
+    else:
+        write_adapter(folder.path, policy)
+        figures = figures | {"adapter_hash": policy.adapter_hash}
     replace_file(folder.path / OUTCOME_FILE, json.dumps(figures, indent=1))
     return figures
 
@@ -167,7 +174,8 @@ def skipped_note(count: int) -> str:
 
 
 Result = tuple[PolicyVersion | None, dict[str, Any]]
-"""Of a worker: the adapter with its figures, or None with what cannot be helped by trying again."""
+"""Of a worker: the adapter, or None for a whole model, with figures; or None with an `error` that is not worth trying
+again."""
 
 
 def _run(
@@ -213,9 +221,20 @@ def sft_worker(loop_config: Mapping[str, Any]) -> Result:
                 on_start=lambda rows: queue.put({"kind": "start", "rows": list(rows)}),
                 callbacks=callbacks,
             )
+        return result.policy, dict(result.figures) | _sent(base, tokenizer, task, queue)
     except (ValueError, FloatingPointError, RuntimeError) as error:
         return None, {"error": _final(error, task)}
-    return result.policy, result.figures
+
+
+def _sent(base: Any, tokenizer: Any, task: SFTTask, queue: Any) -> dict[str, Any]:
+    """The sizes of the trained model's files, once rank 0 has sent them; {} where an adapter was trained."""
+    import ray.train
+    import torch
+
+    if not task.config.full or ray.train.get_context().get_world_rank():
+        return {}
+    stored = getattr(load_config(task.model), "dtype", None) or torch.float32
+    return {"files": send_model(base, tokenizer, stored, task.prompt, queue)}
 
 
 def dpo_worker(loop_config: Mapping[str, Any]) -> Result:
@@ -264,7 +283,9 @@ def _load(model: str, config: SFTConfig) -> tuple[Any, Any]:
 
     if not torch.cuda.is_available():
         prepare_cpu(torch.get_num_threads())
-    return load_base(model, config.adapter, ray.train.torch.get_device()), load_tokenizer(model)
+    # Small updates of weights in 16 bits would be lost.
+    shape = config.adapter.model_copy(update={"dtype": "float32"}) if config.full else config.adapter
+    return load_base(model, shape, ray.train.torch.get_device()), load_tokenizer(model)
 
 
 @contextmanager
@@ -289,87 +310,6 @@ def _checkpoints(task: SFTTask) -> Iterator[tuple[Path, list[Any]]]:
         yield folder, [Shelve(folder, task.store)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def record(folder: RunFolder, message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Writes what a worker reports into `metrics.jsonl`, and returns the rows that it is about.
-
-    A worker that starts sends the rows of its checkpoint: later ones are of updates that it will make again, and those
-    that are missing were on their way when the driver was killed.
-    """
-    if message["kind"] != "start":
-        folder.append_metrics(message)
-        return [message]
-    rows: Sequence[Mapping[str, Any]] = message["rows"]
-    folder.roll_back(max((row["step"] for row in rows), default=0))
-    known = {(row.get("kind"), row.get("step")) for row in folder.metrics()}
-    for row in rows:
-        if (row["kind"], row["step"]) not in known:
-            folder.append_metrics(row)
-    return rows
-
-
-class _Metrics:
-    """Takes a worker's rows from their queue into the run folder while the block runs, and shows the progress."""
-
-    def __init__(self, folder: RunFolder, console: Console) -> None:
-        self._folder, self._console = folder, console
-        self._done = threading.Event()
-        self._error: Exception | None = None
-        self._loss = self._validation = ""
-        self._thread = threading.Thread(target=self._take_all, name="fine-tuning", daemon=True)
-
-    def __enter__(self) -> _Metrics:
-        import ray
-        from ray.util.queue import Queue
-
-        # On the driver's node: where that goes, the run goes with it.
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        self.queue = Queue(actor_options={"num_cpus": 0, "label_selector": here})
-        columns = (
-            TextColumn("fine-tuning"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-        self._bar = self._progress.add_task("", total=None, note="")
-        self._progress.start()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self._progress.stop()
-        self.queue.shutdown(force=True)
-        if self._error is not None:
-            raise self._error
-
-    def _take_all(self) -> None:
-        """Until the workers have ended and the queue is empty. What goes wrong is raised at the end of the block."""
-        try:
-            while True:
-                ended = self._done.is_set()
-                try:
-                    self._take(self.queue.get(timeout=0.5))
-                except queues.Empty:
-                    if ended:
-                        return
-        except Exception as error:
-            self._error = error
-
-    def _take(self, message: Mapping[str, Any]) -> None:
-        for row in record(self._folder, message):
-            self._show(row)
-
-    def _show(self, row: Mapping[str, Any]) -> None:
-        if row["kind"] == "validation":
-            self._validation = f", validation {row['loss']:.3f}"
-        else:
-            self._loss = f"loss {row['loss']:.3f}"
-            self._progress.update(self._bar, completed=row["step"], total=row["steps"])
-        self._progress.update(self._bar, note=self._loss + self._validation)
 
 
 def say_outcome(figures: Mapping[str, Any], console: Console) -> None:

@@ -244,8 +244,11 @@ class Context(Generic[Config]):
         return self._cluster.enter_context(ray_session(getattr(self.config, "address", "") or None))
 
     def leave_cluster(self) -> None:
-        """Ends what the job has started on the cluster; a session that is lent goes on."""
+        """Ends what the job has started on the cluster, so that a session with other engines may follow; one that is
+        lent goes on."""
         self._cluster.close()
+        if not self.lent:
+            self._session = None
 
     def resolve(self) -> None:
         """Finds the model, making the default student on first use, takes its prompt, and names the run.

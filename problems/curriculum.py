@@ -29,6 +29,9 @@ class CurriculumConfig(BaseModel):
     schedule: Schedule = "constant"
     """constant: the problems' own difficulties; linear: up by steps; adaptive: up and down by success over all
     families; self_paced: the same for each family on its own; staged: easy, medium, hard, until targets are met."""
+    steps_by_family: Mapping[str, int] = Field(default_factory=dict)
+    """Training steps that each family has to itself, in this order and round after round, under any schedule; {} draws
+    the family of every problem by weight."""
     start: int = Field(default=MIN_DIFFICULTY, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
     """First difficulty."""
     end: int = Field(default=MAX_DIFFICULTY, ge=MIN_DIFFICULTY, le=MAX_DIFFICULTY)
@@ -54,12 +57,18 @@ class CurriculumConfig(BaseModel):
             raise ValueError(f"the curriculum starts at {self.start} and ends at {self.end}; swap them")
         if self.lower_at >= self.raise_at:
             raise ValueError(f"lower_at {self.lower_at} must be below raise_at {self.raise_at}")
+        for name, steps in self.steps_by_family.items():
+            if steps < 1:
+                raise ValueError(
+                    f"steps_by_family gives {name} {steps} steps: give each family 1 or more, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")
     def _no_idle_fields(self) -> CurriculumConfig:
         for name, field in type(self).model_fields.items():
-            if name not in ("schedule", *_APPLY[self.schedule]) and getattr(self, name) != field.default:
+            used_by_all = ("schedule", "steps_by_family")
+            if name not in (*used_by_all, *_APPLY[self.schedule]) and getattr(self, name) != field.default:
                 used = ", ".join(_APPLY[self.schedule]) or "none"
                 raise ValueError(
                     f"{name} has no effect with schedule {self.schedule}, which uses: {used}; leave it out"

@@ -19,6 +19,7 @@ from problems.mix import Finite, Mix, Part
 from problems.problem import Problem, Split
 from problems.sources import Prove, Report, SourceConfig, read
 from problems.stream import ProblemStream
+from problems.turns import Turns
 
 TRIES_PER_PROBLEM = 50
 """Indices of a stream to try for each different question wanted from it."""
@@ -72,10 +73,22 @@ class QuestionsConfig(ProblemsConfig):
             raise ValueError(
                 f"{', '.join(idle)} would have no effect together with parts; set them in a part's `procedural`"
             )
+        self._check_turns()
         moved = self.curriculum.schedule != "constant"
         if moved and self.parts and not any(part.procedural for part in self.parts):
             raise ValueError("a curriculum applies to procedural parts only, and there are none; use schedule constant")
         return self
+
+    def _check_turns(self) -> None:
+        turns = self.curriculum.steps_by_family
+        for name, there in {"parts": self.parts, "weights": self.weights}.items():
+            if turns and there:
+                raise ValueError(f"{name} has no effect beside curriculum.steps_by_family: leave out either")
+        if turns and (unlike := sorted({*turns} ^ {*self.families})):
+            where = "steps_by_family" if unlike[0] in turns else "families"
+            raise ValueError(
+                f"{unlike[0]} is in {where} alone: curriculum.steps_by_family names each of the families, and no other"
+            )
 
 
 class Questions:
@@ -177,9 +190,14 @@ def by_index(
 ) -> Callable[[int], Problem]:
     """The function from an index of a run's stream to its problem; it is picklable.
 
-    A linear curriculum counts `indices_per_step` indices as a step. `levels` gives the difficulties of (index, family)
-    under the schedules that follow outcomes. Raises ValueError if such a schedule has no `levels`.
+    A linear curriculum, and families that take turns, count `indices_per_step` indices as a step. `levels` gives the
+    difficulties of (index, family) under the schedules that follow outcomes. Raises ValueError if such a schedule has
+    no `levels`.
     """
+    if curriculum.steps_by_family:
+        if not isinstance(part, ProblemStream):
+            raise ValueError("steps_by_family is for families alone, and these problems are a mix: leave it out")
+        part = Turns(part, curriculum.steps_by_family, indices_per_step)
     if curriculum.schedule == "constant":
         return part.problem
     if curriculum.schedule == "linear":

@@ -24,6 +24,8 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
     name = config.dtype
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" else "float32"
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("dtype float16 is for GPUs, a CPU has no use for it: set float32, or bfloat16 to save memory")
     try:
         return AutoModelForCausalLM.from_pretrained(
             str(folder if folder.is_dir() else model),

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from problems.problem import Group, Sample, informative
-from train.advantage import group_advantages
 from train.config import TrainConfig
+from train.credit import assign_credit
 
 AVERAGED = -1
 """Version of samples that the moving average of the policy generated."""
@@ -51,6 +51,10 @@ class TrainBatch:
     """Groups that passed the filter."""
     excluded: int
     """Samples of kept groups that are not trained on: without reward, or without a single token."""
+    low_entropy: int = 0
+    """Samples of kept groups that are not trained on for their entropy."""
+    entropy_bound: float | None = None
+    """Nats a token below which that is; None where entropies are not looked at."""
 
     @classmethod
     def from_groups(cls, groups: Sequence[Group], config: TrainConfig) -> TrainBatch:
@@ -59,16 +63,17 @@ class TrainBatch:
         Raises ValueError for a group without rewards or verdicts, and for a sample whose prompt is empty or
         whose log-probabilities do not match its tokens.
         """
-        kept = [group for group in groups if informative(group, config.group_filter)]
-        rows, prompts, excluded = [], {}, 0
-        for group in kept:
-            advantages_G = group_advantages(group, config.group_filter, config.advantage)
+        credit = assign_credit(groups, config)
+        rows, prompts, kept, samples = [], {}, 0, 0
+        for group, advantages_G in zip(groups, credit.advantages, strict=True):
+            if not informative(group, config.group_filter):
+                continue
+            kept, samples = kept + 1, samples + len(group.samples)
             for sample, advantage in zip(group.samples, advantages_G, strict=True):
-                if advantage is None or len(sample.completion_ids) == 0:
-                    excluded += 1
-                    continue
-                rows.append(_row(sample, advantage, prompts))
-        return cls(tuple(rows), len(groups), len(kept), excluded)
+                if advantage is not None and len(sample.completion_ids) > 0:
+                    rows.append(_row(sample, advantage, prompts))
+        excluded = samples - len(rows) - credit.low_entropy
+        return cls(tuple(rows), len(groups), kept, excluded, credit.low_entropy, credit.bound)
 
     @property
     def tokens(self) -> int:

@@ -13,6 +13,7 @@ Loss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "cispo"]
 Estimator = Literal["group_std", "mean_only", "leave_one_out"]
 Correction = Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 Covariance = Literal["off", "clip_cov", "kl_cov"]
+Reference = Literal["start", "base"]
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -47,7 +48,10 @@ class TrainConfig(BaseModel):
     length_norm: Annotated[int, Field(ge=1)] | None = None
     """Tokens (the sampler's limit): dr_grpo divides each completion's sum by it; dr_grpo only."""
     beta: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the KL to the base model; 0 saves the reference forward pass."""
+    """Weight of the KL to the reference; 0 saves its forward pass."""
+    reference: Annotated[Reference, AUTO] = "base"
+    """What that KL is to: the adapter that the run starts from, or the model without any. A fresh adapter starts as the
+    model itself."""
     epsilon_low: Share | None = None
     """The ratio is clipped below at 1 - epsilon_low."""
     epsilon_high: Positive | None = None
@@ -76,6 +80,12 @@ class TrainConfig(BaseModel):
     """Nats: an entropy bonus in the loss gains weight by each step whose entropy is below this, and loses it above."""
     entropy_gain: Positive | None = None
     """How much weight the bonus gains or loses by a step; None is 0.005."""
+    entropy_filter: Annotated[float, Field(ge=0)] | None = None
+    """Samples are not trained on whose entropy is below Q1 minus this times the interquartile range, of all samples of
+    the step, as M-GRPO does with 0.75 (arXiv 2512.13070). A sample's entropy is minus its tokens' mean log-probability,
+    in nats. None trains on all."""
+    entropy_filter_floor: Annotated[float, Field(ge=0)] | None = None
+    """Nats: and those whose entropy is below this; None is 0.1."""
     temperature: Positive = 1.0
     """Sampling temperature of the rollouts: logits are divided by it before every log-softmax."""
 
@@ -120,8 +130,9 @@ class TrainConfig(BaseModel):
     """Recompute activations in the backward pass: less memory, a third more time."""
     torch_compile: bool = False
     """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], AUTO] = "auto"
-    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. Adapters stay float32."""
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
+    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. float16, on GPUs alone, has its losses scaled.
+    Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
@@ -184,6 +195,8 @@ class TrainConfig(BaseModel):
                 "covariance kl_cov has no effect with epochs=1 and old_logprobs=learner, where the ratio is exactly 1: "
                 "set epochs to 2 or more, set old_logprobs=sampler, or use clip_cov"
             )
+        if self.entropy_filter is None and self.entropy_filter_floor is not None:
+            yield "entropy_filter_floor has no effect without entropy_filter: set that, 0.75 say, or remove it"
         if self.entropy_floor is None and self.entropy_gain is not None:
             yield "entropy_gain has no effect without entropy_floor: set the floor or remove it"
 
@@ -222,6 +235,11 @@ class TrainConfig(BaseModel):
     def correction_range(self) -> tuple[float | None, float]:
         """Effective (floor, cap) of the correction weights."""
         return self.importance_floor, 2.0 if self.importance_cap is None else self.importance_cap
+
+    @property
+    def lowest_entropy(self) -> float:
+        """Effective floor of the bound below which a sample's entropy leaves it out."""
+        return 0.1 if self.entropy_filter_floor is None else self.entropy_filter_floor
 
     @property
     def chosen_share(self) -> float:

@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -23,16 +22,23 @@ from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.compiled import compile_layers
 from train.config import TrainConfig
 from train.covariance import mark
+from train.entropy_guard import guard_entropy
 from train.finite import StepGuard
 from train.lora import Adapter
-from train.loss import LossInputs, policy_loss
+from train.loss import LossInputs, LossOutputs, policy_loss
+from train.loss_scale import LossScale
 from train.out_of_memory import with_one_retry
 from train.schedule import learning_rate
 from train.scorer import Scorer
-from train.step_metrics import Gap, StepMetrics, padding, rank_and_world_size
+from train.step_metrics import Gap, StepMetrics, batch_metrics, rank_and_world_size
+from train.update import descend, overflows, reduced_gradient
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
 """Fixed cost of a forward and backward pass, in tokens that would take as long."""
+
+
+Pass = tuple[MicroBatch, LossOutputs, Tensor, Tensor]
+"""A micro-batch, and its loss, log-probabilities and entropies [B, T], without gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +95,15 @@ class Learner:
         self.micro_batch_tokens = config.micro_batch_tokens
         """Less than the configuration's once memory did not suffice."""
         self.guard = StepGuard()
+        self.scale = LossScale(self.adapter.dtype)
         self.entropy_weight = 0.0
         self.average: dict[str, Tensor] | None = None
         if config.ema_decay is not None:
             self.average = self.adapter.copy()
+        self.reference: dict[str, Tensor] | None = None
+        """The adapter that the KL is to; None for the base model."""
+        self.reference_hash = ""
+        """Of that adapter; "" for the base model."""
 
     def step(self, groups: Sequence[Group]) -> StepResult:
         """One training step on `groups` (all of the step's groups, on every rank).
@@ -133,7 +144,7 @@ class Learner:
             metrics["logprob_gap/fresh_max"] = fresh.max
         if (averaged := gaps.get(AVERAGED)) is not None:
             metrics["logprob_gap/averaged_mean"] = averaged.mean
-        self._guard_entropy(metrics)
+        self.entropy_weight = guard_entropy(metrics, self.entropy_weight, self.config)
         if updated:
             self._average()
         self.steps_done += 1
@@ -141,14 +152,10 @@ class Learner:
             "grad_norm": norm,
             "skipped_steps": self.guard.skipped,
             "learning_rate": rate,
-            "groups": batch.groups,
-            "groups/kept": batch.kept,
-            "samples": len(batch.rows),
-            "samples/excluded": batch.excluded,
-            "tokens": batch.tokens,
-            "micro_batches": len(parts),
-            "padding": padding(parts),
+            **batch_metrics(batch, parts),
         }
+        if self.scale.needed:
+            metrics["loss_scale"] = self.scale.value
         if self.micro_batch_tokens < self.config.micro_batch_tokens:
             metrics["micro_batch_tokens"] = self.micro_batch_tokens
         seconds["step"] = self._clock() - started
@@ -172,10 +179,13 @@ class Learner:
             return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
 
     def start_from(self, policy: PolicyVersion) -> None:
-        """Loads an adapter before the first step; its average begins there too. Raises as `Adapter.load`."""
+        """Loads an adapter before the first step, or before a saved state is resumed: the average begins there too, and
+        the KL is to it unless the configuration says otherwise. Raises as `Adapter.load`."""
         self.adapter.load(policy)
         if self.average is not None:
             self.average = self.adapter.copy()
+        if self.config.beta > 0 and self.config.reference == "start":
+            self.reference, self.reference_hash = self.adapter.copy(), policy.adapter_hash
 
     def policy(self, run: str, number: int) -> PolicyVersion:
         """The adapter as it is now, as version `number` of `run`."""
@@ -191,12 +201,8 @@ class Learner:
         is kept."""
         if self.average is None:
             raise ValueError("this learner keeps no moving average: set ema_decay")
-        own = self.adapter.copy()
-        self.adapter.load_tensors(self.average, "average")
-        try:
+        with self.adapter.holding(self.average):
             yield
-        finally:
-            self.adapter.load_tensors(own, "own weights")
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -220,7 +226,9 @@ class Learner:
             "adapter": {name: value.detach().cpu().clone() for name, value in self.adapter.parameters.items()},
             "optimiser": self.optimiser.state_dict(),
             "entropy_weight": self.entropy_weight,
+            "loss_scale": (self.scale.value, self.scale.updates),
             "skipped": (self.guard.skipped, self.guard.in_a_row),
+            "reference": self.reference_hash,
             "average": None if self.average is None else {n: v.cpu().clone() for n, v in self.average.items()},
         }
 
@@ -235,6 +243,12 @@ class Learner:
                     f"the saved state has {name} {state['signature'][name]} and this learner {own}: resume with the "
                     "configuration and model it was saved with, or start a new run"
                 )
+        there, here = state.get("reference", ""), self.reference_hash
+        if there and here and there != here:
+            raise ValueError(
+                f"the saved state's KL is to adapter {there}, and here it is to {here}: resume with the adapter that "
+                "the run started from"
+            )
         average = state.get("average")
         if self.average is not None and average is None:
             raise ValueError("the saved state has no average of the adapter: resume without ema_decay")
@@ -243,6 +257,8 @@ class Learner:
         self.steps_done = state["step"]
         self.entropy_weight = state.get("entropy_weight", 0.0)
         self.guard.skipped, self.guard.in_a_row = state.get("skipped", (0, 0))
+        if self.scale.needed:
+            self.scale.value, self.scale.updates = state.get("loss_scale", (self.scale.value, 0))
         if self.average is not None and average is not None:
             for name, value in self.average.items():
                 value.copy_(average[name])
@@ -271,36 +287,15 @@ class Learner:
         updated = False
         self.adapter.model.train(self.config.lora_dropout > 0 or self.config.gradient_checkpointing)
         for epoch in range(self.config.epochs):
-            began = self._clock()
-            loss = torch.zeros(1, device=self.device)
-            for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
-                logprobs, entropies = self.scorer.logprobs(
-                    part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
-                )
+            gradient, passes = self._gradient(batch, parts, references, olds, seconds)
+            while self.scale.needed and overflows(gradient) and self.scale.shrink():
                 if epoch == 0:
-                    olds.append(self._old(part, logprobs.detach()))
-                    step_metrics.add_gap(part, logprobs.detach())
-                inputs = LossInputs(
-                    logprobs=logprobs,
-                    old_logprobs=olds[index],
-                    sampler_logprobs=part.sampler_logprobs,
-                    advantages=part.advantages,
-                    mask=part.mask,
-                    total_rows=len(batch.rows),
-                    total_tokens=batch.tokens,
-                    reference_logprobs=reference,
-                    chosen=part.chosen,
-                    entropies=entropies,
-                    entropy_weight=self.entropy_weight,
-                )
-                output = policy_loss(inputs, self.config)
-                output.loss.backward()
-                loss += output.loss.detach()
-                step_metrics.add(part, output, entropies.detach())
-            seconds["gradient"] += self._clock() - began
-            began = self._clock()
-            gradient = self._reduced_gradient(loss)
-            seconds["reduce"] += self._clock() - began
+                    olds.clear()
+                gradient, passes = self._gradient(batch, parts, references, olds, seconds)
+            for part, output, logprobs, entropies in passes:
+                if epoch == 0:
+                    step_metrics.add_gap(part, logprobs)
+                step_metrics.add(part, output, entropies)
             began = self._clock()
             norm, applied = self._apply(gradient, rate)
             updated |= applied
@@ -309,11 +304,57 @@ class Learner:
         step_metrics.reduce()
         return norm, updated
 
+    def _gradient(
+        self,
+        batch: TrainBatch,
+        parts: Sequence[MicroBatch],
+        references: Sequence[Tensor | None],
+        olds: list[Tensor],
+        seconds: dict[str, float],
+    ) -> tuple[Tensor, list[Pass]]:
+        """The whole batch's gradient with the loss at its end, and what each micro-batch's pass came to.
+
+        The first pass fills `olds`, what the ratios are taken to.
+        """
+        began = self._clock()
+        loss, passes, first = torch.zeros(1, device=self.device), [], not olds
+        for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
+            logprobs, entropies = self.scorer.logprobs(
+                part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
+            )
+            if first:
+                olds.append(self._old(part, logprobs.detach()))
+            inputs = LossInputs(
+                logprobs=logprobs,
+                old_logprobs=olds[index],
+                sampler_logprobs=part.sampler_logprobs,
+                advantages=part.advantages,
+                mask=part.mask,
+                total_rows=len(batch.rows),
+                total_tokens=batch.tokens,
+                reference_logprobs=reference,
+                chosen=part.chosen,
+                entropies=entropies,
+                entropy_weight=self.entropy_weight,
+            )
+            output = policy_loss(inputs, self.config)
+            (output.loss * self.scale.value).backward()
+            loss += output.loss.detach()
+            passes.append((part, replace(output, loss=output.loss.detach()), logprobs.detach(), entropies.detach()))
+        seconds["gradient"] += self._clock() - began
+        began = self._clock()
+        gradient = reduced_gradient(self.adapter.parameters.values(), loss)
+        if self.scale.needed:
+            gradient[:-1] /= self.scale.value
+        seconds["reduce"] += self._clock() - began
+        return gradient, passes
+
     def _references(self, parts: Sequence[MicroBatch]) -> list[Tensor | None]:
-        """The base model's log-probabilities of each micro-batch, where the loss wants them."""
+        """The reference's log-probabilities of each micro-batch, where the loss wants them."""
         if self.config.beta == 0:
             return [None] * len(parts)
-        with torch.no_grad(), self.adapter.off():
+        reference = self.adapter.off() if self.reference is None else self.adapter.holding(self.reference)
+        with torch.no_grad(), reference:
             return [self.scorer.logprobs(part, self.config.temperature)[0] for part in parts]
 
     def _old(self, part: MicroBatch, now: Tensor) -> Tensor:
@@ -322,60 +363,20 @@ class Learner:
             return now
         return torch.where(part.sampler_logprobs.isnan(), now, part.sampler_logprobs)
 
-    def _reduced_gradient(self, loss: Tensor) -> Tensor:
-        """The whole batch's gradient as one vector, and `loss` [1] at its end, summed over workers.
-
-        The parameters' own are cleared.
-        """
-        parameters = self.adapter.parameters.values()
-        pieces = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        gradient = torch.cat([*(piece.flatten() for piece in pieces), loss.to(pieces[0].dtype)])
-        self.optimiser.zero_grad(set_to_none=True)
-        if rank_and_world_size()[1] > 1:
-            dist.all_reduce(gradient)
-        return gradient
-
     def _apply(self, gradient: Tensor, rate: float) -> tuple[float, bool]:
-        """Clips the gradient and applies it, unless it or the loss at its end is not finite.
+        """Applies the gradient, clipped, unless it or the loss at its end is not finite.
 
-        Returns its norm before clipping and whether it was applied: the same on all ranks, which hold the same vector.
+        Returns its norm before that and whether it was applied: the same on all ranks, which hold the same vector.
         """
         loss, gradient = gradient[-1].item(), gradient[:-1]
         norm = gradient.norm().item()
         finite = math.isfinite(norm) and math.isfinite(loss)
         self.guard.observe(finite, f"the loss ({loss}) or the gradient ({norm}) of step {self.steps_done}")
-        if not finite:
-            return norm, False
-        if self.config.max_grad_norm is not None and norm > self.config.max_grad_norm:
-            gradient.mul_(self.config.max_grad_norm / norm)
-        start = 0
-        for parameter in self.adapter.parameters.values():
-            parameter.grad = gradient[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
-        for settings in self.optimiser.param_groups:
-            settings["lr"] = rate
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return norm, True
-
-    def _guard_entropy(self, metrics: dict[str, float]) -> None:
-        """Reports the alarm and sets the bonus's weight for the next step, from the entropy of this one.
-
-        The weight moves by a fixed gain and never below 0, after the adaptive entropy control of Skywork-OR1 (arXiv
-        2505.22312), which also removes the bonus at once above the floor. A step without rows has no entropy
-        and changes nothing.
-        """
-        config, entropy = self.config, metrics.get("entropy")
-        if config.entropy_floor is not None:
-            metrics["entropy_weight"] = self.entropy_weight
-        if entropy is None or not math.isfinite(entropy):
-            return
-        if config.entropy_alarm is not None:
-            metrics["entropy_alarm"] = float(entropy < config.entropy_alarm)
-        if config.entropy_floor is not None:
-            gain = 0.005 if config.entropy_gain is None else config.entropy_gain
-            change = gain if entropy < config.entropy_floor else -gain
-            self.entropy_weight = max(0.0, self.entropy_weight + change)
+        if finite:
+            self.scale.keep()
+            excess = norm / (self.config.max_grad_norm or math.inf)
+            descend(self.optimiser, self.adapter.parameters.values(), gradient, rate, excess)
+        return norm, finite
 
     @torch.no_grad()
     def _average(self) -> None:

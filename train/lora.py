@@ -72,6 +72,19 @@ class Adapter:
         with self.model.disable_adapter():
             yield
 
+    @contextmanager
+    def holding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """Other weights, by the names of `parameters`, in place of its own for as long as the context lasts. Nothing is
+        copied."""
+        own = {name: parameter.data for name, parameter in self.parameters.items()}
+        try:
+            for name, parameter in self.parameters.items():
+                parameter.data = tensors[name]
+            yield
+        finally:
+            for name, parameter in self.parameters.items():
+                parameter.data = own[name]
+
     def export(
         self, run: str, number: int, tensors: Mapping[str, Tensor] | None = None, dtype: str = "float32"
     ) -> PolicyVersion:

@@ -35,7 +35,7 @@ class LossInputs:
     total_tokens: int
     """Completion tokens of the whole batch, over all micro-batches and workers."""
     reference_logprobs: Tensor | None = None
-    """[B, T] the base model's; needed where beta > 0."""
+    """[B, T] those of the policy that the KL is to; needed where beta > 0."""
     chosen: Tensor | None = None
     """[B, T] 1 on tokens of high covariance; needed where covariance is not off. See `train.covariance`."""
     entropies: Tensor | None = None

@@ -35,13 +35,14 @@ class SFTError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SFTResult:
-    """The adapter of a run: that of the lowest validation loss, or the last one where nothing is held out."""
+    """What a run has learnt: at the lowest validation loss, or in the end where nothing is held out."""
 
-    policy: PolicyVersion
+    policy: PolicyVersion | None
+    """The adapter; None where all weights of the model were trained, which then are those of the model itself."""
     steps: int
     """Updates made."""
     best_step: int
-    """Update that the adapter is of."""
+    """Update that it is of."""
     best_loss: float | None
     """Validation loss there, in nats a completion token; None without validation."""
     stopped_early: bool
@@ -120,19 +121,21 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> SFTResult:
     """Trains an adapter (`initial` goes on) and returns the one of lowest validation loss, the last one without `val`.
+    Where the configuration says `full`, `base` itself, in float32, learns instead, and has these weights in the end.
 
     `folder` gets the trainer's checkpoints; an interrupted run goes on from the newest that is whole. `on_start` gets
     the metrics of the updates that this checkpoint has behind it, then `on_row` each update and each validation loss;
     both on rank 0 alone. `base` is changed in place. Raises SFTError, ValueError for an adapter of another shape, and
     FloatingPointError where gradients stay without finite values.
     """
-    base.requires_grad_(False)
-    adapter = Adapter(base, config.adapter)
-    if initial is not None:
+    base.requires_grad_(config.full)
+    adapter = None if config.full else Adapter(base, config.adapter)
+    if adapter is not None and initial is not None:
         adapter.load(initial)
     skip = SkipNotFinite()
     arguments = _arguments(config, folder, base, len(train), bool(val))
-    trainer = _trainer(adapter, tokenizer, train, val, config, arguments, [_Report(on_row, on_start), skip, *callbacks])
+    watching = [_Report(on_row, on_start), skip, *callbacks]
+    trainer = _trainer(adapter or base, tokenizer, train, val, config, arguments, watching)
     checkpoint = newest_checkpoint(folder)
     if checkpoint is not None:
         relocate(checkpoint)
@@ -144,7 +147,7 @@ def fit(
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     best_step = state.best_global_step if val else state.global_step
     return SFTResult(
-        policy=adapter.export(run, best_step),
+        policy=None if adapter is None else adapter.export(run, best_step),
         steps=state.global_step,
         best_step=best_step,
         best_loss=float(state.best_metric) if val else None,
@@ -156,7 +159,7 @@ def fit(
 
 
 def _trainer(
-    adapter: Adapter,
+    learner: Adapter | PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Sequence[Row],
     val: Sequence[Row],
@@ -169,21 +172,30 @@ def _trainer(
 
     if config.patience and val:
         callbacks.append(EarlyStoppingCallback(config.patience))
-    base: Any = adapter.model.get_base_model()  # typed by peft as any module
-    own_head = find_head(base) if base.device.type == "cpu" else None
+    adapter = learner if isinstance(learner, Adapter) else None
+    base: Any = learner if adapter is None else adapter.model.get_base_model()  # typed by peft as any module
+    # It gives the head itself no gradient: TRL's own does where that learns too.
+    own_head = find_head(base) if adapter is not None and base.device.type == "cpu" else None
     data = [Dataset.from_list([_features(row) for row in rows]) if rows else None for rows in (train, val)]
     trainer = SFTTrainer(
-        model=adapter.model,
+        model=base if adapter is None else adapter.model,
         args=arguments,
         train_dataset=data[0],
         eval_dataset=data[1],
         processing_class=tokenizer,
         callbacks=callbacks,
-        optimizers=(_muon(adapter, config) if config.optimiser == "muon" else None, None),
+        optimizers=(_muon(adapter, config) if adapter and config.optimiser == "muon" else None, None),
     )
     if own_head is not None:
         score_labels_alone(base, own_head)
     return trainer
+
+
+def computes_in(config: SFTConfig, device: str) -> str:
+    """The numbers of a forward pass on this kind of device."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if device == "cuda" else "float32"
 
 
 def _features(row: Row) -> dict[str, list[int]]:
@@ -213,7 +225,9 @@ def _arguments(config: SFTConfig, folder: Path, base: PreTrainedModel, rows: int
         max_length=None,
         train_sampling_strategy="group_by_length",  # rows of unlike lengths in one batch would mostly be padding
         gradient_checkpointing=config.gradient_checkpointing,
-        bf16=on_gpu and base.dtype == torch.bfloat16,
+        bf16=computes_in(config, "cuda" if on_gpu else "cpu") == "bfloat16"
+        if config.full
+        else on_gpu and base.dtype == torch.bfloat16,
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         eval_strategy="steps" if validates else "no",

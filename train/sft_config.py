@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from problems.auto import AUTO
 from train.config import TrainConfig
@@ -15,6 +15,8 @@ class SFTConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    full: bool = False
+    """Train all weights of the model in place of an adapter: the run then ends with a whole model in `model/`."""
     lora_r: Annotated[int, AUTO] = Field(default=16, ge=1, le=512)
     """Rank of the adapter."""
     lora_alpha: Annotated[float, AUTO] = Field(default=32.0, gt=0)
@@ -67,10 +69,21 @@ class SFTConfig(BaseModel):
     seed: int = 42
     """Of the adapter's first weights, the split and the order of examples."""
 
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _numbers_of_trl(cls, dtype: Any) -> Any:
+        if dtype == "float16":
+            raise ValueError("float16 is for GRPO alone, whose learner scales its losses: use bfloat16, or float32")
+        return dtype
+
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> SFTConfig:
         if isinstance(self.target_modules, tuple) and not self.target_modules:
             raise ValueError("target_modules is empty, so nothing would be trained: name layers or use all-linear")
+        if self.full and self.optimiser == "muon":
+            raise ValueError(
+                "optimiser muon is for matrices alone, and full trains embeddings and norms too: leave it out, or full"
+            )
         if not self.val_share and self.patience != type(self).model_fields["patience"].default:
             raise ValueError("patience counts validation losses, so it has no effect with val_share 0: leave it out")
         return self

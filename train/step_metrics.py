@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from train.batch import MicroBatch
+from train.batch import MicroBatch, TrainBatch
 from train.loss import LossOutputs
 
 
@@ -105,3 +105,19 @@ def padding(parts: Sequence[MicroBatch]) -> float:
     computed = sum(part.padded_tokens for part in parts)
     real = sum(int(part.mask.sum()) + int(part.prompt_lengths.sum()) for part in parts)
     return 1 - real / computed if computed else 0.0
+
+
+def batch_metrics(batch: TrainBatch, parts: Sequence[MicroBatch]) -> dict[str, float]:
+    """Counts of a step's batch, and how this worker's part of it was run."""
+    found: dict[str, float] = {
+        "groups": batch.groups,
+        "groups/kept": batch.kept,
+        "samples": len(batch.rows),
+        "samples/excluded": batch.excluded,
+        "tokens": batch.tokens,
+        "micro_batches": len(parts),
+        "padding": padding(parts),
+    }
+    if batch.entropy_bound is not None:
+        found |= {"samples/low_entropy": batch.low_entropy, "entropy_filter/bound": batch.entropy_bound}
+    return found

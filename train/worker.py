@@ -106,7 +106,7 @@ class Job:
     """Prompt and completion token ids by which engines prove what they loaded."""
     device: str = "auto"
     initial: PolicyVersion | None = field(default=None, repr=False)
-    """Adapter to start from instead of a fresh one, where there is no checkpoint."""
+    """Adapter that the run starts from instead of a fresh one; checkpoints do not hold it."""
     publish_average: bool = False
     """Whether engines get the moving average of the policy as well."""
     store: CheckpointStore | None = None
@@ -236,16 +236,18 @@ class RemoteCoordinator:
 
 
 def _restore(learner: Learner, job: Job, rank: int, world_size: int) -> dict[str, Any] | None:
-    """Restores the newest checkpoint and returns its ledger. Rank 0 chooses the checkpoint for all."""
+    """Restores the newest checkpoint and returns its ledger. Rank 0 chooses the checkpoint for all.
+
+    The adapter that the run starts from is loaded first, also where a checkpoint then takes its place: the KL may be to
+    it.
+    """
     if job.store is not None:
         job.store.pull(Path(job.checkpoints))
     found = checkpoint.latest(Path(job.checkpoints)) if rank == 0 else None
     found = _from_rank_0(found, world_size)
-    if found is not None:
-        return dict(checkpoint.restore(found, learner).ledger)
     if job.initial is not None:
         learner.start_from(job.initial)
-    return None
+    return dict(checkpoint.restore(found, learner).ledger) if found is not None else None
 
 
 def _publication(learner: Learner, job: Job, forms: Sequence[AdapterForm]) -> Publication:

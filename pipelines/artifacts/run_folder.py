@@ -4,6 +4,7 @@
     metrics.jsonl         one row a step, and one an evaluation
     samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
     checkpoints/<step>/   complete as soon as they are there
+    start/adapter/        the adapter that a run of GRPO goes on from, where there is one
     ledger.json           which problems were consumed
     evaluation.json       all figures of `crucible evaluate`
     report.html, log.txt
@@ -43,7 +44,7 @@ from pipelines.artifacts.samples import SAMPLE_SCHEMA
 from problems.arrow_files import ArrowFileError, read_table
 from problems.files import PARTIAL, append_rows, replace_file, replacing
 from problems.plain_text import one_line
-from rollout.policy import PolicyVersion
+from rollout.policy import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PolicyVersion
 from train.checkpoint import HEAD
 
 RUN_FOLDER_LINE = "run folder: "
@@ -243,6 +244,22 @@ class RunFolder:
     def ray_storage(self) -> str:
         """Ray Train's `storage_path`, reached from every node."""
         return f"{self.location}/ray"
+
+    # --- the start
+
+    def record_start(self, policy: PolicyVersion) -> None:
+        """Keeps the adapter that training begins with, unless that is done: where it came from may be gone when the run
+        is resumed, and the KL may be to it."""
+        if policy.weights and self.start is None:
+            (self.path / "start").mkdir(exist_ok=True)
+            write_adapter(self.path / "start", policy)
+            self._place.push()
+
+    @property
+    def start(self) -> Path | None:
+        """Folder of the adapter that training began with; None before it has, and for a fresh one."""
+        adapter = self.path / "start" / "adapter"
+        return adapter if all((adapter / name).is_file() for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG)) else None
 
     # --- the rest
 

@@ -45,7 +45,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("isolation", pa.int32()),
         ("detail", pa.string()),
         ("reward", pa.float32()),  # null where the infrastructure failed and the sample was not scored
-        ("advantage", pa.float32()),  # null where none was computed
+        ("advantage", pa.float32()),  # null for one that was not trained on
     ]
 )
 

@@ -39,7 +39,7 @@ from rollout.coordinator import Coordinator, Event
 from rollout.fleet import NoEngine, RolloutJob, first_answer, silent
 from rollout.policy import PolicyVersion
 from train import checkpoint
-from train.advantage import group_advantages
+from train.credit import assign_credit
 
 MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
 """Keys that a resumed run may have other values for."""
@@ -67,11 +67,19 @@ def run(context: Context[GRPOConfig]) -> Outcome:
     """Evaluates, trains and evaluates again; or goes on where the run folder is."""
     config = context.config = with_questions(context.config, context.console)
     model = context.model
-    initial = read_adapter(config.adapter, config.name, model, config.train) if config.adapter else None
+    initial = recorded_start(context.folder, config.name) if context.resuming else None
+    if initial is None and config.adapter:
+        initial = read_adapter(config.adapter, config.name, model, config.train)
     folder, rollout = context.folder, config.rollout
     spec = EngineSpec(model, rollout.engine, config.train.lora_r, rollout.live_adapters, config.seed)
     session = context.session(spec, rollout.engines, config.train.workers)
     return run_in(session, config, folder, context.console, initial)
+
+
+def recorded_start(folder: RunFolder, run: str) -> PolicyVersion | None:
+    """The adapter that training in this folder began with; None before it has, and for a fresh one. Raises ConfigError
+    where it cannot be read."""
+    return read_adapter(str(folder.start), run) if folder.start is not None else None
 
 
 def run_in(
@@ -96,6 +104,8 @@ def run_in(
         start = initial or PolicyVersion(config.name, 0)
         found = before or evaluate(session, config, problems, start, "before", max_tokens, console)
         write_evaluation(folder, found, 0)
+    if initial is not None:
+        folder.record_start(initial)
     steps = _Run(config, session, folder, initial, console, on_step).train()
     if steps < config.steps:
         raise Interrupted(f"stopped after step {steps}")
@@ -245,7 +255,7 @@ class _Run:
         job = worker.Job(
             run=config.name,
             model=self._session.model,
-            config=config.train,
+            config=config.learner,
             steps=config.steps,
             checkpoints=str((self._folder.checkpoints).resolve()),
             store=self._folder.checkpoint_store,
@@ -277,9 +287,8 @@ class _Run:
             elif event.kind == "step":
                 row = step_row(event)
                 if event.batch is not None:
-                    train, rows = self._config.train, []
-                    for group in event.batch.groups:
-                        advantages = group_advantages(group, train.group_filter, train.advantage)
+                    credit, rows = assign_credit(event.batch.groups, self._config.train), []
+                    for group, advantages in zip(event.batch.groups, credit.advantages, strict=True):
                         rows += sample_rows(group, step=event.step, advantages=advantages)
                     self._folder.write_samples(step_name(event.step), rows)
                     self._folder.write_ledger(event.batch.ledger.to_dict())

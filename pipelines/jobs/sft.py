@@ -3,6 +3,7 @@
 metrics.jsonl   lengths of the traces, a row an update, a row a validation loss
 checkpoints/    the trainer's own, to resume from
 adapter/        the adapter of lowest validation loss, as `grpo --adapter` and `evaluate --adapter` take it
+model/          with sft.full in its place: the whole model, as --model of every command takes it
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cluster.hardware import Demand
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.traces import Trace
+from pipelines.errors import ConfigError
 from pipelines.fine_tuning import (
     Examples,
     SFTFailed,
@@ -40,6 +42,7 @@ from pipelines.jobs.evaluate import (
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.trace_data import load_traces
+from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import shown
 from rollout.backends import EngineSpec
 from rollout.model_files import load_tokenizer
@@ -60,6 +63,8 @@ class Outcome:
     before: Evaluation | None = None
     after: Evaluation | None = None
     difference: Mapping[str, Any] | None = None
+    whole: bool = False
+    """Whether it is a model rather than an adapter."""
 
 
 def run(context: Context[SFTJobConfig]) -> Outcome:
@@ -80,17 +85,24 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
         traces, report = load_traces(config.traces, config.data, config.verify, console)
         examples = select_traces(traces, config.prompt, config.sft, model, context.folder, console, report.figures)
     folder = context.folder
+    whole = config.sft.full
     if not config.evaluate:
         learner = context.learner(config.sft.workers)
-        return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console))
+        return Outcome(str(folder), _learn(learner, config, model, folder, examples, initial, console), whole=whole)
+    if whole and context.lent:
+        raise ConfigError("sft.full with evaluate starts engines of its own on the trained model: leave out either")
     session = context.session(EngineSpec(model, config.engine, config.sft.lora_r), config.engines, config.sft.workers)
     before = _measure(session, config, folder, initial or PolicyVersion(config.name, 0), "before", 0, console)
     figures = _learn(session.learner, config, model, folder, examples, initial, console)
-    policy, step = read_adapter(str(folder.path), config.name), figures["steps"]
-    after = _measure(session, config, folder, policy, "after", step, console)
+    if whole:  # engines cannot change the model that they serve
+        context.leave_cluster()
+        trained = str((folder.path / MODEL_FOLDER).resolve())
+        session = context.session(EngineSpec(trained, config.engine, config.sft.lora_r), config.engines)
+    policy = PolicyVersion(config.name, 0) if whole else read_adapter(str(folder.path), config.name)
+    after = _measure(session, config, folder, policy, "after", figures["steps"], console)
     comparison = compare(before, after)
     folder.append_metrics(comparison)
-    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"])
+    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"], whole)
 
 
 def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
@@ -165,6 +177,7 @@ def _learn(
         val=examples.val,
         initial=initial,
         store=folder.checkpoint_store,
+        prompt=config.prompt.model_dump_json(indent=1) if config.prompt != PromptConfig() else "",
     )
     figures = fine_tune(demand, task, config.sft.workers, folder, folder.ray_storage, console)
     say_outcome(figures, console)
@@ -187,7 +200,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     if outcome.before is not None and outcome.after is not None and outcome.difference is not None:
         show(console, [outcome.before, outcome.after])
         console.print(shown(verdict_line(outcome.difference)))
-    console.print(shown(f"adapter: {outcome.folder}/adapter"))
+    what, where = ("model", MODEL_FOLDER) if outcome.whole else ("adapter", "adapter")
+    console.print(shown(f"{what}: {outcome.folder}/{where}"))
 
 
 JOB = Job("sft", SFTJobConfig, run, show_outcome, may_change=MAY_CHANGE)

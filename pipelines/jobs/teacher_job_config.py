@@ -13,11 +13,13 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     GRPOConfig,
     JobConfig,
     RunConfig,
+    without_kl,
 )
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
@@ -96,7 +98,7 @@ class DistilConfig(RunConfig):
 
 
 class SFTJobConfig(JobConfig):
-    """Fine-tunes a LoRA adapter on verified traces, and keeps the one of lowest validation loss."""
+    """Fine-tunes a LoRA adapter, or all weights, on verified traces, and keeps those of lowest validation loss."""
 
     recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
@@ -127,12 +129,16 @@ class SFTJobConfig(JobConfig):
     @model_validator(mode="after")
     def _rooms_agree(self) -> SFTJobConfig:
         lora_rank_room(self.sft.lora_r)
+        if self.adapter and self.sft.full:
+            raise ValueError("adapter has no effect with sft.full, which trains the model itself: leave out either")
         return self
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
         of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
-        return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
+        found = {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
+        of_adapters = [f"sft.{name}" for name in (*ADAPTER_SHAPE, "lora_dropout")]
+        return found | (dict.fromkeys(of_adapters, ("sft.full", "True")) if self.sft.full else {})
 
 
 class HardDistilConfig(JobConfig):
@@ -144,6 +150,7 @@ class HardDistilConfig(JobConfig):
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
+        **NO_FULL,
     }  # fmt: skip
 
     auto_like: ClassVar[Mapping[str, str]] = {f"train.{name}": f"sft.{name}" for name in ("lora_r", "lora_alpha")}
@@ -205,7 +212,7 @@ class HardDistilConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return count_is_idle(self.problems)
+        return count_is_idle(self.problems) | without_kl(self.train)
 
     def distil_stage(self, runs: Path) -> DistilConfig:
         """The first stage's own configuration."""
@@ -225,10 +232,9 @@ class HardDistilConfig(JobConfig):
 
     def grpo_stage(self, adapter: str, runs: Path) -> GRPOConfig:
         """The third stage's own configuration: the fine-tuned adapter itself goes on."""
-        train = self.agreed().train.model_copy(update={"seed": self.seed})
         return GRPOConfig(
             **self._shared("grpo", runs), adapter=adapter, seed=self.seed, steps=self.steps, rollout=self.rollout,
-            train=train,
+            train=self.agreed().train,
         )  # fmt: skip
 
     def agreed(self) -> HardDistilConfig:

@@ -12,6 +12,7 @@ from varlen_reference import pretend_flash
 
 from cluster import memory_plan
 from cluster.activations import Backward, Rows, activations, bytes_a_token_and_layer
+from cluster.loads import tuner_load
 from cluster.memory_plan import (
     GIB,
     EngineLoad,
@@ -210,3 +211,18 @@ def test_the_largest_micro_batch_is_within_its_budget(shared):
         more = Rows(rows.rows + 1, 500, -(-(rows.rows + 1) // 8), 300)
         padded = more.rows * 500 + (more.prompts if shared else more.rows) * 300
         assert padded > budget
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_that_learns_whole_is_counted_with_its_gradients_and_moments(dtype):
+    shapes = ModelShapes.from_config(QWEN3_06B, "Qwen3-0.6B")
+    values = {"sft.full": True, "sft.workers": 1, "sft.dtype": dtype, "sft.lora_r": 16}
+    need = learner_need(shapes, tuner_load(LearnerLoad(), values))
+    bytes_each = {"float32": 4, "bfloat16": 6}[dtype]  # with the copy that a forward pass has in 16 bits
+    assert need.of("weights") == bytes_each * shapes.total_parameters and need.of("adapter") == 0
+    assert (need.of("optimiser"), need.of("gradients")) == (8 * shapes.total_parameters, 4 * shapes.total_parameters)
+    two = learner_need(shapes, tuner_load(LearnerLoad(), {**values, "sft.workers": 2}))
+    assert two.of("gradients") == 2 * need.of("gradients"), "workers reduce a copy"
+    lora = learner_need(shapes, tuner_load(LearnerLoad(), {**values, "sft.full": False}))
+    assert need.total - lora.total > 11 * shapes.total_parameters
+    assert need.of("activations") >= lora.of("activations")

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from cluster.devices import described
+from cluster.hardware import plan
+from cluster.model_shapes import ModelShapes
 from pipelines import defaults
 from pipelines.config import GRPOConfig
 from pipelines.defaults import fill, read_shapes
@@ -20,7 +22,7 @@ from pipelines.option_pages import configurations
 from pipelines.options import parse
 from pipelines.plan import report, student_shapes
 from problems.auto import unset
-from tests.known_models import FOUR, QWEN3_06B, QWEN3_4B, STUDENT, write_config
+from tests.known_models import FOUR, GEMMA3_270M, QWEN3_06B, QWEN3_4B, STUDENT, write_config
 from tests.pipelines import tenth_job
 from tests.plan_page import page
 
@@ -100,6 +102,60 @@ def test_what_is_set_wins_wherever_it_is_set_and_auto_undoes_a_file(tmp_path, sh
     train, rollout = filled.config.train, filled.config.rollout
     assert (train.learning_rate, train.lora_r, train.lora_alpha) == (1e-3, 32, 64.0)
     assert (rollout.group_size, rollout.groups_per_step, rollout.engine.max_sequences) == (4, 16, 256)
+
+
+@pytest.mark.parametrize("name", ["student", "Qwen3-4B"])
+@pytest.mark.parametrize(
+    ("model", "given", "reference"),
+    [
+        (GRPOConfig, [], "base"),
+        (GRPOConfig, ["--adapter", "a"], "start"),
+        (GRPOConfig, ["--adapter", "a", "--train.beta", "0.04"], "start"),
+        (GRPOConfig, ["--adapter", "a", "--train.beta", "0.04", "--train.reference", "base"], "base"),
+        (SweepConfig, ["--grpo.adapter", "a"], "start"),
+        (HardDistilConfig, [], "start"),
+    ],
+)
+def test_the_kl_is_to_the_adapter_that_a_run_goes_on_from(model, given, reference, name, shapes):
+    part = "grpo" if model is SweepConfig else ""
+    filled = fill(parse(model, given, prog=""), part, shapes[name], ONE)
+    assert at(filled.config, f"{part}.train".lstrip(".")).reference == reference
+    learner, *_ = [t for t in _placed(filled, ONE) if t.role == "learner"]
+    held = "0.04" in given and reference == "start"
+    rank = filled.config.train.lora_r if part == "" else filled.config.grpo.train.lora_r
+    assert learner.need.of("reference") == held * 4 * shapes[name].lora_parameters(rank)
+
+
+def _placed(filled, hardware):
+    part = getattr(filled.config, "grpo", filled.config)
+    fleet, learner = plan(part.hardware, hardware.nodes(), *filled.counts, filled.tensor_parallel)
+    return filled.place(fleet, learner, hardware)
+
+
+def test_float16_is_for_gpus_and_for_models_that_stand_it(shapes):
+    turing = described("T4")
+    config = parse(GRPOConfig, ["--train.dtype", "float16"], prog="")
+    half = fill(config, "", shapes["Qwen3-0.6B"], turing)
+    (learner,) = [t for t in _placed(half, turing) if t.role == "learner"]
+    assert half.config.train.dtype == "float16" and half.config.rollout.engine.dtype == "float16"
+    whole = fill(GRPOConfig(), "", shapes["Qwen3-0.6B"], turing)
+    (usual,) = [t for t in _placed(whole, turing) if t.role == "learner"]
+    assert whole.config.train.dtype == "float32" and learner.need.of("weights") == usual.need.of("weights") // 2
+    with pytest.raises(ConfigError, match=r"gemma.* overflows in float16: set train\.dtype"):
+        _placed(fill(config, "", ModelShapes.from_config(GEMMA3_270M, "gemma-3"), turing), turing)
+    for given in (["--train.dtype", "float16"], ["--rollout.engine.dtype", "float16"]):
+        with pytest.raises(ConfigError, match=rf"{given[0][2:]} float16 is for GPUs"):
+            _placed(fill(parse(GRPOConfig, given, prog=""), "", shapes["student"], TWO_CORES), TWO_CORES)
+
+
+def test_a_reference_without_a_kl_is_refused_unless_the_kl_is_what_varies():
+    for model, prefix in ((GRPOConfig, ""), (HardDistilConfig, ""), (SweepConfig, "grpo.")):
+        given = [f"--{prefix}train.reference", "base"]
+        given += ["--space", "lr=1e-3,1e-2"] if prefix else []
+        with pytest.raises(ConfigError, match=rf"{prefix}train.reference has no effect with {prefix}train.beta 0"):
+            parse(model, given, prog="")
+        parse(model, [*given, f"--{prefix}train.beta", "0.1"], prog="")
+    parse(SweepConfig, ["--grpo.train.reference", "base", "--space", "beta=0,0.05"], prog="")
 
 
 def _dumped(config, folder):

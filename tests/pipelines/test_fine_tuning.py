@@ -1,9 +1,14 @@
 """What the driver records of a training on given answers, over interruptions. Without Ray."""
 
+from queue import Empty
+
 import pytest
+from rich.console import Console
 
 from pipelines.artifacts.run_folder import RunFolder, replace_file
-from pipelines.fine_tuning import finished, record
+from pipelines.fine_tuning import finished
+from pipelines.training_metrics import TrainingMetrics, record
+from pipelines.whole_model import ModelReceiver, send_model
 
 
 @pytest.fixture
@@ -49,3 +54,59 @@ def test_a_training_has_ended_when_its_outcome_says_so(folder, outcome, figures)
     if outcome is not None:
         replace_file(folder.path / "outcome.json", outcome)
     assert finished(folder.path) == figures
+
+
+class Passed:
+    """A queue that hands its messages on at once."""
+
+    def __init__(self, receiver):
+        self.put = receiver.take
+
+
+class Saved:
+    """A model that saves given files."""
+
+    def __init__(self, **files):
+        self._files = files
+
+    def to(self, dtype):
+        return self
+
+    def save_pretrained(self, folder, **_):
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+
+
+def test_a_model_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.whole_model.PIECE_BYTES", 4)
+    receiver = ModelReceiver(tmp_path)
+    model, words = Saved(weights=bytes(range(11))), Saved(tokenizer=b"words")
+    send_model(model, words, None, "{}", Passed(receiver))  # of a worker that died afterwards
+    receiver.restart()
+    sizes = send_model(model, words, None, "{}", Passed(receiver))
+    assert sizes == {"prompt.json": 2, "tokenizer": 5, "weights": 11} and not (tmp_path / "model").exists()
+    first = receiver.finish(sizes)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()} == {
+        "prompt.json": b"{}", "tokenizer": b"words", "weights": bytes(range(11)),
+    }  # fmt: skip
+    other = ModelReceiver(tmp_path)
+    sizes = send_model(Saved(weights=b"x" * 11), words, None, "", Passed(other))
+    assert other.finish(sizes) != first and not (tmp_path / "model" / "prompt.json").exists()
+    torn = ModelReceiver(tmp_path)
+    with pytest.raises(ValueError, match="did not come whole"):
+        torn.finish(sizes)
+    assert (tmp_path / "model" / "weights").read_bytes() == b"x" * 11
+
+
+def test_a_driver_that_fails_still_empties_the_queue_of_its_workers(folder):
+    class Messages(list):
+        def get(self, timeout):
+            if not self:
+                raise Empty
+            return self.pop(0)
+
+    metrics = TrainingMetrics(folder, Console(quiet=True))
+    metrics.queue = Messages([{"kind": "step", "step": "none"}, *(step(number) for number in range(1, 9))])
+    metrics._done.set()
+    metrics._take_all()
+    assert not metrics.queue and isinstance(metrics._error, Exception)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import signal
 from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from job import crucible, grpo, rows, start, steps, wait_for_step
 
 from tests.processes import titled
@@ -146,6 +148,23 @@ def test_unknown_keys_of_a_file_are_named_with_the_nearest(tiny_student, tmp_pat
     (tmp_path / "c.yaml").write_text("rollout:\n  group_sise: 4\n")
     output = crucible("grpo", "--config", tmp_path / "c.yaml", status=(2,))
     assert "rollout.group_sise" in output and "did you mean rollout.group_size" in output
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_from_an_adapter_is_compared_with_it_for_good(tiny_student, runs, whole_run):
+    """Also when the adapter's own folder is gone by the time that the run is resumed."""
+    source = shutil.copytree(max((whole_run[0] / "checkpoints").iterdir()) / "adapter", runs / "source")
+    kl = {}
+    for reference in ("auto", "base"):
+        given = ["--adapter", source, "--train.beta=0.04", f"--train.reference={reference}", "--steps=2"]
+        crucible(*grpo(tiny_student, runs, reference, *given))
+        kl[reference] = [row["kl"] for row in steps(runs / reference)]
+    assert yaml.safe_load((runs / "auto" / "config.yaml").read_text())["train"]["reference"] == "start"
+    assert abs(kl["auto"][0]) < 1e-6 < 1e-3 < kl["base"][0]
+    shutil.rmtree(source)
+    crucible("grpo", "--resume", runs / "auto", "--steps=3")
+    assert [row["step"] for row in steps(runs / "auto")] == [1, 2, 3]
+    assert steps(runs / "auto")[-1]["kl"] < kl["base"][0]
 
 
 def test_a_folder_of_another_configuration_is_left_alone(tiny_student, runs, whole_run):

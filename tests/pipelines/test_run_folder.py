@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.artifacts.samples import SAMPLE_SCHEMA, sample_rows
 from problems.problem import Group, Problem, Sample, Status, Test, Verdict
+from rollout.policy import PolicyVersion
 
 CONFIG = {"steps": 3, "grpo": {"lr": 0.003, "loss": "dapo"}}
 
@@ -94,6 +95,23 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(RunFolderError, match="not a run folder"):
         RunFolder.open(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_adapter_of_the_start_outlives_the_place_that_it_came_from(tmp_path):
+    adapter = PolicyVersion("run", 0, b"weights", {"r": 8})
+    with RunFolder.create(tmp_path / "run", CONFIG) as run:
+        assert run.start is None
+        run.record_start(PolicyVersion("run", 0))
+        assert run.start is None, "the model alone is no adapter"
+        run.record_start(adapter)
+        run.record_start(PolicyVersion("run", 0, b"others", {"r": 8}))
+    with RunFolder.resume(tmp_path / "run", CONFIG) as again:
+        assert again.start == again.path / "start" / "adapter"
+        assert (again.start / "adapter_model.safetensors").read_bytes() == b"weights", "a run starts once"
+        (again.start / "adapter_config.json").unlink()
+        assert again.start is None, "one that came up to half is none"
+        again.record_start(adapter)
+        assert again.start is not None
 
 
 def test_two_processes_do_not_share_a_run(tmp_path):

@@ -9,19 +9,28 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
+import yaml
 from job import crucible, start
 from safetensors.torch import load_file, save_file
 
 from pipelines.artifacts.traces import trace_row, write_traces
+from pipelines.config import EvaluateConfig
 from pipelines.jobs.distil import Requests, reference_solution, select_problems
-from pipelines.jobs.evaluate import Evaluation, read_adapter
+from pipelines.jobs.evaluate import Evaluation, held_out, read_adapter
 from pipelines.jobs.hard_distil import gates
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
 from problems.problem import Group, Sample, Status, Verdict
 from problems.questions import QuestionsConfig
+from rollout.model_files import load_tokenizer
+from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.reference import ReferenceTeacher
+from train.config import TrainConfig
+from train.learner import Learner
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ray_local")]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
@@ -92,6 +101,58 @@ def test_a_run_learns_and_says_from_what(whole):
     assert {row["name"] for row in metrics(folder, "evaluation")} == {"before", "after"}
     assert "1 dropped without thinking" in output and "none is cut" in output and "95 % interval" in output
     assert (folder / "report.html").stat().st_size > 10_000
+
+
+FULL = ["--sft.full=True", "--sft.learning-rate=0.001"]
+
+
+@pytest.fixture(scope="module")
+def full(tiny_student, traces, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("full")
+    ray_of_the_tests = ("--evaluate=True", "--style=think")
+    return runs / "full", crucible(*sft(tiny_student, traces, runs, "full", *FULL, *ray_of_the_tests))
+
+
+def test_a_whole_model_is_trained_and_served(full, tiny_student):
+    folder, output = full
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert outcome["best_loss"] < outcome["first_loss"] and re.fullmatch("[0-9a-f]{16}", outcome["model_hash"])
+    assert f"model: {folder}/model" in output.replace("\n", "") and not (folder / "adapter").exists()
+    learnt, before = (load_file(Path(where) / "model.safetensors") for where in (folder / "model", tiny_student))
+    assert learnt.keys() == before.keys() and all(learnt[name].dtype == before[name].dtype for name in before)
+    assert all(not torch.equal(learnt[name], before[name]) for name in before)
+    assert {row["name"] for row in metrics(folder, "evaluation")} == {"before", "after"}
+    assert not list(folder.glob(".model*")), "nothing is left aside"
+
+
+def test_what_it_serves_is_what_was_trained(full, traces):
+    """The engine's log-probabilities of an answer are those that the trained weights give."""
+    folder, _ = full
+    trained = folder / "model"
+    sampled = ["--evaluation.problems=6", "--evaluation.samples=2"]
+    crucible("evaluate", "--model", trained, "--runs", folder.parent, "--name", "again", *FAMILIES, *sampled)
+    (samples,) = (folder.parent / "again" / "samples").glob("evaluation-*.parquet")
+    table = pq.read_table(samples).to_pylist()
+    config = yaml.safe_load((folder.parent / "again" / "config.yaml").read_text())
+    assert config["prompt"]["style"] == "think", "the model's folder says how it was trained"
+    learner = Learner(trained, TrainConfig(), "cpu")
+    builder = PromptBuilder(load_tokenizer(trained), PromptConfig(**config["prompt"]))
+    problems = {p.id: p for p in held_out(EvaluateConfig.model_validate(config))}
+    row = next(row for row in table if row["completion_ids"])
+    scored = learner.score(builder.build(problems[row["problem_id"]]).ids, row["completion_ids"], adapter=False)
+    assert np.abs(scored - np.array(row["logprobs"])).max() < 1e-3
+
+
+def test_jobs_that_hand_adapters_on_refuse_a_whole_model(tiny_student, tmp_path):
+    for job in ("hard-distil", "lrl", "undo", "expert-iteration"):
+        output = crucible(job, "--sft.full=True", "--runs", tmp_path, status=(2,))
+        assert "sft.full has no effect here: its engines serve what it trains as adapters" in output
+    for given, says in (
+        (["--adapter", "a"], "adapter has no effect with sft.full"),
+        (["--sft.lora-r=4"], "sft.lora_r has no effect with sft.full True"),
+    ):
+        output = crucible("sft", "--sft.full=True", "--runs", tmp_path, *given, status=(2,))
+        assert says in output and not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

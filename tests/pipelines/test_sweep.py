@@ -19,7 +19,7 @@ from pipelines.jobs.sweep import _check_scheduler, _tune_config
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.results import Interval, Trial, settings_of
 from pipelines.jobs.sweep.space import Axis, check_space, configure, parse_space
-from pipelines.jobs.sweep.trial import Reporter, adopt
+from pipelines.jobs.sweep.trial import Reporter, adopt, trial_config
 from pipelines.options import load_yaml
 
 
@@ -43,6 +43,7 @@ def test_axes_are_read_as_written():
         (["lr=loguniform(0,1)"], "above 0"),
         (["lr=uniform(2,1)"], "less than"),
         (["seed=1,2"], "--seeds"),
+        (["train.seed=1,2"], "--seeds"),
         (["num_generations=1,4"], "use 2 or more"),
         (["lora_r=8,600"], "512"),
         (["train.loss=grpo,ppo"], "train.loss"),
@@ -51,6 +52,13 @@ def test_axes_are_read_as_written():
 def test_a_space_that_cannot_be_run_is_refused_before_anything_starts(space, says):
     with pytest.raises(ConfigError, match=says):
         check_space(parse_space(space), GRPOConfig())
+
+
+def test_each_seed_gives_every_trial_other_first_weights(tmp_path):
+    seeds = [
+        trial_config(SweepConfig(), tmp_path, "t", {"seed": seed, "train.beta": 0.05}).learner.seed for seed in (3, 4)
+    ]
+    assert seeds == [3, 4]
 
 
 def test_schedulers_that_cannot_work_are_refused():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from servers import Front, LocalServer, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
+from pipelines.jobs.evaluate import Evaluation
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
-from pipelines.jobs.undo.job import distinct
+from pipelines.jobs.undo.job import distinct, has_fallen
 from pipelines.jobs.undo.prompts import Mistake, hint_text, read_grade, rework, training_completion
 from problems.config import ProblemsConfig
+from problems.problem import Group, Status, Verdict
 from problems.stream import ProblemStream
 from rollout.teacher.request_cache import TeacherStopped
 
@@ -160,6 +163,32 @@ def test_the_rubric_moves_what_is_written_anew(tmp_path):
     assert results["iterations"][1]["asked"] == 12
     grades = read_rows(tmp_path / "run" / "grades.jsonl")
     assert len(grades) == 12 and {row["grade"] for row in grades} == {-0.5}
+
+
+def test_a_fall_that_chance_explains_may_be_gone_through(tmp_path):
+    """Six of eight validation problems, then two: an exact paired interval of that still reaches above 0."""
+    settings = config("", tmp_path)
+    with Front(reply=ScriptedTeacher(settings)) as front:
+        results = start(config(front.url, tmp_path, fall="interval"), ScriptedStudent())
+    reached = [row["val"]["value"] for row in results["iterations"]]
+    assert reached == [0.5, 0.75, 0.25, 1.0][: len(reached)] and len(reached) == 4
+    assert results["stopped"] == "all iterations done" and results["best"] == "iteration-3"
+
+
+@pytest.mark.parametrize(("lost", "beyond"), [(0, False), (3, False), (5, False), (6, True), (12, True)])
+def test_a_fall_counts_by_its_paired_interval(lost, beyond):
+    best, now = (evaluation([False] * n + [True] * (20 - n)) for n in (0, lost))
+    assert has_fallen(best, now, "interval") is beyond
+    assert has_fallen(best, now, "any") is (lost > 0)
+    assert not has_fallen(now, best, "interval") and not has_fallen(now, best, "any")
+
+
+def evaluation(passed):
+    groups = [
+        Group(n, 0, replace(problem("word_problems"), id=f"p{n}"), (), (Verdict(status),), (1.0,))
+        for n, status in enumerate(Status.PASSED if one else Status.WRONG_ANSWER for one in passed)
+    ]
+    return Evaluation("val", tuple(groups))
 
 
 def test_an_untaught_student_that_was_better_is_kept(tmp_path):

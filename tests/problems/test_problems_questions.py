@@ -189,3 +189,54 @@ def test_levels_go_on_after_a_roll_back_as_if_nothing_had_been():
 def test_finite_parts_have_no_negative_numbers(tmp_path):
     with pytest.raises(ValueError, match="index -1 is negative"):
         Finite(list(ProblemStream(ProblemsConfig(), "train").range(0, 2)), 0).problem(-1)
+
+
+TURNS = {"lcs": 2, "fibonacci": 1}
+
+
+def test_families_take_turns_by_steps_and_each_step_has_one():
+    config = QuestionsConfig(families=("fibonacci", "lcs"), difficulties=(2, 5), curriculum={"steps_by_family": TURNS})
+    train = by_index(Questions(config).part("train", 3), config.curriculum, 4)
+    problems = [train(index) for index in range(40)]
+    steps = [{p.family for p in problems[start : start + 4]} for start in range(0, 40, 4)]
+    assert steps == [{"lcs"}, {"lcs"}, {"fibonacci"}] * 3 + [{"lcs"}]
+    assert {p.difficulty for p in problems} == {2, 5} and len({p.id for p in problems}) == 40
+    assert pickle.loads(pickle.dumps(train))(17) == problems[17], "the same on every machine"
+    held_out = Questions(config).distinct("test", 20, 0)
+    assert {p.family for p in held_out} == {"fibonacci", "lcs"}, "evaluations ask all of them"
+
+
+@pytest.mark.parametrize("schedule", ["linear", "self_paced"])
+def test_turns_go_with_every_schedule_of_difficulty(schedule):
+    config = QuestionsConfig(
+        families=("fibonacci", "lcs"), curriculum={"schedule": schedule, "steps_by_family": TURNS, "start": 3}
+    )
+    asked = []
+
+    def levels(index, family):
+        asked.append((index, family))
+        return (7,)
+
+    train = by_index(Questions(config).part("train", 0), config.curriculum, 2, levels)
+    problems = [train(index) for index in range(6)]
+    assert [p.family for p in problems] == ["lcs"] * 4 + ["fibonacci"] * 2
+    if schedule == "linear":
+        assert {p.difficulty for p in problems} == {3}
+    else:
+        assert {p.difficulty for p in problems} == {7} and asked == list(enumerate(p.family for p in problems))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"curriculum": {"steps_by_family": {"lcs": 0}}}, "gives lcs 0 steps"),
+        ({"curriculum": {"steps_by_family": {"lcs": 1}}}, "fibonacci is in families alone"),
+        ({"curriculum": {"steps_by_family": {**TURNS, "rpn": 1}}}, "rpn is in steps_by_family alone"),
+        ({"curriculum": {"steps_by_family": TURNS}, "weights": {"lcs": 2.0}}, "weights has no effect beside"),
+    ],
+)
+def test_turns_that_mean_nothing_are_refused(fields, says):
+    with pytest.raises(ValidationError, match=says):
+        QuestionsConfig(families=("fibonacci", "lcs"), **fields)
+    with pytest.raises(ValidationError, match="parts has no effect beside"):
+        QuestionsConfig(parts=({"procedural": {"families": ("lcs",)}},), curriculum={"steps_by_family": {"lcs": 1}})

@@ -256,3 +256,45 @@ def test_the_adapter_is_written_as_grpo_and_vllm_read_it(learn, tmp_path):
     found = read_adapter(str(tmp_path / "run"), "run")
     assert found.weights == result.policy.weights and found.lora_config["r"] == 4
     assert found.base == result.policy.base and len(found.base["fingerprint"]) == 16
+
+
+FULL = QUICK.model_copy(update={"full": True, "learning_rate": 3e-3})
+
+
+def test_all_weights_learn_where_the_whole_model_does(tokenizer, tmp_path):
+    base, start = tiny_model(), tiny_model()
+    told = []
+    result = fit(base, tokenizer, rows(24), rows(8, 1), FULL, tmp_path, "run", on_row=told.append)
+    assert result.policy is None and result.last_loss < 0.5 * result.first_loss
+    looks = {row["step"]: row["loss"] for row in told if row["kind"] == "validation"}
+    assert result.best_loss == min(looks.values()) < 0.7 * result.first_loss
+    learnt, before = dict(base.named_parameters()), dict(start.named_parameters())
+    assert learnt.keys() == before.keys(), "nothing of an adapter is left in it"
+    assert all(not torch.equal(learnt[name], before[name]) for name in before)
+
+
+def test_a_whole_model_goes_on_where_it_was_interrupted(tokenizer, tmp_path):
+    def train(folder, stop_after=None):
+        base, told = tiny_model(), []
+
+        def tell(row):
+            told.append(row)
+            if row["kind"] == "step" and row["step"] == stop_after:
+                raise Stop
+
+        fit(base, tokenizer, rows(24), rows(8, 1), FULL, tmp_path / folder, "run", on_row=tell)
+        return {name: value.clone() for name, value in base.state_dict().items()}, told
+
+    whole, losses = train("whole")
+    with pytest.raises(Stop):
+        train("cut", stop_after=9)
+    assert newest_checkpoint(tmp_path / "cut") is not None
+    again, rest = train("cut")
+    assert rest[0]["step"] == 7
+    assert [row["loss"] for row in rest] == [row["loss"] for row in losses[-len(rest) :]]
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def test_muon_is_for_adapters():
+    with pytest.raises(ValueError, match="full trains embeddings and norms too"):
+        SFTConfig(full=True, optimiser="muon")

@@ -12,6 +12,7 @@ from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
+    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -40,7 +41,7 @@ class LRLConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "lrl"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_FULL,
         "prompt.system": "the strategy is the system message; set strategy",
         "sft.no_thinking": "every example is learnt from as it is",
         "teacher.others": "the journal is one teacher's, about its own work",

@@ -73,4 +73,6 @@ class SweepConfig(RunConfig):
             found["reduction"] = ("scheduler", self.scheduler)
         if self.scheduler == "none":
             found["grace_steps"] = ("scheduler", "none")
+        if not any(text.partition("=")[0].strip() in ("beta", "train.beta") for text in self.space):
+            found |= {f"grpo.{key}": (f"grpo.{decides}", value) for key, (decides, value) in self.grpo.idle().items()}
         return found

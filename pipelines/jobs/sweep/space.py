@@ -103,7 +103,7 @@ def _axis(text: str) -> Axis:
         near = difflib.get_close_matches(key, [*known, *ALIASES], n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"space: there is no configuration key {name}{hint}")
-    if key == "seed":
+    if key in ("seed", "train.seed"):
         raise ConfigError("space: seeds are given by --seeds, so that settings are compared over the same ones")
     if match := _RANGE.fullmatch(values):
         kind, low, high = match[1], *map(_number, match.groups()[1:])

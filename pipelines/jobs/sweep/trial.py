@@ -18,7 +18,7 @@ from cluster.hardware import Demand
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import GRPOConfig
 from pipelines.jobs.evaluate import load_evaluation, read_adapter
-from pipelines.jobs.grpo import MAY_CHANGE, Outcome, run_in
+from pipelines.jobs.grpo import MAY_CHANGE, Outcome, recorded_start, run_in
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.space import configure
 from pipelines.jobs.sweep.state import TRIALS
@@ -85,7 +85,9 @@ def _run(
 ) -> Outcome:
     import ray
 
-    initial = read_adapter(grpo.adapter, grpo.name) if grpo.adapter else None
+    initial = recorded_start(folder, grpo.name)
+    if initial is None and grpo.adapter:
+        initial = read_adapter(grpo.adapter, grpo.name)
     if fleet.engines:
         engine, name = grpo.rollout.engine, f"{fleet.run}-{trial}"
         engines = list(fleet.engines)

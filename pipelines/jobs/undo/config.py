@@ -13,6 +13,7 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
+    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -42,7 +43,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_FULL,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
@@ -60,6 +61,9 @@ class UndoConfig(RunConfig):
     """Problems that the figures are about."""
     iterations: int = Field(default=3, ge=0)
     """Times, at most, that the student is taught again after the first."""
+    fall: Literal["any", "interval"] = "any"
+    """Which fall of validation below the best iteration ends the run and takes the student back to that: any, or only
+    one beyond chance, whose whole paired interval lies below 0."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
     """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -97,6 +97,13 @@ def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
     return chosen
 
 
+def has_fallen(best: Evaluation, now: Evaluation, fall: Literal["any", "interval"]) -> bool:
+    """Whether validation has fallen, in the way that counts."""
+    if fall == "any":
+        return now.pass_at(1).value < best.pass_at(1).value
+    return compare(best, now)["pass_at_1"]["high"] < 0
+
+
 class _Job:
     """One run."""
 
@@ -132,7 +139,7 @@ class _Job:
         config = self._config
         policy = PolicyVersion(config.name, 0)
         policies, done = {BASE: policy}, []
-        best, best_val = BASE, self._ask_student(BASE, "val", policy).pass_at(1).value
+        best, best_val = BASE, self._ask_student(BASE, "val", policy)
         before, stopped = BASE, "all iterations done"
         for number in range(config.iterations + 1):
             name = f"iteration-{number}"
@@ -149,15 +156,15 @@ class _Job:
             initial = policy if policy.weights else None
             policy = self._student.learn(pairs, config.prompt, config.sft, name, number + 1, initial)
             policies[name] = policy
-            rates = {split: self._ask_student(name, split, policy).pass_at(1) for split in ("val", "train")}
+            val = self._ask_student(name, "val", policy)
+            rates = {"val": val.pass_at(1), "train": self._ask_student(name, "train", policy).pass_at(1)}
             done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
             self._tell(done[-1])
-            reached = rates["val"].value
-            if reached < best_val:
+            if has_fallen(best_val, val, config.fall):
                 stopped = f"validation fell in {name}"
                 break
-            if reached > best_val:
-                best, best_val = name, reached
+            if val.pass_at(1).value > best_val.pass_at(1).value:
+                best, best_val = name, val
             before = name
         return self._finish(done, policies, best, stopped)
 
