@@ -17,7 +17,6 @@ from servers import SECRET, Front, busy, message
 
 from pipelines.artifacts.traces import TRACE_SCHEMA, read_answer
 from pipelines.config import ConfigError
-from pipelines.jobs import distil
 from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.teacher_job_config import DistilConfig
 from pipelines.trace_config import TraceDataConfig

@@ -1,4 +1,4 @@
-"""A full grid: every cell has exactly as many problems, no question is asked twice, and the same seed gives the same."""
+"""A full grid: every cell has exactly as many problems, no question comes twice, and the same seed gives the same."""
 
 from collections import Counter
 
@@ -55,7 +55,7 @@ def test_a_cell_of_few_questions_is_named(monkeypatch):
     monkeypatch.setattr("problems.grid.ProblemStream", Few)
     config = ProblemsConfig(families=("coin_change",), difficulties=(1,))
     assert len(grid(config, "test", 7, identity=wording)) == 7
-    with pytest.raises(ValueError, match="family coin_change has only 7 more test problems of difficulty 1 .* 8 are"):
+    with pytest.raises(ValueError, match=r"family coin_change has only 7 more test problems of difficulty 1 .* 8 are"):
         grid(config, "test", 8, identity=wording)
 
 
