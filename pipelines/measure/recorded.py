@@ -52,22 +52,26 @@ def known_groups(
 ) -> dict[str, Group]:
     """Problem id -> its judged group of `samples` samples under `policy`, of the problems that an earlier process of
     the run has answered. What the infrastructure failed to judge is none. Raises RunFolderError."""
+    by_id = {problem.id: problem for problem in problems}
     with reading(str(folder)):
         table = pa.concat_tables([folder.samples(table_name(name)), folder.parts(table_name(name))])
-        hashes = dict(zip(table["problem_id"].to_pylist(), table["question_hash"].to_pylist(), strict=True))
-        recorded = {group.problem.id: group for group in groups_of(table)}
-    found = {}
-    for problem in problems:
-        group = recorded.get(problem.id)
-        if (
-            group is not None
-            and hashes[problem.id] == problem.question_hash
-            and len(group.samples) == samples
-            and all(sample.adapter_hash == policy.adapter_hash for sample in group.samples)
-            and not any(verdict.status is Status.INFRASTRUCTURE for verdict in group.verdicts)
-        ):
-            found[problem.id] = replace(group, problem=problem)
-    return found
+        recorded = groups_of(table.take(pa.array(_fitting(table, by_id, policy), pa.int64())))
+    return {
+        group.problem.id: replace(group, problem=by_id[group.problem.id])
+        for group in recorded
+        if len(group.samples) == samples and not any(v.status is Status.INFRASTRUCTURE for v in group.verdicts)
+    }
+
+
+def _fitting(table: pa.Table, problems: Mapping[str, Problem], policy: PolicyVersion) -> list[int]:
+    """Places of the rows of these questions under this policy, each sample once: a process that dies between the whole
+    table and its parts' removal leaves both."""
+    found: dict[tuple[str, int], int] = {}
+    columns = (table[name].to_pylist() for name in ("problem_id", "index", "question_hash", "adapter_hash"))
+    for place, (problem, index, question, adapter) in enumerate(zip(*columns, strict=True)):
+        if problem in problems and problems[problem].question_hash == question and adapter == policy.adapter_hash:
+            found.setdefault((problem, index), place)
+    return list(found.values())
 
 
 class Parts:
