@@ -100,7 +100,8 @@ def main() -> int:
     same = dict(both[0]) == dict(both[1]) and figures[0] == figures[1] and set(there) <= set(both[1])
     print(f"whole: {problems} problems x {known.samples} samples in {whole:.1f} s")
     print(
-        f"killed after {killed:.1f} s with {kept} problems on disk; resumed in {resumed:.1f} s, asking {problems - kept}"
+        f"killed after {killed:.1f} s with {kept} problems on disk; resumed in {resumed:.1f} s, asking the other "
+        f"{problems - kept}"
     )
     print(f"every sample once: {once}; samples and figures as of the whole run: {same}")
     return 0 if once and same else 1

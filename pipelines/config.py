@@ -198,7 +198,8 @@ class EvaluateConfig(JobConfig):
     adapter: str = ""
     """Folder of a LoRA adapter (a checkpoint's, say); "" measures the model alone."""
     suite: str = ""
-    """A shipped evaluation: problems, sampling and conditions in one name. What is given beside it comes on top."""
+    """A shipped evaluation, one name for problems, sampling and conditions: hard_distil, sft_baseline, focused, lrl,
+    undo or benchmarks. What is given beside it comes on top."""
     require: Conditions = ()
     """Conditions that must hold in the end, as "overall >= 50" "easy > 80"; the exit status is 3 where one does not."""
     against: str = ""

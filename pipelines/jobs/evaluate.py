@@ -43,15 +43,13 @@ def held_out(config: JobConfig, without: Collection[str] = ()) -> list[Problem]:
     Raises ConfigError where there are none, and where a cell of the grid has too few.
     """
     evaluation, questions = config.evaluation, questions_of(config)
+    split, count, seed = evaluation.split, evaluation.per_cell, evaluation.seed
     try:
-        if not evaluation.per_cell:
-            return questions.distinct(evaluation.split, evaluation.problems, evaluation.seed)
-        try:
-            return questions.grid(evaluation.split, evaluation.per_cell, evaluation.seed, without)
-        except ValueError as error:
-            raise ConfigError(f"{error}; lower evaluation.per_cell") from None
+        if count:
+            return questions.grid(split, count, seed, without)
+        return questions.distinct(split, evaluation.problems, seed)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"{error}; lower evaluation.per_cell" if count else str(error)) from None
 
 
 def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Problem]]:

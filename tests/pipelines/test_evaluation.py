@@ -470,6 +470,13 @@ def test_every_shipped_suite_loads(name, tmp_path):
     Required.of(config.require, {LAST: found}, config.evaluation.group_size)
 
 
+def test_the_shipped_suites_are_named_where_people_look():
+    text = EvaluateConfig.model_fields["suite"].description or ""
+    table = (Path(problems.__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    for name in suite_names():
+        assert name in text and f"| `{name}` |" in table
+
+
 def test_what_the_shipped_suites_ask():
     def asked(name):
         config = parse(EvaluateConfig, ["--suite", name], prog="crucible evaluate")
