@@ -78,7 +78,10 @@ def sft(student, traces, runs, name, *more):
 @pytest.fixture(scope="module")
 def whole(tiny_student, traces, tmp_path_factory):
     runs = tmp_path_factory.mktemp("sft")
-    return runs / "whole", crucible(*sft(tiny_student, traces, runs, "whole", "--evaluate=True", "--style=think"))
+    return runs / "whole", crucible(
+        *sft(tiny_student, traces, runs, "whole", "--evaluate=True", "--style=think"), "--require", "overall > 100",
+        status=(3,),
+    )  # fmt: skip
 
 
 def test_a_run_learns_and_says_from_what(whole):
@@ -91,6 +94,7 @@ def test_a_run_learns_and_says_from_what(whole):
     assert outcome["best_loss"] == min(looks) < looks[0]
     assert {row["name"] for row in metrics(folder, "evaluation")} == {"before", "after"}
     assert "1 dropped without thinking" in output and "none is cut" in output and "95 % interval" in output
+    assert "not met: overall > 100" in output and len(metrics(folder, "conditions")) == 1
     assert (folder / "report.html").stat().st_size > 10_000
 
 
