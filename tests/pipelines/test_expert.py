@@ -22,6 +22,7 @@ from job import crucible
 from job import start as start_apart
 from pages import figures_of
 
+from pipelines.errors import ConfigError
 from pipelines.jobs.expert import main
 from pipelines.jobs.expert.ast_dedup import normal_form
 from pipelines.jobs.expert.config import ExpertConfig
