@@ -32,6 +32,7 @@ from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
 
 MAY_CHANGE = (*ALL_MAY_CHANGE, "require")
+FROM_A_FILE = " (--suites NAME=FILE reads it from a file)"
 FORMAT = 1
 """Of `evaluation.json`."""
 
@@ -197,7 +198,10 @@ def run(context: Context[EvaluateConfig]) -> Outcome:
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
     # The suites are recorded by their names alone, so that the file can be given to `--config` again.
-    resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    try:
+        resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{FROM_A_FILE if config.suites else ''}") from None
     context.config = resolved.model_copy(update={"problems": config.problems})
     by_seed = held_out_by(resolved, config.seeds or (config.evaluation.seed,))
     problems = [problem for brought_in in by_seed.values() for problem in brought_in]

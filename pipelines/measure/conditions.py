@@ -5,7 +5,8 @@
     evaluation = "before" | "against"                                    the last one where neither is named
     measure    = "pass@" K | "tests_passed" | "truncated" | "unparsed"   pass@1 where none is named
     scope      = "overall" | "every" ("family" | "difficulty" | "band" | "cell")
-               | NAME [level] | level                                    NAME is a family or a data set
+               | NAME [level] | level                                    NAME is a family, in all its versions where
+                                                                         it names none (lis, lis@VERSION), or a data set
     level      = "easy" | "medium" | "hard" | "difficulty" N             1 to 3, 4 to 6, 7 to 10
     comparison = ">" | ">=" | "<" | "<="
     number     = percent, with or without decimals
@@ -59,7 +60,7 @@ class Scope:
     def holds(self, problem: Problem) -> bool:
         """Whether a problem is one of them."""
         return (
-            (not self.name or problem.family == self.name)
+            self.name in ("", problem.family, problem.family.partition("@")[0])
             and (not self.band or band_of(problem.difficulty) == self.band)
             and (self.difficulty is None or problem.difficulty == self.difficulty)
         )
@@ -137,7 +138,7 @@ def parse(text: str) -> Condition:
     words = left.split()
     evaluation = words.pop(0) if words and words[0] in OTHERS else LAST
     measure = ""
-    if words and (words[0] in SHARES or "@" in words[0]):
+    if words and (words[0] in SHARES or words[0].startswith("pass@")):
         measure = words.pop(0)
         if measure not in SHARES and not _PASS_AT.fullmatch(measure):
             raise ValueError(f"condition {text!r}: {measure!r} is no measure; use pass@K, {', '.join(SHARES)}")
@@ -250,7 +251,7 @@ def _refuse_unmeasurable(condition: Condition, problems: Mapping[str, Sequence[P
 
 def _there(scope: Scope, problems: Sequence[Problem]) -> str:
     """What could have been named instead."""
-    of_name = [p for p in problems if p.family == scope.name]
+    of_name = [p for p in problems if Scope(name=scope.name).holds(p)]
     if scope.name and not of_name:
         return ", ".join(sorted({p.family for p in problems}))
     levels = sorted({p.difficulty for p in (of_name or problems)})

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -30,7 +30,9 @@ from pipelines.measure.evaluation import BANDS, Evaluation
 from problems.problem import Group, Problem, Sample, Status, Verdict
 
 PASS, WRONG, GONE = Status.PASSED, Status.WRONG_ANSWER, Status.INFRASTRUCTURE
-NAMES = st.sampled_from(["coin_change", "lis", "math500", "data-set.v2", "réseau", "e", "pass", "3"])
+NAMES = st.sampled_from(
+    ["coin_change", "lis", "math500", "data-set.v2", "réseau", "e", "pass", "3", "coin_change@plain"]
+)
 SCOPES = st.one_of(
     st.just(Scope()),
     st.builds(Scope, every=st.sampled_from(EVERY)),
@@ -60,11 +62,13 @@ def evaluation(*asked: tuple[Problem, list[Status]], name: str = "model") -> Eva
     return Evaluation(name, tuple(groups))
 
 
+@settings(deadline=None)
 @given(CONDITIONS)
 def test_what_is_written_is_read_back(condition):
     assert parse(str(condition)) == condition and canonical(str(condition)) == str(condition)
 
 
+@settings(deadline=None)
 @given(CONDITIONS, st.sampled_from(["", "%", " %"]), st.sampled_from(["", " ", "  \t"]))
 def test_spaces_and_a_percent_sign_change_nothing(condition, sign, space):
     left, _, right = str(condition).partition(f" {condition.comparison} ")
@@ -72,6 +76,7 @@ def test_spaces_and_a_percent_sign_change_nothing(condition, sign, space):
     assert parse(text) == condition
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.text("abe@123 <>=.%", max_size=20))
 @example("overall >= 50 >= 40")
 @example("pass@0 >= 1")
@@ -130,6 +135,7 @@ def test_what_is_wrong_is_said(text, says):
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_a_bound_that_is_met_exactly_is_met(count, data):
     solved = data.draw(st.integers(0, count))
@@ -193,6 +199,19 @@ def test_what_cannot_be_measured_is_refused(text, says):
     with pytest.raises(ConfigError, match=says) as error:
         Required.twice((text,), [g.problem for g in cells().groups], 2)
     assert "\n" not in str(error.value)
+
+
+def test_a_family_stands_for_all_its_versions():
+    asked = [problem(0, "lis@one"), problem(1, "lis@two"), problem(2, "lcs")]
+    found = evaluation((asked[0], [PASS]), (asked[1], [WRONG]), (asked[2], [PASS]))
+    required = Required.of(("lis >= 50", "lis@one >= 100", "lis@two easy <= 0", "every family >= 0"), {LAST: asked}, 1)
+    results = required.results({LAST: found})
+    assert [(r.condition, r.value) for r in results] == [
+        ("lis >= 50", 50), ("lis@one >= 100", 100), ("lis@two easy <= 0", 0),
+        ("lcs >= 0", 100), ("lis@one >= 0", 100), ("lis@two >= 0", 0),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="is of lis@three; there are lcs, lis@one, lis@two"):
+        Required.of(("lis@three > 0",), {LAST: asked}, 1)
 
 
 def test_a_cell_that_has_lost_its_verdicts_meets_nothing():
