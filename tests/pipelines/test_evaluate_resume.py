@@ -1,4 +1,4 @@
-"""An evaluation that is killed in the middle goes on with the samples that it has, each exactly once."""
+"""An evaluation that is killed in the middle goes on with the samples that it has, each exactly once; and top_p cuts."""
 
 import json
 import os
@@ -95,3 +95,17 @@ def test_another_grid_is_another_run(resumed):
     said = crucible("evaluate", "--resume", folder, "--evaluation.per-cell", "5", status=(2,))
     assert "evaluation.per_cell: 6 there, 5 now" in said
     assert Path(folder / "evaluation.json").is_file()
+
+
+def test_a_nucleus_of_one_token_is_greedy(tiny_student, tmp_path):
+    asked = ["--problems.families", "reverse_string", "--problems.difficulties", "1", "5", "--evaluation.per-cell=4"]
+    common = ["evaluate", "--model", tiny_student, "--runs", tmp_path, *asked, "--max-tokens=64"]
+    crucible(*common, "--name", "narrow", "--evaluation.top-p=0.000001", "--evaluation.samples=3")
+    crucible(*common, "--name", "greedy", "--evaluation.temperature=0")
+    crucible(*common, "--name", "wide", "--evaluation.samples=3")
+    narrow, greedy, wide = (
+        samples([tmp_path / name / "samples" / "evaluation-model.parquet"]) for name in ("narrow", "greedy", "wide")
+    )
+    assert len(narrow) == len(wide) == 3 * len(greedy) == 24
+    assert all(text == greedy[problem, 0] for (problem, _), text in narrow.items())
+    assert any(text != greedy[problem, 0] for (problem, _), text in wide.items())
