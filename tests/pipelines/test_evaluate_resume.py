@@ -1,4 +1,4 @@
-"""An evaluation that is killed in the middle goes on with the samples that it has, each exactly once; and top_p cuts."""
+"""An evaluation that is killed in the middle goes on with the samples that it has, each once; and top_p is heeded."""
 
 import json
 import os
