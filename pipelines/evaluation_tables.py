@@ -104,7 +104,7 @@ def show_conditions(console: Console, results: Sequence[Result]) -> int:
 
 
 def _measured(result: Result) -> str:
-    return "nothing, for lack of verdicts" if result.value is None else f"{result.value:.1f} %"
+    return "nothing, for lack of verdicts" if result.value is None else f"{result.value:.2f} %"
 
 
 def verdict_line(difference: Difference | Mapping[str, Any]) -> str:

@@ -210,7 +210,7 @@ def conditions(record: Record) -> list[tuple[str, str, bool]]:
 
 
 def _measured(percent: float | None) -> str:
-    return "nothing" if percent is None else f"{percent:.1f} %"
+    return "nothing" if percent is None else f"{percent:.2f} %"
 
 
 def _band_counts(band: str, row: Mapping[str, Any]) -> str:

@@ -228,7 +228,7 @@ def test_an_unmet_condition_gives_its_line_and_the_status():
     required = Required.of(("overall >= 50", "easy > 50"), {LAST: [g.problem for g in found.groups]}, 2)
     assert show_conditions(Console(file=text, width=120), required.results({LAST: found})) == UNMET == 3
     lines = text.getvalue().splitlines()
-    assert [line for line in lines if line.startswith("not met")] == ["not met: easy > 50, measured 50.0 %"]
+    assert [line for line in lines if line.startswith("not met")] == ["not met: easy > 50, measured 50.00 %"]
     met = Required.of(("overall >= 50",), {LAST: [g.problem for g in found.groups]}, 2)
     assert show_conditions(Console(file=text), met.results({LAST: found})) == 0
     assert show_conditions(Console(file=text), ()) == 0

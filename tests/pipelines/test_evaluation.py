@@ -419,7 +419,7 @@ def test_bands_counts_and_conditions_are_shown(tmp_path):
     assert evaluate.show_outcome(Console(file=said, width=160), outcome) == 3
     text = said.getvalue()
     assert re.search(r"solved / partial / failed\W+6 / 3 / 3", text) and re.search(r"partial credit\D+25\.0 %", text)
-    assert re.search(r"medium: 50\.0 % \(4\)", text) and "not met: hard > 99, measured 50.0 %" in text
+    assert re.search(r"medium: 50\.0 % \(4\)", text) and "not met: hard > 99, measured 50.00 %" in text
     figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     assert figures["conditions"] == [
         {"condition": "overall >= 50", "value": 50.0, "met": True},
@@ -428,7 +428,7 @@ def test_bands_counts_and_conditions_are_shown(tmp_path):
     page = re.sub(r"<[^>]+>|\s+", " ", (tmp_path / "e" / "report.html").read_text())
     page = re.sub(r"\s+", " ", page)
     assert "pass@1 by band of difficulty" in page and "solved / partial / failed 6 / 3 / 3" in page
-    assert "hard &gt; 99 50.0 % not met" in page and "overall &gt;= 50 50.0 % met" in page
+    assert "hard &gt; 99 50.00 % not met" in page and "overall &gt;= 50 50.00 % met" in page
 
 
 def test_a_grid_is_filled_for_every_seed():
