@@ -45,7 +45,7 @@ class Command:
     """After `crucible`; {runs} is the folder of all runs, {hard} the student of the three hard families."""
     headline: Callable[[RunFolder], str]
     statuses: tuple[int, ...] = (0,)
-    """Exit statuses of a run that ended as it should; 1 says that a success gate was missed."""
+    """Exit statuses of a run that ended as it should; 3 says that a condition is not met."""
 
 
 def share(estimate: Mapping[str, float]) -> str:
@@ -120,7 +120,7 @@ COMMANDS = (
         f"evaluate --adapter {{runs}}/on/checkpoints/000040 --against base --seeds 0 1 --problems.families {FAMILIES}",
         moved,
     ),
-    Command("hard", "hard-distil --config pipelines/configs/hard_distil.yaml --model {hard}", gated, (0, 1)),
+    Command("hard", "hard-distil --config pipelines/configs/hard_distil.yaml --model {hard}", gated, (0, 3)),
     Command("expert", "expert-iteration", focused),
     Command("words", "lrl", judged),
     Command("errors", "undo --iterations 3", taught),

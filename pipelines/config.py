@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,8 @@ from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
 from cluster.recipes import Kind
 from pipelines.errors import ConfigError as ConfigError
+from pipelines.measure.conditions import Conditions
+from pipelines.measure.suites import load_suite, suite_names
 from problems.auto import AUTO
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -55,9 +57,13 @@ class EvaluationConfig(BaseModel):
     """What held-out skill is measured on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    replaces: ClassVar[Mapping[str, tuple[str, ...]]] = {"per_cell": ("problems",)}
+    """See `QuestionsConfig.replaces`."""
 
     problems: int = Field(default=192, ge=1)
-    """Held-out problems."""
+    """Held-out problems, of any of the families and difficulties."""
+    per_cell: int = Field(default=0, ge=0)
+    """In place of `problems`, a full grid: so many of each family at each difficulty; 0 for none."""
     samples: int = Field(default=8, ge=1)
     """Completions sampled for each; pass@k is given for k up to this."""
     temperature: float = Field(default=1.0, ge=0)
@@ -83,8 +89,15 @@ class EvaluationConfig(BaseModel):
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop")
         return Sampling(max_tokens=max_tokens, **{name: getattr(self, name) for name in names})
 
+    @property
+    def group_size(self) -> int:
+        """Completions of each problem."""
+        return 1 if self.temperature == 0 else self.samples
+
     @model_validator(mode="after")
     def _can_be_sampled(self) -> EvaluationConfig:
+        if self.per_cell and self.problems != type(self).model_fields["problems"].default:
+            raise ValueError("evaluation.problems has no effect beside evaluation.per_cell, a grid: give one of them")
         self.sampling(1)
         cut = [name for name in ("top_p", "top_k", "min_p") if getattr(self, name) != getattr(Sampling(), name)]
         if self.temperature == 0 and cut:
@@ -124,6 +137,14 @@ class JobConfig(RunConfig):
     evaluation: EvaluationConfig = EvaluationConfig()
     """What held-out skill is measured on."""
 
+    @model_validator(mode="after")
+    def _has_cells(self) -> Self:
+        if self.evaluation.per_cell and self.problems.parts:
+            raise ValueError(
+                "evaluation.per_cell fills cells of family and difficulty, and problems.parts has none: leave it out"
+            )
+        return self
+
 
 class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
@@ -143,6 +164,9 @@ class GRPOConfig(JobConfig):
     """How completions are sampled."""
     train: TrainConfig = TrainConfig()
     """How the adapter learns."""
+    require: Conditions = ()
+    """Conditions on held-out skill in the end, as "overall >= 50" "easy > 80"; the exit status is 3 where one does not
+    hold."""
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> GRPOConfig:
@@ -183,8 +207,16 @@ class EvaluateConfig(JobConfig):
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 
+    presets: ClassVar[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {"suite": load_suite}
+    """Key -> what its value sets, below what is given beside it."""
+
     adapter: str = ""
     """Folder of a LoRA adapter (a checkpoint's, say); "" measures the model alone."""
+    suite: str = ""
+    """A shipped evaluation, one name for problems, sampling and conditions: hard_distil, sft_baseline, focused, lrl,
+    undo or benchmarks. What is given beside it comes on top."""
+    require: Conditions = ()
+    """Conditions that must hold in the end, as "overall >= 50" "easy > 80"; the exit status is 3 where one does not."""
     against: str = ""
     """What to compare with on the same problems: `base` (the model alone), an adapter, or a run folder."""
     seeds: tuple[int, ...] = ()
@@ -211,9 +243,12 @@ class EvaluateConfig(JobConfig):
             raise ValueError("suite_limit has no effect without suites: name them, or set evaluation.problems")
         if self.suites:
             plain = EvaluationConfig()
+            if shipped := [name for name in self.suites if name in suite_names()]:
+                raise ValueError(f"suites: {shipped[0]} is a shipped evaluation and no data set: give it as --suite")
             idle = {
                 "problems": self.problems != QuestionsConfig(),
                 "seeds": bool(self.seeds),
+                "evaluation.per_cell": bool(self.evaluation.per_cell),
                 "evaluation.problems": self.evaluation.problems != plain.problems,
                 "evaluation.seed": self.evaluation.seed != plain.seed,
             }

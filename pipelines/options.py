@@ -26,6 +26,8 @@ from problems.auto import as_set, without_word
 RENAMED = {
     "rollout.averaged_samples": "rollout.ema_samples",
     "transfer": "sft",
+    "target": "require",
+    "before_below": "require",
 }
 """Old name of a key or of a section -> the new one. Old names are refused with the new one named."""
 
@@ -212,8 +214,15 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def over(model: type[BaseModel], base: BaseModel, data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` on top of what `base` sets; what follows the model and is set by neither, or is `auto`, stays unset."""
-    return without_word(model, merged(model, as_set(base), data))
+    """`data` on top of what `base` sets; what follows the model and is set by neither, or is `auto`, stays unset.
+
+    What the value of a key in the model's `presets` stands for lies in between. Raises ConfigError for an unknown one.
+    """
+    below = as_set(base)
+    for key, load in getattr(model, "presets", {}).items():
+        if isinstance(name := data.get(key), str) and name:
+            below = merged(model, below, load(name))
+    return without_word(model, merged(model, below, data))
 
 
 def merged(model: type[BaseModel], base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import functools
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -204,17 +204,24 @@ def start_stream(engines: Sequence[Any], verify: VerifyConfig, run: str, local: 
 
 
 def answer_all(
-    board: Any, problems: Sequence[Problem], job: RolloutJob, verify: VerifyConfig, version: int = 0
+    board: Any,
+    problems: Sequence[Problem],
+    job: RolloutJob,
+    verify: VerifyConfig,
+    version: int = 0,
+    without: Collection[str] = (),
 ) -> Iterator[tuple[Problem, Group | None, str]]:
     """Judged groups of a fixed list of problems, as they are done; where a group could not be had, None and why.
 
-    Raises StreamFailed.
+    Problems whose ids are in `without` are not asked. The others are sampled as if all were, for a group's seeds follow
+    from its place in the list. Raises StreamFailed.
     """
     import ray.exceptions
 
-    key, handled, missing = uuid.uuid4().hex, 0, dict(enumerate(problems))
+    key, handled = uuid.uuid4().hex, 0
+    missing = {index: problem for index, problem in enumerate(problems) if problem.id not in without}
     # Rows of several problems only where there are so many that each has enough beside it.
-    size = min(8, max(1, len(problems) // 64))
+    size = min(8, max(1, len(missing) // 64))
     about = StreamJob(job, ray.put(FixedProblems(tuple(problems))), Judging(verify), lease_size=size)
     try:
         while missing:

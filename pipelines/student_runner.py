@@ -87,7 +87,9 @@ class StudentRunner:
         if found is None:
             evaluation = sampling or self._config.evaluation
             config = self._config.model_copy(update={"prompt": prompt, "evaluation": evaluation})
-            found = evaluate(self.session(), config, problems, policy, name, self._max_tokens, self._console)
+            found = evaluate(
+                self.session(), config, problems, policy, name, self._max_tokens, self._console, self._folder
+            )
             write_evaluation(self._folder, found, policy.number)
         return found
 

@@ -6,7 +6,7 @@ curriculum changes the difficulty, of its index and the level that applies to it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from problems import families
 from problems.config import ProblemsConfig
 from problems.curriculum import CurriculumConfig
+from problems.grid import grid
 from problems.mix import Finite, Mix, Part
 from problems.problem import Problem, Split
 from problems.sources import Prove, Report, SourceConfig, read
@@ -166,6 +167,13 @@ class Questions:
                 yield problem
             if len(seen) == count:
                 return
+
+    def grid(self, split: Split, count: int, seed: int, without: Collection[str] = ()) -> list[Problem]:
+        """`count` problems of each family at each difficulty; see `problems.grid`. Raises ValueError where a cell has
+        fewer, and where data sets are asked, which have no such cells."""
+        if self.config.parts:
+            raise ValueError("problems.parts has no cells of family and difficulty to fill")
+        return grid(self.config.model_copy(update={"seed": seed}), split, count, without)
 
     def whole(self, split: Split) -> list[Problem]:
         """Every problem of a split in the data sets, each question once, in the order of the parts.

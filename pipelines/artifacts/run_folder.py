@@ -3,6 +3,7 @@
     config.yaml           the resolved configuration
     metrics.jsonl         one row a step, and one an evaluation
     samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
+    samples/parts/        those of an evaluation that is going on, a folder of tables each
     checkpoints/<step>/   complete as soon as they are there
     start/adapter/        the adapter that a run of GRPO goes on from, where there is one
     ledger.json           which problems were consumed
@@ -40,8 +41,7 @@ from pydantic import BaseModel
 from cluster.storage import CheckpointStore
 from pipelines.artifacts.location import RunFolderError, RunLocation
 from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
-from pipelines.artifacts.samples import SAMPLE_SCHEMA
-from problems.arrow_files import ArrowFileError, read_table
+from pipelines.artifacts.samples import SAMPLE_SCHEMA, read_samples
 from problems.files import PARTIAL, append_rows, replace_file, replacing
 from problems.plain_text import one_line
 from rollout.policy import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PolicyVersion
@@ -52,6 +52,9 @@ RUN_FOLDER_LINE = "run folder: "
 LARGEST_STEP = 1 << 53
 """Of a training step: larger ones no file of JSON carries whole."""
 _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
+_PART_FILE = re.compile(r"[0-9]{6,16}\.parquet")
+PARTS = "parts"
+"""Folder in `samples` of the tables that are not whole yet."""
 _FROM_THE_START = (".lock", "config.yaml", "log.txt", "ray", "costs.jsonl", "batches.jsonl")
 """What a run may leave that failed on its way up: its own records, and those of what a teacher is to be paid."""
 
@@ -215,15 +218,31 @@ class RunFolder:
         """
         folder, pattern = self.path / "samples", f"{name}.parquet"  # of names alone: `name` may be of a row of others
         files = sorted(f for f in folder.iterdir() if fnmatch.fnmatchcase(f.name, pattern)) if folder.is_dir() else []
-        wanted = SAMPLE_SCHEMA.empty_table().select(list(columns) if columns is not None else SAMPLE_SCHEMA.names)
-        try:
-            tables = [read_table(file, wanted.schema) for file in files]
-        except ArrowFileError as error:
-            raise RunFolderError(one_line(error)) from None
-        for file, table in zip(files, tables, strict=True):
-            if missing := [column for column in wanted.column_names if column not in table.column_names]:
-                raise RunFolderError(f"{file}: it has no column {', '.join(missing[:3])}; no job writes such samples")
-        return pa.concat_tables(tables) if tables else wanted
+        return read_samples(files, columns)
+
+    def write_part(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes rows of `samples/<name>.parquet` that is not whole yet: `samples/parts/<name>/<number>.parquet`."""
+        there = self._parts(name)
+        number = 1 + max((int(file.stem) for file in there), default=0)
+        self._part_folder(name).mkdir(parents=True, exist_ok=True)
+        self.write_samples(f"{PARTS}/{name}/{number:06d}", rows)
+        self._place.changed()
+
+    def parts(self, name: str) -> pa.Table:
+        """The rows of all parts of a table of samples, in the order in which they were written. Raises
+        RunFolderError."""
+        return read_samples(self._parts(name), None)
+
+    def remove_parts(self, name: str) -> None:
+        """Removes them: the whole table is written."""
+        shutil.rmtree(self._part_folder(name), ignore_errors=True)
+
+    def _parts(self, name: str) -> list[Path]:
+        files = self._part_folder(name).glob("*.parquet")
+        return sorted(file for file in files if _PART_FILE.fullmatch(file.name))
+
+    def _part_folder(self, name: str) -> Path:
+        return self.path / "samples" / PARTS / name
 
     @property
     def checkpoints(self) -> Path:

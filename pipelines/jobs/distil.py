@@ -9,7 +9,6 @@ report.html                 what was kept, how the rest failed, what the teacher
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,10 +30,10 @@ from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
 from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.measure.statistics import wilson_interval
 from pipelines.sync_teacher import check_teacher
+from problems.grid import grid, wording
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from problems.questions import worked_answer
-from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder, Style
 from rollout.teacher.client import LEDGER_FILE, Answered
 from rollout.teacher.cost_ledger import CostLedger, append_rows
@@ -66,28 +65,11 @@ def select_problems(config: DistilConfig) -> list[Problem]:
     as `total` says. Raises ConfigError."""
     if config.problems.parts:
         return _of_parts(config)
-    found: dict[str, Problem] = {}
-    for family in config.problems.families:
-        for difficulty in dict.fromkeys(config.problems.difficulties):
-            one = config.problems.model_copy(update={"families": (family,), "difficulties": (difficulty,)})
-            stream, selected, repeats = ProblemStream(one, "train"), 0, 0
-            for index in itertools.count():
-                if selected == config.count:
-                    break
-                problem = stream.problem(index)
-                # One content may come up at several difficulties.
-                if problem.content_hash not in found:
-                    found[problem.content_hash] = problem
-                    selected, repeats = selected + 1, 0
-                    continue
-                repeats += 1
-                # Were one of n + 1 equally likely questions left, so many repeats in a row had a chance of e^-10.
-                if repeats > 10 * (len(found) + 1):
-                    raise ConfigError(
-                        f"family {family} has only {selected} more problems of difficulty {difficulty} that are "
-                        f"not selected already, and count is {config.count}; lower it"
-                    )
-    return list(found.values())
+    every = config.problems.model_copy(update={"weights": {}})
+    try:
+        return grid(every, "train", config.count, identity=wording)
+    except ValueError as error:
+        raise ConfigError(f"{error}; lower count") from None
 
 
 def _of_parts(config: DistilConfig) -> list[Problem]:

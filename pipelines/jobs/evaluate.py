@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,44 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.plain_files import reading
 from pipelines.artifacts.run_folder import RunFolder
-from pipelines.artifacts.samples import sample_rows
 from pipelines.config import EvaluateConfig, EvaluationConfig, JobConfig
 from pipelines.errors import ConfigError
-from pipelines.evaluation_tables import show, show_grid, verdict_line
+from pipelines.evaluation_tables import show, show_conditions, show_grid, verdict_line
+from pipelines.job import MAY_CHANGE as ALL_MAY_CHANGE
 from pipelines.job import Context, Job
+from pipelines.measure.conditions import LAST, Required, Result, conditions_row
 from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.problem_set import questions_of, with_questions
+from pipelines.measure.recorded import Parts, collected, known_groups, load_evaluation, write_evaluation
 from pipelines.session import ClusterSession
 from problems.plain_text import one_line, shown
 from problems.problem import Group, Problem
 from rollout.adapter import largest_rank
 from rollout.backends import EngineSpec
-from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line, short_of_room
+from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line
 from rollout.policy import PolicyVersion, Publication
 from train import checkpoint
 
+MAY_CHANGE = (*ALL_MAY_CHANGE, "require")
+FROM_A_FILE = " (--suites NAME=FILE reads it from a file)"
 FORMAT = 1
 """Of `evaluation.json`."""
 
 
-def held_out(config: JobConfig) -> list[Problem]:
-    """The problems of an evaluation: distinct questions of the chosen split, the same for the same seed.
+def held_out(config: JobConfig, without: Collection[str] = ()) -> list[Problem]:
+    """The problems of an evaluation: distinct questions of the chosen split, the same for the same seed. Those of a
+    grid fill it beside the questions `without`, which are given by their hashes.
 
-    Raises ConfigError where there are none.
+    Raises ConfigError where there are none, and where a cell of the grid has too few.
     """
-    evaluation = config.evaluation
+    evaluation, questions = config.evaluation, questions_of(config)
+    split, count, seed = evaluation.split, evaluation.per_cell, evaluation.seed
     try:
-        return questions_of(config).distinct(evaluation.split, evaluation.problems, evaluation.seed)
+        if count:
+            return questions.grid(split, count, seed, without)
+        return questions.distinct(split, evaluation.problems, seed)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"{error}; lower evaluation.per_cell" if count else str(error)) from None
 
 
 def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Problem]]:
@@ -56,7 +64,7 @@ def held_out_by(config: JobConfig, seeds: Sequence[int]) -> dict[int, list[Probl
     found = {}
     for seed in seeds:
         evaluation = config.evaluation.model_copy(update={"seed": seed})
-        sampled = held_out(config.model_copy(update={"evaluation": evaluation}))
+        sampled = held_out(config.model_copy(update={"evaluation": evaluation}), seen)
         found[seed] = [problem for problem in sampled if problem.question_hash not in seen]
         if not found[seed]:
             raise ConfigError(
@@ -75,14 +83,21 @@ def evaluate(
     name: str,
     max_tokens: int,
     console: Console,
+    folder: RunFolder | None = None,
 ) -> Evaluation:
     """Samples and judges every problem under `policy`, which is loaded first. Shows a progress bar.
 
-    Goes on with the engines that there are, and says which are out. Raises ConfigError for an adapter that the engines
-    refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
+    With a run folder, what is judged is kept in it as it comes, and what an earlier process of the run has kept there
+    is not asked again. Goes on with the engines that there are, and says which are out. Raises ConfigError for an
+    adapter that the engines refuse, where no engine answers, and where more than 1 % of the problems have no verdict.
     """
+    if not problems:
+        raise ConfigError("there are no problems to answer")
     run = f"{session.run}-{name}"
     settings: EvaluationConfig = config.evaluation
+    known = known_groups(folder, name, problems, policy, settings.group_size) if folder is not None else {}
+    if len(known) == len(problems):
+        return collected(name, problems, known, (), max_tokens, session.max_model_len)
     publication = session.ray.put(Publication(replace(policy, run=run, number=0)))
     try:
         reports, out = load_policies(session.engines, publication, session.patience_seconds)
@@ -94,24 +109,21 @@ def evaluate(
         console.print(shown(f"{out_line(out, len(session.engines))}; {name} is evaluated by the others", "yellow"))
     job = RolloutJob(
         run=run,
-        group_size=1 if settings.temperature == 0 else settings.samples,
+        group_size=settings.group_size,
         sampling=settings.sampling(max_tokens),
         prompt=config.prompt,
         seed=settings.seed,
         publication=publication,
         patience_seconds=session.patience_seconds,
     )
-    groups, missing = _answers(session, problems, job, config, name, console)
+    with Parts(folder, name) as parts:
+        groups, missing = _answers(session, problems, job, config, name, console, known, parts)
     forgotten = [engine.forget.remote(run) for engine in session.engines]
     session.ray.wait(forgotten, num_returns=len(forgotten), timeout=5)
     ended = ended_since(session.engines, {number: report["pid"] for number, report in reports.items()})
     for number in ended.keys() - out.keys():
         console.print(shown(f"engine number {number} of {len(session.engines)} {ended[number]}", "yellow"))
-    if not problems:
-        raise ConfigError("there are no problems to answer")
-    ordered = tuple(groups[p.id] for p in problems if p.id in groups)
-    room = short_of_room(ordered, max_tokens, session.max_model_len)
-    evaluation = Evaluation(name, ordered, tuple(missing), room)
+    evaluation = collected(name, problems, groups, missing, max_tokens, session.max_model_len)
     check(evaluation, config)
     return evaluation
 
@@ -123,21 +135,27 @@ def _answers(
     config: JobConfig,
     name: str,
     console: Console,
+    known: Mapping[str, Group],
+    parts: Parts,
 ) -> tuple[dict[str, Group], list[str]]:
-    """Judged groups by problem id, and a line for each problem without; with a progress bar. Raises ConfigError."""
+    """Judged groups by problem id, the `known` ones among them, and a line for each problem without; with a progress
+    bar. Each new group goes to `parts`. Raises ConfigError."""
     from pipelines.stream import StreamFailed, answer_all
 
-    groups: dict[str, Group] = {}
-    missing: list[str] = []
-    answers = passed = 0
+    groups, missing = dict(known), list[str]()
+    verdicts = [verdict for group in known.values() for verdict in group.verdicts]
+    answers, passed = len(verdicts), sum(verdict.passed for verdict in verdicts)
+    if known:
+        console.print(shown(f"{len(known)} of {len(problems)} problems of {name} are answered already"))
     with _progress(console) as progress:
-        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), rate="")
+        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), completed=len(known), rate="")
         try:
-            for problem, group, error in answer_all(session.board, problems, job, config.verify):
+            for problem, group, error in answer_all(session.board, problems, job, config.verify, without=known.keys()):
                 if group is None:
                     missing.append(f"{problem.id}: {error}")
                 else:
                     groups[problem.id] = group
+                    parts.add(group)
                     answers += len(group.verdicts)
                     passed += sum(verdict.passed for verdict in group.verdicts)
                 progress.update(task, advance=1, rate=f"pass@1 {100 * passed / max(1, answers):.1f} %")
@@ -159,27 +177,6 @@ def check(evaluation: Evaluation, config: JobConfig) -> None:
         raise ConfigError(str(error)) from None
 
 
-def load_evaluation(folder: RunFolder, name: str) -> Evaluation | None:
-    """An evaluation that the run folder holds already, from its samples' table; None where it holds none.
-
-    Raises RunFolderError for a table that is damaged.
-    """
-    path = folder.path / "samples" / f"evaluation-{name}.parquet"
-    if not path.is_file():
-        return None
-    from pipelines.artifacts.samples import groups_of
-
-    with reading(str(path)):
-        return Evaluation(name, tuple(groups_of(folder.samples(f"evaluation-{name}"))))
-
-
-def write_evaluation(folder: RunFolder, evaluation: Evaluation, step: int) -> None:
-    """Writes samples first and the metrics row after them, so that a row always has its samples."""
-    rows = [row for group in evaluation.groups for row in sample_rows(group)]
-    folder.write_samples(f"evaluation-{evaluation.name}", rows)
-    folder.append_metrics(evaluation.row(step))
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of `crucible evaluate`."""
@@ -190,32 +187,54 @@ class Outcome:
     comparison: Mapping[str, Any] | None
     folder: str
     """The run folder's path or URL."""
+    conditions: tuple[Result, ...] = ()
+    """What became of those that were required."""
 
 
 def run(context: Context[EvaluateConfig]) -> Outcome:
-    """Measures the model, and what it is compared with, on the same problems."""
+    """Measures the model, and what it is compared with, on the same problems; what a resumed run has is not asked
+    again, and where nothing is missing no engine is started."""
     config, console, model = context.config, context.console, context.model
     policy = read_adapter(config.adapter, "evaluate", model)
     opponent = opponent_of(config, model)
     # The suites are recorded by their names alone, so that the file can be given to `--config` again.
-    resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    try:
+        resolved = with_questions(config.model_copy(update={"problems": config.questions}), console)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{FROM_A_FILE if config.suites else ''}") from None
     context.config = resolved.model_copy(update={"problems": config.problems})
-    folder = context.folder
     by_seed = held_out_by(resolved, config.seeds or (config.evaluation.seed,))
-    problems = [problem for brought in by_seed.values() for problem in brought]
+    problems = [problem for brought_in in by_seed.values() for problem in brought_in]
+    asked = {LAST: problems} | ({} if opponent is None else {"against": problems})
+    required = Required.of(config.require, asked, config.evaluation.group_size)
     other = recorded_evaluation(opponent, resolved, problems) if isinstance(opponent, RunFolder) else None
     policies = {"model": policy} | ({"against": opponent} if isinstance(opponent, PolicyVersion) else {})
     for key, value in policies.items():
         if base := other_base(value, model):
             console.print(shown(f"the adapter of {key} was made for model {base}, and is used on {model}", "yellow"))
-    spec = EngineSpec(model, config.engine, max(largest_rank(value.lora_config) for value in policies.values()))
-    session = context.session(spec, config.engines)
-    found = {
-        key: evaluate(session, resolved, problems, value, key, config.max_tokens, console)
-        for key, value in policies.items()
-    }
+    found = _measured(context, resolved, problems, policies)
     seeds = {seed: [p.id for p in brought] for seed, brought in by_seed.items()} if len(by_seed) > 1 else {}
-    return conclude(folder, resolved, policy, replace(found["model"], seeds=seeds), found.get("against", other))
+    evaluation = replace(found["model"], seeds=seeds)
+    return conclude(context.folder, resolved, policy, evaluation, found.get("against", other), required)
+
+
+def _measured(
+    context: Context[EvaluateConfig],
+    config: EvaluateConfig,
+    problems: Sequence[Problem],
+    policies: Mapping[str, PolicyVersion],
+) -> dict[str, Evaluation]:
+    """The evaluation of each policy, by its name. Raises ConfigError."""
+    folder, samples, room = context.folder, config.evaluation.group_size, config.engine.max_model_len
+    known = {key: known_groups(folder, key, problems, policy, samples) for key, policy in policies.items()}
+    if all(len(groups) == len(problems) for groups in known.values()):
+        return {key: collected(key, problems, of_it, (), config.max_tokens, room) for key, of_it in known.items()}
+    rank = max(largest_rank(policy.lora_config) for policy in policies.values())
+    session = context.session(EngineSpec(context.model, config.engine, rank), config.engines)
+    return {
+        key: evaluate(session, config, problems, policy, key, config.max_tokens, context.console, folder)
+        for key, policy in policies.items()
+    }
 
 
 def conclude(
@@ -224,9 +243,11 @@ def conclude(
     policy: PolicyVersion,
     evaluation: Evaluation,
     other: Evaluation | None,
+    required: Required,
 ) -> Outcome:
     """Writes samples and figures of a finished evaluation. Raises ConfigError where nothing can be compared."""
     both = [evaluation] if other is None else [other, evaluation]
+    folder.roll_back(-1)  # the rows of an earlier process: all figures are written again
     for one in both:
         write_evaluation(folder, one, 0)
     comparison = None
@@ -235,7 +256,10 @@ def conclude(
             comparison = compare(other, evaluation)
         except ValueError as error:
             raise ConfigError(f"against {config.against}: {error}") from None
-        folder.append_metrics(comparison)
+        folder.append_metrics({**comparison, "step": 0})
+    results = required.results({LAST: evaluation} | ({} if other is None else {"against": other}))
+    if results:
+        folder.append_metrics(conditions_row(results, 0))
     settings = config.evaluation
     folder.write_evaluation(
         {
@@ -252,13 +276,14 @@ def conclude(
             "suites": list(config.suites),
             "evaluations": {one.name: one.row(0) for one in both},
             "comparison": comparison,
+            "conditions": [asdict(result) for result in results],
         }
     )
-    return Outcome(evaluation, other, comparison, str(folder))
+    return Outcome(evaluation, other, comparison, str(folder), results)
 
 
-def show_outcome(console: Console, outcome: Outcome) -> None:
-    """Prints the tables of an evaluation, and how it compares."""
+def show_outcome(console: Console, outcome: Outcome) -> int:
+    """Prints the tables of an evaluation, how it compares, and what became of the conditions; returns the status."""
     evaluation, other, comparison = outcome.evaluation, outcome.other, outcome.comparison
     show(console, [evaluation] if other is None else [other, evaluation])
     show_grid(console, evaluation)
@@ -268,7 +293,9 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
             gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
             line = f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}"
             console.print(shown(line))
+    status = show_conditions(console, outcome.conditions)
     console.print(shown(f"figures: {outcome.folder}/evaluation.json   report: {outcome.folder}/report.html"))
+    return status
 
 
 def other_base(policy: PolicyVersion, model: str) -> str:
@@ -347,5 +374,5 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
-JOB = Job("evaluate", EvaluateConfig, run, show_outcome, resumable=False)
+JOB = Job("evaluate", EvaluateConfig, run, show_outcome, may_change=MAY_CHANGE)
 main = JOB.main

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -26,9 +26,11 @@ from pipelines.jobs.evaluate import (
     load_evaluation,
     read_adapter,
     show,
+    show_conditions,
     verdict_line,
     write_evaluation,
 )
+from pipelines.measure.conditions import LAST, Required, Result, conditions_row
 from pipelines.measure.problem_set import outcomes_of, start_levels, train_problem, with_questions
 from pipelines.session import ClusterSession, interruption
 from problems import families
@@ -41,7 +43,7 @@ from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.credit import assign_credit
 
-MAY_CHANGE = ("steps", "address", "runs", "name", "hardware")
+MAY_CHANGE = ("steps", "address", "runs", "name", "hardware", "require")
 """Keys that a resumed run may have other values for."""
 
 TRAIN_FAILURES = 3
@@ -61,6 +63,8 @@ class Outcome:
     before: Evaluation
     after: Evaluation
     difference: dict[str, Any]
+    conditions: tuple[Result, ...] = ()
+    """What became of those that were required."""
 
 
 def run(context: Context[GRPOConfig]) -> Outcome:
@@ -70,10 +74,15 @@ def run(context: Context[GRPOConfig]) -> Outcome:
     initial = recorded_start(context.folder, config.name) if context.resuming else None
     if initial is None and config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.train)
+    required = Required.twice(config.require, held_out(config), config.evaluation.group_size)
     folder, rollout = context.folder, config.rollout
     spec = EngineSpec(model, rollout.engine, config.train.lora_r, rollout.live_adapters, config.seed)
     session = context.session(spec, rollout.engines, config.train.workers)
-    return run_in(session, config, folder, context.console, initial)
+    outcome = run_in(session, config, folder, context.console, initial)
+    results = required.results({"before": outcome.before, LAST: outcome.after})
+    if results:
+        folder.append_metrics(conditions_row(results, outcome.steps))
+    return replace(outcome, conditions=results)
 
 
 def recorded_start(folder: RunFolder, run: str) -> PolicyVersion | None:
@@ -102,7 +111,7 @@ def run_in(
     found = load_evaluation(folder, "before")
     if found is None:
         start = initial or PolicyVersion(config.name, 0)
-        found = before or evaluate(session, config, problems, start, "before", max_tokens, console)
+        found = before or evaluate(session, config, problems, start, "before", max_tokens, console, folder)
         write_evaluation(folder, found, 0)
     if initial is not None:
         folder.record_start(initial)
@@ -110,7 +119,7 @@ def run_in(
     if steps < config.steps:
         raise Interrupted(f"stopped after step {steps}")
     trained = read_adapter(str(checkpoint.latest(folder.checkpoints)), config.name)
-    after = evaluate(session, config, problems, trained, "after", max_tokens, console)
+    after = evaluate(session, config, problems, trained, "after", max_tokens, console, folder)
     write_evaluation(folder, after, steps)
     comparison = compare(found, after)
     folder.append_metrics(comparison)
@@ -377,11 +386,13 @@ def _last_line(error: BaseException) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def show_outcome(console: Console, outcome: Outcome) -> None:
-    """Prints skill before and after, and where the rest is."""
+def show_outcome(console: Console, outcome: Outcome) -> int:
+    """Prints skill before and after, what became of the conditions, and where the rest is; returns the status."""
     show(console, [outcome.before, outcome.after])
     console.print(shown(verdict_line(outcome.difference)))
+    status = show_conditions(console, outcome.conditions)
     console.print(shown(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints"))
+    return status
 
 
 JOB = Job("grpo", GRPOConfig, run, show_outcome, may_change=MAY_CHANGE)

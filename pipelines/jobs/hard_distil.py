@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
 from pipelines.artifacts.traces import TracesError
@@ -23,11 +22,30 @@ from pipelines.errors import ConfigError, JobFailed
 from pipelines.job import MAY_CHANGE as ALL_MAY_CHANGE
 from pipelines.job import Context, Job
 from pipelines.jobs import distil, grpo, sft
-from pipelines.jobs.evaluate import Evaluation, compare, load_evaluation, show, verdict_line, write_evaluation
+from pipelines.jobs.evaluate import (
+    Evaluation,
+    compare,
+    held_out,
+    load_evaluation,
+    show,
+    show_conditions,
+    verdict_line,
+    write_evaluation,
+)
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, HardDistilConfig
+from pipelines.measure.conditions import LAST, Required, Result, conditions_row
 from problems.plain_text import shown
 
-MAY_CHANGE = (*ALL_MAY_CHANGE, "skip_traces", "skip_sft", "skip_grpo", "traces", "steps", *TEACHER_MAY_CHANGE)
+MAY_CHANGE = (
+    *ALL_MAY_CHANGE,
+    "skip_traces",
+    "skip_sft",
+    "skip_grpo",
+    "traces",
+    "steps",
+    "require",
+    *TEACHER_MAY_CHANGE,
+)
 METRICS_FILE = "metrics.json"
 
 
@@ -40,15 +58,14 @@ class Outcome:
     metrics: Mapping[str, Any]
     evaluations: tuple[Evaluation, ...]
 
-    @property
-    def passed(self) -> bool:
-        """Whether every success gate was passed."""
-        return all(gate["passed"] for gate in self.metrics["gates"])
+    conditions: tuple[Result, ...]
+    """What became of those that were required."""
 
 
 def run(context: Context[HardDistilConfig]) -> Outcome:
     """Runs the stages that are not skipped and not done, and writes the results. Raises what the stages raise."""
     config, console = context.config.agreed(), context.console
+    required = Required.twice(config.require, held_out(config), config.evaluation.group_size)
     context.config, context.resuming = config, context.resuming or _skips(config)
     folder, seconds = context.folder, {}
     path = folder.path
@@ -62,10 +79,12 @@ def run(context: Context[HardDistilConfig]) -> Outcome:
         _timed(seconds, "grpo", lambda: _grpo(config, path, adapter, console))
         last = path / "grpo"
     evaluations = _evaluations(path / "sft", last)
+    conditions = required.results({"before": evaluations[0], LAST: evaluations[-1]})
     metrics = _metrics(config, path, evaluations, seconds)
+    metrics["conditions"] = [asdict(result) for result in conditions]
     replace_file(path / METRICS_FILE, json.dumps(metrics, indent=1))
-    _write_run(folder, evaluations)
-    return Outcome(str(folder), metrics, evaluations)
+    _write_run(folder, evaluations, conditions)
+    return Outcome(str(folder), metrics, evaluations, conditions)
 
 
 def _skips(config: HardDistilConfig) -> bool:
@@ -142,7 +161,7 @@ def _evaluations(sft_folder: Path, last: Path) -> tuple[Evaluation, ...]:
         evaluation = load_evaluation(RunFolder.open(folder), name)
         if evaluation is None:
             raise JobFailed(f"{folder} holds no evaluation {name}, though its stage has ended")
-        found.append(Evaluation(called, evaluation.groups, evaluation.lost))
+        found.append(replace(evaluation, name=called))
     return tuple(found)
 
 
@@ -161,47 +180,29 @@ def _metrics(
         "evaluations": {evaluation.name: evaluation.row(0) for evaluation in evaluations},
         "comparisons": [compare(a, b) for a, b in pairwise(evaluations)]
         + ([compare(evaluations[0], evaluations[-1])] if len(evaluations) > 2 else []),
-        "gates": gates(evaluations[0], evaluations[-1], config.target, config.before_below),
         "seconds": dict(seconds),
     }
 
 
-def gates(before: Evaluation, after: Evaluation, target: float, below: float) -> list[dict[str, Any]]:
-    """The success gates: little skill before, and more than `target` after, over all and of each family."""
-    start, end = before.pass_at(1), after.pass_at(1)
-    found = [
-        {"gate": "before, all", "value": start.value, "wanted": f"< {below}", "passed": start.value < below},
-        {"gate": "after, all", "value": end.value, "wanted": f"> {target}", "passed": end.value > target},
-    ]
-    for family in sorted({group.problem.family for group in after.groups}):
-        value = after.pass_at(1, [family]).value
-        found.append({"gate": f"after, {family}", "value": value, "wanted": f"> {target}", "passed": value > target})
-    return found
-
-
-def _write_run(folder: RunFolder, evaluations: Sequence[Evaluation]) -> None:
-    """The whole run's evaluations and comparison, as those of any other job."""
+def _write_run(folder: RunFolder, evaluations: Sequence[Evaluation], conditions: Sequence[Result]) -> None:
+    """The whole run's evaluations, comparison and conditions, as those of any other job."""
     folder.roll_back(-1)
     for step, evaluation in enumerate(evaluations):
         write_evaluation(folder, evaluation, step)
     folder.append_metrics({**compare(evaluations[0], evaluations[-1]), "step": len(evaluations)})
+    if conditions:
+        folder.append_metrics(conditions_row(conditions, len(evaluations)))
 
 
 def show_outcome(console: Console, outcome: Outcome) -> int:
-    """Prints skill before, between and after, and the success gates; 1 where one of these is missed."""
+    """Prints skill before, between and after, and what became of the conditions; returns the status."""
     show(console, outcome.evaluations)
     for comparison in outcome.metrics["comparisons"]:
         console.print(shown(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"))
-    table = Table(title="Success gates", title_justify="left")
-    for heading in ("gate", "held-out pass@1", "wanted", ""):
-        table.add_column(heading)
-    for gate in outcome.metrics["gates"]:
-        mark = shown("passed") if gate["passed"] else shown("missed", "red")
-        table.add_row(shown(gate["gate"]), f"{100 * gate['value']:.1f} %", shown(gate["wanted"]), mark)
-    console.print(table)
+    status = show_conditions(console, outcome.conditions)
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.metrics["seconds"].items())
     console.print(shown(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}"))
-    return 0 if outcome.passed else 1
+    return status
 
 
 JOB = Job("hard-distil", HardDistilConfig, run, show_outcome, may_change=MAY_CHANGE, takes_prompt=False)

@@ -14,7 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
+from pipelines.evaluation_tables import show_conditions
 from pipelines.job import Config, Context, Job
+from pipelines.measure.conditions import Result
 from problems.plain_text import shown
 
 
@@ -40,10 +42,12 @@ def package_job(package: str, command: str, config: type[Config], **more: Any) -
     def report(context: Context[Config], outcome: Outcome) -> None:
         module("report").write_report(outcome.results, context.folder)
 
-    def show(console: Console, outcome: Outcome) -> None:
+    def show(console: Console, outcome: Outcome) -> int:
         module("report").show(console, outcome.results)
+        status = show_conditions(console, [Result(**row) for row in outcome.results.get("conditions", ())])
         line = f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"
         console.print(shown(line), soft_wrap=True)
+        return status
 
     return Job(command, config, run, show, report, **more)
 

@@ -37,10 +37,12 @@ from pipelines.jobs.evaluate import (
     held_out,
     load_evaluation,
     show,
+    show_conditions,
     verdict_line,
     write_evaluation,
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
+from pipelines.measure.conditions import LAST, Required, Result, conditions_row
 from pipelines.trace_data import load_traces
 from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import shown
@@ -50,7 +52,7 @@ from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 from train.sft_config import SFTConfig
 
-MAY_CHANGE = ("address", "runs", "name", "hardware", "traces")
+MAY_CHANGE = ("address", "runs", "name", "hardware", "traces", "require")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Outcome:
     difference: Mapping[str, Any] | None = None
     whole: bool = False
     """Whether it is a model rather than an adapter."""
+    conditions: tuple[Result, ...] = ()
+    """What became of those that were required."""
 
 
 def run(context: Context[SFTJobConfig]) -> Outcome:
@@ -79,6 +83,8 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)
+    samples = config.evaluation.group_size
+    required = Required.twice(config.require, held_out(config), samples) if config.require else None
     examples = None
     if not (context.resuming and finished(context.folder.path) is not None):
         # What cannot be learnt from is refused before anything is started.
@@ -102,7 +108,10 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     after = _measure(session, config, folder, policy, "after", figures["steps"], console)
     comparison = compare(before, after)
     folder.append_metrics(comparison)
-    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"], whole)
+    results = required.results({"before": before, LAST: after}) if required is not None else ()
+    if results:
+        folder.append_metrics(conditions_row(results, figures["steps"]))
+    return Outcome(str(folder), figures, before, after, comparison["pass_at_1"], whole, results)
 
 
 def tokenised(traces: Sequence[Trace], builder: PromptBuilder) -> list[Any]:
@@ -190,18 +199,21 @@ def _measure(
     """An evaluation, taken from the folder where it is there already."""
     found = load_evaluation(folder, name)
     if found is None:
-        found = evaluate(session, config, held_out(config), policy, name, config.max_tokens, console)
+        found = evaluate(session, config, held_out(config), policy, name, config.max_tokens, console, folder)
         write_evaluation(folder, found, step)
     return found
 
 
-def show_outcome(console: Console, outcome: Outcome) -> None:
-    """Prints skill before and after, where it was measured, and where the adapter is."""
+def show_outcome(console: Console, outcome: Outcome) -> int:
+    """Prints skill before and after, where it was measured, what became of the conditions, and where the adapter is;
+    returns the status."""
     if outcome.before is not None and outcome.after is not None and outcome.difference is not None:
         show(console, [outcome.before, outcome.after])
         console.print(shown(verdict_line(outcome.difference)))
+    status = show_conditions(console, outcome.conditions)
     what, where = ("model", MODEL_FOLDER) if outcome.whole else ("adapter", "adapter")
     console.print(shown(f"{what}: {outcome.folder}/{where}"))
+    return status
 
 
 JOB = Job("sft", SFTJobConfig, run, show_outcome, may_change=MAY_CHANGE)

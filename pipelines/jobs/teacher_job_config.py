@@ -21,6 +21,7 @@ from pipelines.config import (
     RunConfig,
     without_kl,
 )
+from pipelines.measure.conditions import Conditions
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
@@ -125,17 +126,22 @@ class SFTJobConfig(JobConfig):
     """Each engine."""
     sft: SFTConfig = SFTConfig()
     """How the adapter learns."""
+    require: Conditions = ()
+    """Conditions on held-out skill in the end, as "overall > 50" "easy > 80"; the exit status is 3 where one does not
+    hold. They need `evaluate`."""
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> SFTJobConfig:
         lora_rank_room(self.sft.lora_r)
         if self.adapter and self.sft.full:
             raise ValueError("adapter has no effect with sft.full, which trains the model itself: leave out either")
+        if self.require and not self.evaluate:
+            raise ValueError("require is measured on held-out problems: set evaluate to True, or leave it out")
         return self
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
+        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine", "require")
         found = {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
         of_adapters = [f"sft.{name}" for name in (*ADAPTER_SHAPE, "lora_dropout")]
         return found | (dict.fromkeys(of_adapters, ("sft.full", "True")) if self.sft.full else {})
@@ -189,10 +195,9 @@ class HardDistilConfig(JobConfig):
     """How GRPO's completions, and those of evaluations, are sampled."""
     train: TrainConfig = TrainConfig()
     """How the adapter learns by GRPO."""
-    target: float = Field(default=0.8, ge=0, le=1)
-    """Success gate: held-out pass@1 in the end, over all and of each family, must be above it."""
-    before_below: float = Field(default=0.2, ge=0, le=1)
-    """Success gate: held-out pass@1 of the untaught model must be below it, or little was there to teach."""
+    require: Conditions = ("before overall < 20", "overall > 80", "every family > 80")
+    """Conditions on held-out skill before all and in the end; the exit status is 3 where one does not hold. Where the
+    untaught model solves much, little was there to teach."""
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> HardDistilConfig:

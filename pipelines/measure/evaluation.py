@@ -8,16 +8,38 @@ from __future__ import annotations
 import collections
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipelines.measure.statistics import Difference, Estimate, cell_rate, mcnemar, paired_difference, pass_rate
-from problems.problem import Group, Status, Verdict
+from problems.problem import Group, Problem, Status, Verdict
 
 MAX_MISSING = 0.01
 """Share of problems, or of samples, without a verdict above which there is no score."""
+BANDS = ("easy", "medium", "hard")
+"""Of difficulties: 1 to 3, 4 to 6, 7 to 10."""
 _NUMBERS = re.compile(r"\d+")
+
+
+def band_of(difficulty: int) -> str:
+    """Which of `BANDS` a difficulty is in."""
+    return BANDS[(difficulty > 3) + (difficulty > 6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Scored samples by how far they got."""
+
+    solved: int
+    """All hidden tests passed."""
+    partial: int
+    """Some did."""
+    failed: int
+    """None did."""
+
+    def __str__(self) -> str:
+        return f"{self.solved} / {self.partial} / {self.failed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,9 @@ class Evaluation:
     """Samples that had fewer than max_tokens to answer in, because their prompts are long."""
     seeds: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Seed of the choice of problems -> ids of those that it brought in; {} where there was but one."""
+
+    gold: Mapping[str, str] = field(default_factory=dict)
+    """Problem id -> a right answer or program, where one is known."""
 
     @property
     def outcomes(self) -> dict[str, list[bool]]:
@@ -98,6 +123,32 @@ class Evaluation:
                 cell[problem.id] = outcomes[problem.id]
         return {family: {d: cell_rate(cell) for d, cell in row.items()} for family, row in cells.items()}
 
+    def part(self, holds: Callable[[Problem], bool]) -> Evaluation:
+        """The same of those problems alone for which `holds`. What has no answer is in no part."""
+        return replace(self, groups=tuple(g for g in self.groups if holds(g.problem)), lost=(), seeds={})
+
+    def bands(self) -> dict[str, Evaluation]:
+        """Band -> its part of the evaluation, without bands that have no scored problem."""
+        parts = {band: self.part(lambda p, band=band: band_of(p.difficulty) == band) for band in BANDS}
+        return {band: part for band, part in parts.items() if part.outcomes}
+
+    @property
+    def counts(self) -> Counts:
+        """Scored samples that are solved, partly right, and wrong throughout."""
+        solved = sum(v.passed for v in self._scored)
+        partial = sum(v.tests_passed > 0 for v in self._scored if not v.passed)
+        return Counts(solved, partial, len(self._scored) - solved - partial)
+
+    @property
+    def partial_credit(self) -> float | None:
+        """Mean share of hidden tests passed over the scored samples that are not solved; None where all are."""
+        shares = [v.tests_passed / max(1, v.tests_total) for v in self._scored if not v.passed]
+        return statistics.fmean(shares) if shares else None
+
+    def tally(self) -> dict[str, Any]:
+        """Counts and partial credit as files of results hold them."""
+        return {**asdict(self.counts), "partial_credit": self.partial_credit}
+
     @property
     def tests_passed(self) -> float:
         """Mean share of hidden tests passed, over scored samples."""
@@ -125,6 +176,12 @@ class Evaluation:
     def row(self, step: int) -> dict[str, Any]:
         """The evaluation's row of `metrics.jsonl`."""
         grid, outcomes = self.grid(), self.outcomes
+        difficulties = sorted({d for cells in grid.values() for d in cells})
+        parts = {
+            "bands": self.bands(),
+            "families": {name: self.part(lambda p, name=name: p.family == name) for name in grid},
+            "difficulties": {str(d): self.part(lambda p, d=d: p.difficulty == d) for d in difficulties},
+        }
         by_seed = {s: {i: outcomes[i] for i in ids if i in outcomes} for s, ids in self.seeds.items()}
         lengths = [len(s.completion_ids) for g in self.groups for s in g.samples]
         return {
@@ -137,8 +194,9 @@ class Evaluation:
             "short_of_room": self.short_of_room,
             "unscored": len(lengths) - len(self._scored),
             "pass_at": {str(k): _plain(self.pass_at(k)) for k in self.ks},
-            "families": {name: _plain(self.pass_at(1, [name])) for name in grid},
-            "difficulties": {str(d): _plain(e) for d, e in self._by_difficulty().items()},
+            **{key: {name: _plain(part.pass_at(1)) for name, part in of_it.items()} for key, of_it in parts.items()},
+            "counts": {key: {name: part.tally() for name, part in of_it.items()} for key, of_it in parts.items()}
+            | {"all": self.tally()},
             "grid": {name: {str(d): _plain(e) for d, e in cells.items()} for name, cells in grid.items()},
             "seeds": {str(s): _plain(pass_rate(found)) for s, found in by_seed.items() if found},
             "tests_passed": self.tests_passed,
@@ -147,14 +205,6 @@ class Evaluation:
             "unparsed": self.unparsed,
             "completion_tokens": statistics.fmean(lengths) if lengths else 0.0,
         }
-
-    def _by_difficulty(self) -> dict[int, Estimate]:
-        found: dict[int, dict[str, list[bool]]] = collections.defaultdict(dict)
-        outcomes = self.outcomes
-        for group in self.groups:
-            if group.problem.id in outcomes:
-                found[group.problem.difficulty][group.problem.id] = outcomes[group.problem.id]
-        return {d: pass_rate(found[d], 1) for d in sorted(found)}
 
 
 def reasons(missing: Mapping[str, str], named: bool = True) -> str:

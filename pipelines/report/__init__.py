@@ -76,6 +76,7 @@ def render(folder: RunFolder) -> str:
         produced=tables.produced(record),
         results=tables.results(record),
         evaluation_facts=tables.evaluation_facts(record),
+        conditions=tables.conditions(record),
         evaluation_statuses=tables.evaluation_statuses(record),
         charts=charts,
         trend=TREND,

@@ -31,7 +31,7 @@ BUDGET = 900_000
 """Characters of escaped text in all: keeps the page small whatever models write."""
 
 _COLUMNS = (
-    "group_id", "index", "problem_id", "question_hash", "family", "mode", "difficulty", "split", "prompt",
+    "group_id", "index", "problem_id", "question_hash", "family", "mode", "difficulty", "split", "prompt", "gold",
     "completion", "finish_reason", "policy_version", "engine", "status", "tests_passed", "tests_run", "tests_total",
     "cpu_seconds", "memory_mib", "isolation", "detail", "reward", "advantage",
 )  # fmt: skip
@@ -50,6 +50,8 @@ class Shown:
     prompt: str
     prompt_kind: str
     """`prompt` as it was sent, or `question` where it was written out again from the problem's id; "" for none."""
+    gold: str
+    """A right answer or program; "" where none is known."""
 
     @property
     def reward(self) -> str:
@@ -83,7 +85,7 @@ def browse(folder: RunFolder, record: Record) -> Browser:
         table = folder.samples(name, _COLUMNS).take(pa.array(wanted))
         for row in table.to_pylist():
             shown = _shown(source, row, questions)
-            spent += len(escape(shown.completion)) + len(escape(shown.prompt))
+            spent += len(escape(shown.completion)) + len(escape(shown.prompt)) + len(escape(shown.gold))
             if spent <= BUDGET:
                 samples.append(shown)
     values = ([s.source for s in samples], [s.row["family"] for s in samples], [s.row["status"] for s in samples])
@@ -187,4 +189,5 @@ def _shown(source: str, row: Mapping[str, Any], questions: Questions) -> Shown:
         completion_left_out=max(0, len(completion) - LONGEST),
         prompt=prompt[:LONGEST],
         prompt_kind=kind if prompt else "",
+        gold=(row["gold"] or "")[:LONGEST],
     )

@@ -42,6 +42,8 @@ class Record:
     """One row a look at the validation loss, of a run that learns from traces."""
     traces: Mapping[str, Any] = field(default_factory=dict)
     """What such a run learnt from."""
+    conditions: tuple[Any, ...] = ()
+    """What became of those that were required."""
 
     @classmethod
     def read(cls, folder: RunFolder) -> Record:
@@ -58,6 +60,7 @@ class Record:
             evaluations=tuple(sorted(evaluations.values(), key=lambda row: place.get(row["name"], 0))),
             comparison=comparisons[-1] if comparisons else {},
             validation=tuple(row for row in rows if row.get("kind") == "validation"),
+            conditions=_conditions(rows),
             traces=next((row for row in rows if row.get("kind") == "traces"), {}),
         )
 
@@ -91,6 +94,12 @@ class Record:
         if not is_number(planned):
             return bool(self.evaluations)
         return self.last_step >= planned and any(row["name"] == "after" for row in self.evaluations)
+
+
+def _conditions(rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """The results of the last row of conditions."""
+    found = [row.get("results") for row in rows if row.get("kind") == "conditions"]
+    return tuple(found[-1]) if found and isinstance(found[-1], list) else ()
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from pipelines.display import TREND
+from pipelines.measure.evaluation import BANDS
 from pipelines.report.figures import STATUS_COLOURS, TIME_COLOURS, ordered_statuses, readable
 from pipelines.report.run_data import Record, is_number, mean, number, sync_bounds, time_parts, total
 
@@ -165,6 +167,7 @@ def _tiles(record: Record) -> Iterator[Tile | None]:
 def results(record: Record) -> list[ResultSection]:
     """Held-out pass rates by measure, by family and by difficulty: one cell an evaluation."""
     sections = [ResultSection("all problems", tuple(_rows(record, "pass_at", "pass@{}", _ks(record))))]
+    sections.append(ResultSection("pass@1 by band of difficulty", tuple(_rows(record, "bands", "{}", BANDS))))
     for title, key in (("pass@1 by family", "families"), ("pass@1 by difficulty", "difficulties")):
         names = {name for row in record.evaluations for name in _mapping(row, key)}
         ordered = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
@@ -184,6 +187,11 @@ def evaluation_facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
     """Label and one text an evaluation, of what is not a pass rate."""
     facts = {
         "problems × samples": lambda row: _product(row),
+        "solved / partial / failed": lambda row: _counts(_mapping(_mapping(row, "counts"), "all")),
+        **{f"of them {band}": partial(_band_counts, band) for band in BANDS},
+        "partial credit of those not solved": lambda row: _percent(
+            number(_mapping(_mapping(row, "counts"), "all"), "partial_credit")
+        ),
         "tests passed": lambda row: _percent(number(row, "tests_passed")),
         "truncated": lambda row: _percent(number(row, "truncated")),
         "unparsed": lambda row: _percent(number(row, "unparsed")),
@@ -193,6 +201,26 @@ def evaluation_facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
     }
     rows = [(label, tuple(fact(row) for row in record.evaluations)) for label, fact in facts.items()]
     return [(label, texts) for label, texts in rows if any(texts)]
+
+
+def conditions(record: Record) -> list[tuple[str, str, bool]]:
+    """Of each condition its text, what was measured, and whether it is met."""
+    rows = [row for row in record.conditions if isinstance(row, Mapping)]
+    return [(str(row.get("condition")), _measured(number(row, "value")), row.get("met") is True) for row in rows]
+
+
+def _measured(percent: float | None) -> str:
+    return "nothing" if percent is None else f"{percent:.2f} %"
+
+
+def _band_counts(band: str, row: Mapping[str, Any]) -> str:
+    return _counts(_mapping(_mapping(_mapping(row, "counts"), "bands"), band))
+
+
+def _counts(row: Mapping[str, Any]) -> str:
+    """Samples that are solved, partly right and wrong throughout; "" where they were not counted."""
+    counts = [number(row, name) for name in ("solved", "partial", "failed")]
+    return "" if None in counts else " / ".join(f"{count:.0f}" for count in counts)
 
 
 def evaluation_statuses(record: Record) -> list[tuple[str, list[Part]]]:
@@ -282,7 +310,9 @@ def produced(record: Record) -> list[tuple[str, str]]:
             ("device {}", "hardware.device"), ("staleness up to {}", "rollout.max_staleness"),
         ),
         "held out": (
-            *((("{} problems", "evaluation.problems"),) if not get("suites") else ()),
+            *((("suite {}", "suite"),) if get("suite") else ()),
+            *((("{} problems a cell", "evaluation.per_cell"),) if get("evaluation.per_cell") else ()),
+            *((("{} problems", "evaluation.problems"),) if not (get("suites") or get("evaluation.per_cell")) else ()),
             ("{} samples each", "evaluation.samples"),
             ("{} split", "evaluation.split"), ("temperature {:g}", "evaluation.temperature"),
         ),

@@ -17,7 +17,6 @@ from servers import SECRET, Front, busy, message
 
 from pipelines.artifacts.traces import TRACE_SCHEMA, read_answer
 from pipelines.config import ConfigError
-from pipelines.jobs import distil
 from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.teacher_job_config import DistilConfig
 from pipelines.trace_config import TraceDataConfig
@@ -109,10 +108,10 @@ def test_a_family_of_few_questions_is_named(monkeypatch):
         def problem(self, index):
             return super().problem(index % 7)
 
-    monkeypatch.setattr(distil, "ProblemStream", Few)
+    monkeypatch.setattr("problems.grid.ProblemStream", Few)
     few = QuestionsConfig(families=("coin_change",), difficulties=(1,))
     assert len(select_problems(DistilConfig(problems=few, count=7))) == 7
-    with pytest.raises(ConfigError, match=r"coin_change has only 7 more problems of difficulty 1 .* lower it"):
+    with pytest.raises(ConfigError, match=r"coin_change has only 7 more train problems of difficulty 1 .* lower count"):
         select_problems(DistilConfig(problems=few, count=8))
 
 

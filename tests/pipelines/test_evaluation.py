@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import io
 import json
@@ -11,18 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from rich.console import Console
 from safetensors.numpy import save
 
 import problems
-from pipelines.artifacts.run_folder import RunFolder
+from pipelines.artifacts.run_folder import RunFolder, plain_config
 from pipelines.config import EvaluateConfig
 from pipelines.errors import ConfigError
 from pipelines.jobs import evaluate
 from pipelines.jobs.evaluate import held_out_by, opponent_of, other_base, recorded_evaluation, write_evaluation
+from pipelines.measure.conditions import LAST, Required
 from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.statistics import _bootstrap_mean, cell_rate, wilson_interval
-from pipelines.options import parse
+from pipelines.measure.suites import load_suite, suite_names
+from pipelines.options import load_yaml, parse
 from pipelines.report import write_report
 from problems.problem import Group, Problem, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
@@ -128,7 +132,7 @@ def test_only_problems_that_both_answered_are_compared():
 
 
 def test_seeds_bring_in_new_questions_only(monkeypatch):
-    def ask(config):
+    def ask(config, without):
         first = 4 * min(config.evaluation.seed, 2)
         return [problem(n) for n in range(first, first + 6)]
 
@@ -274,12 +278,12 @@ def test_what_an_evaluation_leaves(tmp_path, samples):
     one, two = drawn("against", 0.1, samples=samples), drawn("model", 0.5, samples=samples, seed=1)
     said = io.StringIO()
     with RunFolder.create(tmp_path / "e", config) as folder:
-        outcome = evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one)
+        outcome = evaluate.conclude(folder, config, PolicyVersion("e", 0), two, one, Required.of((), {}, 1))
         write_report(folder)
     evaluate.show_outcome(Console(file=said, width=160), outcome)
     figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
     assert set(figures["evaluations"]) == {"against", "model"} and figures["greedy"] == (samples == 1)
-    assert figures["comparison"] == compare(one, two)
+    assert figures["comparison"] == compare(one, two) and figures["conditions"] == []
     assert figures["evaluations"]["model"] == json.loads(json.dumps(two.row(0)))
     assert folder.samples("evaluation-*").num_rows == 2 * 40 * samples
 
@@ -370,3 +374,157 @@ def test_recorded_opponents_must_be_whole_too(tmp_path):
         write_evaluation(folder, before, 0)
     with pytest.raises(ConfigError, match="against: no score, for 1 of 20 problems"):
         recorded_evaluation(RunFolder.open(tmp_path / "run"), config, problems_)
+
+
+def partly(asked: Problem, *passed: int, total: int = 4) -> Group:
+    """Samples that pass so many of `total` tests."""
+    found = group(asked, *(PASS if tests == total else WRONG for tests in passed))
+    verdicts = tuple(Verdict(v.status, tests, total, total) for v, tests in zip(found.verdicts, passed, strict=True))
+    return dataclasses.replace(found, verdicts=verdicts)
+
+
+def test_samples_are_solved_partly_right_or_wrong_throughout():
+    groups = (
+        partly(problem(0), 4, 3, 0), partly(problem(1, difficulty=3), 4, 4, 1), partly(problem(2, "lcs", 4), 0, 0, 0),
+        partly(problem(3, "lcs", 7), 4, 4, 4), group(problem(4, difficulty=10), LOST, LOST, LOST),
+    )  # fmt: skip
+    found = Evaluation("model", groups)
+    assert dataclasses.astuple(found.counts) == (6, 2, 4)
+    assert found.partial_credit == pytest.approx((3 / 4 + 0 + 1 / 4 + 0 + 0 + 0) / 6), "of failures alone"
+    row = found.row(0)
+    assert row["counts"]["all"] == {"solved": 6, "partial": 2, "failed": 4, "partial_credit": pytest.approx(1 / 6)}
+    assert {band: cell["value"] for band, cell in row["bands"].items()} == {
+        "easy": pytest.approx((1 / 3 + 2 / 3) / 2), "medium": 0, "hard": 1,
+    }  # fmt: skip
+    assert row["counts"]["bands"]["hard"] == {"solved": 3, "partial": 0, "failed": 0, "partial_credit": None}
+    assert row["counts"]["families"]["lcs"]["failed"] == 3 and row["counts"]["difficulties"]["3"]["partial"] == 1
+    for key in ("bands", "families", "difficulties"):
+        assert sum(of_it["solved"] for of_it in row["counts"][key].values()) == 6, "each sample once"
+
+
+@pytest.mark.parametrize(("difficulty", "band"), [(1, "easy"), (3, "easy"), (4, "medium"), (6, "medium"), (7, "hard")])
+def test_bands_of_difficulty(difficulty, band):
+    assert list(Evaluation("model", (partly(problem(0, difficulty=difficulty), 4),)).bands()) == [band]
+
+
+def test_bands_counts_and_conditions_are_shown(tmp_path):
+    config = EvaluateConfig(name="e", runs=tmp_path, require=("overall >= 50", "hard > 99"))
+    groups = [partly(problem(n, difficulty=(1, 5, 9)[n % 3]), 4 if n % 2 else n % 4) for n in range(12)]
+    found, problems_ = Evaluation("model", tuple(groups)), [g.problem for g in groups]
+    required = Required.of(config.require, {LAST: problems_}, 1)
+    said = io.StringIO()
+    with RunFolder.create(tmp_path / "e", config) as folder:
+        outcome = evaluate.conclude(folder, config, PolicyVersion("e", 0), found, None, required)
+        write_report(folder)
+    assert evaluate.show_outcome(Console(file=said, width=160), outcome) == 3
+    text = said.getvalue()
+    assert re.search(r"solved / partial / failed\W+6 / 3 / 3", text) and re.search(r"partial credit\D+25\.0 %", text)
+    assert re.search(r"medium: 50\.0 % \(4\)", text) and "not met: hard > 99, measured 50.00 %" in text
+    figures = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    assert figures["conditions"] == [
+        {"condition": "overall >= 50", "value": 50.0, "met": True},
+        {"condition": "hard > 99", "value": 50.0, "met": False},
+    ]
+    page = re.sub(r"<[^>]+>|\s+", " ", (tmp_path / "e" / "report.html").read_text())
+    page = re.sub(r"\s+", " ", page)
+    assert "pass@1 by band of difficulty" in page and "solved / partial / failed 6 / 3 / 3" in page
+    assert "hard &gt; 99 50.00 % not met" in page and "overall &gt;= 50 50.00 % met" in page
+
+
+def test_a_grid_is_filled_for_every_seed():
+    words = ["--problems.families", "lis", "lcs", "--problems.difficulties", "1", "9", "--evaluation.per-cell", "3"]
+    config = parse(EvaluateConfig, [*words, "--seeds", "4", "5"], prog="crucible evaluate")
+    found = held_out_by(config, config.seeds)
+    for problems_ in found.values():
+        cells = collections.Counter((p.family, p.difficulty) for p in problems_)
+        assert cells == {(family, d): 3 for family in ("lis", "lcs") for d in (1, 9)}
+    assert len({p.question_hash for problems_ in found.values() for p in problems_}) == 24
+
+
+def test_a_grid_that_cannot_be_filled_is_refused(monkeypatch):
+    def few(*_):
+        raise ValueError("family lis has only 3 more test problems of difficulty 1 that ..., and 9 are wanted")
+
+    monkeypatch.setattr("problems.questions.grid", few)
+    with pytest.raises(ConfigError, match=r"family lis has only 3 .* wanted; lower evaluation\.per_cell"):
+        held_out_by(EvaluateConfig(evaluation={"per_cell": 9}), (0,))
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_shipped_suite_loads(name, tmp_path):
+    by_option = parse(EvaluateConfig, ["--suite", name], prog="crucible evaluate")
+    (tmp_path / "c.yaml").write_text(f"suite: {name}\n")
+    assert by_option == parse(EvaluateConfig, ["--config", str(tmp_path / "c.yaml")], prog="crucible evaluate")
+    for key, value in load_suite(name).items():
+        section = getattr(by_option, key)
+        if isinstance(value, dict):
+            assert {inner: plain_config({"v": getattr(section, inner)})["v"] for inner in value} == value
+    if by_option.suites:
+        assert {suite for suite in by_option.suites} <= SUITES.keys(), "data sets that can be read"
+        files = [f"{suite}={SUITES[suite]}" for suite in by_option.suites]
+        config = parse(EvaluateConfig, ["--suite", name, "--suites", *files], prog="crucible evaluate")
+        config = config.model_copy(update={"problems": config.questions})
+    else:
+        config = by_option
+    (found,) = held_out_by(config, (config.evaluation.seed,)).values()
+    Required.of(config.require, {LAST: found}, config.evaluation.group_size)
+
+
+def test_the_shipped_suites_are_named_where_people_look():
+    text = EvaluateConfig.model_fields["suite"].description or ""
+    table = (Path(problems.__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    for name in suite_names():
+        assert name in text and f"| `{name}` |" in table
+
+
+def test_what_the_shipped_suites_ask():
+    def asked(name):
+        config = parse(EvaluateConfig, ["--suite", name], prog="crucible evaluate")
+        (found,) = held_out_by(config, (config.evaluation.seed,)).values()
+        return config, found
+
+    config, found = asked("sft_baseline")
+    assert len(found) == 55 and config.evaluation.seed == 999 and config.evaluation.temperature == 0.2
+    assert {p.difficulty for p in found} == {1, 3, 5, 7, 10} and len({p.family for p in found}) == 11
+    assert config.require == ("overall > 50", "easy > 80")
+    config, found = asked("hard_distil")
+    assert sorted(p.family for p in found) == ["coin_change", "knapsack", "n_queens"]
+    assert (config.evaluation.top_p, config.evaluation.seed, config.require) == (0.9, 42, ("overall >= 50",))
+    config, found = asked("focused")
+    assert len(found) == 20 and config.evaluation.samples == 8 and config.evaluation.temperature == 0.7
+    config, found = asked("lrl")
+    assert len(found) == 150 and {p.family for p in found} == {"scheduling"} and config.evaluation.group_size == 1
+
+
+def test_what_is_given_beside_a_suite_comes_on_top(tmp_path):
+    (tmp_path / "c.yaml").write_text("suite: hard_distil\nevaluation: {per_cell: 7}\nrequire: [overall > 1]\n")
+    config = parse(EvaluateConfig, ["--config", str(tmp_path / "c.yaml"), "--evaluation.seed", "5"], prog="c")
+    assert (config.evaluation.per_cell, config.evaluation.seed, config.evaluation.top_p) == (7, 5, 0.9)
+    assert config.require == ("overall > 1",)
+    recorded = tmp_path / "recorded.yaml"
+    recorded.write_text(yaml.safe_dump(plain_config(config)))
+    assert load_yaml(EvaluateConfig, recorded) == config, "a run folder's own file means the same"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--suite", "sft_basline"], "there is no suite 'sft_basline'; did you mean sft_baseline"),
+        (["--suite", "gsm8k"], "'gsm8k' is a data set: give it as --suites gsm8k"),
+        (["--suites", "sft_baseline"], "a shipped evaluation and no data set: give it as --suite"),
+        (["--suite", "sft_baseline", "--evaluation.problems", "9"], "no effect beside evaluation.per_cell"),
+        (["--suites", "gsm8k", "--evaluation.per-cell", "2"], "per_cell has no effect beside suites"),
+        (["--require", "overall >> 5"], "no single comparison"),
+        (["--evaluation.temperature", "0", "--evaluation.top-p", "0.9"], "top_p has no effect at temperature 0"),
+    ],
+)
+def test_what_a_suite_a_grid_or_a_condition_cannot_be(words, says):
+    with pytest.raises(ConfigError, match=says) as error:
+        parse(EvaluateConfig, words, prog="crucible evaluate")
+    assert "\n" not in str(error.value)
+
+
+def test_data_sets_have_no_grid():
+    parts = ({"source": {"mapping": "gsm8k", "path": str(SUITES["gsm8k"]), "split": "test"}},)
+    with pytest.raises(ValueError, match=r"problems\.parts has none: leave it out"):
+        EvaluateConfig(problems={"parts": parts}, evaluation={"per_cell": 2})

@@ -22,6 +22,7 @@ from job import crucible
 from job import start as start_apart
 from pages import figures_of
 
+from pipelines.errors import ConfigError
 from pipelines.jobs.expert import main
 from pipelines.jobs.expert.ast_dedup import normal_form
 from pipelines.jobs.expert.config import ExpertConfig
@@ -255,6 +256,17 @@ def test_replay_keeps_what_the_model_knew(tmp_path):
     assert pq.read_table(folder / "iterations" / "1" / "traces.parquet").num_rows == len(student.learnt[0][1])
     page = (folder / "report.html").read_text()
     assert "did not change beyond chance" in page and "improved" in page and set(figures_of(page)) == {"skill"}
+
+
+def test_conditions_are_checked_on_the_test_problems(tmp_path):
+    required = ("reverse_string > 60", "before reverse_string > 60", "every family >= 0")
+    results, _ = start(config(tmp_path, require=required))
+    assert {one["condition"]: one["met"] for one in results["conditions"]} == {
+        "reverse_string > 60": True, "before reverse_string > 60": False, "reverse_string >= 0": True,
+        "is_palindrome >= 0": True, "max_subarray >= 0": True,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="none of the 80 problems is of knapsack; there are is_palindrome"):
+        start(config(tmp_path, name="other", require=("knapsack > 1",)))
 
 
 def test_without_replay_the_loss_is_shown(tmp_path):

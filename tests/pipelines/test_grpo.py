@@ -24,7 +24,8 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole_run(tiny_student, runs, ray_local):
     """Six synchronous steps without interruption."""
-    output = crucible(*grpo(tiny_student, runs, "whole", "--steps=6"))
+    required = ["--require", "before overall >= 0", "every family >= 0", "reverse_string > 100"]
+    output = crucible(*grpo(tiny_student, runs, "whole", "--steps=6", *required), status=(3,))
     return runs / "whole", output
 
 
@@ -34,6 +35,12 @@ def test_a_run_leaves_what_people_look_at(whole_run):
     assert sum(row["grad_norm"] > 0 for row in steps(folder)) >= 4, "a run without updates would prove nothing"
     assert {row["name"] for row in rows(folder) if row["kind"] == "evaluation"} == {"before", "after"}
     assert "held-out pass@1" in output and "95 % interval" in output
+    assert "not met: reverse_string > 100" in output
+    (checked,) = [row for row in rows(folder) if row["kind"] == "conditions"]
+    assert [(result["condition"], result["met"]) for result in checked["results"]] == [
+        ("before overall >= 0", True), ("is_palindrome >= 0", True), ("reverse_string >= 0", True),
+        ("reverse_string > 100", False),
+    ]  # fmt: skip
     assert (folder / "report.html").stat().st_size > 10_000
     table = pq.read_table(folder / "samples" / "step-000003.parquet")
     assert table.num_rows == 16 and {"completion", "status", "reward", "policy_version"} <= set(table.column_names)
@@ -83,7 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tiny_student, runs, w
     assert samples(cut) == samples(whole)
     assert adapter(cut) == adapter(whole)
     assert (cut / "ledger.json").read_text() == (whole / "ledger.json").read_text()
-    finals = [[row for row in rows(f) if row["kind"] != "step"] for f in (cut, whole)]
+    finals = [[row for row in rows(f) if row["kind"] not in ("step", "conditions")] for f in (cut, whole)]
     assert finals[0] == finals[1], "evaluations and their difference"
     tables = [pq.read_table(f / "samples" / "evaluation-after.parquet", columns=["completion"]) for f in (cut, whole)]
     assert sorted(tables[0]["completion"].to_pylist()) == sorted(tables[1]["completion"].to_pylist())

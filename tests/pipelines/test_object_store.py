@@ -102,6 +102,40 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
 
 
 @pytest.mark.slow
+def test_an_evaluation_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_path):
+    """The machine on which it was killed is gone: what was judged there is in the bucket, and is not asked again."""
+    first = machine("first")
+    run = "s3://bucket/runs/grid"
+    asked = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "5", "9"]
+    sizes = ["--evaluation.per-cell=8", "--evaluation.samples=8", "--max-tokens=96"]
+    job = ["evaluate", "--model", tiny_student, "--runs", "s3://bucket/runs", "--name", "grid", *asked, *sizes]
+    process = start(*job)
+    deadline = time.monotonic() + 300
+    while not [name for name in Storage(run).names() if name.startswith("samples/parts/")]:
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.05)
+    kill_all(process)
+    shutil.rmtree(first)
+    there = Storage(run)
+    names = there.names()
+    assert "evaluation.json" not in names
+    there.download({name: size for name, size in names.items() if name.startswith("samples/parts/")}, tmp_path / "kept")
+    kept = [row for path in (tmp_path / "kept").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+
+    machine("second")
+    output = crucible_apart("evaluate", "--resume", run)
+    assert f"{len(kept) // 8} of 48 problems of model are answered already" in output
+    names = there.names()
+    assert {"evaluation.json", "report.html"} <= names.keys() and not any("parts" in name for name in names)
+    table = "samples/evaluation-model.parquet"
+    there.download({table: names[table]}, tmp_path / "whole")
+    rows_ = pq.read_table(tmp_path / "whole" / table).to_pylist()
+    texts = {(row["problem_id"], row["index"]): row["completion"] for row in rows_}
+    assert len(texts) == len(rows_) == 48 * 8
+    assert all(texts[row["problem_id"], row["index"]] == row["completion"] for row in kept)
+
+
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, traces):
     """The machine on which it learnt is gone with all that the trainer had written there."""
     first = machine("first")

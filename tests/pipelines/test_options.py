@@ -39,6 +39,7 @@ OTHER_VALUES = {
     "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
     "no_thinking": "fail", "prompts": "a_folder", "others": [{"model": "another"}], "share": 2.0,
+    "require": ["overall >= 50"],
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 

@@ -20,6 +20,7 @@ VALUES: dict[str, list[Any]] = {
     "parts": [[{"procedural": {"families": ["lcs"]}}]], "space": [["beta=0,0.1"]],
     "shots": [[{"question": "q", "answer": "a"}]], "target_modules": [["q_proj"]], "address": [], "seeds": [[5, 6]],
     "template": ["{{ problem.statement }}!"], "hub_repo": ["me/mine"], "suites": [["gsm8k=somewhere"]],
+    "require": [["overall >= 50"]], "suite": ["focused"],
     "hints": [["answer"]], "fallbacks": [[{"a": "b"}]], "labels": [{"a": "b"}],
 }  # fmt: skip
 """By the last part of a key: values to try where its type does not say one; none for what asks the network."""

@@ -21,8 +21,8 @@ from pipelines.artifacts.traces import trace_row, write_traces
 from pipelines.config import EvaluateConfig
 from pipelines.jobs.distil import Requests, reference_solution, select_problems
 from pipelines.jobs.evaluate import Evaluation, held_out, read_adapter
-from pipelines.jobs.hard_distil import gates
 from pipelines.jobs.teacher_job_config import DistilConfig, HardDistilConfig
+from pipelines.measure.conditions import LAST, UNMET, Required
 from problems.problem import Group, Sample, Status, Verdict
 from problems.questions import QuestionsConfig
 from rollout.model_files import load_tokenizer
@@ -36,13 +36,13 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ray_local")]
 FAMILIES = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
 LEARNING = ["--sft.epochs=4", "--sft.batch-size=4", "--sft.grad-accumulation=1", "--sft.learning-rate=0.003"]
 MEASURED = ["--evaluation.problems=6", "--evaluation.temperature=0"]
-ENDED = (0, 1)
-"""Exit status of `hard-distil` at its end: success gates passed, or not."""
+ENDED = (0, UNMET)
+"""Exit status of `hard-distil` at its end: all conditions are met, or not."""
 THREE_STAGES = [
     *FAMILIES, *LEARNING, *MEASURED, "--count=8", "--teacher.thought=brief", "--sft.lora-r=8", "--steps=2",
     "--rollout.groups-per-step=4", "--rollout.group-size=4", "--rollout.sampling.max-tokens=96",
     "--train.learning-rate=0.001", "--train.group-filter=reward", "--verify.reward.outcome=fraction",
-    "--verify.reward.format-weight=0.5", "--target=0", "--before-below=1",
+    "--verify.reward.format-weight=0.5", "--require", "overall >= 0", "every family >= 0",
 ]  # fmt: skip
 
 
@@ -87,7 +87,10 @@ def sft(student, traces, runs, name, *more):
 @pytest.fixture(scope="module")
 def whole(tiny_student, traces, tmp_path_factory):
     runs = tmp_path_factory.mktemp("sft")
-    return runs / "whole", crucible(*sft(tiny_student, traces, runs, "whole", "--evaluate=True", "--style=think"))
+    return runs / "whole", crucible(
+        *sft(tiny_student, traces, runs, "whole", "--evaluate=True", "--style=think"), "--require", "overall > 100",
+        status=(3,),
+    )  # fmt: skip
 
 
 def test_a_run_learns_and_says_from_what(whole):
@@ -100,6 +103,7 @@ def test_a_run_learns_and_says_from_what(whole):
     assert outcome["best_loss"] == min(looks) < looks[0]
     assert {row["name"] for row in metrics(folder, "evaluation")} == {"before", "after"}
     assert "1 dropped without thinking" in output and "none is cut" in output and "95 % interval" in output
+    assert "not met: overall > 100" in output and len(metrics(folder, "conditions")) == 1
     assert (folder / "report.html").stat().st_size > 10_000
 
 
@@ -248,11 +252,27 @@ def evaluation(name, outcomes):
     return Evaluation(name, tuple(groups))
 
 
-def test_gates_ask_every_family():
+def test_the_conditions_of_hard_distil_ask_every_family():
     before = evaluation("before", {"knapsack": [0, 0, 0, 0, 1], "n_queens": [0] * 5})
     after = evaluation("after", {"knapsack": [1] * 10, "n_queens": [1] * 8 + [0] * 2})
-    found = {gate["gate"]: gate["passed"] for gate in gates(before, after, 0.8, 0.2)}
-    assert found == {"before, all": True, "after, all": True, "after, knapsack": True, "after, n_queens": False}
+    required = Required.twice(HardDistilConfig().require, [g.problem for g in after.groups], 1)
+    found = {result.condition: result.met for result in required.results({"before": before, LAST: after})}
+    assert found == {"before overall < 20": True, "overall > 80": True, "knapsack > 80": True, "n_queens > 80": False}
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "says"),
+    [
+        ("hard-distil", ["--target", "0.5"], "--target is now --require"),
+        ("hard-distil", ["--before-below", "0.5"], "--before-below is now --require"),
+        ("sft", ["--require", "overall > 50"], "require has no effect with evaluate False"),
+        ("sweep", ["--grpo.require", "overall > 50"], "grpo.require has no effect here: the best of the trials"),
+        ("expert-iteration", ["--require", "nothing"], "no single comparison"),
+        ("grpo", ["--require", "overall >= 500"], "no percentage from 0 to 100"),
+    ],
+)
+def test_conditions_that_no_command_measures(command, words, says):
+    assert says in crucible(command, *words, status=(2,))
 
 
 @pytest.fixture(scope="module")
@@ -286,9 +306,9 @@ def test_three_stages_hand_one_adapter_on(pipeline):
     assert between[0]["pass_at"] == found["evaluations"]["sft"]["pass_at"], "GRPO began where fine-tuning ended"
     bases = [json.loads(path.read_text()) for path in sorted(folder.rglob("adapter/base.json"))]
     assert len(bases) == 2 and bases[0] == bases[1], "of fine-tuning and of GRPO's checkpoint"
-    assert found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
+    assert found["conditions"] and found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
     assert [row["name"] for row in metrics(folder, "evaluation")] == ["before", "sft", "after"]
-    assert "Success gates" in output and (folder / "report.html").is_file()
+    assert "Conditions" in output and "reverse_string >= 0" in output and (folder / "report.html").is_file()
 
 
 @pytest.mark.slow

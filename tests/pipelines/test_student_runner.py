@@ -153,7 +153,7 @@ def test_nothing_to_learn_from_is_refused_before_the_engine_starts(student):
 def test_answers_are_asked_for_once_and_the_engine_starts_once(student, monkeypatch):
     asked = []
 
-    def evaluate(session, config, problems, policy, name, max_tokens, console):
+    def evaluate(session, config, problems, policy, name, max_tokens, console, folder):
         asked.append((name, config.prompt.system, max_tokens, config.evaluation.samples))
         none = np.zeros(0, np.int32)
         groups = [

@@ -20,6 +20,7 @@ from pipelines.config import (
     RunConfig,
 )
 from pipelines.jobs.expert.replay_mix import ReplayOrder
+from pipelines.measure.conditions import Conditions
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO, is_auto
 from problems.questions import QuestionsConfig
@@ -122,6 +123,9 @@ class ExpertConfig(RunConfig):
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
+    require: Conditions = ()
+    """Conditions on the test problems, focus and general together, as "overall >= 50" "fibonacci > 80"; `before` is the
+    start. The exit status is 3 where one does not hold."""
     sft: SFTConfig = SFTConfig(epochs=3, lora_dropout=0.0, val_share=0.15)
     """How the adapter learns."""
     dpo: DPOConfig = DPOConfig()

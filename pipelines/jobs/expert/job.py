@@ -42,6 +42,7 @@ from pipelines.jobs.expert.replay_mix import (
     solutions_of,
 )
 from pipelines.jobs.package_job import Outcome
+from pipelines.measure.conditions import LAST, Required
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
 from pipelines.student_runner import StudentRunner
@@ -139,6 +140,8 @@ class _Job:
             }
             for split, count in held
         }
+        tested = [problem for side in self._held["test"].values() for problem in side]
+        self._required = Required.twice(config.require, tested, config.measured)
         self._pool: list[Solution] = self._unmeasured(before)
         """All solutions of the iterations so far, and those of replay's own files. One that was rolled back found its
         own with a good policy."""
@@ -320,6 +323,10 @@ class _Job:
         if best != START and not (self._folder.path / "adapter").is_dir():
             write_adapter(self._folder.path, policies[best])
         tests = {name: self._measure(name, "test", policies[name]) for name in dict.fromkeys((START, best))}
+        whole = {
+            name: Evaluation(name, tuple(g for s in SIDES for g in found[s].groups)) for name, found in tests.items()
+        }
+        conditions = self._required.results({"before": whole[START], LAST: whole[best]})
         results = {
             "job": "expert",
             "model": self._config.model,
@@ -335,6 +342,7 @@ class _Job:
             "change": {side: asdict(_difference(tests[START][side], tests[best][side])) for side in SIDES}
             if best != START
             else {},
+            "conditions": [asdict(result) for result in conditions],
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results

@@ -163,7 +163,7 @@ def _measure_start(
     with _borrow(config, session, model, console) as engines:
         start = read_adapter(grpo.adapter, config.name)
         tokens = grpo.rollout.sampling.max_tokens
-        before = evaluate(engines, grpo, held_out(grpo), start, "before", tokens, console)
+        before = evaluate(engines, grpo, held_out(grpo), start, "before", tokens, console, folder)
     write_evaluation(folder, before, 0)
 
 
@@ -182,7 +182,7 @@ def _measure_best(
                 policy = read_adapter(adapter, config.name)
                 policy = replace(policy, run=f"{config.name}-{name}")
                 tokens = grpo.rollout.sampling.max_tokens
-                found = evaluate(engines, grpo, held_out(grpo), policy, name, tokens, console)
+                found = evaluate(engines, grpo, held_out(grpo), policy, name, tokens, console, folder)
                 write_evaluation(folder, found, 0)
             measured.append(found)
     comparison = compare(*measured)

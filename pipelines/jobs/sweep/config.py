@@ -18,6 +18,7 @@ class SweepConfig(RunConfig):
         "grpo.name": "trials are named by the sweep; set name",
         "grpo.runs": "trials lie in the sweep's folder; set runs",
         "grpo.seed": "every trial has one of seeds",
+        "grpo.require": "the best of the trials is what a sweep looks for",
     }
 
     space: tuple[str, ...] = ("beta=0,0.05", "num_generations=4,8", "lora_r=4,16")
