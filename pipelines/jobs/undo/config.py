@@ -20,6 +20,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from pipelines.jobs.teacher_job_config import teacher_is_idle
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -117,6 +118,10 @@ class UndoConfig(RunConfig):
         if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
             raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return teacher_is_idle(self.teacher)
 
     @property
     def student(self) -> JobConfig:

@@ -74,14 +74,21 @@ def run(context: Context[UndoConfig]) -> Outcome:
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
-    return Outcome(str(folder), teach(config, folder, student, context.console, suites))
+    engines = student.session().teachers if config.teacher.on_engines else ()
+    return Outcome(str(folder), teach(config, folder, student, context.console, suites, engines))
 
 
 def teach(
-    config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console, suites: Suites | None = None
+    config: UndoConfig,
+    folder: RunFolder,
+    student: StudentRunner,
+    console: Console,
+    suites: Suites | None = None,
+    engines: Sequence[Any] = (),
 ) -> Mapping[str, Any]:
-    """All iterations. Returns all figures, which are then in `folder` too."""
-    teacher = open_sync_teacher(config.teacher, folder, prompts.gold)
+    """All iterations, with a teacher on `engines` where it has its own. Returns all figures, which are then in `folder`
+    too."""
+    teacher = open_sync_teacher(config.teacher, folder, prompts.gold, engines)
     try:
         with Judge(config.verify) as judge:
             return _Job(config, folder, student, teacher, judge, suites or Suites(config), console).run()
