@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 
 import pytest
+from job import crucible_apart
 from known_models import QWEN3_06B, QWEN3_4B
 
 from cluster.devices import described
@@ -242,3 +245,83 @@ def test_a_price_makes_a_budget_hold_on_engines_too(tmp_path):
 def test_a_teacher_on_engines_wants_some(tmp_path):
     with pytest.raises(ValueError, match="has no engines"):
         open_teacher(TeacherConfig(model="m", protocol="engine", cache=tmp_path), tmp_path / "run")
+
+
+# --- real engines
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Short instructions: the tiny student's vocabulary makes long ones longer than its context."""
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "code.jinja").write_text("Write one Python block.")
+    return ["--teacher.prompts", tmp_path / "prompts", "--teacher.cache", tmp_path / "cache", "--runs", tmp_path]
+
+
+FEW = ["--problems.families", "reverse_string", "is_palindrome", "--problems.difficulties", "1", "2"]
+
+
+@pytest.mark.slow
+def test_a_student_and_its_teacher_run_side_by_side(tiny_student, tmp_path, told):
+    arguments = [
+        "undo", "--model", tiny_student, "--teacher.protocol", "engine", "--teacher.model", tiny_student,
+        "--teacher.max-tokens", "96", "--teacher.engine.max-sequences", "16", "--train-problems", "16",
+        "--val-problems", "6", "--test-problems", "6", "--iterations", "0", "--max-tokens", "96", *FEW, *told,
+    ]  # fmt: skip
+    output = crucible_apart(*arguments, "--name", "one")
+    assert "engine" in output and "teacher" in output, "who takes what is shown at the start"
+    rows = [json.loads(line) for line in (tmp_path / "one" / "attempts.jsonl").read_text().splitlines()]
+    answered = [row for row in rows if row["teacher"]]
+    assert len(rows) >= 16 and answered == rows and {row["teacher"] for row in rows} == {str(tiny_student)}
+    assert any(row["status"] == "passed" for row in rows) and not any(row["status"] == "api_error" for row in rows)
+    cost = json.loads((tmp_path / "one" / "results.json").read_text())["cost"]
+    assert cost["requests_paid"] == len({row["request"] for row in rows}) and cost["dollars"] == 0
+    assert cost["tokens"]["output"] > 0
+    crucible_apart(*arguments, "--name", "two")
+    again = json.loads((tmp_path / "two" / "results.json").read_text())
+    assert again["cost"]["requests_paid"] == 0, "what was answered is stored"
+    one = json.loads((tmp_path / "one" / "results.json").read_text())
+    assert {**one, "cost": 0} == {**again, "cost": 0}
+
+
+@pytest.mark.slow
+def test_distil_starts_engines_of_its_teacher_alone(tiny_student, tmp_path, told):
+    output = crucible_apart(
+        "distil", "--name", "traces", "--count", "4", "--corrections", "0", "--teacher.protocol", "engine",
+        "--teacher.model", tiny_student, "--teacher.max-tokens", "96", *FEW, *told, status=(0, 2),
+    )  # fmt: skip
+    assert "16 kept" in output or " of 16 " in output
+    rows = [json.loads(line) for line in (tmp_path / "traces" / "attempts.jsonl").read_text().splitlines()]
+    assert len(rows) == 16 and {row["teacher"] for row in rows} == {str(tiny_student)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        ("weights", "the teacher's engine did not start: "),
+        ("template", "has no chat template, and a teacher is asked by messages"),
+    ],
+)
+def test_a_teacher_that_cannot_answer_is_refused_with_the_reason(tiny_student, tmp_path, told, spoil, says):
+    broken = shutil.copytree(tiny_student, tmp_path / "broken")
+    if spoil == "weights":
+        (broken / "model.safetensors").write_bytes(b"nothing")
+    else:
+        (broken / "chat_template.jinja").unlink(missing_ok=True)
+        settings = json.loads((broken / "tokenizer_config.json").read_text())
+        settings.pop("chat_template", None)
+        (broken / "tokenizer_config.json").write_text(json.dumps(settings))
+    output = crucible_apart(
+        "distil", "--name", "x", "--count", "1", "--teacher.protocol", "engine", "--teacher.model", broken, *FEW, *told,
+        status=(2,),
+    )  # fmt: skip
+    assert says in output
+
+
+def test_a_teacher_s_folder_without_a_model_is_refused_before_anything_starts(tmp_path, told):
+    (tmp_path / "empty").mkdir()
+    output = crucible_apart(
+        "undo", "--name", "x", "--teacher.protocol", "engine", "--teacher.model", tmp_path / "empty", *told, status=(2,)
+    )
+    assert "holds no model: it has no config.json" in output and not (tmp_path / "x").exists()
