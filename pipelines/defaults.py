@@ -111,7 +111,7 @@ class Defaults:
         def check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
             hardware = session_hardware(nodes)
             found = self.place(fleet, learner, hardware)
-            lines = [headline(self.shapes, hardware)]
+            lines = [headline(self.shapes, hardware, "teacher" if self.is_teacher_alone else "")]
             lines += [headline(self.teacher.engines.shapes, hardware, "teacher")] if self.teacher is not None else []
             for line in (*lines, *summary_lines(hardware, found)):
                 console.print(shown(line), soft_wrap=True)

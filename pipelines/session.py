@@ -93,7 +93,7 @@ def open_session(
     may refuse them. Raises NoRoom and ConfigError with one line each.
     """
     with ray_session(config.address or None, store_bytes(spec) if spec is not None else LOCAL_STORE) as ray:
-        if config.hardware.profiles and engines != 1:
+        if spec is not None and config.hardware.profiles and engines != 1:
             raise ConfigError(
                 f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"
             )
