@@ -77,9 +77,7 @@ def report(argv: Sequence[str]) -> str:
     config, shapes = _with_model(config, job)
     teacher = _teacher_shapes(config)
     if shapes is None and teacher is None:
-        raise ConfigError(
-            f"crucible {job.command} starts engines for a teacher with protocol engine alone, and no other"
-        )
+        raise ConfigError(f"crucible {job.command} starts no engines but a teacher's own: set teacher.protocol engine")
     nodes, hardware = machine or _session(getattr(config, job.part) if job.part else config)
     filled = defaults.fill(config, job.part, shapes, hardware, teacher)
     own = getattr(filled.config, job.part) if job.part else filled.config

@@ -18,7 +18,9 @@ from pipelines.errors import ConfigError
 from pipelines.jobs.teacher_job_config import DistilConfig
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.options import parse
+from pipelines.plan import report
 from problems.auto import unset
+from rollout.backends import EngineSpec, engine_args
 from rollout.conversation import Completion, NoRoomToAnswer
 from rollout.publishing import EngineOut
 from rollout.teacher.config import Price, TeacherConfig
@@ -143,6 +145,22 @@ def test_distil_has_engines_of_its_teacher_alone():
     assert found.counts == (0, 0, 1)
     with pytest.raises(ConfigError, match=r"hardware.teacher.gpus has no effect with teacher.protocol anthropic"):
         parse(DistilConfig, ["--hardware.teacher.gpus", "1"], prog="")
+
+
+def test_the_plan_shows_the_teacher_and_its_settings():
+    text = report(["undo", "--teacher.protocol", "engine", "--teacher.model", "student", "--gpus", "H100:2"])
+    assert "teacher student: " in text and "The teacher's engines:" in text and "teacher.engine.max_sequences" in text
+    lines = [line.split() for line in text.splitlines() if line.startswith(("GPU", "   "))]
+    assert any("teacher" in line for line in lines)
+    alone = report(["distil", "--teacher.protocol", "engine", "--teacher.model", "student", "--gpus", "none"])
+    assert "teacher.engine.max_model_len" in alone and "learner" not in alone.split("Defaults")[0].split("Placement")[0]
+    with pytest.raises(ConfigError, match=r"set teacher\.protocol engine"):
+        report(["distil"])
+
+
+def test_a_teacher_s_engine_has_no_room_for_adapters():
+    assert "enable_lora" not in engine_args(EngineSpec("m", lora_rank=0))
+    assert engine_args(EngineSpec("m", lora_rank=8))["max_lora_rank"] == 8
 
 
 # --- how it is asked
