@@ -14,6 +14,7 @@ from pipelines.config import (
     NO_CANARY,
     NO_FULL,
     NO_REWARD,
+    NO_TEACHER,
     STUDENT,
     EvaluationConfig,
     JobConfig,
@@ -52,7 +53,7 @@ class ExpertConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "expert"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD, **NO_FULL,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD, **NO_FULL, **NO_TEACHER,
         "focus.curriculum": "every iteration asks all difficulties",
         "general.curriculum": "every iteration asks all difficulties",
         "focus.seed": "set seed",
