@@ -13,6 +13,7 @@ from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
 from cluster.recipes import Kind
 from pipelines.errors import ConfigError as ConfigError
+from pipelines.publish.config import NO_PUSH, PublishConfig, Repository
 from problems.auto import AUTO
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -98,6 +99,19 @@ class RunConfig(BaseModel):
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
     CRUCIBLE_RUNS is the default, and then `runs`."""
+    push: Repository = ""
+    """Repository of the Hugging Face Hub, OWNER/NAME, to which the run's data (as the data set of that name) and
+    adapters (as the model) are uploaded; "" uploads nothing."""
+    publish: PublishConfig = PublishConfig()
+    """What is uploaded there, and how."""
+
+    @model_validator(mode="after")
+    def _publish_needs_push(self) -> RunConfig:
+        plain = PublishConfig()
+        given = [name for name in PublishConfig.model_fields if getattr(self.publish, name) != getattr(plain, name)]
+        if given and not self.push:
+            raise ValueError(f"publish.{given[0]} has no effect without push: name a repository, or leave it out")
+        return self
 
 
 class JobConfig(RunConfig):
@@ -164,7 +178,7 @@ class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD, **NO_PUSH,
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 

@@ -26,6 +26,8 @@ from problems.auto import as_set, without_word
 RENAMED = {
     "rollout.averaged_samples": "rollout.ema_samples",
     "transfer": "sft",
+    "hub_repo": "push",
+    "hub_private": "publish.public",
 }
 """Old name of a key or of a section -> the new one. Old names are refused with the new one named."""
 

@@ -19,8 +19,9 @@ VALUES: dict[str, list[Any]] = {
     "families": [["lcs", "lis"]], "difficulties": [[3]], "weights": [{"coin_change": 2.0}, {"lcs": 2.0}],
     "parts": [[{"procedural": {"families": ["lcs"]}}]], "space": [["beta=0,0.1"]],
     "shots": [[{"question": "q", "answer": "a"}]], "target_modules": [["q_proj"]], "address": [], "seeds": [[5, 6]],
-    "template": ["{{ problem.statement }}!"], "hub_repo": ["me/mine"], "suites": [["gsm8k=somewhere"]],
-    "hints": [["answer"]], "fallbacks": [[{"a": "b"}]], "labels": [{"a": "b"}],
+    "template": ["{{ problem.statement }}!"], "suites": [["gsm8k=somewhere"]],
+    "push": ["me/mine"], "path": ["runs/first"], "license": ["mit"], "hints": [["answer"]],
+    "fallbacks": [[{"a": "b"}]], "labels": [{"a": "b"}],
 }  # fmt: skip
 """By the last part of a key: values to try where its type does not say one; none for what asks the network."""
 LEAST_READ = 0.5

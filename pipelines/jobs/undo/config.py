@@ -88,12 +88,6 @@ class UndoConfig(RunConfig):
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
     """Where engine and learner are placed."""
-    hub_repo: str = ""
-    """Dataset on the Hugging Face hub (OWNER/NAME) that each iteration's data is pushed to; "" pushes nothing."""
-    hub_private: bool = True
-    """Whether that dataset is private; a public one that exists already is then refused."""
-    hub_endpoint: str = ""
-    """Address of the hub; "" is huggingface.co, or HF_ENDPOINT."""
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> UndoConfig:
@@ -102,8 +96,6 @@ class UndoConfig(RunConfig):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
-        if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
-            raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")
         return self
 
     @property
