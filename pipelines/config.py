@@ -13,7 +13,7 @@ from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
 from cluster.recipes import Kind
 from pipelines.errors import ConfigError as ConfigError
-from pipelines.publish.config import NO_PUSH, PublishConfig, Repository
+from pipelines.publish.config import NO_PUSH, PublishConfig, Repository, check_needs_push
 from problems.auto import AUTO
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -107,10 +107,7 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _publish_needs_push(self) -> RunConfig:
-        plain = PublishConfig()
-        given = [name for name in PublishConfig.model_fields if getattr(self.publish, name) != getattr(plain, name)]
-        if given and not self.push:
-            raise ValueError(f"publish.{given[0]} has no effect without push: name a repository, or leave it out")
+        check_needs_push(self.push, self.publish)
         return self
 
 

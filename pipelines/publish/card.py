@@ -83,7 +83,7 @@ def data_card(title: str, told: About, sets: Sequence[DataSet], path: str = "") 
     ]
     header = {"license": told.license, "task_categories": ["text-generation"], "tags": ["crucible"], "configs": configs}
     rows = [(config_name(one, path), f"{one.rows:,}", ", ".join(one.columns)) for one in sets]
-    body = [f"# {escaped(title)}", "Rows that a job of Crucible wrote; `datasets` reads each part by its name.",
+    body = [f"# {escaped(title)}", "Rows that a job of Crucible wrote. Each part is a configuration of its own.",
             _table(("configuration", "rows", "columns"), rows), *_told(told)]  # fmt: skip
     return _card(header, body, path)
 
@@ -158,7 +158,10 @@ def merged_card(there: str, ours: str, path: str = "") -> str:
         joined["configs"] = [*kept, *own_header.get("configs", [])]
     begin, end = _marks(path)
     section = own_text.strip()
-    start, stop = text.find(begin), text.find(end)
+    start = text.find(begin)
+    stop = text.find(end, max(start, 0))
+    if start >= 0 and stop < 0:  # somebody has removed our end: what stays is theirs
+        text = text.replace(begin, "")
     if 0 <= start < stop:
         text = text[:start] + section + text[stop + len(end) :]
     else:

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from rich.console import Console
 
 from pipelines.artifacts.plain_files import read_rows
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.errors import ConfigError, expected_errors, fail
 from pipelines.options import parse
-from pipelines.publish.config import PublishConfig, Repository
+from pipelines.publish.config import PublishConfig, Repository, check_needs_push
 from problems.plain_text import shown
 
 USAGE = """\
@@ -32,6 +32,11 @@ class PushCommandConfig(BaseModel):
     """Repository of the Hugging Face Hub, OWNER/NAME."""
     publish: PublishConfig = PublishConfig()
     """What is uploaded there, and how."""
+
+    @model_validator(mode="after")
+    def _publish_needs_push(self) -> PushCommandConfig:
+        check_needs_push(self.push, self.publish)
+        return self
 
 
 def main(argv: Sequence[str]) -> int:

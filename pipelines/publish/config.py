@@ -56,6 +56,14 @@ class PublishConfig(BaseModel):
     else `unknown`."""
 
 
+def check_needs_push(push: str, publish: PublishConfig) -> None:
+    """Raises ValueError for options of publishing without a repository."""
+    plain = PublishConfig()
+    given = [name for name in PublishConfig.model_fields if getattr(publish, name) != getattr(plain, name)]
+    if given and not push:
+        raise ValueError(f"publish.{given[0]} has no effect without push: name a repository, or leave it out")
+
+
 PUBLISH_KEYS = ("push", *(f"publish.{name}" for name in PublishConfig.model_fields))
 """Dotted keys that a resumed run may have other values for."""
 NO_PUSH = {
