@@ -26,7 +26,7 @@ from pipelines.publish.command import PushCommandConfig, recorded_command
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CARD, Hub, HubError
 from pipelines.publish.products import AdapterFolder, take_snapshot
-from pipelines.publish.publisher import Target, base_license, commit
+from pipelines.publish.publisher import Target, Upload, base_license, commit
 from problems.files import PARTIAL
 from problems.plain_text import one_line, shown
 from rollout.policy import PolicyVersion
@@ -198,15 +198,15 @@ def _merge(
         raise ExportError(f"the model was not merged: {error}") from None
 
 
-def _push(target: Target, folder: Path, name: str) -> str:
-    """Uploads an exported folder; returns the line that says so. Raises HubError."""
+def _push(target: Target, folder: Path, name: str) -> Upload:
+    """Uploads an exported folder. Raises HubError."""
     prefix = f"{target.settings.path}/" if target.settings.path else ""
     files = {f"{prefix}{file.name}": file for file in sorted(folder.iterdir()) if file.name != CARD}
     text = (folder / CARD).read_text()
-    return f"pushed to the model {target.repository}: {commit(target, 'model', files, text, f'crucible: {name}')}"
+    return commit(target, "model", files, text, name)
 
 
-def push_merged(target: Target, command: str, folder: RunFolder, model: str, console: Console) -> str:
+def push_merged(target: Target, command: str, folder: RunFolder, model: str, console: Console) -> Upload:
     """Merges, proves and uploads the adapter of a run that has ended. Raises ExportError, HubError."""
     with tempfile.TemporaryDirectory(prefix="crucible-export-") as scratch:
         config = ExportConfig(merged=True, push=target.repository, publish=target.settings)

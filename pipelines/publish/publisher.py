@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,8 @@ class Publisher:
             now = signature(self._folder)
             if now == self._offered and not final:
                 return
-            for line in upload(self._target, self._command, self._folder, self._model):
-                self._say(line, "")
+            for done in upload(self._target, self._command, self._folder, self._model):
+                self._note(done)
             if final and self._target.takes("merged"):
                 self._merge()
             self._offered, self._failed = now, ""
@@ -177,28 +177,47 @@ class Publisher:
         from pipelines.publish.export import ExportError, push_merged
 
         try:
-            self._say(push_merged(self._target, self._command, self._folder, self._model, self._console), "")
+            self._note(push_merged(self._target, self._command, self._folder, self._model, self._console))
         except ExportError as error:
             raise HubError(f"the merged model was not made: {error}") from None
+
+    def _note(self, done: Upload | str) -> None:
+        self._say(str(done), "")
+        if isinstance(done, Upload):
+            row = {**asdict(done), "command": self._command, "time": round(time.time(), 1)}
+            append_rows(self._folder.path / PUSHES_FILE, [row])
+            self._folder.changed()
 
     def _say(self, line: str, style: str = "yellow") -> None:
         self._folder.log(line)
         self._console.print(shown(line, style), soft_wrap=True)
 
 
-def upload(target: Target, command: str, folder: RunFolder, model: str) -> Iterator[str]:
-    """Uploads what the run has; yields a line a commit. Raises HubError."""
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One commit."""
+
+    repository: str
+    type: RepoType
+    files: int
+    url: str
+
+    def __str__(self) -> str:
+        return f"pushed to the {CALLED[self.type]} {self.repository}: {self.files} files, {self.url}"
+
+
+def upload(target: Target, command: str, folder: RunFolder, model: str) -> Iterator[Upload | str]:
+    """Uploads what the run has. Yields a commit each, and a line for what could not be taken. Raises HubError."""
     with tempfile.TemporaryDirectory(prefix="crucible-push-") as place:
         taken = take_snapshot(folder, Path(place), target.takes("data"), target.takes("adapter"))
-        for note in taken.notes:
-            folder.log(note)
+        yield from taken.notes
         base = model or next((one.base for one in taken.adapters), "")
         figures, license = figures_of(folder), base_license(base)
         told = card.about(command, folder.config, figures, base, target.settings, license)
         if taken.data:
-            yield _commit(target, "dataset", *_data_files(target, taken, told), folder, command)
+            yield commit(target, "dataset", *_data_files(target, taken, told), folder.name)
         if taken.adapters:
-            yield _commit(target, "model", *_adapter_files(target, taken, told), folder, command)
+            yield commit(target, "model", *_adapter_files(target, taken, told), folder.name)
 
 
 def _data_files(target: Target, taken: Snapshot, told: card.About) -> tuple[dict[str, Path], str]:
@@ -223,26 +242,16 @@ def _title(target: Target) -> str:
     return target.repository.partition("/")[2] + (f", {target.settings.path}" if target.settings.path else "")
 
 
-def _commit(
-    target: Target, kind: RepoType, files: Mapping[str, Path], text: str, folder: RunFolder, command: str
-) -> str:
-    """Commits files and card; returns the line that says so. Raises HubError."""
-    url = commit(target, kind, files, text, f"crucible: {folder.name}")
-    row = {"repository": target.repository, "type": kind, "files": len(files), "url": url, "command": command}
-    append_rows(folder.path / PUSHES_FILE, [{**row, "time": round(time.time(), 1)}])
-    folder.changed()
-    return f"pushed to the {CALLED[kind]} {target.repository}: {len(files)} files, {url}"
-
-
-def commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str, message: str) -> str:
-    """Commits files with the card put into the one that the repository has. Returns the commit's address. Raises
-    HubError."""
-    target.hub.check_privacy(target.repository, kind, target.settings.public)
+def commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str, run: str) -> Upload:
+    """Commits files with the card put into the one that the repository has. Raises HubError."""
+    repository = target.repository
+    target.hub.check_privacy(repository, kind, target.settings.public)
     try:
-        joined = card.merged_card(target.hub.card(target.repository, kind), text, target.settings.path)
+        joined = card.merged_card(target.hub.card(repository, kind), text, target.settings.path)
     except card.CardError as error:
         raise HubError(str(error)) from None
-    return target.hub.commit(target.repository, kind, {**files, CARD: joined.encode()}, message)
+    url = target.hub.commit(repository, kind, {**files, CARD: joined.encode()}, f"crucible: {run}")
+    return Upload(repository, kind, len(files), url)
 
 
 def base_license(model: str) -> str:

@@ -15,6 +15,7 @@ from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.publish import export as exporting
 from pipelines.publish import proof
 from rollout.policy import PolicyVersion
+from train.checkpoint import HEAD
 from train.lora import Adapter
 
 
@@ -215,6 +216,46 @@ def test_an_export_is_pushed_beside_what_else_the_repository_holds(run, tmp_path
         hub.role = "read"
         assert dispatch(["export", str(run), "--to", str(tmp_path / "two"), "--push", "me/x"]) == 2
         assert not (tmp_path / "two").exists()
+
+
+def test_a_run_publishes_its_merged_model_beside_its_adapter(run, tmp_path, monkeypatch, no_vllm, policy):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with FakeHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        assert dispatch(["push", str(run), "--push", "me/x", "--publish.what", "adapter", "merged"]) == 0
+        files = hub.files("model", "me/x")
+    assert hub.content(files["adapter/adapter_model.safetensors"]) == policy.weights
+    assert "model.safetensors" in files and "adapter_config.json" not in files, "transformers would put it on again"
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_is_exported_and_published_like_any_other(tmp_path, monkeypatch, policy, tiny_student):
+    from object_store import BUCKET, s3_server
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as reach, FakeHub() as hub:
+        for name, value in {**reach, "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}.items():
+            monkeypatch.setenv(name, value)
+        url = f"s3://{BUCKET}/runs/mine"
+        with RunFolder.create(
+            url, GRPOConfig(name="mine", runs=f"s3://{BUCKET}/runs", model=str(tiny_student))
+        ) as folder:
+            for step in (9, 10):
+                place = tmp_path / "node" / f"{step:06d}"
+                config = {**policy.lora_config, "lora_alpha": step}
+                write_adapter(place, PolicyVersion("mine", step, policy.weights, config, policy.base))
+                (place / HEAD).write_text("{}")
+                folder.checkpoint_store.push(place, keep=3)
+            shutil.rmtree(tmp_path / "node" / "000010")
+            (place := tmp_path / "node" / "000011").mkdir()  # a checkpoint that is not whole yet
+            (place / "state.pt").write_text("x")
+            folder.checkpoint_store.push(place, keep=3)
+        assert dispatch(["export", url, "--to", str(tmp_path / "out")]) == 0
+        assert json.loads((tmp_path / "out/adapter_config.json").read_text())["lora_alpha"] == 10
+        assert dispatch(["push", url, "--push", "me/x"]) == 0
+        assert hub.content(hub.files("model", "me/x")["adapter_model.safetensors"]) == policy.weights
 
 
 def test_nothing_half_is_left_of_an_export_that_was_interrupted(run, tmp_path, monkeypatch, capsys):

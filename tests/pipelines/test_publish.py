@@ -1,5 +1,6 @@
 """Publishing as a run does it: the real client of the Hub against a server of our own, read back with `datasets`."""
 
+import io
 import json
 import os
 import signal
@@ -8,11 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hub_server import TOKEN, FakeHub
+from job import crucible, crucible_apart, grpo, start, wait_for_step
 from publishing_job import adapter, main, row
 
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.artifacts.traces import write_traces
 from pipelines.cli import dispatch
+from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
 from pipelines.publish import publisher
 
@@ -101,32 +108,17 @@ def test_what_was_published_is_read_back(hub, tmp_path):
 
 @pytest.mark.slow
 def test_each_iteration_of_undo_is_a_configuration_that_datasets_reads(hub, tmp_path):
-    from undo_scripted import config, start
-
-    from pipelines.jobs.undo.dataset import write_dataset
-
-    assert write_dataset and DATASET_SCHEMA and start  # the job's own writer
-    from pipelines.artifacts.run_folder import RunFolder
-
-    settings = config("http://127.0.0.1:9", tmp_path / "runs", iterations=1, push="me/undo")
+    settings = UndoConfig(name="run", runs=tmp_path / "runs", push="me/undo")
     with RunFolder.create(tmp_path / "runs/run", settings) as folder:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         for number in (0, 1, 10):
             place = folder.path / "dataset" / f"iteration-{number}"
             place.mkdir(parents=True)
-            rows = [
-                {"idx": n, "problem": "p", "iteration": number, "signal": None if n else 1.0} for n in range(number + 1)
-            ]
+            rows = [{"idx": n, "problem": "p", "signal": None if n else 1.0} for n in range(number + 1)]
             pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), place / "train.parquet")
     assert dispatch(["push", str(tmp_path / "runs/run")]) == 0
     found = read_back(hub, tmp_path, "me/undo")
-    assert {name: count for name, (count, _) in found.items()} == {
-        "iteration-0": 1,
-        "iteration-1": 2,
-        "iteration-10": 11,
-    }
+    counts = {name: count for name, (count, _) in found.items()}
+    assert counts == {"iteration-0": 1, "iteration-1": 2, "iteration-10": 11}
     assert sorted(DATASET_SCHEMA.names) == found["iteration-0"][1]
 
 
@@ -199,10 +191,6 @@ def wait_until(holds, process, seconds=60):
 
 
 def rows_of(hub):
-    import io
-
-    import pyarrow.parquet as pq
-
     entry = hub.repositories.get(("dataset", "me/toy"), {"files": {}})["files"].get("traces/train.parquet")
     return pq.read_table(io.BytesIO(hub.content(entry))).num_rows if entry else 0
 
@@ -303,9 +291,43 @@ def test_a_note_of_what_was_asked_is_not_lost_in_the_rows(hub, tmp_path):
     """Text of a problem or an answer reaches the data, whole, and no card."""
     text = "---\nlicense: mit\n<script>alert(1)</script> | ![x](http://evil)\n```"
     main(["--runs", str(tmp_path / "runs"), "--name", "mine", "--rounds", "1"])
-    from pipelines.artifacts.traces import write_traces
-
     write_traces(tmp_path / "runs/mine", "traces", [row(0, text)])
     assert dispatch(["push", str(tmp_path / "runs/mine"), "--push", "me/toy"]) == 0
     assert "script" not in hub.text("dataset", "me/toy", "README.md")
     assert rows_of(hub) == 1
+
+
+# --- real jobs
+
+
+@pytest.mark.slow
+def test_a_real_training_run_publishes_its_adapter_and_goes_on_after_a_signal(hub, tmp_path, tiny_student):
+    """The process with its Ray, its engine and its learner; SIGTERM, which Ray takes too, ends it as Ctrl-C does."""
+    given = grpo(tiny_student, tmp_path / "runs", "mine", "--steps=4", "--train.checkpoint-every=1", "--push", "me/toy",
+                 "--publish.minutes=0.05")  # fmt: skip
+    process = start(*given, env=client(hub, tmp_path))
+    try:
+        wait_for_step(tmp_path / "runs/mine", 2, process)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "go on with: crucible grpo --resume" in output, output
+    newest = sorted((tmp_path / "runs/mine/checkpoints").iterdir())[-1] / "adapter/adapter_model.safetensors"
+    entry = hub.files("model", "me/toy")["adapter_model.safetensors"]
+    assert hub.content(entry) == newest.read_bytes(), output
+    output = crucible_apart("grpo", "--resume", tmp_path / "runs/mine", env=client(hub, tmp_path))
+    newest = tmp_path / "runs/mine/checkpoints/000004/adapter/adapter_model.safetensors"
+    assert hub.content(hub.files("model", "me/toy")["adapter_model.safetensors"]) == newest.read_bytes()
+    card = hub.text("model", "me/toy", "README.md")
+    assert "pass@1" in card.replace("\\", "") and "--steps 4" in card
+    assert str(tiny_student) not in card and TOKEN not in output + everything(tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_a_real_teacher_s_traces_are_published_and_learnt_from_again(hub, tmp_path, ray_local):
+    sizes = ["--problems.families", "lcs", "--problems.difficulties", "3", "--count", "4"]
+    crucible("distil", "--runs", tmp_path / "runs", "--name", "mine", *sizes, "--push", "me/traces",
+             HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)  # fmt: skip
+    name, (count, columns) = read_back(hub, tmp_path, "me/traces").popitem()
+    assert (name, count) == ("traces", 4) and {"problem", "raw_response", "verified"} <= set(columns)
