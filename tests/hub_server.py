@@ -31,6 +31,8 @@ class FakeHub(LocalServer):
     def __init__(self, role="write", orgs=(("team", "write"), ("readers", "read")), redirect_to=None):
         self.role, self.orgs, self.faults = role, orgs, []
         self.repositories, self.requests, self.forbidden = {}, [], set()
+        self.meanwhile = []
+        """What others do to a repository just before a commit."""
         self.store = Store(self)
         super().__init__(_HubHandler)
 
@@ -234,7 +236,7 @@ class _HubHandler(_Handler):
         self.send({"error": "no such page"}, 404)
 
     def _sha(self, repository):
-        return hashlib.sha1(json.dumps([len(repository["commits"]), sorted(repository["files"])]).encode()).hexdigest()
+        return hashlib.sha1(repr(sorted(repository["files"].items())).encode()).hexdigest()
 
     def _entry(self, path, entry):
         content = self.server.content(entry)
@@ -280,6 +282,10 @@ class _HubHandler(_Handler):
 
     def _commit(self, kind, name, repository, raw):
         lines = [json.loads(line) for line in raw.splitlines()]
+        if self.server.meanwhile:
+            self.server.meanwhile.pop()(repository)
+        if lines[0]["value"].get("parentCommit", self._sha(repository)) != self._sha(repository):
+            return self.send({"error": "A commit has happened since"}, 412)
         files = {}
         for line in lines[1:]:
             value = line["value"]

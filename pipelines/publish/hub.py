@@ -31,10 +31,12 @@ _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE = 15.0, 300.0
 class HubError(RuntimeError):
     """What the Hub refused, or could not do; the message is one line with the fix."""
 
-    def __init__(self, message: str, transient: bool = False) -> None:
+    def __init__(self, message: str, transient: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.transient = transient
         """Whether the same may succeed later."""
+        self.was_overtaken = status == 412
+        """Whether somebody else has committed meanwhile."""
 
 
 class Hub:
@@ -101,16 +103,19 @@ class Hub:
         with self._errors(f"the {CALLED[kind]} {repository}"):
             self._api.auth_check(repository, repo_type=kind, write=True)
 
-    def check_privacy(self, repository: str, kind: RepoType, public: bool) -> None:
-        """Raises HubError where the repository is public and should not be, or the other way round."""
+    def check_privacy(self, repository: str, kind: RepoType, public: bool) -> str:
+        """The newest commit. Raises HubError where the repository is public and should not be, or the other way
+        round."""
         with self._errors(f"the {CALLED[kind]} {repository}"):
-            private = bool(self._api.repo_info(repository, repo_type=kind).private)
+            info = self._api.repo_info(repository, repo_type=kind)
+            private = bool(info.private)
         if private == public:
             is_now, fix = ("private", "set it to False") if private else ("public", "set it to True")
             raise HubError(
                 f"the {CALLED[kind]} {repository} is {is_now}, and publish.public is {public}; {fix}, change the "
                 "repository's settings, or name another"
             )
+        return str(info.sha or "")
 
     def check_card(self, card: str, kind: RepoType) -> None:
         """Raises HubError where the Hub would refuse the card's header."""
@@ -140,14 +145,18 @@ class Hub:
                 raise HubError(f"the {CARD} of {repository} is larger than {LARGEST_CARD >> 20} MiB; shorten it")
             return Path(path).read_text(encoding="utf-8", errors="replace")
 
-    def commit(self, repository: str, kind: RepoType, files: Mapping[str, Path | bytes], message: str) -> str:
-        """Uploads files by their names in the repository, in one commit; those that it has already are left out by
-        the Hub's own comparison. Returns the commit's address. Raises HubError."""
+    def commit(
+        self, repository: str, kind: RepoType, files: Mapping[str, Path | bytes], message: str, parent: str = ""
+    ) -> str:
+        """Uploads files by their names in the repository, in one commit on `parent`; those that it has already are left
+        out by the Hub's own comparison. Returns the commit's address. Raises HubError."""
         from huggingface_hub import CommitOperationAdd
 
         with self._errors(f"the {CALLED[kind]} {repository}"):
             changes = [CommitOperationAdd(name, source) for name, source in sorted(files.items())]
-            done = self._api.create_commit(repository, changes, commit_message=message, repo_type=kind)
+            done = self._api.create_commit(
+                repository, changes, commit_message=message, repo_type=kind, parent_commit=parent or None
+            )
         return str(done.commit_url)
 
     @contextlib.contextmanager
@@ -159,7 +168,7 @@ class Hub:
             raise
         except Exception as error:  # LFS and Xet uploads raise anything
             message, transient = self._reason(error, what)
-            raise HubError(message.replace(self._token, "***"), transient) from None
+            raise HubError(message.replace(self._token, "***"), transient, _status(error)) from None
 
     def _reason(self, error: Exception, what: str) -> tuple[str, bool]:
         from huggingface_hub.errors import OfflineModeIsEnabled

@@ -35,6 +35,8 @@ PATIENCE = 120.0
 SECONDS_AFTER_SIGNAL = 60.0
 """That the last upload may take after Ctrl-C."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 20.0
+_ATTEMPTS = 3
+"""At a commit while others commit to the same repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Publisher:
         self._ending, self._done = threading.Event(), threading.Event()
         self._offered: Any = None
         self._failed = ""
-        self._deadline = float("inf")
+        self._deadline, self._is_whole = float("inf"), False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
@@ -105,6 +107,7 @@ class Publisher:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_whole = kind is None
         if kind is not None and issubclass(kind, KeyboardInterrupt | Interrupted | SystemExit):
             self._deadline = time.monotonic() + SECONDS_AFTER_SIGNAL
             self._say(f"uploading the rest to {self._target.repository}; Ctrl-C again leaves it to `crucible push`", "")
@@ -164,7 +167,7 @@ class Publisher:
                 return
             for done in upload(self._target, self._command, self._folder, self._model):
                 self._note(done)
-            if final and self._target.takes("merged"):
+            if final and self._is_whole and self._target.takes("merged"):
                 self._merge()
             self._offered, self._failed = now, ""
         except HubError:
@@ -244,14 +247,19 @@ def _title(target: Target) -> str:
 
 def commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str, run: str) -> Upload:
     """Commits files with the card put into the one that the repository has. Raises HubError."""
-    repository = target.repository
-    target.hub.check_privacy(repository, kind, target.settings.public)
-    try:
-        joined = card.merged_card(target.hub.card(repository, kind), text, target.settings.path)
-    except card.CardError as error:
-        raise HubError(str(error)) from None
-    url = target.hub.commit(repository, kind, {**files, CARD: joined.encode()}, f"crucible: {run}")
-    return Upload(repository, kind, len(files), url)
+    hub, repository = target.hub, target.repository
+    for left in reversed(range(_ATTEMPTS)):
+        newest = hub.check_privacy(repository, kind, target.settings.public)
+        try:
+            joined = card.merged_card(hub.card(repository, kind), text, target.settings.path)
+            url = hub.commit(repository, kind, {**files, CARD: joined.encode()}, f"crucible: {run}", newest)
+            return Upload(repository, kind, len(files), url)
+        except card.CardError as error:
+            raise HubError(str(error)) from None
+        except HubError as error:
+            if not (error.was_overtaken and left):  # another run's part of the card must not be lost
+                raise
+    raise AssertionError("unreachable")
 
 
 def base_license(model: str) -> str:

@@ -111,7 +111,7 @@ def test_a_model_that_vllm_does_not_load_is_no_export(run, tmp_path, monkeypatch
 
     def broken(base, adapter, target):
         done = real(base, adapter, target)
-        (target / "generation_config.json").write_text("{")
+        (target / "tokenizer.json").write_text("{")
         return done
 
     monkeypatch.setattr(merge, "merge", broken)

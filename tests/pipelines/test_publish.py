@@ -24,6 +24,7 @@ from pipelines.jobs.undo.dataset import DATASET_SCHEMA
 from pipelines.publish import publisher
 
 ROOT = Path(__file__).resolve().parents[2]
+MOMENTS = ("POST .*/preupload/", "POST .*/commit/", "PUT /", "POST .*objects/batch", "HEAD /me", "GET /me")
 READ = """\
 import json, sys
 from datasets import load_dataset, get_dataset_config_names
@@ -126,7 +127,9 @@ def test_each_iteration_of_undo_is_a_configuration_that_datasets_reads(hub, tmp_
 
 
 @pytest.mark.parametrize("what", [429, 500, 503, "cut"])
-@pytest.mark.parametrize("where", ["POST .*/preupload/", "POST .*/commit/", "PUT /", "POST .*objects/batch", "GET /me"])
+@pytest.mark.parametrize(
+    "where", ["POST .*/preupload/", "POST .*/commit/", "PUT /", "POST .*objects/batch", "HEAD /me", "GET /me"]
+)
 def test_what_fails_for_a_moment_is_tried_again_and_nothing_is_lost(hub, tmp_path, where, what):
     hub.fail(where, what)
     toy(tmp_path)
@@ -171,6 +174,16 @@ def test_a_run_that_was_not_told_to_publish_is_published_afterwards(hub, tmp_pat
     assert "was not given a repository; name one: --push OWNER/NAME" in capsys.readouterr().err
     assert dispatch(["push", str(tmp_path / "runs/mine"), "--push", "team/toy", "--publish.public", "True"]) == 0
     assert hub.repositories["dataset", "team/toy"]["private"] is False
+
+
+def test_what_others_write_into_the_card_meanwhile_is_kept(hub, tmp_path):
+    def other(repository):
+        repository["files"]["README.md"] = {"bytes": b"---\nlicense: mit\n---\nWritten meanwhile."}
+
+    hub.meanwhile = [other]
+    toy(tmp_path)
+    cards = [hub.text(kind, "me/toy", "README.md") for kind in ("dataset", "model")]
+    assert sum("Written meanwhile." in text for text in cards) == 1 and all("crucible toy" in text for text in cards)
 
 
 # --- in the background, and on a signal
