@@ -34,7 +34,8 @@ from rollout.prompts import PROMPT_FILE, PromptConfig
 
 KEPT = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*")
 """Files of a model's folder that a merged model has too, beside its weights."""
-LEFT = ("adapter_config.json", "base.json", "model.safetensors.index.json", "recipe.json", "hashes.json")
+LEFT = ("adapter_config.json", "base.json", "model.safetensors.index.json", "recipe.json", "train_hashes.txt")
+"""What is of the base, or of an adapter, alone."""
 USAGE = """\
 usage: crucible export RUN [--merged] [--adapter NAME] [--model MODEL] [--to FOLDER] [--push OWNER/NAME]
 

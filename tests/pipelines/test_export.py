@@ -120,7 +120,7 @@ def test_a_model_that_vllm_does_not_load_is_no_export(run, tmp_path, monkeypatch
     assert not (tmp_path / "out").exists() and [p.name for p in tmp_path.iterdir()] == ["runs"]
 
 
-def change_one(target, name="q_proj", by=1.0):
+def change_one(target, name="q_proj.weight", by=1.0):
     path = target / "model.safetensors"
     tensors = load_file(path)
     key = next(key for key in tensors if name in key)
