@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -31,6 +31,8 @@ PREFIXES = (("", ""), ("", "model."), ("model.", ""), ("model.", "model.language
 """(what the name of an adapted layer may lose, what it may gain) to be that of its weight: files of models with a
 vision tower call the language model's layers otherwise than the module that was trained."""
 _LARGEST_HEADER = 1 << 27
+_SUM_ERRORS = 64
+"""Roundings of float32 by which two sums over an adapter's rank may differ."""
 
 
 class MergeError(ValueError):
@@ -208,15 +210,19 @@ def read_rows(file: BinaryIO, place: Place) -> Iterator[tuple[int, int, Tensor]]
         yield start, stop, torch.frombuffer(raw, dtype=dtype).view(stop - start, width)
 
 
-def largest_error(folder: Path, name: str, place: Place, expected: Any) -> float:
-    """Of a merged matrix, in units of its dtype's rounding: at most about 0.5 where it is what was rounded once.
+def largest_error(folder: Path, place: Place, parts: Callable[[int, int], tuple[Tensor, Tensor]]) -> float:
+    """Of a merged matrix, in units of its dtype's rounding: at most 0.5 where it is W + delta rounded once.
 
-    `expected(start, stop)` gives its rows in float32, from another hand.
+    `parts(start, stop)` gives rows of W and of delta in float32, from another hand. Two orders of summing up a delta
+    differ by some float32 roundings of its terms, which have the size of the row's largest numbers: these are allowed.
     """
     worst = 0.0
     with open(folder / place.file, "rb") as file:
         for start, stop, found in read_rows(file, place):
-            wanted = expected(start, stop)
+            weight, delta = parts(start, stop)
+            wanted = weight + delta
+            size = (weight.abs() + delta.abs()).amax(dim=1, keepdim=True)
+            slack = _SUM_ERRORS * torch.finfo(torch.float32).eps * size
             unit = wanted.abs().clamp_min(torch.finfo(found.dtype).tiny) * torch.finfo(found.dtype).eps
-            worst = max(worst, float(((found.float() - wanted).abs() / unit).max()))
+            worst = max(worst, float((((found.float() - wanted).abs() - slack).clamp_min(0) / unit).max()))
     return worst

@@ -6,14 +6,16 @@ The models are loaded one after the other, never two at a time.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from rollout.engine import canary_bound
 from rollout.policy import PolicyVersion
 from train.merge import DTYPES, Merged, largest_error, places
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 TEXT = (
     "def add(a, b):\n    return a + b\n\nA box holds 12 apples and 7 are eaten. How many are left?\n"
     "12 - 7 = 5\n\\boxed{5}\n```python\nfor i in range(3):\n    print(i)\n```\n"
@@ -29,9 +34,8 @@ TEXT = (
 """What the models are compared on."""
 LONGEST = 96
 """Tokens of it, at most."""
-ROUNDINGS = {"F32": 4.0, "BF16": 0.51, "F16": 0.51}
-"""Largest difference of a weight, in units of its dtype's rounding: one rounding is half a unit; in float32 the order
-of a sum counts too."""
+ROUNDING = 0.51
+"""Largest difference of a weight, in units of its dtype's rounding: one rounding is half a unit."""
 
 
 class ProofFailed(ValueError):
@@ -72,7 +76,9 @@ def prove(base: Path, adapter: PolicyVersion, target: Path, merged: Merged) -> P
     """Proves the merged model in `target`. Raises ProofFailed."""
     ids = canary_ids(base)
     plain, adapted, rounding = _of_base(base, adapter, target, merged, ids)
+    gc.collect()  # peft's modules know each other in circles, and hold the whole model
     found = _of_merged(target, ids)
+    gc.collect()
     dtype = str(DTYPES[merged.dtype.partition(",")[0]]).removeprefix("torch.")
     bound, gap, effect = canary_bound(dtype), _gap(found, adapted), _gap(adapted, plain)
     if not gap <= bound:
@@ -125,13 +131,17 @@ def _of_base(
         if isinstance(module, LoraLayer) and name in merged.names:
             weight, delta = module.get_base_layer().weight.detach(), module.get_delta_weight("default").detach()  # pyright: ignore
             place = known[merged.names[name]]
-            rows = lambda start, stop, w=weight, d=delta: w[start:stop].float() + d[start:stop].float()  # noqa: E731
-            worst, seen = max(worst, largest_error(target, name, place, rows)), seen | {name}
-            if worst > ROUNDINGS[place.dtype]:
+            worst, seen = max(worst, largest_error(target, place, rows_of(weight, delta))), seen | {name}
+            if not worst <= ROUNDING:
                 raise ProofFailed(f"{name} differs from base + adapter by {worst:.3g} units of its rounding")
     if seen != set(merged.names):
         raise ProofFailed(f"peft knows {len(seen)} of the {len(merged.names)} layers that were merged")
     return plain, adapted, worst
+
+
+def rows_of(weight: Tensor, delta: Tensor) -> Callable[[int, int], tuple[Tensor, Tensor]]:
+    """Rows of both, in float32."""
+    return lambda start, stop: (weight[start:stop].float(), delta[start:stop].float())
 
 
 def _of_merged(target: Path, ids: list[int]) -> Any:

@@ -131,7 +131,7 @@ def change_one(target, name="q_proj.weight", by=1.0):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("weight", "differs from base + adapter by .* units of its rounding"),
+        ("weight", "differs from base \\+ adapter by .* units of its rounding"),
         ("other", "its log-probabilities differ from those of base \\+ adapter"),
         ("vllm", "vLLM's log-probabilities differ from its own"),
         ("base", "the adapter was trained on base model .* another one"),

@@ -188,3 +188,25 @@ def test_places_are_those_that_safetensors_reads(tmp_path):
         assert place.shape == tuple(tensors[name].shape)
         raw = (base / place.file).read_bytes()[place.offset : place.offset + 2 * tensors[name].numel()]
         assert torch.equal(torch.frombuffer(bytearray(raw), dtype=torch.bfloat16).view(place.shape), tensors[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_one_rounding_is_told_from_a_fault_also_where_base_and_adapter_cancel(tmp_path, dtype):
+    torch.manual_seed(0)
+    down, up, scale = torch.randn(64, 300), torch.randn(200, 64), 1.5
+    delta = merging.Delta(down, up, scale)
+    weight = (-delta.rows(0, 200) * (1 + 1e-4 * torch.randn(200, 300))).to(dtype)
+    save_file({"w.weight": weight}, tmp_path / "model.safetensors")
+    (place,) = places(tmp_path).values()
+    with open(tmp_path / "model.safetensors", "r+b") as file:
+        merging._add(file, place, delta, "w")
+    exact = (scale * (up.double() @ down.double())).float()  # summed up by another hand
+
+    def error():
+        return merging.largest_error(tmp_path, place, lambda a, b: (weight[a:b].float(), exact[a:b]))
+
+    assert error() <= 0.51
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["w.weight"][7, 9] += 0.01 * exact[7].abs().max()
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert error() > 0.51
