@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -41,6 +42,7 @@ MAIN = ("grpo/checkpoints/*/adapter", "sft/adapter", "adapter", "adapters/{best}
 STEPS = {"adapters/iteration-*/adapter": "iteration-*", "iterations/*/dpo/adapter": "iteration-*",
          "iterations/*/sft/adapter": "iteration-*"}  # fmt: skip
 """Adapters on the way there -> their names."""
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,15 @@ class Snapshot:
 
 
 def take_snapshot(folder: RunFolder, target: Path, data: bool = True, adapters: bool = True) -> Snapshot:
-    """Copies what there is to publish into `target`, an empty folder."""
+    """Copies what there is to publish into `target`, an empty folder. A checkpoint that is dropped while it is copied
+    has a newer one in its place: then what there is now is taken. Raises OSError, StorageError, RunFolderError."""
+    for attempt in range(_ATTEMPTS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return _take(folder, target / str(attempt), data, adapters)
+    return _take(folder, target / "last", data, adapters)
+
+
+def _take(folder: RunFolder, target: Path, data: bool, adapters: bool) -> Snapshot:
     notes: list[str] = []
     tables = tuple(_tables(folder.path, target / "data", notes)) if data else ()
     found = tuple(_adapters(folder, target / "adapters", notes)) if adapters else ()
@@ -91,7 +101,7 @@ def signature(folder: RunFolder) -> frozenset[tuple[str, int, int]]:
     for pattern in patterns:
         for file in path.glob(pattern.replace("{best}", "*")):
             for one in [file / ADAPTER_WEIGHTS, file / ADAPTER_CONFIG] if file.is_dir() else [file]:
-                if one.is_file():
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # dropped meanwhile
                     stat = one.stat()
                     found.add((str(one), stat.st_mtime_ns, stat.st_size))
     if folder.checkpoint_store is not None:

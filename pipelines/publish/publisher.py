@@ -247,19 +247,24 @@ def _title(target: Target) -> str:
 
 def commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str, run: str) -> Upload:
     """Commits files with the card put into the one that the repository has. Raises HubError."""
-    hub, repository = target.hub, target.repository
-    for left in reversed(range(_ATTEMPTS)):
-        newest = hub.check_privacy(repository, kind, target.settings.public)
+    for _ in range(_ATTEMPTS - 1):
         try:
-            joined = card.merged_card(hub.card(repository, kind), text, target.settings.path)
-            url = hub.commit(repository, kind, {**files, CARD: joined.encode()}, f"crucible: {run}", newest)
-            return Upload(repository, kind, len(files), url)
-        except card.CardError as error:
-            raise HubError(str(error)) from None
+            return _commit(target, kind, files, text, run)
         except HubError as error:
-            if not (error.was_overtaken and left):  # another run's part of the card must not be lost
+            if not error.was_overtaken:  # another run's part of the card must not be lost
                 raise
-    raise AssertionError("unreachable")
+    return _commit(target, kind, files, text, run)
+
+
+def _commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str, run: str) -> Upload:
+    hub, repository = target.hub, target.repository
+    newest = hub.check_privacy(repository, kind, target.settings.public)
+    try:
+        joined = card.merged_card(hub.card(repository, kind), text, target.settings.path)
+    except card.CardError as error:
+        raise HubError(str(error)) from None
+    url = hub.commit(repository, kind, {**files, CARD: joined.encode()}, f"crucible: {run}", newest)
+    return Upload(repository, kind, len(files), url)
 
 
 def base_license(model: str) -> str:
