@@ -1,10 +1,14 @@
 """A Hugging Face Hub for tests, as far as its own client uploads to it and reads from it: accounts, repositories,
-commits, large files (LFS) on a server of their own, downloads. Faults are ordered by `faults`."""
+commits, large files (LFS) on a server of their own, downloads. Faults are ordered by `fail`.
+
+    PYTHONPATH=tests python tests/hub_server.py      # serves until it is ended, and prints what clients have to export
+"""
 
 import base64
 import hashlib
 import json
 import re
+import threading
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -318,3 +322,9 @@ class _HubHandler(_Handler):
 
 def _git_hash(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+if __name__ == "__main__":
+    with FakeHub() as served:
+        print(f"export HF_ENDPOINT={served.url} HF_TOKEN={TOKEN} HF_HUB_DISABLE_XET=1", flush=True)
+        threading.Event().wait()

@@ -338,7 +338,7 @@ def test_a_real_training_run_publishes_its_adapter_and_goes_on_after_a_signal(hu
 
 
 @pytest.mark.slow
-def test_a_real_teacher_s_traces_are_published_and_learnt_from_again(hub, tmp_path, ray_local):
+def test_traces_of_a_real_run_are_published_and_read_back(hub, tmp_path, ray_local):
     sizes = ["--problems.families", "lcs", "--problems.difficulties", "3", "--count", "4"]
     crucible("distil", "--runs", tmp_path / "runs", "--name", "mine", *sizes, "--push", "me/traces",
              HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)  # fmt: skip
