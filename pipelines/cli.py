@@ -34,6 +34,8 @@ VERBS = {
     "submit": ("pipelines.remote.submit", "run a command on a Ray cluster, from outside of it"),
     "jobs": ("pipelines.remote.jobs", "list, follow and stop submitted jobs, and fetch their run folders"),
     "doctor": ("pipelines.remote.doctor", "what of a machine, a live cluster or a manifest would break a run"),
+    "push": ("pipelines.publish.command", "upload a run's data and adapters to the Hugging Face Hub"),
+    "export": ("pipelines.publish.export", "a run's adapter, or the model with it merged in, as a proven folder"),
     "report": ("pipelines.report", "write the report of a run folder again, also of one that is unfinished"),
     "options": ("pipelines.option_pages", "all options of all commands, as a page of Markdown"),
     "student": ("pipelines.student", "make the default student, a tiny model pretrained here"),

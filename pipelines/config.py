@@ -15,6 +15,7 @@ from cluster.recipes import Kind
 from pipelines.errors import ConfigError as ConfigError
 from pipelines.measure.conditions import Conditions
 from pipelines.measure.suites import load_suite, suite_names
+from pipelines.publish.config import NO_PUSH, PublishConfig, Repository, check_needs_push
 from problems.auto import AUTO
 from problems.problem import Split
 from problems.questions import PartConfig, QuestionsConfig
@@ -118,6 +119,16 @@ class RunConfig(BaseModel):
     runs: Path = Field(default_factory=default_runs)
     """Where run folders lie: a folder, or s3://BUCKET/PREFIX (also gs://, abfs://). The environment variable
     CRUCIBLE_RUNS is the default, and then `runs`."""
+    push: Repository = ""
+    """Repository of the Hugging Face Hub, OWNER/NAME, to which the run's data (as the data set of that name) and
+    adapters (as the model) are uploaded; "" uploads nothing."""
+    publish: PublishConfig = PublishConfig()
+    """What is uploaded there, and how."""
+
+    @model_validator(mode="after")
+    def _publish_needs_push(self) -> RunConfig:
+        check_needs_push(self.push, self.publish)
+        return self
 
 
 class JobConfig(RunConfig):
@@ -204,7 +215,7 @@ class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD, **NO_TEACHER,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD, **NO_TEACHER, **NO_PUSH,
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 

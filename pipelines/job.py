@@ -7,12 +7,13 @@
     main = JOB.main
 
 The frame reads options and YAML, resolves the model, its prompt and the run's name, creates or resumes the run folder
-on this machine or on an object store, joins the cluster, writes the report, and ends all of it. The folder is opened,
-and the cluster joined, when `run` first uses them: what is refused before that leaves nothing behind.
+on this machine or on an object store, joins the cluster, writes the report, uploads what `push` asks for, and ends all
+of it. The folder is opened, and the cluster joined, when `run` first uses them: what is refused before that leaves
+nothing behind.
 
 Errors are one line and exit status 2. Ctrl-C ends a job with status 130 and the command that resumes it. A job that
 would rather end at a point of its own watches for Ctrl-C itself (`pipelines.session.interruption`) and raises
-Interrupted; the second Ctrl-C then ends it at once.
+Interrupted; the second Ctrl-C then ends it at once. SIGTERM is taken as Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from rich.console import Console
 from pipelines.config import JobConfig, RunConfig
 from pipelines.errors import ConfigError, Interrupted, expected_errors, fail
 from pipelines.options import OwnOption, load_yaml, parse, take_option
+from pipelines.publish.config import PUBLISH_KEYS
+from pipelines.termination import sigterm_as_interrupt, take_sigterm
 from problems.plain_text import shown
 
 # Imported when they are used: help, and a mistyped option, need not wait for them.
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from cluster.hardware import Demand
     from pipelines.artifacts.run_folder import RunFolder
     from pipelines.defaults import Defaults
+    from pipelines.publish.publisher import Publisher, Target
     from pipelines.session import Check, ClusterSession, TeacherFleet
     from rollout.backends import EngineSpec
 
@@ -98,9 +102,9 @@ class Job(Generic[Config, Result]):
         try:
             config, resume = self.read(argv)
             context = Context(self, config, Console(file=sys.stderr, highlight=False), resume, session)
-            with context:
+            with sigterm_as_interrupt(), context:
                 result = self._work(context)
-            return self.show(context.console, result) or 0
+            return self.show(context.console, result) or int(context.is_unpushed)
         except expected_errors() as error:
             return fail(str(error))
         except (KeyboardInterrupt, Interrupted) as error:
@@ -153,6 +157,7 @@ class Job(Generic[Config, Result]):
 
     def _work(self, context: Context[Config]) -> Result:
         self.check(context.config)
+        context.find_push_target()
         context.resolve()
         result = self.run(context)
         context.leave_cluster()
@@ -190,6 +195,8 @@ class Context(Generic[Config]):
         self._job = job
         self._session = session
         self._folder: RunFolder | None = None
+        self._target: Target | None = None
+        self._publisher: Publisher | None = None
         self._stack, self._cluster = contextlib.ExitStack(), contextlib.ExitStack()
 
     @property
@@ -204,14 +211,33 @@ class Context(Generic[Config]):
 
         if self._folder is None:
             opened = (
-                RunFolder.resume(self.path, self.config, self._job.may_change)
+                RunFolder.resume(self.path, self.config, (*self._job.may_change, *PUBLISH_KEYS))
                 if self.resuming
                 else RunFolder.create(self.path, self.config)
             )
             self._folder = self._stack.enter_context(opened)
             self.location = str(self._folder)
             self.console.print(shown(f"{RUN_FOLDER_LINE}{self._folder.location}"), soft_wrap=True)
+            if self._target is not None:
+                from pipelines.publish.publisher import Publisher
+
+                job, kind = self._job.command, type(self.config)
+                made = Publisher(self._target, job, self._folder, self.model, self.console, kind)
+                self._publisher = self._stack.enter_context(made)
         return self._folder
+
+    def find_push_target(self) -> None:
+        """Makes sure, before anything else is done, that what the run makes can be uploaded. Raises ConfigError."""
+        if self.config.push:
+            from pipelines.publish.publisher import Target
+
+            given = self.config.model_dump(mode="json")
+            self._target = Target.find(self.config.push, self.config.publish, given, self._job.command)
+
+    @property
+    def is_unpushed(self) -> bool:
+        """Whether something that was to be on the Hub is not, once the context is closed."""
+        return self._publisher is not None and bool(self._publisher.unpushed)
 
     def session(self, spec: EngineSpec | None, engines: int = 1, workers: int = 0) -> ClusterSession:
         """The cluster with `engines` engines up, a teacher's too, and room for `workers` learner workers; the same at
@@ -226,6 +252,7 @@ class Context(Generic[Config]):
             teacher = self._teacher_fleet()
             opened = open_session(config, spec, engines, workers, check=self.check_places(), teacher=teacher)
             self._session = self._cluster.enter_context(opened)
+            take_sigterm()  # from Ray, which ends its processes at once
             wait_for_engines(self._session, self.console)
         return self._session
 
@@ -252,7 +279,9 @@ class Context(Generic[Config]):
         """The `ray` module, connected for a job that needs no engine of its own."""
         from cluster.connect import ray_session
 
-        return self._cluster.enter_context(ray_session(getattr(self.config, "address", "") or None))
+        connected = self._cluster.enter_context(ray_session(getattr(self.config, "address", "") or None))
+        take_sigterm()  # from Ray, which ends its processes at once
+        return connected
 
     def leave_cluster(self) -> None:
         """Ends what the job has started on the cluster, so that a session with other engines may follow; one that is

@@ -28,6 +28,8 @@ RENAMED = {
     "transfer": "sft",
     "target": "require",
     "before_below": "require",
+    "hub_repo": "push",
+    "hub_private": "publish.public",
 }
 """Old name of a key or of a section -> the new one. Old names are refused with the new one named."""
 

@@ -24,6 +24,7 @@ from pipelines.config import (
     without_kl,
 )
 from pipelines.measure.conditions import Conditions
+from pipelines.publish.config import PublishConfig
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
@@ -261,4 +262,4 @@ class HardDistilConfig(JobConfig):
 
     def _shared(self, name: str, runs: Path) -> dict[str, Any]:
         own = {key: getattr(self, key) for key in JobConfig.model_fields}
-        return {**own, "name": name, "runs": runs}
+        return {**own, "name": name, "runs": runs, "push": "", "publish": PublishConfig()}

@@ -19,7 +19,8 @@ VALUES: dict[str, list[Any]] = {
     "families": [["lcs", "lis"]], "difficulties": [[3]], "weights": [{"coin_change": 2.0}, {"lcs": 2.0}],
     "parts": [[{"procedural": {"families": ["lcs"]}}]], "space": [["beta=0,0.1"]],
     "shots": [[{"question": "q", "answer": "a"}]], "target_modules": [["q_proj"]], "address": [], "seeds": [[5, 6]],
-    "template": ["{{ problem.statement }}!"], "hub_repo": ["me/mine"], "suites": [["gsm8k=somewhere"]],
+    "template": ["{{ problem.statement }}!"], "suites": [["gsm8k=somewhere"]],
+    "push": ["me/mine"], "path": ["runs/first"], "license": ["mit"],
     "require": [["overall >= 50"]], "suite": ["focused"],
     "hints": [["answer"]], "fallbacks": [[{"a": "b"}]], "labels": [{"a": "b"}],
 }  # fmt: skip

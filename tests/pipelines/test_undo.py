@@ -7,13 +7,12 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
-from servers import Front, LocalServer, busy
+from servers import Front, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
@@ -274,86 +273,6 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
     assert artefacts(tmp_path / "killed" / "run") == artefacts(tmp_path / "whole" / "run")
 
 
-# --- the hub
-
-
-class Hub(LocalServer):
-    """As much of the hub as an upload of small files needs."""
-
-    def __init__(self, private=True, down=False):
-        self.private, self.down = private, down
-        self.created, self.commits = [], []
-        super().__init__(_HubHandler)
-
-
-class _HubHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        if self.server.down:
-            return self._send({"error": "away"}, 403)
-        repo = {"id": "me/undo", "private": self.server.private, "siblings": [], "tags": [], "downloads": 0, "likes": 0}
-        return self._send(repo)
-
-    def do_POST(self):
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.server.down:
-            return self._send({"error": "away"}, 403)
-        if self.path == "/api/repos/create":
-            self.server.created.append(json.loads(raw))
-            return self._send({"url": f"{self.server.url}/datasets/me/undo", "name": "me/undo", "id": "me/undo"})
-        if "/preupload/" in self.path:
-            files = [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(raw)["files"]
-            ]
-            return self._send({"files": files})
-        assert "/commit/" in self.path, self.path
-        self.server.commits.append([json.loads(line) for line in raw.splitlines()])
-        where = f"{self.server.url}/datasets/me/undo/commit/{'a' * 40}"
-        return self._send({"success": True, "commitOid": "a" * 40, "commitUrl": where, "hookOutput": ""})
-
-    def _send(self, value, status=200):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture
-def token(monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_test")
-
-
-def pushing(front, hub, tmp_path):
-    return config(front.url, tmp_path, iterations=1, hub_repo="me/undo", hub_endpoint=hub.url)
-
-
-def test_each_iteration_is_pushed_once_and_privately(tmp_path, token):
-    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front, Hub() as hub:
-        settings = pushing(front, hub, tmp_path)
-        results = start(settings, ScriptedStudent())
-        start(settings, ScriptedStudent(), resume=True)
-    assert [repo.get("visibility") or repo["private"] for repo in hub.created] == ["private"] * 2
-    paths = [sorted(line["value"]["path"] for line in commit if line["key"] == "file") for commit in hub.commits]
-    assert paths == [[f"iteration-{n}/train.jsonl", f"iteration-{n}/train.parquet"] for n in (0, 1)]
-    assert results["hub"]["iteration-1"].endswith("a" * 40)
-    told = "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
-    assert "hf_test" not in told
-
-
-@pytest.mark.parametrize(("more", "says"), [({"private": False}, "public"), ({"down": True}, "failed: me/undo")])
-def test_a_push_that_fails_is_told_and_costs_the_run_nothing(tmp_path, token, more, says):
-    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front, Hub(**more) as hub:
-        results = start(pushing(front, hub, tmp_path), ScriptedStudent())
-    assert says in results["hub"]["iteration-0"] and not hub.commits
-    assert len(results["iterations"]) == 2
-
-
 # --- what is refused
 
 
@@ -363,7 +282,6 @@ def test_a_push_that_fails_is_told_and_costs_the_run_nothing(tmp_path, token, mo
         ({"hints": ()}, "at least one"),
         ({"hints": ("none", "none")}, "each once"),
         ({"scoring": "rubric"}, "reference teacher"),
-        ({"hub_private": False}, "without hub_repo"),
     ],
 )
 def test_settings_without_effect_are_refused(settings, says):

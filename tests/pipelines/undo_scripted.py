@@ -85,7 +85,7 @@ class ScriptedStudent:
 
 def start(settings, student, resume=False):
     path = settings.runs / "run"
-    allowed = ("teacher.budget", "hub_repo", "hub_endpoint")
+    allowed = ("teacher.budget",)
     folder = RunFolder.resume(path, settings, allowed) if resume else RunFolder.create(path, settings)
     with folder:
         results = teach(settings, folder, student, Console(quiet=True))

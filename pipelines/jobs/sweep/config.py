@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipelines.config import GRPOConfig, RunConfig
+from pipelines.publish.config import NO_PUSH
 
 
 class SweepConfig(RunConfig):
@@ -15,6 +16,8 @@ class SweepConfig(RunConfig):
 
     unused: ClassVar[Mapping[str, str]] = {
         **{f"grpo.{key}": reason for key, reason in GRPOConfig.unused.items()},
+        **NO_PUSH,
+        **{f"grpo.{key}": reason for key, reason in NO_PUSH.items()},
         "grpo.name": "trials are named by the sweep; set name",
         "grpo.runs": "trials lie in the sweep's folder; set runs",
         "grpo.seed": "every trial has one of seeds",

@@ -5,9 +5,8 @@ from pipelines.jobs.package_job import check_teacher, package_job
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE
 from pipelines.jobs.undo.config import UndoConfig
 
-HUB = ("hub_repo", "hub_private", "hub_endpoint")
 JOB = package_job(
     __name__, "undo", UndoConfig, check=check_teacher, named_after="teacher",
-    may_change=(*MAY_CHANGE, *HUB, *TEACHER_MAY_CHANGE),
+    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE),
 )  # fmt: skip
 main = JOB.main

@@ -98,12 +98,6 @@ class UndoConfig(RunConfig):
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
     """Where engine and learner are placed."""
-    hub_repo: str = ""
-    """Dataset on the Hugging Face hub (OWNER/NAME) that each iteration's data is pushed to; "" pushes nothing."""
-    hub_private: bool = True
-    """Whether that dataset is private; a public one that exists already is then refused."""
-    hub_endpoint: str = ""
-    """Address of the hub; "" is huggingface.co, or HF_ENDPOINT."""
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> UndoConfig:
@@ -119,8 +113,6 @@ class UndoConfig(RunConfig):
         names = [suite.partition("=")[0] for suite in self.suites]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"suites name {twice} twice: each is a column of the table, and needs a name of its own")
-        if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
-            raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")
         return self
 
     def idle(self) -> dict[str, tuple[str, str]]:

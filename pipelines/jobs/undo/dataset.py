@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipelines.artifacts.run_folder import replace_file
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint
+from problems.files import replacing
 from problems.problem import Problem
 
 DATASET_SCHEMA = pa.schema(
@@ -79,4 +80,5 @@ def write_dataset(folder: Path, iteration: int, examples: Sequence[Example]) -> 
     ]
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), folder / "train.parquet")
+    with replacing(folder / "train.parquet") as file:
+        pq.write_table(pa.Table.from_pylist(rows, schema=DATASET_SCHEMA), file)

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -32,7 +31,6 @@ from pipelines.jobs.package_job import Outcome
 from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
-from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
 from pipelines.jobs.undo.suites import Suites
 from pipelines.measure.problem_set import check_known, questions_of, with_questions
@@ -155,7 +153,6 @@ class _Job:
         self._attempts = {(row["iteration"], row["problem"], row["hint"]): row for row in rows}
         self._grades = {(row["iteration"], row["problem"]): row for row in read_rows(folder.path / GRADES_FILE)}
         self._traces: dict[str, Trace] = {}
-        self._hub: dict[str, str] = {}
 
     def run(self) -> Mapping[str, Any]:
         """Teaches until validation falls, nothing is left to rewrite, or the iterations are done."""
@@ -312,26 +309,7 @@ class _Job:
             if (trace := self._traces.get(problem.id)) is not None:
                 answer = outputs[problem.id].text if problem.id in outputs else ""
                 examples.append(Example(idx, problem, trace, answer, signals.get(problem.id)))
-        folder = self._folder.path / "dataset" / f"iteration-{number}"
-        write_dataset(folder, number, examples)
-        self._push(folder)
-
-    def _push(self, folder: Path) -> None:
-        """Pushes one iteration's data, once; a push that fails is reported, and the run goes on."""
-        config, pushed = self._config, self._folder.path / "pushed.jsonl"
-        known = {row["name"]: row["url"] for row in read_rows(pushed) if row["repo"] == config.hub_repo}
-        if not config.hub_repo or folder.name in known:
-            self._hub |= known
-            return
-        try:
-            url = push(folder, config.hub_repo, folder.name, private=config.hub_private, endpoint=config.hub_endpoint)
-        except PushFailed as error:
-            self._hub[folder.name] = f"failed: {error}"
-            self._folder.log(f"push failed: {error}")
-            self._console.print(shown(f"not pushed: {error}; --resume tries again", "yellow"))
-            return
-        append_rows(pushed, [{"name": folder.name, "repo": config.hub_repo, "url": url}])
-        self._hub[folder.name] = url
+        write_dataset(self._folder.path / "dataset" / f"iteration-{number}", number, examples)
 
     def _ask_student(self, name: str, split: Split, policy: PolicyVersion) -> Evaluation:
         problems = {"train": self._train, "val": self._val, "test": self._test}[split]
@@ -371,7 +349,6 @@ class _Job:
                 if one in tests and one != best
             ],
             "suites": self._suites.results(best),
-            "hub": self._hub,
             "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))

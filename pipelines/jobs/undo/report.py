@@ -135,7 +135,6 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
     found.append(f"{cost['requests_paid']} answers of {cost['teacher']} paid: ${cost['dollars']:.4f}")
     if cost["teacher"] == REFERENCE:
         found.append("The reference teacher writes the same answer however often it is asked: it takes up no error.")
-    found += [f"hub, {name}: {url}" for name, url in results["hub"].items()]
     return found
 
 
