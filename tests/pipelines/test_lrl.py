@@ -15,8 +15,7 @@ from pages import figures_of
 from servers import Front, busy
 
 from pipelines.artifacts.plain_files import read_rows
-from pipelines.errors import ConfigError
-from pipelines.jobs.lrl.balanced_problems import as_they_come, balanced, gold
+from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.job import even, read_verdict
 from pipelines.jobs.lrl.scores import Answer, compare, figures
@@ -51,20 +50,6 @@ def test_labels_and_levels_are_balanced_and_no_question_comes_twice():
         assert labels["YES"] == labels["NO"] and max(levels.values()) - min(levels.values()) <= 2
     # A question's parameters are its sorted meetings, so another order of the same ones is no other question.
     assert len({p.question_hash for p in (*train, *test, *more)}) == 350
-
-
-def test_the_classic_contract_has_the_labels_of_the_original_and_no_question_twice():
-    train, test = as_they_come("train", 100, 42), as_they_come("test", 150, 123)
-    more = as_they_come("train", 100, 999, {p.question_hash for p in train})
-    for problems in (train, test, more):
-        assert {p.family for p in problems} == {"scheduling@classic"}
-        levels = Counter(p.variant for p in problems)
-        assert max(levels.values()) - min(levels.values()) <= 1
-        assert 0.8 < Counter(map(gold, problems))["YES"] / len(problems) < 0.95
-        assert all(gold(p) == "YES" for p in problems if p.variant == "easy")
-    assert len({p.question_hash for p in (*train, *test, *more)}) == 350
-    with pytest.raises(ConfigError, match=r"other test questions of level easy; ask for [0-9]+ problems at most"):
-        as_they_come("test", 1000, 123)
 
 
 # --- figures

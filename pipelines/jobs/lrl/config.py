@@ -20,7 +20,6 @@ from pipelines.config import (
     RunConfig,
 )
 from problems.auto import AUTO
-from problems.families import DRAWN, ContractChoice
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
@@ -54,9 +53,6 @@ class LRLConfig(RunConfig):
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
     stages: tuple[int, ...] = STAGES
     """Which stages run."""
-    contract: ContractChoice = DRAWN
-    """drawn: as many YES as NO at every level. classic: the original's sizes, and labels as they come, of which about
-    88 % are YES; for comparison only."""
     train_problems: int = Field(default=100, ge=2)
     """Problems that the strategy is learnt on (stage 2)."""
     train_seed: int = 42

@@ -25,14 +25,13 @@ from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
-from pipelines.jobs.lrl.balanced_problems import as_they_come, balanced, gold
+from pipelines.jobs.lrl.balanced_problems import balanced, gold
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.jobs.package_job import Outcome
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
-from problems.families import DRAWN
 from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -110,9 +109,8 @@ class _Job:
         self._judge = judge
         self._console = console
         self._builder = PromptBuilder(None, config.prompt)
-        self._draw = balanced if config.contract == DRAWN else as_they_come
-        self._test = self._draw("test", config.test_problems, config.test_seed)
-        self._train = self._draw("train", config.train_problems, config.train_seed)
+        self._test = balanced("test", config.test_problems, config.test_seed)
+        self._train = balanced("train", config.train_problems, config.train_seed)
         self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}
         path = self._path(STATE_FILE)
         self._state = State(strategy=config.strategy)
@@ -261,15 +259,15 @@ class _Job:
     # --- the student
 
     def _synthesise(self) -> list[tuple[Problem, str]]:
-        """Labelled examples, also written to `synthesis.jsonl`: as many YES as NO, if the contract is drawn."""
+        """Labelled examples, as many YES as NO; also written to `synthesis.jsonl`."""
         config = self._config
         known = {problem.question_hash for problem in self._train}
-        problems = self._draw("train", config.synthesis_problems, config.synthesis_seed, known)
+        problems = balanced("train", config.synthesis_problems, config.synthesis_seed, known)
         pairs = [(problem, completion_text(gold(problem), "direct", kind="answer")) for problem in problems]
         if config.synthesis == "teacher":
             rows = self._solve("synthesis", problems, self._state.strategy)
             right = [(p, row["text"].strip()) for p, row in zip(problems, rows) if row["said"] == row["gold"]]
-            pairs = even(right) if config.contract == DRAWN else right
+            pairs = even(right)
         lines = [{"problem": p.to_row(), "gold": gold(p), "completion": text} for p, text in pairs]
         replace_file(self._path("synthesis.jsonl"), "".join(json.dumps(line) + "\n" for line in lines))
         return pairs
