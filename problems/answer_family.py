@@ -20,6 +20,8 @@ class AnswerFamily(Family):
 
     kind: ClassVar[Kind] = "answer"
     functions: ClassVar[tuple[str, ...]] = ()
+    even_labels: ClassVar[bool] = True
+    """Whether YES and NO are equally likely and to be asked equally often; otherwise they are taken as they come."""
 
     @abstractmethod
     def story(self, rng: Rng, variant: str, p: Params) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ class ClassicScheduling(Scheduling):
 
     name = "scheduling@classic"
     summary = "YES or NO: are the rooms enough; the original's sizes and label shares, for comparison only"
+    even_labels = False
 
     def params(self, rng, variant, difficulty):
         """Meetings begin at a full hour from 9 to 15 and last 1 to 3 hours; times are minutes since midnight."""

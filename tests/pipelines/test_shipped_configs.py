@@ -1,4 +1,4 @@
-"""The configuration files that are shipped: each is accepted by its command, and has the sizes of the system it is of."""
+"""The shipped configuration files: each is accepted by its command, and has the sizes of the system that it is of."""
 
 from pathlib import Path
 
