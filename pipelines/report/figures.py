@@ -100,7 +100,7 @@ CURVES = (
         "entropy-weight", "Entropy bonus", "weight that the entropy floor gave it",
         (("entropy_weight", "weight", VIOLET),),
     ),
-    _Curve("kl", "KL to the base model", "nats per token", (("kl", "KL", RED),)),
+    _Curve("kl", "KL to the reference", "nats per token", (("kl", "KL", RED),)),
     _Curve("grad-norm", "Gradient norm", "before clipping", (("grad_norm", "gradient norm", AMBER),)),
     _Curve("length", "Completion length", "tokens, mean of the step", (("completion_length", "tokens", BLUE),)),
     _Curve(

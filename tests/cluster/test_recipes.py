@@ -40,6 +40,7 @@ OWN_FIGURES = {
     "train.gradient_checkpointing": False,
     "train.dtype": "auto",
     "train.workers": 1,
+    "train.reference": "base",
 }
 
 

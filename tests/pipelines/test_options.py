@@ -40,7 +40,7 @@ OTHER_VALUES = {
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
     "teacher": {"cpus": 2.0}, "engine": {"cpus": 2.0}, "profiles": [{"name": "own"}],
     "no_thinking": "fail", "prompts": "a_folder", "others": [{"model": "another"}], "share": 2.0,
-    "require": ["overall >= 50"],
+    "require": ["overall >= 50"], "full": True,
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 
