@@ -217,7 +217,6 @@ def test_a_budget_ends_a_run_that_more_money_continues(tmp_path):
     assert len(rows(tmp_path / "run")) == ASKED
 
 
-@pytest.mark.slow
 def test_a_real_server_is_a_teacher_whose_answers_are_judged(messages_url, tmp_path):
     with Front(messages_url) as front:
         known = ["--problems.families", "reverse_string", "is_palindrome"]  # others it answers with nothing at all

@@ -26,10 +26,16 @@ class FakeEngine:
     hand, unless it `forgets`.
     """
 
-    def __init__(self, err_on=(), die_on=(), seconds=0.01, hold_on=(), forgets=False, name="fake"):
+    def __init__(self, name="fake"):
+        self.name, self.held = name, {}
+        self.behave()
+
+    def behave(self, err_on=(), die_on=(), seconds=0.01, hold_on=(), forgets=False):
+        """Begins anew, without a policy, with these troubles."""
         self.version, self.err_on, self.die_on = -1, set(err_on), set(die_on)
-        self.seconds, self.hold_on, self.forgets, self.name = seconds, set(hold_on), forgets, name
-        self.held = {}
+        self.seconds, self.hold_on, self.forgets = seconds, set(hold_on), forgets
+        for _, told in self.held.values():
+            told.cancel()
 
     async def load(self, publication, token):
         self.version = publication.policy.number
@@ -120,21 +126,32 @@ def problem_at(index):
     return Problem(f"p{index}", "f", 1, 1, "train", "s", "f", "def f():", (), ())
 
 
-class Harness:
-    """A coordinator with its stream and pretended engines."""
+def pretended_engines(ray):
+    """Handles of two."""
+    return [ray.remote(FakeEngine).options(num_cpus=0, max_restarts=-1, max_task_retries=0).remote() for _ in range(2)]
 
-    def __init__(self, ray, name, config, steps=6, engines=None, **engine):
-        self.ray, self.config = ray, config
-        self.engines = engines or [
-            ray.remote(FakeEngine).options(num_cpus=0, max_restarts=-1, max_task_retries=0).remote(**engine)
-            for _ in range(2)
-        ]
-        patience = config.engine.patience_seconds
-        job = RolloutJob(name, 2, config.sampling, coordinator=name, patience_seconds=patience)
+
+class Session:
+    """Engines with their board and stream; one run after another may use them, as on a real cluster."""
+
+    def __init__(self, ray, name, engines):
+        self.ray, self.engines = ray, engines
+        self.board = start_board(engines, make_stream, f"{name}-board")
+
+    def close(self):
+        for actor in [self.board, *self.engines]:
+            self.ray.kill(actor)
+
+
+class Harness:
+    """A coordinator on a session of pretended engines."""
+
+    def __init__(self, session, name, config, steps=6):
+        self.ray, self.engines, self.board = session.ray, session.engines, session.board
+        job = RolloutJob(name, 2, config.sampling, coordinator=name, patience_seconds=config.engine.patience_seconds)
         stream = StreamJob(job, None, lease_size=config.lease_size)
-        self.board = start_board(self.engines, make_stream, f"{name}-board")
         self.coordinator = (
-            ray.remote(Coordinator)
+            self.ray.remote(Coordinator)
             .options(name=name, num_cpus=0, max_concurrency=1000)
             .remote(config, self.engines, self.board, stream, problem_at, steps)
         )
@@ -171,8 +188,7 @@ class Harness:
     def close(self):
         self.ray.get(self.coordinator.stop.remote())
         time.sleep(0.3)
-        for actor in [self.coordinator, self.board, *self.engines]:
-            self.ray.kill(actor)
+        self.ray.kill(self.coordinator)
 
 
 def numbers(batch):

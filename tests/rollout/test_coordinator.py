@@ -12,22 +12,46 @@ from rollout.admission import LeaseBook, Ledger
 from rollout.fleet import ended_since, silent
 from rollout.policy import PolicyVersion, Publication
 from tests.processes import titled
-from tests.rollout.pretended import FakeEngine, Harness, config, lags, numbers, problem_at
+from tests.rollout.pretended import (
+    FakeEngine,
+    Harness,
+    Session,
+    config,
+    lags,
+    numbers,
+    pretended_engines,
+    problem_at,
+)
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 
-@pytest.fixture
-def harness(ray_local):
-    made = []
+@pytest.fixture(scope="module")
+def session(ray_local):
+    """For runs that leave the stream and the engines' places as they are: its start takes longer than most of them."""
+    session = Session(ray_local, "shared", pretended_engines(ray_local))
+    yield session
+    session.close()
 
-    def make(name, config, **more):
-        made.append(Harness(ray_local, name, config, **more))
+
+@pytest.fixture
+def harness(ray_local, session):
+    """A run on the shared session, whose engines behave as told; with `engines`, or `alone`, on one of its own."""
+    made, own = [], []
+
+    def make(name, config, steps=6, engines=None, alone=False, **behaviour):
+        used = session
+        if engines or alone:
+            used = Session(ray_local, name, engines or pretended_engines(ray_local))
+            own.append(used)
+        if not engines:
+            ray_local.get([engine.behave.remote(**behaviour) for engine in used.engines])
+        made.append(Harness(used, name, config, steps))
         return made[-1]
 
     yield make
-    for one in made:
+    for one in made + own:
         one.close()
 
 
@@ -83,7 +107,7 @@ def test_stopping_answers_a_waiting_learner(harness, ray_local):
 
 
 def test_a_board_that_died_is_told_again_what_it_lost(harness, ray_local):
-    h = harness("board-killed", config(lease_seconds=600.0), steps=3, seconds=0.3)
+    h = harness("board-killed", config(lease_seconds=600.0), steps=3, alone=True, seconds=0.3)
     h.begin()
     h.step(0)
     time.sleep(0.2)
@@ -92,14 +116,14 @@ def test_a_board_that_died_is_told_again_what_it_lost(harness, ray_local):
     assert numbers(h.step(2)) == [8, 9, 10, 11]
 
 
-@pytest.mark.parametrize("title", ["ReadRollouts", pytest.param("Deliver", marks=pytest.mark.slow)])
-def test_a_killed_stage_loses_no_lease(harness, title):
+@pytest.mark.parametrize("title, kills", [("ReadRollouts", 1), pytest.param("Deliver", 2, marks=pytest.mark.slow)])
+def test_a_killed_stage_loses_no_lease(harness, title, kills):
     """Each time amid a step, and with leases that would be missed for longer than the test may take."""
-    h = harness(f"killed-{title}", config(lease_seconds=600.0), steps=4, seconds=0.3)
+    h = harness(f"killed-{title}", config(lease_seconds=600.0), steps=4, alone=True, seconds=0.3)
     h.begin()
     h.step(0)
     for step in (1, 2, 3):
-        if step < 3:
+        if step <= kills:
             time.sleep(0.2)
             deadline = time.monotonic() + 60
             while not (victims := titled(title)):  # on busy cores what was killed before comes up late
