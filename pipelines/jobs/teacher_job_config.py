@@ -137,7 +137,7 @@ class SFTJobConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine", "require")
+        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
         return {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
 
 
