@@ -266,7 +266,7 @@ def test_conditions_are_checked_on_the_test_problems(tmp_path):
         "is_palindrome >= 0": True, "max_subarray >= 0": True,
     }  # fmt: skip
     with pytest.raises(ConfigError, match="none of the 80 problems is of knapsack; there are is_palindrome"):
-        start(config(tmp_path, name="other", require=("knapsack > 1",)))
+        start(config(tmp_path / "other", require=("knapsack > 1",)))
 
 
 def test_without_replay_the_loss_is_shown(tmp_path):

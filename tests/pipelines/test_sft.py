@@ -265,7 +265,7 @@ def test_the_conditions_of_hard_distil_ask_every_family():
     [
         ("hard-distil", ["--target", "0.5"], "--target is now --require"),
         ("hard-distil", ["--before-below", "0.5"], "--before-below is now --require"),
-        ("sft", ["--require", "overall > 50"], "require has no effect with evaluate False"),
+        ("sft", ["--require", "overall > 50"], "require is measured on held-out problems: set evaluate to True"),
         ("sweep", ["--grpo.require", "overall > 50"], "grpo.require has no effect here: the best of the trials"),
         ("expert-iteration", ["--require", "nothing"], "no single comparison"),
         ("grpo", ["--require", "overall >= 500"], "no percentage from 0 to 100"),
