@@ -121,7 +121,7 @@ def open_session(
                 longest = min(longest, _settings(demand, spec).max_model_len)
 
             def start_teachers() -> None:
-                for demand in others if teacher is not None else ():
+                for demand in others if teacher is not None and not guests else ():
                     guests.extend(_start(demand, teacher.spec, run))
 
             if not (shared := _share_a_gpu(own, others)):
