@@ -1,6 +1,6 @@
 """UNDO on 2,000 boxed problems in NuminaMath's layout with two teachers: a vLLM server and engines of the run's own.
 
-    python -m benchmarks.undo_teachers FOLDER [--port 8123] [--steps 700]
+    python -m benchmarks.undo_teachers FOLDER [--port 8123] [--steps 500]
 
 Makes in FOLDER what is not there yet: the data (sums and differences in words, with worked solutions), four suites in
 the layouts of MATH-500, GSM8K, MMLU-Pro and SVAMP, a tiny teacher that was pretrained on such questions with and
@@ -172,15 +172,15 @@ def make_config(folder: Path, port: int) -> Path:
             ]
         },
         "suites": [f"{name}={folder}/suites/{name}.jsonl" for name in names],
-        "train_problems": 1500, "val_problems": 150, "test_problems": 0, "iterations": 3, "max_tokens": 40,
+        "train_problems": 1500, "val_problems": 150, "test_problems": 0, "iterations": 3, "max_tokens": 24,
         "train_errors": 0,
         "teacher": {
             "model": "tiny", "protocol": "openai", "base_url": f"http://127.0.0.1:{port}",
-            "key_variable": "TEACHER_KEY", "temperature": 0.0, "max_tokens": 40, "concurrency": 16,
+            "key_variable": "TEACHER_KEY", "temperature": 0.0, "max_tokens": 24, "concurrency": 16,
             "prompts": str(folder / "prompts"), "cache": str(folder / "cache"),
             "others": [{"model": str(folder / "teacher"), "protocol": "engine"}],
         },
-        "sft": {"epochs": 2, "lora_r": 32, "lora_alpha": 64.0, "target_modules": "all-linear", "learning_rate": 2e-3},
+        "sft": {"epochs": 1, "lora_r": 32, "lora_alpha": 64.0, "target_modules": "all-linear", "learning_rate": 2e-3},
     }  # fmt: skip
     (folder / "prompts").mkdir(exist_ok=True)
     (folder / "prompts" / "boxed.jinja").write_text(SOLVE)
@@ -194,7 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where data, models and the run lie")
     parser.add_argument("--port", type=int, default=8123, help="of the vLLM server")
-    parser.add_argument("--steps", type=int, default=700, help="of the teacher's pretraining")
+    parser.add_argument("--steps", type=int, default=500, help="of the teacher's pretraining")
     parser.add_argument("--make", action="store_true", help="make data and models, and end")
     options = parser.parse_args()
     folder = options.folder.resolve()

@@ -27,7 +27,7 @@ from pipelines.config import STUDENT, ConfigError, JobConfig
 from pipelines.store_size import store_bytes
 from pipelines.stream import start_stream
 from problems.plain_text import shown, storable
-from rollout.backends import EngineSpec
+from rollout.backends import EngineSpec, nothing
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import brought_by, read_prompt
@@ -67,6 +67,9 @@ class ClusterSession:
     """Engines of the job's teacher."""
     teacher: TeacherFleet | None = None
     """What these are."""
+    start_teachers: Callable[[], None] = nothing
+    """Starts those that share a GPU with the engines, once these are up: an engine measures the memory of its GPU while
+    it starts, and would take what another takes meanwhile for its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +110,39 @@ def open_session(
         check(fleet, learner, nodes)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         stack = contextlib.ExitStack()
-        handles: dict[bool, list[Any]] = {False: [], True: []}
+        handles: list[Any] = []
+        guests: list[Any] = []
         longest, board = settings.max_model_len, None
         try:
             fleet, learner = stack.enter_context(reserve(fleet, learner, nodes, run))
-            for demand in fleet:
-                of = teacher.spec if demand.is_teacher and teacher is not None else spec
-                if of is not None and demand.count:
-                    handles[demand.is_teacher] += _start(demand, of, run)
-                    longest = min(longest, _settings(demand, of).max_model_len) if of is spec else longest
-            own = handles[False]
-            if own:
-                board = start_stream(own, config.verify, run, local=is_own())
+            own, others = [[d for d in fleet if d.count and d.is_teacher is of] for of in (False, True)]
+            for demand in own if spec is not None else ():
+                handles += _start(demand, spec, run)
+                longest = min(longest, _settings(demand, spec).max_model_len)
+
+            def start_teachers() -> None:
+                for demand in others if teacher is not None and not guests else ():
+                    guests.extend(_start(demand, teacher.spec, run))
+
+            if not (shared := _share_a_gpu(own, others)):
+                start_teachers()
+            if handles:
+                board = start_stream(handles, config.verify, run, local=is_own())
             yield ClusterSession(
-                ray, own, board, learner, run, spec.model if spec is not None else "", settings.patience_seconds,
-                longest, settings.start_seconds, handles[True], teacher,
+                ray, handles, board, learner, run, spec.model if spec is not None else "", settings.patience_seconds,
+                longest, settings.start_seconds, guests, teacher, start_teachers if shared else nothing,
             )  # fmt: skip
         finally:
             if board is not None:
                 ray.kill(board)
-            end_fleet([*handles[False], *handles[True]])
+            end_fleet([*handles, *guests])
             stack.close()
+
+
+def _share_a_gpu(one: Sequence[Demand], other: Sequence[Demand]) -> bool:
+    """Whether engines of both have a seat on the same GPU."""
+    first, second = ({(s.node, gpu) for d in part for s in d.seats for gpu in s.devices} for part in (one, other))
+    return bool(first & second)
 
 
 def _settings(demand: Demand, spec: EngineSpec) -> EngineConfig:
@@ -198,6 +213,7 @@ def wait_for_engines(session: ClusterSession, console: Console | None = None) ->
     if session.engines:
         session.board.start.remote()
         _await("rollout engine", session.engines, session.start_seconds, session.model, session.run, console)
+    session.start_teachers()
     if session.teachers and session.teacher is not None:
         spec = session.teacher.spec
         _await("teacher's engine", session.teachers, spec.config.start_seconds, spec.model, session.run, console)
