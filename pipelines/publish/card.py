@@ -24,6 +24,8 @@ from problems.plain_text import one_line, plain_text
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _HEADER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
+UNKNOWN = "unknown"
+"""The Hub's word for a licence that nobody has named."""
 _LONGEST_COMMAND = 4000
 _LONGEST_HEADER = 1 << 18
 _NOT_TOLD = ("name", "runs", "address", "push", "publish", "hardware")
@@ -64,7 +66,7 @@ def about(
 ) -> About:
     """What to tell of a run of `command`; `own_license` is that of the base model, where it is known."""
     called = public_name(model) if model else ""
-    license = publish.license or own_license or "unknown"
+    license = publish.license or own_license or UNKNOWN
     return About(command, called, license, tuple(figures), tuple(_facts(config)))
 
 
@@ -151,9 +153,13 @@ def merged_card(there: str, ours: str, path: str = "") -> str:
     own_header, own_text = _split(ours)
     mine = {config["config_name"] for config in own_header.get("configs", [])}
     kept = [c for c in header.get("configs") or [] if isinstance(c, dict) and c.get("config_name") not in mine]
-    joined = {**header, **{key: value for key, value in own_header.items() if key != "configs"}}
-    if path:  # others have their say in the rest of the header
-        joined = {**own_header, **header}
+    # What people have set stays; what a program reads must fit the files at the root, which are the run's.
+    ours_first = () if path else ("library_name", "pipeline_tag", "base_model", "base_model_relation")
+    joined = {**own_header, **header, **{key: own_header[key] for key in ours_first if key in own_header}}
+    if own_header.get("license", UNKNOWN) != UNKNOWN and not path:
+        joined["license"] = own_header["license"]
+    tags = [tag for tag in found if isinstance(tag, str)] if isinstance(found := header.get("tags"), list) else []
+    joined["tags"] = [*dict.fromkeys([*tags, *own_header.get("tags", [])])]
     if mine or kept:
         joined["configs"] = [*kept, *own_header.get("configs", [])]
     begin, end = _marks(path)

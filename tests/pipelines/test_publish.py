@@ -21,6 +21,7 @@ from pipelines.artifacts.traces import write_traces
 from pipelines.cli import dispatch
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
+from pipelines.publish import hub as hub_module
 from pipelines.publish import publisher
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,7 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+        monkeypatch.setattr(hub_module, "_PAUSES", (0.01, 0.01))
         monkeypatch.setattr(publisher, "_FIRST_PAUSE", 0.01)
         monkeypatch.setattr(publisher, "_LONGEST_PAUSE", 0.02)
         yield server
@@ -280,6 +282,13 @@ def test_what_cannot_be_published_is_refused_before_the_run_begins(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("crucible: ") and says in line, line
     assert "secret" not in line and TOKEN not in line and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("what", [429, 503])
+def test_a_hub_that_is_busy_for_a_moment_is_asked_again_before_a_run(hub, tmp_path, what):
+    hub.fail("GET /api/whoami", what, times=2)
+    toy(tmp_path)
+    assert "traces/train.parquet" in hub.files("dataset", "me/toy")
 
 
 def test_a_hub_that_is_switched_off_is_named(hub, tmp_path, monkeypatch, capsys):
