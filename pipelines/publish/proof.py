@@ -122,14 +122,15 @@ def _of_base(
             f"is another one ({here}); give it by --model"
         )
     with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-        wrapped = PeftModel.from_pretrained(model, str(adapter.write(Path(folder))))
+        wrapped: Any = PeftModel.from_pretrained(model, str(adapter.write(Path(folder))))
     adapted = _logprobs(wrapped, ids)
     with wrapped.disable_adapter():
         plain = _logprobs(wrapped, ids)
     known, worst, seen = places(target), 0.0, set()
     for name, module in wrapped.base_model.model.named_modules():
         if isinstance(module, LoraLayer) and name in merged.names:
-            weight, delta = module.get_base_layer().weight.detach(), module.get_delta_weight("default").detach()  # pyright: ignore
+            layer: Any = module
+            weight, delta = layer.get_base_layer().weight.detach(), layer.get_delta_weight("default").detach()
             place = known[merged.names[name]]
             worst, seen = max(worst, largest_error(target, place, rows_of(weight, delta))), seen | {name}
             if not worst <= ROUNDING:
