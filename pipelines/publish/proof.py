@@ -34,6 +34,8 @@ TEXT = (
 """What the models are compared on."""
 LONGEST = 96
 """Tokens of it, at most."""
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""Variables that the process of vLLM is not given: it reads one folder."""
 ROUNDING = 0.51
 """Largest difference of a weight, in units of its dtype's rounding: one rounding is half a unit."""
 
@@ -190,7 +192,7 @@ def serve(folder: Path, ids: list[int], dtype: str, seconds: float = 1800.0) -> 
         task, answer = Path(place) / "task.json", Path(place) / "answer.json"
         task.write_text(json.dumps({"model": str(folder), "ids": ids, "dtype": dtype, "answer": str(answer)}))
         command = [sys.executable, "-m", "pipelines.publish.proof", str(task)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_TOKEN")}
+        environment = {key: value for key, value in os.environ.items() if key not in _TOKENS}
         environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         try:
             done = subprocess.run(
