@@ -32,7 +32,7 @@ from pipelines.config import JobConfig, RunConfig
 from pipelines.errors import ConfigError, Interrupted, expected_errors, fail
 from pipelines.options import OwnOption, load_yaml, parse, take_option
 from pipelines.publish.config import PUBLISH_KEYS
-from pipelines.termination import sigterm_as_interrupt, take_sigterm
+from pipelines.termination import sigterm_as_interrupt, take_sigterm_back
 from problems.plain_text import shown
 
 # Imported when they are used: help, and a mistyped option, need not wait for them.
@@ -252,7 +252,7 @@ class Context(Generic[Config]):
             teacher = self._teacher_fleet()
             opened = open_session(config, spec, engines, workers, check=self.check_places(), teacher=teacher)
             self._session = self._cluster.enter_context(opened)
-            take_sigterm()  # from Ray, which ends its processes at once
+            take_sigterm_back()  # Ray would end its processes at once
             wait_for_engines(self._session, self.console)
         return self._session
 
@@ -280,7 +280,7 @@ class Context(Generic[Config]):
         from cluster.connect import ray_session
 
         connected = self._cluster.enter_context(ray_session(getattr(self.config, "address", "") or None))
-        take_sigterm()  # from Ray, which ends its processes at once
+        take_sigterm_back()  # Ray would end its processes at once
         return connected
 
     def leave_cluster(self) -> None:

@@ -8,26 +8,29 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+_TAKEN = threading.Event()
+
 
 def _interrupt(signum: int, frame: Any) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def take_sigterm() -> None:
-    """Takes the signal, also from a library that took it; outside of the main thread, which gets it, nothing."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
-
-
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """For the block."""
-    if threading.current_thread() is not threading.main_thread():
+    """For the block; outside of the main thread, which alone gets signals, nothing changes."""
+    if threading.current_thread() is not threading.main_thread() or _TAKEN.is_set():
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
-    take_sigterm()
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    _TAKEN.set()
     try:
         yield
     finally:
+        _TAKEN.clear()
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def take_sigterm_back() -> None:
+    """Takes the signal from a library that has taken it meanwhile, within such a block."""
+    if _TAKEN.is_set() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)

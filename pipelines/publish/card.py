@@ -24,6 +24,8 @@ from problems.plain_text import one_line, plain_text
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _HEADER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
+UNKNOWN = "unknown"
+"""The Hub's word for a licence that nobody has named."""
 _LONGEST_COMMAND = 4000
 _LONGEST_HEADER = 1 << 18
 _NOT_TOLD = ("name", "runs", "address", "push", "publish", "hardware")
@@ -64,7 +66,7 @@ def about(
 ) -> About:
     """What to tell of a run of `command`; `own_license` is that of the base model, where it is known."""
     called = public_name(model) if model else ""
-    license = publish.license or own_license or "unknown"
+    license = publish.license or own_license or UNKNOWN
     return About(command, called, license, tuple(figures), tuple(_facts(config)))
 
 
@@ -150,10 +152,14 @@ def merged_card(there: str, ours: str, path: str = "") -> str:
     header, text = _split(there)
     own_header, own_text = _split(ours)
     mine = {config["config_name"] for config in own_header.get("configs", [])}
-    kept = [c for c in header.get("configs") or [] if isinstance(c, dict) and c.get("config_name") not in mine]
-    joined = {**header, **{key: value for key, value in own_header.items() if key != "configs"}}
-    if path:  # others have their say in the rest of the header
-        joined = {**own_header, **header}
+    kept = [c for c in _items(header, "configs") if isinstance(c, dict) and c.get("config_name") not in mine]
+    # What people have set stays; what a program reads must fit the files at the root, which are the run's.
+    ours_first = () if path else ("library_name", "pipeline_tag", "base_model", "base_model_relation")
+    joined = {**own_header, **header, **{key: own_header[key] for key in ours_first if key in own_header}}
+    if own_header.get("license", UNKNOWN) != UNKNOWN and not path:
+        joined["license"] = own_header["license"]
+    tags = [tag for tag in _items(header, "tags") if isinstance(tag, str)]
+    joined["tags"] = [*dict.fromkeys([*tags, *own_header.get("tags", [])])]
     if mine or kept:
         joined["configs"] = [*kept, *own_header.get("configs", [])]
     begin, end = _marks(path)
@@ -167,6 +173,12 @@ def merged_card(there: str, ours: str, path: str = "") -> str:
     else:
         text = f"{text.strip()}\n\n{section}\n" if text.strip() else f"{section}\n"
     return _yaml_header(joined) + "\n" + text.lstrip()
+
+
+def _items(header: Mapping[str, Any], key: str) -> list[Any]:
+    """The list of a header, [] where it has none."""
+    found = header.get(key)
+    return found if isinstance(found, list) else []
 
 
 def license_of(card: str) -> str:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if argv[0].startswith("--"):
         return fail(f"crucible push needs a run folder before {argv[0]}: crucible push runs/NAME ...")
     from pipelines.publish.hub import HubError
-    from pipelines.publish.publisher import Target, Upload, upload
+    from pipelines.publish.publisher import Target, Upload, patiently, upload
 
     console = Console(file=sys.stderr, highlight=False)
     try:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
                 raise ConfigError(f"{folder} was not given a repository; name one: --push OWNER/NAME")
             command, model = recorded_command(folder), str(folder.config.get("model") or "")
             target = Target.find(config.push, config.publish, folder.config, command.split()[1])
-            lines: list[Upload | str] = list(upload(target, command, folder, model))
+            lines: list[Upload | str] = patiently(lambda: list(upload(target, command, folder, model)))
             if target.takes("merged"):
                 from pipelines.publish.export import push_merged
 

@@ -26,7 +26,7 @@ from pipelines.publish.command import PushCommandConfig, recorded_command
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CARD, Hub, HubError
 from pipelines.publish.products import AdapterFolder, take_snapshot
-from pipelines.publish.publisher import Target, Upload, base_license, commit
+from pipelines.publish.publisher import Target, Upload, base_license, commit, patiently
 from problems.files import PARTIAL
 from problems.plain_text import one_line, shown
 from rollout.policy import PolicyVersion
@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(place: str, config: ExportConfig, console: Console) -> Export:
-    """Exports, and pushes where that is asked for. Raises JobError, JobFailed, HubError."""
+    """Exports, and pushes where that is asked for. Raises JobError, JobFailed."""
     with RunFolder.open(place) as folder:
         command = recorded_command(folder)
         target = _target(config) if config.push else None
@@ -104,7 +104,10 @@ def run(place: str, config: ExportConfig, console: Console) -> Export:
         to = Path(config.to or f"{folder.name}{f'-{config.adapter}' if config.adapter else ''}-{kind}").expanduser()
         made = export(folder, command, model, to, config, console)
         if target is not None:
-            console.print(shown(_push(target, made.folder, folder.name)), soft_wrap=True)
+            try:
+                console.print(shown(_push(target, made.folder, folder.name)), soft_wrap=True)
+            except HubError as error:
+                raise ExportError(f"{made.folder} is whole, and not pushed: {error}; `hf upload` can do it") from None
         return made
 
 
@@ -204,7 +207,7 @@ def _push(target: Target, folder: Path, name: str) -> Upload:
     prefix = f"{target.settings.path}/" if target.settings.path else ""
     files = {f"{prefix}{file.name}": file for file in sorted(folder.iterdir()) if file.name != CARD}
     text = (folder / CARD).read_text()
-    return commit(target, "model", files, text, name)
+    return patiently(lambda: commit(target, "model", files, text, name))
 
 
 def push_merged(target: Target, command: str, folder: RunFolder, model: str, console: Console) -> Upload:

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ LARGEST_CARD = 1 << 20
 """Bytes of a card that is read."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRANSIENT = (408, 409, 412, 425, 429, 500, 502, 503, 504)
+_PAUSES = (1.0, 3.0)
+"""Seconds before each new try of a Hub that answers, and is busy, when a run begins."""
 _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE = 15.0, 300.0
 
 
@@ -35,8 +38,8 @@ class HubError(RuntimeError):
         super().__init__(message)
         self.transient = transient
         """Whether the same may succeed later."""
-        self.was_overtaken = status == 412
-        """Whether somebody else has committed meanwhile."""
+        self.status = status
+        """Of HTTP; 0 where there was no answer."""
 
 
 class Hub:
@@ -72,12 +75,16 @@ class Hub:
 
     def check(self, repository: str, types: Sequence[RepoType], public: bool) -> None:
         """Makes sure that the token may write there, and makes what repositories are missing. Raises ConfigError."""
-        try:
-            self._check_owner(repository)
-            for kind in types:
-                self._open(repository, kind, public)
-        except HubError as error:
-            raise ConfigError(f"push {repository}: {error}") from None
+        for pause in (*_PAUSES, None):
+            try:
+                self._check_owner(repository)
+                for kind in types:
+                    self._open(repository, kind, public)
+                return
+            except HubError as error:
+                if not (error.transient and error.status) or pause is None:
+                    raise ConfigError(f"push {repository}: {error}") from None
+            time.sleep(pause)
 
     def _check_owner(self, repository: str) -> None:
         with self._errors():

@@ -34,6 +34,8 @@ TEXT = (
 """What the models are compared on."""
 LONGEST = 96
 """Tokens of it, at most."""
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""Variables that the process of vLLM is not given: it reads one folder."""
 ROUNDING = 0.51
 """Largest difference of a weight, in units of its dtype's rounding: one rounding is half a unit."""
 
@@ -122,14 +124,15 @@ def _of_base(
             f"is another one ({here}); give it by --model"
         )
     with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-        wrapped = PeftModel.from_pretrained(model, str(adapter.write(Path(folder))))
+        wrapped: Any = PeftModel.from_pretrained(model, str(adapter.write(Path(folder))))
     adapted = _logprobs(wrapped, ids)
     with wrapped.disable_adapter():
         plain = _logprobs(wrapped, ids)
     known, worst, seen = places(target), 0.0, set()
     for name, module in wrapped.base_model.model.named_modules():
         if isinstance(module, LoraLayer) and name in merged.names:
-            weight, delta = module.get_base_layer().weight.detach(), module.get_delta_weight("default").detach()  # pyright: ignore
+            layer: Any = module
+            weight, delta = layer.get_base_layer().weight.detach(), layer.get_delta_weight("default").detach()
             place = known[merged.names[name]]
             worst, seen = max(worst, largest_error(target, place, rows_of(weight, delta))), seen | {name}
             if not worst <= ROUNDING:
@@ -189,7 +192,7 @@ def serve(folder: Path, ids: list[int], dtype: str, seconds: float = 1800.0) -> 
         task, answer = Path(place) / "task.json", Path(place) / "answer.json"
         task.write_text(json.dumps({"model": str(folder), "ids": ids, "dtype": dtype, "answer": str(answer)}))
         command = [sys.executable, "-m", "pipelines.publish.proof", str(task)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_TOKEN")}
+        environment = {key: value for key, value in os.environ.items() if key not in _TOKENS}
         environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         try:
             done = subprocess.run(

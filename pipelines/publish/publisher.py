@@ -9,10 +9,10 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -28,6 +28,7 @@ from pipelines.publish.products import Snapshot, makes, signature, take_snapshot
 from problems.files import append_rows
 from problems.plain_text import one_line, shown
 
+Result = TypeVar("Result")
 PUSHES_FILE = "pushes.jsonl"
 """In the run folder: a row an upload."""
 PATIENCE = 120.0
@@ -35,6 +36,8 @@ PATIENCE = 120.0
 SECONDS_AFTER_SIGNAL = 60.0
 """That the last upload may take after Ctrl-C."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 20.0
+OVERTAKEN = 412
+"""The Hub's answer where somebody else has committed since a card was read."""
 _ATTEMPTS = 3
 """At a commit while others commit to the same repository."""
 
@@ -147,17 +150,10 @@ class Publisher:
             self._failed = str(error)
 
     def _finish(self) -> None:
-        began, pause = time.monotonic(), _FIRST_PAUSE
-        while True:
-            try:
-                self._upload(final=True)
-                return
-            except HubError as error:
-                self._failed = str(error)
-                if not error.transient or time.monotonic() + pause > min(began + PATIENCE, self._deadline):
-                    return
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        try:
+            patiently(lambda: self._upload(final=True), self._deadline)
+        except HubError as error:
+            self._failed = str(error)
 
     def _upload(self, final: bool) -> None:
         """Raises HubError."""
@@ -194,6 +190,20 @@ class Publisher:
     def _say(self, line: str, style: str = "yellow") -> None:
         self._folder.log(line)
         self._console.print(shown(line, style), soft_wrap=True)
+
+
+def patiently(action: Callable[[], Result], deadline: float = float("inf")) -> Result:
+    """Tries again what fails for a moment, for PATIENCE seconds and no longer than until `deadline`, of the monotonic
+    clock. Raises HubError."""
+    deadline, pause = min(deadline, time.monotonic() + PATIENCE), _FIRST_PAUSE
+    while True:
+        try:
+            return action()
+        except HubError as error:
+            if not error.transient or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +261,7 @@ def commit(target: Target, kind: RepoType, files: Mapping[str, Path], text: str,
         try:
             return _commit(target, kind, files, text, run)
         except HubError as error:
-            if not error.was_overtaken:  # another run's part of the card must not be lost
+            if error.status != OVERTAKEN:  # another run's part of the card must not be lost
                 raise
     return _commit(target, kind, files, text, run)
 

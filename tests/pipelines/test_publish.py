@@ -21,6 +21,7 @@ from pipelines.artifacts.traces import write_traces
 from pipelines.cli import dispatch
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
+from pipelines.publish import hub as hub_module
 from pipelines.publish import publisher
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,7 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+        monkeypatch.setattr(hub_module, "_PAUSES", (0.01, 0.01))
         monkeypatch.setattr(publisher, "_FIRST_PAUSE", 0.01)
         monkeypatch.setattr(publisher, "_LONGEST_PAUSE", 0.02)
         yield server
@@ -82,6 +84,7 @@ def test_a_run_s_data_and_adapter_are_published_privately_with_cards(hub, tmp_pa
     output = "".join(capsys.readouterr())
     assert "pushed to the data set me/toy: 1 files" in output and "pushed to the model me/toy: 3 files" in output
     assert len((tmp_path / "runs/mine/pushes.jsonl").read_text().splitlines()) == 2
+    assert hub.store.requests and not any("authorization" in map(str.lower, names) for *_, names in hub.store.requests)
 
 
 def test_the_token_is_neither_in_the_run_folder_nor_on_the_hub_nor_on_the_screen(hub, tmp_path, capsys):
@@ -281,6 +284,19 @@ def test_what_cannot_be_published_is_refused_before_the_run_begins(
     assert "secret" not in line and TOKEN not in line and not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("what", [429, 503])
+def test_a_hub_that_is_busy_for_a_moment_is_asked_again_before_a_run(hub, tmp_path, what):
+    hub.fail("GET /api/whoami", what, times=2)
+    toy(tmp_path)
+    assert "traces/train.parquet" in hub.files("dataset", "me/toy")
+
+
+def test_a_hub_that_is_switched_off_is_named(hub, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert main(["--runs", str(tmp_path / "runs"), "--name", "mine", "--push", "me/toy"]) == 2
+    assert "the Hub is switched off by HF_HUB_OFFLINE; unset it, or leave push out" in capsys.readouterr().err
+
+
 def test_options_of_publishing_need_a_repository_and_a_job_that_makes_something(hub, capsys):
     assert main(["--publish.public", "True"]) == 2
     assert "publish.public has no effect without push" in capsys.readouterr().err
@@ -306,7 +322,7 @@ def test_a_note_of_what_was_asked_is_not_lost_in_the_rows(hub, tmp_path):
     main(["--runs", str(tmp_path / "runs"), "--name", "mine", "--rounds", "1"])
     write_traces(tmp_path / "runs/mine", "traces", [row(0, text)])
     assert dispatch(["push", str(tmp_path / "runs/mine"), "--push", "me/toy"]) == 0
-    assert "script" not in hub.text("dataset", "me/toy", "README.md")
+    assert "alert" not in hub.text("dataset", "me/toy", "README.md")
     assert rows_of(hub) == 1
 
 

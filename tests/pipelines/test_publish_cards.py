@@ -99,6 +99,7 @@ def test_a_card_of_the_hub_keeps_what_is_not_ours(before, text):
         return
     again = card.merged_card(first, ours)
     header = header_of(again)
+    assert header["license"] == "mit" and header["tags"] == ["crucible"]
     assert header["own"] == "kept" and [c["config_name"] for c in header["configs"]] == ["other", "traces"]
     assert "Before." in again and again == card.merged_card(again, ours), "a second time changes nothing"
 
