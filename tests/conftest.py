@@ -11,9 +11,15 @@ sys.path.insert(0, str(Path(__file__).parent))  # helpers that several rooms' te
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that `-m` leaves out are chosen
 def pytest_collection_modifyitems(items):
-    """Slow tests start several Rays and engines, and may wait for another process's: they get three times as long."""
+    """Slow tests start several Rays and engines, and may wait for another process's: they get three times as long.
+
+    Whatever asks the real server of models is slow: the server takes half a minute to start.
+    """
     for item in items:
+        if "messages_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
 

@@ -203,6 +203,7 @@ def test_a_killed_run_asks_nothing_again_and_ends_alike(tmp_path):
         ]
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_run_that_more_money_continues(tmp_path):
     prices = "{tiny: {input: 100, output: 100}}"
     teacher = Lesson()
@@ -218,7 +219,6 @@ def test_a_budget_ends_a_run_that_more_money_continues(tmp_path):
     assert len(rows(tmp_path / "run")) == ASKED
 
 
-@pytest.mark.slow
 def test_a_real_server_is_a_teacher_whose_answers_are_judged(messages_url, tmp_path):
     with Front(messages_url) as front:
         known = ["--problems.families", "reverse_string", "is_palindrome"]  # others it answers with nothing at all

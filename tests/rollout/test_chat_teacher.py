@@ -381,7 +381,6 @@ def test_a_budget_holds_whatever_is_counted(name, tmp_path):
 # --- the real server
 
 
-@pytest.mark.slow
 def test_a_real_server_is_asked_by_the_real_sdk(messages_url, tmp_path, monkeypatch):
     from servers import SECRET
 
