@@ -60,12 +60,12 @@ def tenants(
     """What each placed actor takes, by the job's settings (names as for `crucible grpo`).
 
     Raises DoesNotFit where the share of an engine holds not even one sequence, or where those on one device, or on the
-    CPUs of one node, take more than it has; the message names the options that would fit.
+    CPUs of one node, take more than it has; the message names the options that would fit. Raises ValueError for
+    float16 where it is of no use.
     """
+    _refuse_float16(shapes, fleet, learner, job, values)
     found = []
     for demand in fleet:
-        if (dtype := values.get("rollout.engine.dtype")) == "float16" and not demand.gpus:
-            raise ValueError(f"rollout.engine.dtype {dtype} is for GPUs: set float32, or bfloat16 to save memory")
         profile = demand.profile.overrides if demand.profile is not None else {}
         for seat in demand.seats:
             device = _device(hardware, seat.node, seat.devices)
@@ -85,6 +85,19 @@ def tenants(
         found.append(Tenant("learner", "learner", seat.node, seat.devices, device, load, need))
     _check_room(shapes, found)
     return tuple(found)
+
+
+def _refuse_float16(
+    shapes: ModelShapes, fleet: Sequence[Demand], learner: Demand, job: Job, values: Mapping[str, Any]
+) -> None:
+    """Raises ValueError for float16 on a CPU, and for a learner of a model that overflows in it."""
+    of_engines = fleet if values.get("rollout.engine.dtype") == "float16" else ()
+    of_learner = [learner] if job.rewards and values.get("train.dtype") == "float16" and learner.count else []
+    for name, demands in {"rollout.engine.dtype": of_engines, "train.dtype": of_learner}.items():
+        if any(not demand.gpus for demand in demands):
+            raise ValueError(f"{name} float16 is for GPUs: set float32, or bfloat16 to save memory")
+    if of_learner and not shapes.family.float16:
+        raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")
 
 
 def _device(hardware: Hardware, node: str, devices: tuple[int, ...]) -> Device:
@@ -110,11 +123,6 @@ def _engine(
 def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any]) -> list[LearnerLoad]:
     base = LearnerLoad(prompt_tokens=job.prompt_tokens, device="cuda" if device.name != "CPU" else "cpu")
     found = [sharing(learner_load(base, values, device))] if job.rewards else []
-    if found and found[0].dtype == "float16":
-        if base.device == "cpu":
-            raise ValueError("train.dtype float16 is for GPUs: set float32, or bfloat16 to save memory")
-        if not shapes.family.float16:
-            raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")
     return found + ([tuner_load(base, values, device)] if job.tunes else [])
 
 
