@@ -74,8 +74,10 @@ def tenants(
     """What each placed actor takes, by the job's settings (names as for `crucible grpo`).
 
     Raises DoesNotFit where the share of an engine holds not even one sequence, or where those on one device, or on the
-    CPUs of one node, take more than it has; the message names the options that would fit.
+    CPUs of one node, take more than it has; the message names the options that would fit. Raises ValueError for
+    float16 where it is of no use.
     """
+    _refuse_float16(shapes, fleet, learner, job, values)
     found = []
     for demand in fleet:
         of = teacher if demand.is_teacher and teacher is not None else TeacherEngines(shapes, job, values)
@@ -92,8 +94,6 @@ def tenants(
 def _seated(demand: Demand, seat: Seat, hardware: Hardware, of: TeacherEngines) -> Tenant:
     """One engine in its seat."""
     shapes, values = of.shapes, of.values
-    if (dtype := values.get("rollout.engine.dtype")) == "float16" and not seat.devices:
-        raise ValueError(f"rollout.engine.dtype {dtype} is for GPUs: set float32, or bfloat16 to save memory")
     profile = demand.profile.overrides if demand.profile is not None else {}
     device = _device(hardware, seat.node, seat.devices)
     load = _engine(shapes, device, of.job, values, profile, adapters=0 if demand.is_teacher else 1)
@@ -106,6 +106,20 @@ def _seated(demand: Demand, seat: Seat, hardware: Hardware, of: TeacherEngines) 
         need = engine_need(shapes, load)
     role = "teacher" if demand.is_teacher else "engine"
     return Tenant(role, demand.name, seat.node, seat.devices, device, load, need, shapes)
+
+
+def _refuse_float16(
+    shapes: ModelShapes, fleet: Sequence[Demand], learner: Demand, job: Job, values: Mapping[str, Any]
+) -> None:
+    """Raises ValueError for float16 on a CPU, and for a learner of a model that overflows in it."""
+    own = [demand for demand in fleet if not demand.is_teacher]
+    of_engines = own if values.get("rollout.engine.dtype") == "float16" else []
+    of_learner = [learner] if job.rewards and values.get("train.dtype") == "float16" and learner.count else []
+    for name, demands in {"rollout.engine.dtype": of_engines, "train.dtype": of_learner}.items():
+        if any(not demand.gpus for demand in demands):
+            raise ValueError(f"{name} float16 is for GPUs: set float32, or bfloat16 to save memory")
+    if of_learner and not shapes.family.float16:
+        raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")
 
 
 def _device(hardware: Hardware, node: str, devices: tuple[int, ...]) -> Device:
@@ -136,11 +150,6 @@ def _engine(
 def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any]) -> list[LearnerLoad]:
     base = LearnerLoad(prompt_tokens=job.prompt_tokens, device="cuda" if device.name != "CPU" else "cpu")
     found = [sharing(learner_load(base, values, device))] if job.rewards else []
-    if found and found[0].dtype == "float16":
-        if base.device == "cpu":
-            raise ValueError("train.dtype float16 is for GPUs: set float32, or bfloat16 to save memory")
-        if not shapes.family.float16:
-            raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")
     return found + ([tuner_load(base, values, device)] if job.tunes else [])
 
 

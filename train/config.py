@@ -50,8 +50,7 @@ class TrainConfig(BaseModel):
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the KL to the reference; 0 saves its forward pass."""
     reference: Annotated[Reference, AUTO] = "base"
-    """What that KL is to: the adapter that the run starts from, or the model without any. A fresh adapter starts as the
-    model itself."""
+    """What that KL is to: the adapter that the run starts from, or the model without any, as a fresh adapter is."""
     epsilon_low: Share | None = None
     """The ratio is clipped below at 1 - epsilon_low."""
     epsilon_high: Positive | None = None
@@ -81,11 +80,9 @@ class TrainConfig(BaseModel):
     entropy_gain: Positive | None = None
     """How much weight the bonus gains or loses by a step; None is 0.005."""
     entropy_filter: Annotated[float, Field(ge=0)] | None = None
-    """Samples are not trained on whose entropy is below Q1 minus this times the interquartile range, of all samples of
-    the step, as M-GRPO does with 0.75 (arXiv 2512.13070). A sample's entropy is minus its tokens' mean log-probability,
-    in nats. None trains on all."""
+    """Leaves samples out whose mean -log p is below Q1 - this x (Q3 - Q1) of the step's, as M-GRPO does with 0.75."""
     entropy_filter_floor: Annotated[float, Field(ge=0)] | None = None
-    """Nats: and those whose entropy is below this; None is 0.1."""
+    """Nats: and those whose mean -log p is below this; None is 0.1."""
     temperature: Positive = 1.0
     """Sampling temperature of the rollouts: logits are divided by it before every log-softmax."""
 
@@ -131,8 +128,7 @@ class TrainConfig(BaseModel):
     torch_compile: bool = False
     """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
-    """Of the base model; auto is bfloat16 on a GPU, float32 elsewhere. float16, on GPUs alone, has its losses scaled.
-    Adapters stay float32."""
+    """Of the base model; auto is bfloat16 on a GPU, else float32; float16 is for GPUs. Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10

@@ -3,12 +3,19 @@
 from queue import Empty
 
 import pytest
+import torch
 from rich.console import Console
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.fine_tuning import finished
 from pipelines.training_metrics import TrainingMetrics, record
 from pipelines.whole_model import ModelReceiver, send_model
+from rollout.model_files import load_config, load_tokenizer, read_prompt
+from rollout.prompts import PromptConfig
+from train.base_model import load_base
+from train.config import TrainConfig
 
 
 @pytest.fixture
@@ -110,3 +117,19 @@ def test_a_driver_that_fails_still_empties_the_queue_of_its_workers(folder):
     metrics._done.set()
     metrics._take_all()
     assert not metrics.queue and isinstance(metrics._error, Exception)
+
+
+def test_a_model_that_arrived_computes_what_was_trained(tmp_path):
+    """In the numbers that the original was stored in, with its tokenizer and the prompt that it was trained with."""
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    trained = Qwen2ForCausalLM(Qwen2Config(vocab_size=32, num_key_value_heads=1, tie_word_embeddings=True, **size))
+    words = models.WordLevel({f"<{number}>": number for number in range(32)}, unk_token="<2>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), eos_token="<1>", pad_token="<0>")
+    receiver, prompt = ModelReceiver(tmp_path), PromptConfig(style="think")
+    sizes = send_model(trained, tokenizer, torch.bfloat16, prompt.model_dump_json(), Passed(receiver))
+    receiver.finish(sizes)
+    folder = tmp_path / "model"
+    loaded = load_base(folder, TrainConfig(dtype="bfloat16"), torch.device("cpu")).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in trained.state_dict().items())
+    assert load_config(folder).dtype == torch.bfloat16 and load_tokenizer(folder).eos_token_id == 1
+    assert read_prompt(folder) == prompt
