@@ -16,6 +16,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+TEACHER, TEACHERS = "teacher", "teacher's engine"
+"""Name of the teacher's engines, and what each of them is called."""
+
+
 class Placement(BaseModel):
     """What one engine or one learner worker takes from a node."""
 
@@ -83,6 +87,8 @@ class HardwareConfig(BaseModel):
     """Each rollout engine."""
     learner: Placement = Placement()
     """Each learner worker."""
+    teacher: Placement = Field(default=Placement(), exclude_if=lambda placement: placement == Placement())
+    """Each engine of a teacher that the run serves itself (teacher.protocol engine)."""
     profiles: tuple[EngineProfile, ...] = ()
     """Kinds of engines for different machines; they replace `engine` and rollout.engines. Set in a configuration
     file."""
@@ -98,7 +104,9 @@ class HardwareConfig(BaseModel):
 
     @model_validator(mode="after")
     def _gpus_can_be_had(self) -> HardwareConfig:
-        kinds = {"engine": self.engine, "learner": self.learner} | {f"profiles {p.name}": p for p in self.profiles}
+        kinds = {"engine": self.engine, "learner": self.learner, "teacher": self.teacher} | {
+            f"profiles {p.name}": p for p in self.profiles
+        }
         for name, placement in kinds.items():
             gpus = placement.gpus or 0
             if gpus > 1 and gpus % 1:
@@ -147,7 +155,12 @@ class Demand:
     @property
     def name(self) -> str:
         """Name of its actors."""
-        return self.profile.name if self.profile is not None else "engine"
+        return self.profile.name if self.profile is not None else TEACHER if self.is_teacher else "engine"
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether these are engines of the teacher."""
+        return self.what == TEACHERS
 
     def __str__(self) -> str:
         parts = [f"{self.gpus:g} GPU"] if self.gpus else []
@@ -164,8 +177,10 @@ def plan(
     workers: int,
     learners: int = 1,
     tensor_parallel: int = 1,
+    teachers: tuple[int, int] = (0, 1),
 ) -> tuple[tuple[Demand, ...], Demand]:
-    """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster.
+    """What engines, kind by kind, and `learners` learners of `workers` workers each ask of the cluster; and `teachers`,
+    the engines of a teacher and the GPUs that each of them is split over.
 
     Each takes a whole GPU where there are enough, and an engine that is split over `tensor_parallel` of them (a
     profile's own number counts before it) so many; where there are too few, several take equal shares of one, by the
@@ -184,6 +199,8 @@ def plan(
         wanted.append(_Wanted(f"engine {profile.name}", profile.count, profile, use_gpu, split))
     if not config.profiles:
         wanted.append(_Wanted("engine", engines, config.engine, use_gpu, tensor_parallel))
+    if teachers[0]:
+        wanted.append(_Wanted(TEACHERS, teachers[0], config.teacher, use_gpu, teachers[1]))
     for kind in wanted:
         kind.check_split()
     found, choice = _search(wanted, nodes)
@@ -253,7 +270,8 @@ class _Wanted:
         """Raises NoRoom where the configured GPUs are not those that an actor is split over."""
         taken = self.placement.gpus
         if self.use_gpu and self.split > 1 and taken not in (None, self.split):
-            name = "hardware.engine" if self.what == "engine" else f"hardware.profiles {self.what.partition(' ')[2]}"
+            own = {"engine": "hardware.engine", TEACHERS: "hardware.teacher"}
+            name = own.get(self.what, f"hardware.profiles {self.what.partition(' ')[2]}")
             raise NoRoom(
                 f"{name}.gpus {taken:g} is not tensor_parallel {self.split}: an engine needs that many whole GPUs"
             )

@@ -27,6 +27,7 @@ from cluster.memory_plan import (
     nearest_learner,
 )
 from cluster.model_shapes import ModelShapes
+from cluster.placement import Seat
 from cluster.recipes import Job
 from cluster.shares import DoesNotFit, need_of_share, with_kv
 
@@ -35,9 +36,9 @@ Load = EngineLoad | LearnerLoad
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One engine or one learner worker, where it is placed and what it takes there."""
+    """One engine, of the model or of its teacher, or one learner worker: where it is placed and what it takes there."""
 
-    role: Literal["engine", "learner"]
+    role: Literal["engine", "learner", "teacher"]
     name: str
     node: str
     devices: tuple[int, ...]
@@ -47,6 +48,18 @@ class Tenant:
     load: Load
     need: MemoryNeed
     """Of it, on each of its devices."""
+    shapes: ModelShapes
+    """Of its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherEngines:
+    """The teacher that a job has engines of its own for."""
+
+    shapes: ModelShapes
+    job: Job
+    values: Mapping[str, Any]
+    """Its settings, by the names that `crucible grpo` has for those of the model's own engines."""
 
 
 def tenants(
@@ -56,6 +69,7 @@ def tenants(
     learner: Demand,
     job: Job,
     values: Mapping[str, Any],
+    teacher: TeacherEngines | None = None,
 ) -> tuple[Tenant, ...]:
     """What each placed actor takes, by the job's settings (names as for `crucible grpo`).
 
@@ -64,25 +78,32 @@ def tenants(
     """
     found = []
     for demand in fleet:
-        profile = demand.profile.overrides if demand.profile is not None else {}
-        for seat in demand.seats:
-            device = _device(hardware, seat.node, seat.devices)
-            load = _engine(shapes, device, job, values, profile)
-            share = profile.get("gpu_memory_share", values.get(SHARE))
-            if seat.devices and share is not None:
-                need = need_of_share(shapes, load, device, share)
-            elif not seat.devices and (room := values.get(KV_GIB)) is not None:
-                need = with_kv(engine_need(shapes, load), int(room * GIB), KV_GIB)
-            else:
-                need = engine_need(shapes, load)
-            found.append(Tenant("engine", demand.name, seat.node, seat.devices, device, load, need))
+        of = teacher if demand.is_teacher and teacher is not None else TeacherEngines(shapes, job, values)
+        found += [_seated(demand, seat, hardware, of) for seat in demand.seats]
     for seat in learner.seats:
         device = _device(hardware, seat.node, seat.devices)
         needs = [(learner_need(shapes, load), load) for load in _learners(shapes, device, job, values)]
         need, load = max(needs, key=lambda pair: pair[0].total)
-        found.append(Tenant("learner", "learner", seat.node, seat.devices, device, load, need))
-    _check_room(shapes, found)
+        found.append(Tenant("learner", "learner", seat.node, seat.devices, device, load, need, shapes))
+    _check_room(found)
     return tuple(found)
+
+
+def _seated(demand: Demand, seat: Seat, hardware: Hardware, of: TeacherEngines) -> Tenant:
+    """One engine in its seat."""
+    shapes, values = of.shapes, of.values
+    profile = demand.profile.overrides if demand.profile is not None else {}
+    device = _device(hardware, seat.node, seat.devices)
+    load = _engine(shapes, device, of.job, values, profile, adapters=0 if demand.is_teacher else 1)
+    share = profile.get("gpu_memory_share", values.get(SHARE))
+    if seat.devices and share is not None:
+        need = need_of_share(shapes, load, device, share)
+    elif not seat.devices and (room := values.get(KV_GIB)) is not None:
+        need = with_kv(engine_need(shapes, load), int(room * GIB), KV_GIB)
+    else:
+        need = engine_need(shapes, load)
+    role = "teacher" if demand.is_teacher else "engine"
+    return Tenant(role, demand.name, seat.node, seat.devices, device, load, need, shapes)
 
 
 def _device(hardware: Hardware, node: str, devices: tuple[int, ...]) -> Device:
@@ -92,13 +113,18 @@ def _device(hardware: Hardware, node: str, devices: tuple[int, ...]) -> Device:
 
 
 def _engine(
-    shapes: ModelShapes, device: Device, job: Job, values: Mapping[str, Any], profile: Mapping[str, Any]
+    shapes: ModelShapes,
+    device: Device,
+    job: Job,
+    values: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    adapters: int,
 ) -> EngineLoad:
     on_gpu = device.name != "CPU"
     length = values.get("rollout.engine.max_model_len", 4096)
     base = EngineLoad(
         prompt_tokens=min(job.prompt_tokens, length // 2),
-        adapters=1,
+        adapters=adapters,
         eager=not on_gpu,
         device="cuda" if on_gpu else "cpu",
     )
@@ -111,17 +137,17 @@ def _learners(shapes: ModelShapes, device: Device, job: Job, values: Mapping[str
     return found + ([tuner_load(base, values, device)] if job.tunes else [])
 
 
-def _check_room(shapes: ModelShapes, found: Sequence[Tenant]) -> None:
+def _check_room(found: Sequence[Tenant]) -> None:
     places: dict[tuple[str, int], list[Tenant]] = {}
     for tenant in found:
         for index in tenant.devices or (-1,):
             places.setdefault((tenant.node, index), []).append(tenant)
     for there in places.values():
         if sum(tenant.need.total for tenant in there) > USABLE * there[0].device.bytes:
-            raise DoesNotFit(_overfull(shapes, there[0].device, there))
+            raise DoesNotFit(_overfull(there[0].device, there))
 
 
-def _overfull(shapes: ModelShapes, device: Device, there: Sequence[Tenant]) -> str:
+def _overfull(device: Device, there: Sequence[Tenant]) -> str:
     """One line: who takes what, and the nearest settings of one of them that would fit beside the others."""
     budget, total = int(USABLE * device.bytes), sum(tenant.need.total for tenant in there)
     takes = []
@@ -133,11 +159,16 @@ def _overfull(shapes: ModelShapes, device: Device, there: Sequence[Tenant]) -> s
     for tenant in there:
         left = budget - (total - tenant.need.total)
         if isinstance(tenant.load, LearnerLoad):
-            smaller = nearest_learner(shapes, _free(tenant.load), left)
+            smaller = nearest_learner(tenant.shapes, _free(tenant.load), left)
             fixes += [changes(tenant.load, smaller)] if smaller else []
-        elif (engine := nearest_engine(shapes, _free(tenant.load), left)) is not None:
-            share = f"{SHARE}={engine_need(shapes, engine).total / device.bytes + 0.005:.2f}" if tenant.devices else ""
-            fixes.append(", ".join(filter(None, (changes(tenant.load, engine), share))))
+        elif (engine := nearest_engine(tenant.shapes, _free(tenant.load), left)) is not None:
+            share = (
+                f"{SHARE}={engine_need(tenant.shapes, engine).total / device.bytes + 0.005:.2f}"
+                if tenant.devices
+                else ""
+            )
+            fix = ", ".join(filter(None, (changes(tenant.load, engine), share)))
+            fixes.append(fix.replace("rollout.engine.", "teacher.engine.") if tenant.role == "teacher" else fix)
     fit = "; or ".join(dict.fromkeys(fix for fix in fixes if fix)) or f"{-(-int(total / USABLE) // GIB)} GiB there"
     return f"{device}: {' and '.join(takes)}, more than the {gib(budget)} that there are. What would fit: {fit}"
 

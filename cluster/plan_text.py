@@ -23,9 +23,10 @@ COLUMNS = (
 """Columns of the table of memory, and the parts of a MemoryNeed that each adds up."""
 
 
-def headline(shapes: ModelShapes, hardware: Hardware) -> str:
-    """The model and the machines, in one line."""
-    return f"{shapes.name}: {size(shapes)} parameters in {shapes.layers} layers, on {hardware}"
+def headline(shapes: ModelShapes, hardware: Hardware, role: str = "") -> str:
+    """The model, in its role if it has one of its own, and the machines, in one line."""
+    who = f"{role} {shapes.name}" if role else shapes.name
+    return f"{who}: {size(shapes)} parameters in {shapes.layers} layers, on {hardware}"
 
 
 def memory_lines(hardware: Hardware, tenants: Sequence[Tenant]) -> list[str]:

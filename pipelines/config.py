@@ -32,6 +32,7 @@ NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
 NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
 NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
+NO_TEACHER = {"hardware.teacher": "this command asks no teacher"}
 NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
 """Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""
 
@@ -123,7 +124,7 @@ class GRPOConfig(JobConfig):
     """Group-relative policy optimisation of a LoRA adapter on verified rewards."""
 
     recipe_kind: ClassVar[Kind] = "grpo"
-    unused: ClassVar[Mapping[str, str]] = ANSWERS_TOGETHER
+    unused: ClassVar[Mapping[str, str]] = {**ANSWERS_TOGETHER, **NO_TEACHER}
 
     steps: int = Field(default=40, ge=1)
     """Optimiser steps."""
@@ -164,7 +165,7 @@ class EvaluateConfig(JobConfig):
     """Measures a model, with or without an adapter, on held-out problems."""
 
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_LEARNER, **NO_REWARD, **NO_TEACHER,
         "problems.seed": "set evaluation.seed",
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from cluster.devices import Hardware, hardware_here, session_hardware
 from cluster.hardware import Demand
 from cluster.job_plan import Tenant, tenants
+from cluster.loads import SHARE
 from cluster.model_shapes import ModelShapes, UnknownShapes
 from cluster.nodes import Node
 from cluster.plan_text import headline, summary_lines
@@ -26,6 +27,16 @@ from cluster.shares import DoesNotFit
 from pipelines.artifacts.plain_files import Unreadable, read_yaml
 from pipelines.errors import ConfigError
 from pipelines.options import explain, is_used, leaves, merged, nested
+from pipelines.teacher_defaults import (
+    NAMES,
+    Division,
+    TeacherDefaults,
+    divisions,
+    scaled,
+    teacher_defaults,
+    teacher_given,
+    teacher_job,
+)
 from problems.auto import as_set, is_auto, unset
 from problems.plain_text import one_line, shown
 
@@ -54,13 +65,29 @@ class Defaults:
     """Every option, by the recipe's names."""
     own_names: Mapping[str, str]
     """The recipe's name of an option -> the job's own."""
+    teacher: TeacherDefaults | None = None
+    """Of a teacher on engines of the job's; None where the job has none, or has nothing else on engines."""
+
+    @property
+    def teachers(self) -> tuple[int, int]:
+        """Engines of the teacher, and the GPUs that each is split over."""
+        one = getattr(self.config, "teacher", None)
+        one = one.on_engines if one is not None and self.job.kind != "hard-distil" else None
+        return (one.engines, one.engine.tensor_parallel) if one is not None else (0, 1)
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """Engines, workers of each learner, and learners of the job's session."""
+        if self.is_teacher_alone:
+            return 0, 0, 1
         engines = self.values.get("rollout.engines", 0) if self.job.samples else 0
         workers = [self.values.get(f"{section}.workers", 0) for section in ("train", "sft")]
         return engines, max(workers) if self.job.learns else 0, self.job.trials
+
+    @property
+    def is_teacher_alone(self) -> bool:
+        """Whether the teacher's engines are all that the job has: then these are its settings."""
+        return self.teacher is None and self.teachers[0] > 0
 
     @property
     def tensor_parallel(self) -> int:
@@ -70,7 +97,8 @@ class Defaults:
     def place(self, fleet: Sequence[Demand], learner: Demand, hardware: Hardware) -> tuple[Tenant, ...]:
         """What the planned actors take. Raises ConfigError, with what would fit, where a device is overfull."""
         try:
-            return tenants(self.shapes, hardware, fleet, learner, self.job, self.values)
+            of_teacher = self.teacher.engines if self.teacher is not None else None
+            return tenants(self.shapes, hardware, fleet, learner, self.job, self.values, of_teacher)
         except (DoesNotFit, ValueError) as error:
             raise ConfigError(in_own_words(str(error), self.own_names)) from None
 
@@ -83,7 +111,9 @@ class Defaults:
         def check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
             hardware = session_hardware(nodes)
             found = self.place(fleet, learner, hardware)
-            for line in (headline(self.shapes, hardware), *summary_lines(hardware, found)):
+            lines = [headline(self.shapes, hardware, "teacher" if self.is_teacher_alone else "")]
+            lines += [headline(self.teacher.engines.shapes, hardware, "teacher")] if self.teacher is not None else []
+            for line in (*lines, *summary_lines(hardware, found)):
                 console.print(shown(line), soft_wrap=True)
             for text in [*self.recipe.warnings, *warn(self.values, self.shapes)]:
                 console.print(shown(f"warning: {in_own_words(text, self.own_names)}", "yellow"), soft_wrap=True)
@@ -91,19 +121,26 @@ class Defaults:
         return check
 
 
-def fill(config: Any, part: str, shapes: ModelShapes, hardware: Hardware) -> Defaults:
+def fill(
+    config: Any, part: str, shapes: ModelShapes | None, hardware: Hardware, teacher: ModelShapes | None = None
+) -> Defaults:
     """`config` with what nobody has set filled by the recipe for this model and hardware. `part` as of `Job`.
 
-    Raises ConfigError where nothing that fits is found.
+    `teacher` is the model of a teacher on the job's engines; without `shapes` those are all that there are. Raises
+    ConfigError where nothing that fits is found.
     """
+    if shapes is None:
+        assert teacher is not None, "a job has engines of a model, of a teacher, or of both"
+        return _fill_teacher(config, teacher, hardware)
     names = _names(type(config), part)
     job, given = job_of(config, part), _given(config, names)
+    teacher = None if job.kind == "hard-distil" else teacher  # whose stages have engines of their own
     if getattr(config, "dedicated", False) and hardware.devices:  # every trial has a part of the devices
         each = max(1, len(hardware.devices) // config.concurrency)
         hardware = replace(hardware, devices=hardware.devices[:each])
     own_names = {canonical: own for own, canonical in names.items()}
     try:
-        found = recipe(shapes, hardware, job, given)
+        found, guest = _recipes(config, shapes, hardware, job, given, teacher)
     except ValueError as error:
         raise ConfigError(in_own_words(str(error), own_names)) from None
     known = set(marked(type(config)))
@@ -111,10 +148,56 @@ def fill(config: Any, part: str, shapes: ModelShapes, hardware: Hardware) -> Def
     found = replace(found, choices=own)
     filled = with_values(
         config,
-        {own_names[name]: value for name, value in found.values.items() if name in own_names},
+        {own_names[name]: value for name, value in found.values.items() if name in own_names}
+        | (guest.chosen if guest is not None else {}),
         refined=[own_names["hardware.profiles"]] if "hardware.profiles" in given else [],
     )
-    return Defaults(filled, found, shapes, job, given, _values(filled, names), own_names)
+    return Defaults(filled, found, shapes, job, given, _values(filled, names), own_names, guest)
+
+
+def _recipes(
+    config: Any,
+    shapes: ModelShapes,
+    hardware: Hardware,
+    job: Job,
+    given: Mapping[str, Any],
+    teacher: ModelShapes | None,
+) -> tuple[Recipe, TeacherDefaults | None]:
+    """The job's recipe, and that of its teacher's engines: of the first division of the hardware that both fit in.
+    Raises ValueError."""
+    if teacher is None:
+        return recipe(shapes, hardware, job, given), None
+    if given.get("hardware.device") == "cpu":
+        hardware = replace(hardware, devices=())
+    of_teacher, reason, largest = teacher_given(config), None, 0.0
+    engines = of_teacher.get("rollout.engines", 0) * of_teacher.get("rollout.engine.tensor_parallel", 1)
+    for division in divisions(hardware, engines):
+        own = {name: value for name, value in given.items() if name != SHARE or not division.is_shared}
+        try:
+            guest = teacher_defaults(teacher, division, teacher_job(config), of_teacher)
+            found = recipe(shapes, division.others, job, own)
+        except ValueError as error:
+            if division.part > largest:  # what does not fit in the largest part fits in none
+                reason, largest = error, division.part
+            continue
+        return scaled(found, 1 - division.part if division.is_shared else 1.0), guest
+    raise ValueError(f"a teacher on engines beside {shapes.name}: {reason}")
+
+
+def _fill_teacher(config: Any, shapes: ModelShapes, hardware: Hardware) -> Defaults:
+    """Of a job whose teacher's engines are all that it has."""
+    if config.hardware.device == "cpu":
+        hardware = replace(hardware, devices=())
+    own_names = {canonical: own for own, canonical in NAMES.items()}
+    try:
+        guest = teacher_defaults(shapes, Division(hardware, hardware), teacher_job(config), teacher_given(config))
+    except ValueError as error:
+        raise ConfigError(in_own_words(str(error), own_names)) from None
+    filled = with_values(config, guest.chosen)
+    choices = {name: choice for name, choice in guest.recipe.choices.items() if name in own_names}
+    found = replace(guest.recipe, choices=choices)
+    values = {**guest.engines.values, **teacher_given(filled)}
+    return Defaults(filled, found, shapes, guest.engines.job, guest.given, values, own_names)
 
 
 def with_values(config: Any, values: Mapping[str, Any], refined: Sequence[str] = ()) -> Any:
@@ -124,6 +207,7 @@ def with_values(config: Any, values: Mapping[str, Any], refined: Sequence[str] =
     Raises ConfigError where the result is no valid configuration.
     """
     model, open_keys = type(config), {*unset(config), *refined}
+    open_keys |= {key for key in values if key.startswith("hardware.teacher.") and not _at(config, key)}
     open_keys |= {key for key in values if key.endswith(KINDS) and is_used(model, key) and not _at(config, key)}
     chosen = {key: value for key, value in values.items() if key in open_keys}
     for key, other in getattr(model, "auto_like", {}).items():

@@ -35,7 +35,7 @@ ADVANCED = (
     "verify.cache", "verify.cache_size", "verify.reward.outcome_weight", "verify.reward.length_*",
     "hardware.engine.cpus", "hardware.engine.labels", "hardware.engine.accelerator", "hardware.engine.fallbacks",
     "hardware.learner.cpus", "hardware.learner.labels", "hardware.learner.accelerator", "hardware.learner.fallbacks",
-    "hardware.profiles",
+    "hardware.profiles", "hardware.teacher.*",
     "engine.backend", "engine.kv_cache_gib", "engine.enforce_eager", "engine.canary_bound", "engine.patience_seconds",
     "engine.start_seconds", "engine.max_batched_tokens",
     "rollout.*_samples", "rollout.lease_size", "rollout.lease_seconds",
@@ -52,7 +52,7 @@ ADVANCED = (
     "teacher.key_variable", "teacher.env_file", "teacher.batch_size", "teacher.poll_seconds", "teacher.prices",
     "teacher.cache", "teacher.sdk_retries", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.thought",
     "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.limit", "data.strict",
-    "teacher.share", "teacher.others", "teacher.prompts",
+    "teacher.share", "teacher.others", "teacher.prompts", "teacher.engine*",
     "hub_endpoint",
 )  # fmt: skip
 """Patterns of keys, in whatever section these are, that `--help` leaves to `--help-all`."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cluster.hardware import Demand
     from pipelines.artifacts.run_folder import RunFolder
     from pipelines.defaults import Defaults
-    from pipelines.session import Check, ClusterSession
+    from pipelines.session import Check, ClusterSession, TeacherFleet
     from rollout.backends import EngineSpec
 
 RESUME, OR_RESUME = "--resume", "--or-resume"
@@ -213,8 +213,9 @@ class Context(Generic[Config]):
             self.console.print(shown(f"{RUN_FOLDER_LINE}{self._folder.location}"), soft_wrap=True)
         return self._folder
 
-    def session(self, spec: EngineSpec, engines: int = 1, workers: int = 0) -> ClusterSession:
-        """The cluster with `engines` engines up and room for `workers` learner workers; the same at every use.
+    def session(self, spec: EngineSpec | None, engines: int = 1, workers: int = 0) -> ClusterSession:
+        """The cluster with `engines` engines up, a teacher's too, and room for `workers` learner workers; the same at
+        every use.
 
         Raises NoRoom, and JobError where the model cannot be loaded.
         """
@@ -222,10 +223,20 @@ class Context(Generic[Config]):
 
         if self._session is None:
             config = cast(JobConfig, self.config)  # a job without these keys has no engines
-            opened = open_session(config, spec, engines, workers, check=self.check_places())
+            teacher = self._teacher_fleet()
+            opened = open_session(config, spec, engines, workers, check=self.check_places(), teacher=teacher)
             self._session = self._cluster.enter_context(opened)
             wait_for_engines(self._session, self.console)
         return self._session
+
+    def teachers(self) -> list[Any]:
+        """Engines of the teacher, [] where it has none here: the session's, or without one a session of them alone.
+
+        Raises NoRoom, and JobError where its model cannot be loaded.
+        """
+        if self._teacher_fleet() is None:
+            return []
+        return self.session(None, 0).teachers
 
     def learner(self, workers: int) -> Demand:
         """The place of `workers` learner workers without engines, held as long as the cluster is. Raises NoRoom."""
@@ -265,10 +276,34 @@ class Context(Generic[Config]):
             config: Any = self.config
             subject = config.teacher.model if job.named_after == "teacher" else self.model
             self.config = self.config.model_copy(update={"name": default_name(job.command, subject)})
-        if self.model:
-            self._fill()
+        teacher = self._resolve_teacher()
+        if self.model or teacher:
+            self._fill(teacher)
 
-    def _fill(self) -> None:
+    def _resolve_teacher(self) -> str:
+        """The model of a teacher on engines, found; "" without one. Raises JobError."""
+        from pipelines.session import resolve_model
+
+        teacher = getattr(self.config, "teacher", None)
+        one = teacher.on_engines if teacher is not None else None
+        if one is None:
+            return ""
+        model = resolve_model(one.model)
+        self.config = self.config.model_copy(update={"teacher": teacher.with_engine_model(model)})
+        return model
+
+    def _teacher_fleet(self) -> TeacherFleet | None:
+        """The engines of a teacher, if the configuration names one of its own."""
+        from pipelines.session import TeacherFleet
+        from rollout.backends import EngineSpec
+
+        teacher = getattr(self.config, "teacher", None)
+        one = teacher.on_engines if teacher is not None else None
+        if one is None:
+            return None
+        return TeacherFleet(EngineSpec(one.model, one.engine, lora_rank=0, live_adapters=0), one.engines)
+
+    def _fill(self, teacher: str) -> None:
         """Fills what follows from the model and the hardware: of a resumed run with what that recorded."""
         from pipelines import defaults
         from pipelines.artifacts.location import recorded_config
@@ -284,7 +319,8 @@ class Context(Generic[Config]):
             self.ray()
             hardware = defaults.hardware_now(part.address)
         assert hardware is not None
-        self.defaults = defaults.fill(self.config, self._job.part, defaults.read_shapes(self.model), hardware)
+        shapes = [defaults.read_shapes(model) if model else None for model in (self.model, teacher)]
+        self.defaults = defaults.fill(self.config, self._job.part, shapes[0], hardware, shapes[1])
         self.config = self.defaults.config
 
     def check_places(self) -> Check:

@@ -26,7 +26,7 @@ from pipelines.job import Job
 from pipelines.options import OwnOption, nearest, parse, take_option
 from problems.plain_text import shown
 
-JOBS = ("grpo", "sweep", "evaluate", "sft", "hard-distil", "expert-iteration", "lrl", "undo")
+JOBS = ("grpo", "sweep", "evaluate", "sft", "distil", "hard-distil", "expert-iteration", "lrl", "undo")
 OWN = (
     OwnOption(
         "gpus", "KIND:COUNT,...", "GPUs to plan for, H100:8,L4:2 say, or none; this machine's, or the cluster's."
@@ -75,14 +75,23 @@ def report(argv: Sequence[str]) -> str:
     machine = _machine(argv)
     config = parse(job.config, argv, prog=f"crucible plan {job.command}", own=OWN)
     config, shapes = _with_model(config, job)
+    teacher = _teacher_shapes(config)
+    if shapes is None and teacher is None:
+        raise ConfigError(f"crucible {job.command} starts no engines but a teacher's own: set teacher.protocol engine")
     nodes, hardware = machine or _session(getattr(config, job.part) if job.part else config)
-    filled = defaults.fill(config, job.part, shapes, hardware)
+    filled = defaults.fill(config, job.part, shapes, hardware, teacher)
     own = getattr(filled.config, job.part) if job.part else filled.config
-    fleet, learner = plan(own.hardware, nodes, *filled.counts, filled.tensor_parallel)
+    fleet, learner = plan(own.hardware, nodes, *filled.counts, filled.tensor_parallel, filled.teachers)
     found = filled.place(fleet, learner, hardware)
-    lines = [headline(shapes, hardware), "", *memory_lines(hardware, found), "", f"Placement: {filled.recipe.rule}."]
+    lines = [headline(shapes or filled.shapes, hardware)]
+    if filled.teacher is not None:
+        lines += [headline(filled.teacher.engines.shapes, hardware, "teacher")]
+    lines += ["", *memory_lines(hardware, found), "", f"Placement: {filled.recipe.rule}."]
     lines += ["", f"Defaults ({filled.recipe.name}):", *choice_lines(filled.recipe, filled.given, filled.own_names)]
-    warnings = [*filled.recipe.warnings, *warn(filled.values, shapes)]
+    if filled.teacher is not None:
+        chosen, names = filled.teacher.shown
+        lines += ["", "The teacher's engines:", *choice_lines(chosen, filled.teacher.given, names)]
+    warnings = [*filled.recipe.warnings, *warn(filled.values, filled.shapes)]
     if warnings:
         lines += ["", *(f"Warning: {defaults.in_own_words(text, filled.own_names)}" for text in warnings)]
     return str(shown("\n".join(lines)))
@@ -124,9 +133,25 @@ def _session(part: Any) -> tuple[list[Node], Hardware]:
         return nodes, session_hardware(nodes)
 
 
-def _with_model(config: Any, job: Job[Any, Any]) -> tuple[Any, ModelShapes]:
-    """The configuration with the model's own prompt, and the model's sizes. The default student need not be made."""
+def _teacher_shapes(config: Any) -> ModelShapes | None:
+    """The sizes of a teacher that has engines of the job's; None without one."""
+    teacher = getattr(config, "teacher", None)
+    one = teacher.on_engines if teacher is not None else None
+    if one is None:
+        return None
+    if one.model == STUDENT:
+        return student_shapes()
+    from pipelines.session import resolve_model
+
+    return defaults.read_shapes(resolve_model(one.model))
+
+
+def _with_model(config: Any, job: Job[Any, Any]) -> tuple[Any, ModelShapes | None]:
+    """The configuration with the model's own prompt, and the model's sizes, if the job has one of its own. The default
+    student need not be made."""
     part = getattr(config, job.part) if job.part else config
+    if "model" not in type(part).model_fields:
+        return config, None
     if part.model == STUDENT:
         return config, student_shapes()
     from pipelines.session import resolve_model, with_model_prompt

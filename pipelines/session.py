@@ -11,14 +11,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
-from cluster.connect import is_own, live_nodes, ray_session
+from cluster.connect import LOCAL_STORE, is_own, live_nodes, ray_session
 from cluster.hardware import Demand, check_labels, plan
 from cluster.nodes import Node
 from cluster.private import NotPrivate, cache_folder, write_private
@@ -27,7 +27,7 @@ from pipelines.config import STUDENT, ConfigError, JobConfig
 from pipelines.store_size import store_bytes
 from pipelines.stream import start_stream
 from problems.plain_text import shown, storable
-from rollout.backends import EngineSpec
+from rollout.backends import EngineSpec, nothing
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import brought_by, read_prompt
@@ -63,52 +63,100 @@ class ClusterSession:
     """Longest prompt plus completion, in tokens, that every engine takes."""
     start_seconds: float = 1200.0
     """Seconds that an engine may take to start."""
+    teachers: list[Any] = field(default_factory=list)
+    """Engines of the job's teacher."""
+    teacher: TeacherFleet | None = None
+    """What these are."""
+    start_teachers: Callable[[], None] = nothing
+    """Starts those that share a GPU with the engines, once these are up: an engine measures the memory of its GPU while
+    it starts, and would take what another takes meanwhile for its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherFleet:
+    """Engines of a teacher, beside those of the model that it teaches."""
+
+    spec: EngineSpec
+    count: int
 
 
 @contextlib.contextmanager
 def open_session(
     config: JobConfig,
-    spec: EngineSpec,
+    spec: EngineSpec | None,
     engines: int,
     workers: int = 0,
     learners: int = 1,
     check: Check = nothing_to_check,
+    teacher: TeacherFleet | None = None,
 ) -> Iterator[ClusterSession]:
     """Connects, checks that there is room for engines and learners, starts the engines; all of it ends with the block.
 
-    `check` gets the places before any is reserved, and may refuse them. Raises NoRoom and ConfigError with one line
-    each.
+    Without `spec` the `teacher`'s engines are all that there are. `check` gets the places before any is reserved, and
+    may refuse them. Raises NoRoom and ConfigError with one line each.
     """
-    with ray_session(config.address or None, store_bytes(spec)) as ray:
-        if config.hardware.profiles and engines != 1:
+    with ray_session(config.address or None, store_bytes(spec) if spec is not None else LOCAL_STORE) as ray:
+        if spec is not None and config.hardware.profiles and engines != 1:
             raise ConfigError(
                 f"engines {engines} has no effect beside hardware.profiles, whose counts are used: drop it"
             )
-        split = spec.config.tensor_parallel
+        settings = spec.config if spec is not None else EngineConfig()
         nodes = live_nodes()
-        fleet, learner = plan(config.hardware, nodes, engines, workers, learners, split)
+        teachers = (teacher.count, teacher.spec.config.tensor_parallel) if teacher is not None else (0, 1)
+        fleet, learner = plan(
+            config.hardware, nodes, engines if spec else 0, workers, learners, settings.tensor_parallel, teachers
+        )
         check_labels("verify.labels", config.verify.labels, nodes)
         check(fleet, learner, nodes)
         run = f"{(config.name or 'job')[:40]}-{uuid.uuid4().hex[:6]}"
         stack = contextlib.ExitStack()
-        handles, longest, board = [], spec.config.max_model_len, None
+        handles: list[Any] = []
+        guests: list[Any] = []
+        longest, board = settings.max_model_len, None
         try:
             fleet, learner = stack.enter_context(reserve(fleet, learner, nodes, run))
-            for demand in fleet:
-                overrides = demand.profile.overrides if demand.profile is not None else {}
-                own = replace(spec, config=spec.config.model_copy(update=overrides))
-                longest = min(longest, own.config.max_model_len)
-                refuse_other_device(own.config, on_gpu=demand.gpus > 0)
-                options = [actor_options(demand, index) for index in range(demand.count)]
-                handles += start_fleet(own, demand.count, run, options, demand.name)
-            board = start_stream(handles, config.verify, run, local=is_own())
-            patience, start = spec.config.patience_seconds, spec.config.start_seconds
-            yield ClusterSession(ray, handles, board, learner, run, spec.model, patience, longest, start)
+            own, others = [[d for d in fleet if d.count and d.is_teacher is of] for of in (False, True)]
+            for demand in own if spec is not None else ():
+                handles += _start(demand, spec, run)
+                longest = min(longest, _settings(demand, spec).max_model_len)
+
+            def start_teachers() -> None:
+                for demand in others if teacher is not None and not guests else ():
+                    guests.extend(_start(demand, teacher.spec, run))
+
+            if not (shared := _share_a_gpu(own, others)):
+                start_teachers()
+            if handles:
+                board = start_stream(handles, config.verify, run, local=is_own())
+            yield ClusterSession(
+                ray, handles, board, learner, run, spec.model if spec is not None else "", settings.patience_seconds,
+                longest, settings.start_seconds, guests, teacher, start_teachers if shared else nothing,
+            )  # fmt: skip
         finally:
             if board is not None:
                 ray.kill(board)
-            end_fleet(handles)
+            end_fleet([*handles, *guests])
             stack.close()
+
+
+def _share_a_gpu(one: Sequence[Demand], other: Sequence[Demand]) -> bool:
+    """Whether engines of both have a seat on the same GPU."""
+    first, second = ({(s.node, gpu) for d in part for s in d.seats for gpu in s.devices} for part in (one, other))
+    return bool(first & second)
+
+
+def _settings(demand: Demand, spec: EngineSpec) -> EngineConfig:
+    """Of the engines of one demand: a profile's own count before the job's."""
+    overrides = demand.profile.overrides if demand.profile is not None else {}
+    return spec.config.model_copy(update=overrides)
+
+
+def _start(demand: Demand, spec: EngineSpec, run: str) -> list[Any]:
+    """Handles of the engines of one demand, which are starting. Raises ConfigError."""
+    own = replace(spec, config=_settings(demand, spec))
+    refuse_other_device(own.config, on_gpu=demand.gpus > 0, section="teacher.engine" if demand.is_teacher else "engine")
+    options = [actor_options(demand, index) for index in range(demand.count)]
+    return start_fleet(own, demand.count, run, options, demand.name)
 
 
 @contextlib.contextmanager
@@ -122,7 +170,7 @@ def open_learner(config: JobConfig, workers: int, check: Check = nothing_to_chec
         yield learner
 
 
-def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:
+def refuse_other_device(engine: EngineConfig, on_gpu: bool, section: str = "engine") -> None:
     """Raises ConfigError for an engine's option that only the other kind of device has a use for."""
     idle = {"kv_cache_gib": "gpu_memory_share"} if on_gpu else {
         "gpu_memory_share": "kv_cache_gib", "enforce_eager": "", "tensor_parallel": "",
@@ -131,7 +179,7 @@ def refuse_other_device(engine: EngineConfig, on_gpu: bool) -> None:
         value = getattr(engine, name)
         if value != type(engine).model_fields[name].default:
             fix = f"set {instead}" if instead else "leave it out"
-            raise ConfigError(f"engine.{name} {value} has no effect on a {'GPU' if on_gpu else 'CPU'}: {fix}")
+            raise ConfigError(f"{section}.{name} {value} has no effect on a {'GPU' if on_gpu else 'CPU'}: {fix}")
 
 
 @contextlib.contextmanager
@@ -161,19 +209,33 @@ def interruption() -> Iterator[Callable[[], bool]]:
 def wait_for_engines(session: ClusterSession, console: Console | None = None) -> None:
     """Blocks until the engines answer, and shows on `console` how far they are. Raises ConfigError, which says why one
     cannot start; where the cause is not known, the end of its log is printed. The whole of that is kept as a file."""
+    console = console or Console(stderr=True, quiet=True)
+    if session.engines:
+        session.board.start.remote()
+        _await("rollout engine", session.engines, session.start_seconds, session.model, session.run, console)
+    session.start_teachers()
+    if session.teachers and session.teacher is not None:
+        spec = session.teacher.spec
+        _await("teacher's engine", session.teachers, spec.config.start_seconds, spec.model, session.run, console)
+        if not session.ray.get(session.teachers[0].speaks.remote()):
+            raise ConfigError(
+                f"the teacher {spec.model} has no chat template, and a teacher is asked by messages: give an "
+                "instruction-tuned model, or add a chat_template.jinja to its folder"
+            )
+
+
+def _await(what: str, engines: Sequence[Any], seconds: float, model: str, run: str, console: Console) -> None:
     from pipelines.start_display import StartDisplay
 
-    console = console or Console(stderr=True, quiet=True)
-    session.board.start.remote()
     try:
-        with StartDisplay(len(session.engines), console) as display:
-            await_ready(session.engines, session.start_seconds, display.update, model=session.model)
+        with StartDisplay(len(engines), console, what) as display:
+            await_ready(engines, seconds, display.update, model=model)
     except EngineStartFailed as error:
         if not error.known:
             console.print(shown(tail(error.log), "dim"), soft_wrap=True)
-        raise ConfigError(f"the rollout engine did not start: {error}{_kept(error.log, session.run)}") from error
+        raise ConfigError(f"the {what} did not start: {error}{_kept(error.log, run)}") from error
     except TimeoutError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(str(error) if what == "rollout engine" else f"the {what} did not start: {error}") from error
 
 
 def _kept(log: str, run: str) -> str:

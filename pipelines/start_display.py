@@ -22,8 +22,9 @@ LINE_SECONDS = 10.0
 class StartDisplay:
     """`with StartDisplay(count, console) as display: display.update(reports)`, the reports of engines not yet up."""
 
-    def __init__(self, engines: int, console: Console):
+    def __init__(self, engines: int, console: Console, what: str = "rollout engine"):
         self._engines = engines
+        self._what = what
         self._console = console
         self._began = self._printed = time.monotonic()
         self._live: Live | None = None
@@ -36,7 +37,7 @@ class StartDisplay:
             console=console,
         )
         self._task = self._bar.add_task("", total=None)
-        self._spinner = Spinner("dots", "starting the rollout engines")
+        self._spinner = Spinner("dots", f"starting the {what}s")
 
     def __enter__(self) -> StartDisplay:
         if self._console.is_terminal:
@@ -50,7 +51,7 @@ class StartDisplay:
 
     def update(self, reports: Mapping[int, StartReport]) -> None:
         """Shows how far the engines are that are not up."""
-        line = phases_line(reports, self._engines)
+        line = phases_line(reports, self._engines, self._what)
         loading = widest_download(reports)
         if self._live is not None:
             self._spinner.update(text=shown(line))
@@ -68,14 +69,14 @@ def widest_download(reports: Mapping[int, StartReport]) -> StartReport | None:
     return max((r for r in reports.values() if r.downloading), key=lambda report: report.done, default=None)
 
 
-def phases_line(reports: Mapping[int, StartReport], engines: int) -> str:
+def phases_line(reports: Mapping[int, StartReport], engines: int, what: str = "rollout engine") -> str:
     """`starting the rollout engine: loading weights`, or how many of several are in which phase."""
     phases = Counter(report.phase for report in reports.values())
     if engines == 1:
-        return f"starting the rollout engine: {next(iter(phases), 'up')}"
+        return f"starting the {what}: {next(iter(phases), 'up')}"
     up = engines - len(reports)
     counts = [f"{count} {phase}" for phase, count in phases.items()] + ([f"{up} up"] if up else [])
-    return f"starting {engines} rollout engines: {', '.join(counts)}"
+    return f"starting {engines} {what}s: {', '.join(counts)}"
 
 
 def size(count: int) -> str:

@@ -59,11 +59,16 @@ class SyncTeacher:
             raise TeacherStopped(stopped)
 
 
-def open_sync_teacher(config: TeacherConfig, folder: RunFolder, solve: Callable[[Problem], str]) -> SyncTeacher:
-    """The teacher of a run. Raises TeacherStopped without a key, ConfigError without a price."""
+def open_sync_teacher(
+    config: TeacherConfig, folder: RunFolder, solve: Callable[[Problem], str], engines: Sequence[Any] = ()
+) -> SyncTeacher:
+    """The teacher of a run; `engines` are those of one with protocol engine.
+
+    Raises TeacherStopped without a key, ConfigError without a price.
+    """
     path = folder.path.resolve()
     try:
-        return SyncTeacher(open_teacher(config, path, run=str(path), note=folder.log, solve=solve))
+        return SyncTeacher(open_teacher(config, path, run=str(path), note=folder.log, solve=solve, engines=engines))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

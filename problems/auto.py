@@ -66,5 +66,5 @@ def without_word(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, A
 def _remove(data: dict[str, Any], key: str) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
-        data = data[parent]
-    del data[leaf]
+        data = data.get(parent, {})  # a section that is as by default may be left out
+    data.pop(leaf, None)

@@ -130,9 +130,9 @@ def read(config: SourceConfig, report: Report | None = None, prove: Prove | None
     Raises SourceError for a source that cannot be used at all, such as a data set without a mapped column.
     """
     report = Report() if report is None else report
-    files = _files(config, report)
+    files = source_files(config, report)
     workers = getattr(prove, "workers", 1) if config.prove else 1
-    converted = in_order(lambda item: _convert(config, item, prove), _rows(config, files), workers)
+    converted = in_order(lambda item: _convert(config, item, prove), mapped_rows(config, files), workers)
     yield from _unique(config, report, converted, files)
 
 
@@ -183,7 +183,7 @@ def _unique(
         raise SourceError(next(iter(given_up.values())))
 
 
-def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
+def source_files(config: SourceConfig, report: Report | None = None) -> list[Path]:
     """The files to read, [] for the hub. Raises SourceError if there are none."""
     mapping = _mapping(config)
     if not config.path:
@@ -200,7 +200,7 @@ def _files(config: SourceConfig, report: Report | None = None) -> list[Path]:
     return chosen
 
 
-def _rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping | None, Row]]:
+def mapped_rows(config: SourceConfig, files: Sequence[Path]) -> Iterator[tuple[Mapping | None, Row]]:
     mapping = _mapping(config)
     if mapping is not None and not config.path:
         for row in hub_rows(mapping, config.hub_split or mapping.hub_split):
@@ -335,11 +335,11 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
     """
     import ray.data
 
-    files = [str(f) for f in _files(config)] or [""]
+    files = [str(f) for f in source_files(config)] or [""]
     whole = config.model_copy(update={"strict": False, "limit": 0})
 
     def rows(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        for pair in _rows(whole, [Path(item["file"])] if item["file"] else []):
+        for pair in mapped_rows(whole, [Path(item["file"])] if item["file"] else []):
             yield _as_row(_convert(whole, pair, prove))
 
     return ray.data.from_items([{"file": f} for f in files], override_num_blocks=len(files)).flat_map(rows)
@@ -348,7 +348,7 @@ def dataset(config: SourceConfig, prove: Prove | None = None) -> ray.data.Datase
 def problems_of(data: ray.data.Dataset, config: SourceConfig, report: Report | None = None) -> Iterator[Problem]:
     """Streams the problems of a data set from `dataset`; excluded rows are counted in `report`."""
     report = Report() if report is None else report
-    yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()), _files(config, report))
+    yield from _unique(config, report, (_of_row(row) for row in data.iter_rows()), source_files(config, report))
 
 
 def stream_dataset(part: Part, start: int, stop: int) -> ray.data.Dataset:

@@ -45,7 +45,7 @@ class EngineSpec:
     """Hugging Face id or folder."""
     config: EngineConfig = field(default_factory=EngineConfig)
     lora_rank: int = 8
-    """Largest rank of an adapter that it will be asked to load."""
+    """Largest rank of an adapter that it will be asked to load; 0: it will be asked for the model alone."""
     live_adapters: int = 2
     """Adapters that may be wanted in the same batch: staleness + 1, times the runs that share the engine. The engine
     has room for one more: the next version is loaded and proven while all of these sample."""
@@ -147,12 +147,6 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         if cuda
         else max(config.max_batched_tokens, config.max_model_len),
         "scheduling_policy": "priority",
-        "enable_lora": True,
-        "max_lora_rank": lora_rank_room(spec.lora_rank),
-        # A request for one more version than there is room for waits until *all* requests of another are done.
-        "max_loras": spec.live_adapters + 1,
-        # An adapter that is evicted while a request wants it kills the engine, so there is room for stragglers.
-        "max_cpu_loras": spec.live_adapters + 5,
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": True,
         "enforce_eager": config.enforce_eager or not cuda,
@@ -161,6 +155,11 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         "disable_log_stats": True,
         "worker_extension_cls": "rollout.worker_extension.WorkerExtension",
     }
+    if spec.lora_rank:
+        # A request for one more version than there is room for waits until *all* requests of another are done. One that
+        # is evicted while a request wants it kills the engine, so there is room for stragglers.
+        live, rank = spec.live_adapters, lora_rank_room(spec.lora_rank)
+        args |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": live + 1, "max_cpu_loras": live + 5}
     if cuda:
         args["gpu_memory_utilization"] = config.gpu_memory_share
     else:

@@ -23,9 +23,11 @@ from problems.plain_text import one_line
 from problems.problem import Group, Problem
 from rollout.admission import Lease
 from rollout.backends import log_while_starting
+from rollout.config import Sampling
+from rollout.conversation import TEACHER, Completion, Conversation, NoRoomToAnswer
 from rollout.fleet import RolloutJob, answer_room, fleet_token
 from rollout.lease_search import lease_key
-from rollout.policy import AdapterForm, Publication
+from rollout.policy import AdapterForm, PolicyVersion, Publication
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
 from rollout.start_errors import EngineStartFailed, start_failure
 from rollout.starting import BEGINNING, DOWNLOADING, WARMING_UP, OwnLog, StartReport, fetch_model, phase_of
@@ -201,6 +203,37 @@ class EngineActor:
             for s in samples
         )
         return Group(lease.index, lease.attempt, problem, answers, prompt=prompt.text)
+
+    async def speaks(self) -> bool:
+        """Whether the model can be asked by messages: its tokenizer has a chat template."""
+        await self._opened()
+        return self._builder(PromptConfig()).chat
+
+    async def complete(self, question: Conversation) -> Completion:
+        """One answer of the model alone to messages. Raises NoRoomToAnswer for a prompt that fills the context."""
+        from rollout.engine import GroupRequest
+
+        await self._opened()
+        builder = self._builder(PromptConfig(system=question.system))
+        prompt = builder.conversation(question.turns)
+        room = answer_room(len(prompt.ids), self._engine.spec.config.max_model_len)
+        if room < 1:
+            raise NoRoomToAnswer(
+                f"the question has {len(prompt.ids)} tokens and the teacher's engine holds "
+                f"{self._engine.spec.config.max_model_len}: raise teacher.engine.max_model_len"
+            )
+        if not self._engine.holds(TEACHER, 0):  # the model alone has no weights to fetch
+            await self._engine.load(Publication(PolicyVersion(TEACHER, 0)))
+        sampling = Sampling(
+            temperature=question.temperature, max_tokens=min(room, question.max_tokens), stop=question.stop
+        )
+        ids = np.asarray(prompt.ids, np.int32)
+        (sample,) = await self._engine.generate(
+            GroupRequest(TEACHER, question.key, question.key, ids, (question.seed,), sampling)
+        )
+        # A template that opens the thinking leaves its mark in the prompt; the answer is whole with it.
+        text = builder.opened + sample.text
+        return Completion(text, sample.finish_reason, len(prompt.ids), len(sample.completion_ids))
 
     async def abandon(self, run: str, oldest: int | None) -> int:
         """See `Engine.abandon`."""

@@ -182,8 +182,11 @@ class PromptBuilder:
         for shot in self.config.shots:
             if shot.question != question:  # a question that is asked must not be answered before
                 turns += [("user", shot.question), ("assistant", shot.answer)]
-        turns.append(("user", question))
-        text = self._chat_text(turns) if self.chat else self._plain_text(turns)
+        return self.conversation([*turns, ("user", question)])
+
+    def conversation(self, turns: Sequence[tuple[str, str]]) -> Prompt:
+        """The prompt of (role, text) turns, the user's last, behind the configured system message."""
+        text = self._chat_text(list(turns)) if self.chat else self._plain_text(list(turns))
         # A chat template writes the special tokens itself; a plain model still needs the tokenizer's own (a
         # BOS).
         ids = self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]

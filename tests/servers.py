@@ -26,9 +26,9 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serve_messages(model, log, seconds=240):
+def serve_messages(model, log, seconds=240, port=None):
     """A vLLM server of `model`, ended with the block. Yields its address."""
-    port = free_port()
+    port = port or free_port()
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--served-model-name",
         "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len",

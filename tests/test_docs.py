@@ -13,6 +13,7 @@ import yaml
 from pipelines.cli import ALIASES, VERBS
 from pipelines.config import GRPOConfig
 from pipelines.jobs.teacher_job_config import DistilConfig
+from pipelines.jobs.undo.config import UndoConfig
 from pipelines.option_pages import configurations
 from pipelines.options import option_keys
 from problems.mapping import Mapping
@@ -136,8 +137,8 @@ def test_configuration_that_is_shown_is_accepted(path):
     for language, body in FENCE.findall(path.read_text()):
         if language == "yaml":
             data = yaml.safe_load(body)
-            shown = Mapping if "statement" in data else DistilConfig if "teacher" in data else GRPOConfig
-            shown.model_validate(data)
+            jobs = {"statement": Mapping, "val_problems": UndoConfig, "teacher": DistilConfig}
+            next((model for key, model in jobs.items() if key in data), GRPOConfig).model_validate(data)
 
 
 def test_documents_have_commands_options_links_and_configuration_to_look_at():

@@ -36,7 +36,8 @@ from problems.problem import Problem, Status
 from problems.questions import worked_answer
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder, Style
-from rollout.teacher.client import LEDGER_FILE, Answered
+from rollout.teacher.booked import LEDGER_FILE
+from rollout.teacher.client import Answered
 from rollout.teacher.cost_ledger import CostLedger, append_rows
 from rollout.teacher.keys import find_keys
 from rollout.teacher.opening import check_start
@@ -167,10 +168,12 @@ def run(context: Context[DistilConfig]) -> Outcome:
     if config.teacher.is_offline:
         check_known(problems)
     rows = {(row["number"], row["round"]): row for row in read_rows(folder.path / ATTEMPTS_FILE)}
-    context.ray()
+    engines = context.teachers()
+    if not engines:
+        context.ray()
     check_labels("verify.labels", config.verify.labels, live_nodes())
     for round in range(config.corrections + 1):
-        _ask_round(config, folder, problems, rows, round, console)
+        _ask_round(config, folder, problems, rows, round, console, engines)
     ordered = [rows[key] for key in sorted(rows)]
     kept = [row for row in ordered if row["verified"]]
     write_traces(folder.path, "traces", kept)
@@ -188,6 +191,7 @@ def _ask_round(
     rows: dict[tuple[int, int], dict[str, Any]],
     round: int,
     console: Console,
+    engines: Sequence[Any],
 ) -> None:
     """Asks what this round has still to ask and adds the rows, each on disk before it counts."""
     todo, requests = [], Requests(config)
@@ -208,7 +212,7 @@ def _ask_round(
         what = "asking the teacher" if round == 0 else f"correction {round}"
         task = progress.add_task(what, total=len(todo), note="")
         kept = 0
-        for items in answered(config, folder, todo):
+        for items in answered(config, folder, todo, engines):
             fresh = []
             for number, _, answer, verdict in items:
                 if answer.stopped or (verdict is not None and verdict.status is Status.INFRASTRUCTURE):
@@ -232,7 +236,7 @@ def wants_correction(row: dict[str, Any]) -> bool:
 
 
 def answered(
-    config: DistilConfig, folder: RunFolder, todo: Sequence[tuple[int, TeacherRequest]]
+    config: DistilConfig, folder: RunFolder, todo: Sequence[tuple[int, TeacherRequest]], engines: Sequence[Any] = ()
 ) -> Iterator[list[tuple[int, TeacherRequest, Answered, Any]]]:
     """(number, request, answer, verdict) of every request, as they come: the teacher and the sandbox as one stream."""
     import ray.data
@@ -257,6 +261,7 @@ def answered(
         str(folder.path.resolve()),
         folder.log,
         reference_solution,
+        engines,
     )
     judged = answers.map_batches(
         JudgeTraces,

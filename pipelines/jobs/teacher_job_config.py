@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from cluster.hardware import HardwareConfig
 from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
@@ -15,6 +16,7 @@ from pipelines.config import (
     NO_CURRICULUM,
     NO_REWARD,
     NO_SHOTS,
+    NO_TEACHER,
     GRPOConfig,
     JobConfig,
     RunConfig,
@@ -53,6 +55,11 @@ def count_is_idle(problems: QuestionsConfig) -> dict[str, tuple[str, str]]:
     return {"count": ("problems.parts", "given, which total counts")} if problems.parts else {}
 
 
+def teacher_is_idle(teacher: TeacherConfig, section: str = "hardware.teacher") -> dict[str, tuple[str, str]]:
+    """What has no effect where no engines of a teacher are placed."""
+    return {} if teacher.on_engines else {section: ("teacher.protocol", teacher.protocol)}
+
+
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
@@ -63,6 +70,8 @@ class DistilConfig(RunConfig):
         "prompt.shots": "the teacher is shown no examples",
         "prompt.system": "the system message is this command's own",
         "prompt.chat": "the teacher's server has its own template",
+        **{f"hardware.{name}": "the teacher's engines are all that is placed; set hardware.teacher"
+           for name in ("engine", "learner", "profiles")},
     }  # fmt: skip
 
     address: str = ""
@@ -82,6 +91,8 @@ class DistilConfig(RunConfig):
     """Who answers."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
+    hardware: HardwareConfig = HardwareConfig()
+    """Where the engines of a teacher with protocol engine are placed."""
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> DistilConfig:
@@ -92,7 +103,7 @@ class DistilConfig(RunConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return count_is_idle(self.problems)
+        return count_is_idle(self.problems) | teacher_is_idle(self.teacher, "hardware")
 
 
 class SFTJobConfig(JobConfig):
@@ -100,7 +111,7 @@ class SFTJobConfig(JobConfig):
 
     recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_TEACHER,
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 
@@ -205,13 +216,14 @@ class HardDistilConfig(JobConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return count_is_idle(self.problems)
+        return count_is_idle(self.problems) | teacher_is_idle(self.teacher)
 
     def distil_stage(self, runs: Path) -> DistilConfig:
         """The first stage's own configuration."""
         return DistilConfig(
             name="distil", runs=runs, address=self.address, count=self.count, total=self.total,
             corrections=self.corrections, problems=self.problems, teacher=self.teacher, verify=self.verify,
+            hardware=HardwareConfig(device=self.hardware.device, teacher=self.hardware.teacher),
         )  # fmt: skip
 
     def sft_stage(self, traces: Sequence[str], runs: Path) -> SFTJobConfig:

@@ -18,9 +18,10 @@ import tenacity
 from pydantic import SecretStr
 
 from rollout.teacher.answer import Incoming, Message
+from rollout.teacher.booked import BookedTeacher
 from rollout.teacher.config import HOMES, Protocol, TeacherConfig
 from rollout.teacher.connection import Bound, bounded, speaks
-from rollout.teacher.cost_ledger import Account, BudgetSpent, CostLedger, Usage, max_usage, upper_bound
+from rollout.teacher.cost_ledger import Account, CostLedger
 from rollout.teacher.errors import (
     FAULTS,
     LONGEST_WAIT,
@@ -43,20 +44,15 @@ from rollout.teacher.errors import (
 )
 from rollout.teacher.keys import NO_KEY, permitted_key
 from rollout.teacher.request_cache import (
-    AnswerCache,
     Reply,
     RequestRefused,
     TeacherDown,
     TeacherRequest,
     TeacherStopped,
-    answers_folder,
 )
 
 REST_SECONDS = 1.0
 """For the end of a stream whose message is whole."""
-LEDGER_FILE = "costs.jsonl"
-"""In a run folder: what its teacher has cost."""
-
 Note = Callable[[str], None]
 
 
@@ -117,7 +113,7 @@ def open_api(config: TeacherConfig, key: SecretStr) -> Any:
     return MessagesApi(config, key)
 
 
-class ApiTeacher:
+class ApiTeacher(BookedTeacher):
     """Asks a server, by either protocol. One event loop drives it."""
 
     def __init__(
@@ -131,11 +127,7 @@ class ApiTeacher:
     ) -> None:
         """`folder` gets the ledger, unless one is shared; `run` is who pays; `note` is told of every wait, in one
         line."""
-        self.config = config
-        self.ledger = ledger or CostLedger(folder / LEDGER_FILE, config.budget)
-        self._price = config.price
-        self._cache = AnswerCache(answers_folder(config))
-        self._run = run or str(folder.resolve())
+        super().__init__(config, folder, run, ledger)
         self._note = note
         key = permitted_key(config, key)
         self._secret = "" if key == NO_KEY else key.get_secret_value()
@@ -144,10 +136,8 @@ class ApiTeacher:
         if not config.base_url and os.environ.get(variable, home).rstrip("/") != home:
             note(f"{variable} is not read: {home} is asked; teacher.base_url names another server")
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._asked: dict[str, asyncio.Lock] = {}
         self._first = asyncio.Lock()
         self._warm = False
-        self._stopped: TeacherStopped | None = None
         self._batches: Any = None
         if config.batch:
             from rollout.teacher.message_batches import Batches
@@ -156,39 +146,13 @@ class ApiTeacher:
                 self._api.batches, config, folder, self.ledger, self._keep, self._call, self._refusal, self._redacted
             )
 
-    async def answer(self, request: TeacherRequest) -> Reply:
-        """The answer, from the disk where it was ever paid for.
-
-        Raises TeacherStopped (a refused key, a spent budget, a teacher that stays down), and then again for every
-        further request; RequestRefused where this request is the fault.
-        """
-        key = request.key(self.config)
-        async with self._asked.setdefault(key, asyncio.Lock()):
-            if (known := self.known(request)) is not None:
-                return known
-            try:
-                if self._batches is not None:
-                    return await self._batches.answer(request, key, self._upper_bound(request))
-                return await self._ask(request, key)
-            except BudgetSpent as error:
-                raise self._stop(TeacherStopped(str(error))) from None
-
-    def known(self, request: TeacherRequest) -> Reply | None:
-        """The stored answer, booked in the ledger if this run paid for it and died before it could; or None."""
-        reply = self._cache.get(request.key(self.config), request.body(self.config))
-        if reply is not None and reply.run == self._run:
-            self.ledger.recover(reply.key, reply.usage, reply.dollars, model=reply.model, batch=reply.batch)
-        return reply
-
-    def account(self) -> Account:
-        """See `Teacher`."""
-        return self.ledger.account()
-
     async def close(self) -> None:
         """See `Teacher`."""
         await self._api.close()
 
-    async def _ask(self, request: TeacherRequest, key: str) -> Reply:
+    async def _obtain(self, request: TeacherRequest, key: str) -> Reply:
+        if self._batches is not None:
+            return await self._batches.answer(request, key, self._upper_bound(request))
         await self._warm_up(request, key)
         if (known := self.known(request)) is not None:  # it was the one that warmed up
             return replace(known, cached=False)
@@ -254,32 +218,10 @@ class ApiTeacher:
     async def _keep(
         self, request: TeacherRequest, key: str, message: Message, began: float, batch: bool = False
     ) -> Reply:
-        """Stores an answer, then books it: a run that dies between the two books it when it finds it stored."""
-        now = time.time()
-        reply = Reply(
-            key=key,
-            text=self._redacted(message.text) if len(self._secret) >= SHORTEST_SECRET else message.text,
-            stop_reason=message.stop_reason,
-            model=self._redacted(message.model) or self.config.model,
-            usage=message.usage,
-            dollars=self._dollars(request, message.usage),
-            batch=batch,
-            created=round(now, 3),
-            seconds=round(now - began, 3),
-            run=self._run,
-        )
-        self._cache.put(reply, request, self.config)
-        await self.ledger.settle(key, reply.usage, reply.dollars, model=reply.model, batch=batch)
-        return reply
-
-    def _bound(self, request: TeacherRequest) -> Usage:
-        return max_usage(request.texts, self.config.max_tokens)
-
-    def _dollars(self, request: TeacherRequest, usage: Usage) -> float:
-        return min(usage.cost(self._price, batch=self.config.batch), self._upper_bound(request))
-
-    def _upper_bound(self, request: TeacherRequest) -> float:
-        return upper_bound(request.texts, self.config.max_tokens, self._price, batch=self.config.batch)
+        """See `BookedTeacher`; a key that a server repeats is not stored."""
+        text = self._redacted(message.text) if len(self._secret) >= SHORTEST_SECRET else message.text
+        message = replace(message, text=text, model=self._redacted(message.model))
+        return await super()._keep(request, key, message, began, batch)
 
     async def _call(self, send: Callable[[], Awaitable[Any]]) -> Any:
         """Sends, and again while the teacher is overloaded or down. Raises TeacherStopped and RequestRefused."""
@@ -323,10 +265,6 @@ class ApiTeacher:
 
     def _meaning(self, found: RequestRefused | TeacherStopped) -> Exception:
         return self._stop(found) if isinstance(found, TeacherStopped) else found
-
-    def _stop(self, found: TeacherStopped) -> TeacherStopped:
-        self._stopped = self._stopped or found
-        return self._stopped
 
     def _plain(self, error: BaseException) -> str:
         return plain(error, self._secret)

@@ -6,20 +6,27 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from problems.auto import AUTO
+from rollout.config import EngineConfig
+from rollout.teacher.weights import fingerprint
 
 REFERENCE = "reference"
 """Stands for the offline teacher, which writes worked traces of the problems' own reference solutions."""
 
 Protocol = Literal["anthropic", "openai"]
+"""What servers speak."""
+Place = Literal["anthropic", "openai", "engine"]
+"""A server's protocol, or `engine` for engines of the run's own."""
 
-HOMES: dict[Protocol, str] = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+HOMES: dict[str, str] = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 """Where each protocol is at home: the default address."""
-HOME_KEYS: dict[Protocol, str] = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+HOME_KEYS: dict[str, str] = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 """Variables of the keys that go there unasked, and nowhere else."""
-SPOKEN: dict[Protocol, str] = {"anthropic": "Anthropic's Messages API", "openai": "OpenAI's chat API"}
+SPOKEN: dict[str, str] = {"anthropic": "Anthropic's Messages API", "openai": "OpenAI's chat API"}
 
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
@@ -103,7 +110,7 @@ class OtherTeacher(BaseModel):
     """As `teacher.model`."""
     share: float = Field(default=1.0, gt=0)
     """As `teacher.share`."""
-    protocol: Protocol = "anthropic"
+    protocol: Place = "anthropic"
     """As `teacher.protocol`."""
     base_url: str = ""
     """As `teacher.base_url`."""
@@ -126,10 +133,14 @@ class TeacherConfig(BaseModel):
     )
 
     model: str = REFERENCE
-    """`reference` (offline, free), or a model's name as its server knows it."""
-    protocol: Protocol = "anthropic"
+    """`reference` (offline, free), or a model's name as its server knows it; of an `engine` a folder or Hub id."""
+    protocol: Place = "anthropic"
     """What the server speaks: `anthropic`, the Messages API, or `openai`, the chat API (OpenAI, vLLM, llama.cpp,
-    Gemini's compatible endpoint)."""
+    Gemini's compatible endpoint). `engine` asks no server: the run starts engines of `model` beside its own."""
+    engines: Annotated[int, AUTO] = Field(default=1, ge=1, exclude_if=lambda count: count == 1)
+    """Engines of the teacher with protocol `engine`. They are placed together with the run's other engines."""
+    engine: EngineConfig = Field(default=EngineConfig(), exclude_if=lambda engine: engine == EngineConfig())
+    """Each of these engines."""
     base_url: str = ""
     """Another server than the protocol's own, say a vLLM server; its answers cost nothing unless `prices` names the
     model. "" is Anthropic's or OpenAI's. An address without a path gets /v1 with protocol openai."""
@@ -152,7 +163,7 @@ class TeacherConfig(BaseModel):
     temperature: float | None = Field(default=0.3, ge=0, le=2)
     """Of the answers; None sends none, which some models demand."""
     concurrency: int = Field(default=8, ge=1)
-    """Requests in flight at once."""
+    """Requests to a server in flight at once; engines take as many as they have sequences."""
     batch: bool = False
     """Ask by batches, of Anthropic's or OpenAI's: half the price, answers within a day."""
     batch_size: int = Field(default=10_000, ge=1, le=100_000)
@@ -209,6 +220,7 @@ class TeacherConfig(BaseModel):
                     )
         elif self.thought is not None and REFERENCE not in self.names:
             raise ValueError(f"thought has no effect on the model {self.model}: it is the reference teacher's")
+        self._check_engine()
         if self.share != 1 and not self.others:
             raise ValueError("share has no effect on a single teacher: name others, or leave it out")
         if (self.key_variable or "").startswith("ANTHROPIC_") and not self.is_at("anthropic"):
@@ -218,6 +230,26 @@ class TeacherConfig(BaseModel):
             )
         return self
 
+    def _check_engine(self) -> None:
+        """Raises ValueError for what has no effect on engines, or on servers."""
+        places = [self.protocol, *(other.protocol for other in self.others)]
+        if places.count("engine") > 1:
+            raise ValueError(
+                "two teachers with protocol engine: a run starts the engines of one; serve the other by a vLLM server "
+                "(protocol openai)"
+            )
+        if "engine" not in places:
+            if self.engine != EngineConfig() or self.engines != 1:
+                raise ValueError("engine and engines have no effect without a teacher of protocol engine: set protocol")
+            return
+        if self.engine.canary_bound is not None:
+            raise ValueError("engine.canary_bound has no effect on a teacher, whose weights are never exchanged")
+        if self.protocol == "engine":
+            served = ("base_url", "key_variable", "batch", *(() if self.others else ("concurrency",)))
+            for name in served:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} has no effect with protocol engine, which asks no server: remove it")
+
     @model_validator(mode="after")
     def _the_protocol_takes_it(self) -> TeacherConfig:
         if self.protocol == "anthropic":
@@ -226,8 +258,9 @@ class TeacherConfig(BaseModel):
             if self.temperature is not None and self.temperature > 1:
                 raise ValueError(f"{SPOKEN['anthropic']} takes a temperature of 0 to 1, not {self.temperature:g}")
         if all(one.is_free for one in self.members) and self.budget is not None:
+            who = f"engines of {self.model}" if self.protocol == "engine" else self.url
             raise ValueError(
-                f"budget has no effect, because the answers of {self.url} count as free: give the model's price in "
+                f"budget has no effect, because the answers of {who} count as free: give the model's price in "
                 "teacher.prices, or remove budget"
             )
         return self
@@ -240,9 +273,12 @@ class TeacherConfig(BaseModel):
             return (self,)
         common = {name: getattr(self, name) for name in type(self).model_fields}
         common |= {"others": (), "share": 1.0, "budget": None, "prompts": None, "thought": None}
-        found = [TeacherConfig(**common)]
+        own_engines = {"engine": common.pop("engine"), "engines": common.pop("engines")}
+        own_engines |= {"concurrency": type(self).model_fields["concurrency"].default}
+        found = [TeacherConfig(**{**common, **(own_engines if self.protocol == "engine" else {})})]
         for other in self.others:
             own = other.model_dump(exclude={"share", "temperature", "max_tokens"})
+            own |= own_engines if other.protocol == "engine" else {}
             temperature = {"first": self.temperature, "none": None}.get(str(other.temperature), other.temperature)
             limit = other.max_tokens or self.max_tokens
             try:
@@ -269,13 +305,32 @@ class TeacherConfig(BaseModel):
         return set(self.names) == {REFERENCE}
 
     @property
+    def is_served(self) -> bool:
+        """Whether this one is asked over the network."""
+        return self.model != REFERENCE and self.protocol != "engine"
+
+    @property
+    def on_engines(self) -> TeacherConfig | None:
+        """The teacher that is asked on engines of the run; None where there is none."""
+        return next((one for one in self.members if one.protocol == "engine"), None)
+
+    def with_engine_model(self, model: str) -> TeacherConfig:
+        """The same with the model of the teacher on engines as it was found: an absolute path, or a Hub id."""
+        if self.protocol == "engine":
+            return self.model_copy(update={"model": model})
+        named = (one.model_copy(update={"model": model}) if one.protocol == "engine" else one for one in self.others)
+        return self.model_copy(update={"others": tuple(named)})
+
+    @property
     def url(self) -> str:
-        """Where requests go."""
+        """Where requests go; of engines, which weights answer."""
+        if self.protocol == "engine":
+            return f"engine:{fingerprint(self.model)}"
         url = self.base_url.rstrip("/") or HOMES[self.protocol]
         found = _ADDRESS.fullmatch(url)
         return f"{url}/v1" if self.protocol == "openai" and found is not None and not found["path"] else url
 
-    def is_at(self, protocol: Protocol) -> bool:
+    def is_at(self, protocol: str) -> bool:
         """Whether requests go to the host at which a protocol is at home, by TLS."""
         found, home = _ADDRESS.fullmatch(self.url), _ADDRESS.fullmatch(HOMES[protocol])
         assert home is not None, "homes are addresses"
@@ -285,7 +340,7 @@ class TeacherConfig(BaseModel):
     @property
     def is_home(self) -> bool:
         """Whether the SDK's own host is asked."""
-        return self.is_at(self.protocol)
+        return self.protocol != "engine" and self.is_at(self.protocol)
 
     @property
     def is_private(self) -> bool:

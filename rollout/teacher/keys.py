@@ -16,7 +16,7 @@ NO_KEY = SecretStr("none")
 
 def find_keys(config: TeacherConfig) -> tuple[SecretStr, ...]:
     """The key of each of a configuration's teachers, as `find_key`."""
-    return tuple(NO_KEY if one.is_offline else find_key(one) for one in config.members)
+    return tuple(find_key(one) if one.is_served else NO_KEY for one in config.members)
 
 
 def find_key(config: TeacherConfig) -> SecretStr:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from rollout.teacher.client import LEDGER_FILE, ApiTeacher, Note, Teacher
+from rollout.teacher.booked import LEDGER_FILE
+from rollout.teacher.client import ApiTeacher, Note, Teacher
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.connection import proxy_of
 from rollout.teacher.cost_ledger import Account, CostLedger, LedgerDamaged
@@ -57,25 +58,40 @@ def open_teacher(
     run: str = "",
     note: Note = print,
     solve: Callable[[Any], str] | None = None,
+    engines: Sequence[Any] = (),
 ) -> Teacher:
     """The teacher that a configuration names. Raises TeacherStopped (no key, a damaged ledger) and ValueError (no
     price).
 
     `keys` has one for each of its teachers, and () looks for them; `solve` gives the reference solution of a problem,
-    which the offline teacher needs.
+    which the offline teacher needs; `engines` are the actors of a teacher with protocol `engine`.
     """
     members = config.members
     if config.is_offline:
         return _offline(members[0], solve)
     try:
         ledger = CostLedger(folder / LEDGER_FILE, config.budget)
-        teachers = [
-            _offline(one, solve) if one.is_offline else ApiTeacher(one, folder, key, run, note, ledger)
-            for one, key in zip(members, keys or find_keys(config), strict=True)
-        ]
+        teachers: list[Teacher] = []
+        for one, key in zip(members, keys or find_keys(config), strict=True):
+            if one.is_offline:
+                teachers.append(_offline(one, solve))
+            elif one.is_served:
+                teachers.append(ApiTeacher(one, folder, key, run, note, ledger))
+            else:
+                teachers.append(_on_engines(one, folder, engines, run, note, ledger))
     except LedgerDamaged as error:
         raise TeacherStopped(str(error)) from None
     return teachers[0] if len(teachers) == 1 else SharedTeacher(teachers, config.shares, ledger)
+
+
+def _on_engines(
+    config: TeacherConfig, folder: Path, engines: Sequence[Any], run: str, note: Note, ledger: CostLedger
+) -> Teacher:
+    from rollout.teacher.engine_teacher import EngineCalls, EngineTeacher
+
+    if not engines:
+        raise ValueError(f"the teacher {config.model} has no engines: a session with them must be open")
+    return EngineTeacher(config, folder, EngineCalls(engines), run, note, ledger)
 
 
 def _offline(config: TeacherConfig, solve: Callable[[Any], str] | None) -> Teacher:
@@ -93,7 +109,8 @@ def check_start(config: TeacherConfig, folder: Path) -> None:
 
     find_keys(config)
     for one in config.members:
-        proxy_of(one)
+        if one.is_served:
+            proxy_of(one)
     try:
         if (folder / LEDGER_FILE).exists():
             CostLedger(folder / LEDGER_FILE)

@@ -71,7 +71,7 @@ class TeacherRequest:
         return body if config.temperature is None else {**body, "temperature": config.temperature}
 
     def key(self, config: TeacherConfig) -> str:
-        """SHA-256 over all that the answer depends on: server, parameters, texts, and the sample's number."""
+        """SHA-256 over all that the answer depends on: server or weights, parameters, texts, the sample's number."""
         return _digest(config.url, self.body(config), self.sample)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from rollout.teacher.client import Teacher, answer_all
 from rollout.teacher.config import TeacherConfig
+from rollout.teacher.engine_teacher import seats
 from rollout.teacher.opening import open_teacher
 
 
@@ -40,7 +41,7 @@ def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
 
     from rollout.stream import LIGHT
 
-    in_flight = max(2, config.concurrency * len(config.names))
+    in_flight = max(2, sum(one.concurrency if one.protocol != "engine" else seats(one) for one in config.members))
     return source.map_batches(
         TeacherStage,
         fn_constructor_args=(config, *arguments),

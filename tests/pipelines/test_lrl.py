@@ -197,7 +197,7 @@ def test_a_strategy_that_cannot_be_used_leaves_the_one_before(tmp_path):
     with Front(reply=endless) as front:
         settings = config(front.url, tmp_path, stages=(2,))
         results = start(settings, ScriptedStudent())
-    assert results["strategy"] == settings.strategy
+    assert results["strategy"] == "Read every time with care, and check the answer before giving it."
     assert [row["status"] for row in read_rows(tmp_path / "run" / "strategy_evolution.jsonl")] == ["too_long"] * 2
 
 

@@ -38,6 +38,8 @@ OTHER_VALUES = {
     "batch_size": 7, "curriculum": {"schedule": "linear"}, "canary_bound": 0.5, "learner": {"cpus": 2.0}, "seed": 9,
     "parts": [{"procedural": {}}], "weights": {"coin_change": 2.0}, "reward": {"format_weight": 0.5}, "few_shot": 2,
     "shots": [{"question": "q", "answer": "a"}], "system": "be brief", "chat": True, "name": "mine", "runs": "there",
+    "teacher": {"cpus": 2.0}, "engine": {"cpus": 2.0}, "profiles": [{"name": "own"}], "hidden_tests": 20,
+    "public_examples": 1,
     "no_thinking": "fail", "prompts": "a_folder", "others": [{"model": "another"}], "share": 2.0,
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""

@@ -15,6 +15,7 @@ from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.job import distinct, teach
 from pipelines.jobs.undo.prompts import gold
 from pipelines.jobs.undo.report import write_report
+from pipelines.jobs.undo.suites import Suites
 from problems.problem import Group, Sample, Status, Verdict
 from rollout.policy import PolicyVersion
 
@@ -39,7 +40,8 @@ class ScriptedTeacher:
     program before its eyes, some never."""
 
     def __init__(self, settings):
-        self.numbers = {p.statement: (n, p) for n, p in enumerate(distinct(settings, "train", settings.train_problems))}
+        asked = distinct(settings, "train", settings.train_problems, Suites(settings))
+        self.numbers = {p.statement: (n, p) for n, p in enumerate(asked)}
 
     def __call__(self, body):
         text = body["messages"][-1]["content"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import message
 
-from rollout.teacher.client import LEDGER_FILE
+from rollout.teacher.booked import LEDGER_FILE
 from rollout.teacher.config import TeacherConfig
 from rollout.teacher.cost_ledger import Usage, append_rows
 from rollout.teacher.opening import open_teacher

@@ -9,7 +9,8 @@ import pytest
 from servers import SECRET, Front, busy, cut, error_body, message
 from shared_folder import cases
 
-from rollout.teacher.client import LEDGER_FILE, answer_all
+from rollout.teacher.booked import LEDGER_FILE
+from rollout.teacher.client import answer_all
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import BudgetSpent, CostLedger, Usage, upper_bound
 from rollout.teacher.keys import find_key

@@ -9,7 +9,16 @@ from pydantic import Field, model_validator
 
 from cluster.hardware import HardwareConfig
 from cluster.recipes import Kind
-from pipelines.config import ANSWERS_TOGETHER, NO_CANARY, NO_REWARD, STUDENT, EvaluationConfig, JobConfig, RunConfig
+from pipelines.config import (
+    ANSWERS_TOGETHER,
+    NO_CANARY,
+    NO_REWARD,
+    NO_TEACHER,
+    STUDENT,
+    EvaluationConfig,
+    JobConfig,
+    RunConfig,
+)
 from pipelines.jobs.expert.replay_mix import ReplayOrder
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO, is_auto
@@ -42,7 +51,7 @@ class ExpertConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "expert"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_REWARD, **NO_TEACHER,
         "focus.curriculum": "every iteration asks all difficulties",
         "general.curriculum": "every iteration asks all difficulties",
         "focus.seed": "set seed",

@@ -12,6 +12,7 @@ from cluster.recipes import Kind
 from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
+    NO_CURRICULUM,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -19,7 +20,11 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from pipelines.jobs.lrl.balanced_problems import FAMILY, LEVELS
+from pipelines.jobs.teacher_job_config import teacher_is_idle
+from problems import families
 from problems.auto import AUTO
+from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
 from rollout.prompts import PromptConfig
 from rollout.teacher.config import REFERENCE, TeacherConfig
@@ -39,7 +44,11 @@ class LRLConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "lrl"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_CURRICULUM, **NO_SHOTS, **NO_REWARD,
+        "problems.weights": "each family and difficulty is asked equally often",
+        "problems.seed": "set train_seed, test_seed and synthesis_seed",
+        "problems.hidden_tests": "an answer has one test",
+        "problems.public_examples": "an answer has no examples",
         "prompt.system": "the strategy is the system message; set strategy",
         "sft.no_thinking": "every example is learnt from as it is",
         "teacher.others": "the journal is one teacher's, about its own work",
@@ -51,6 +60,8 @@ class LRLConfig(RunConfig):
     """The student: `student` (the tiny default, made on first use), a Hugging Face id, or a folder."""
     address: str = ""
     """Ray cluster to join; "" joins RAY_ADDRESS if set, and else starts Ray on this machine."""
+    problems: QuestionsConfig = QuestionsConfig(families=(FAMILY,), difficulties=tuple(LEVELS.values()))
+    """What is asked: families, or data sets, whose answer is YES or NO or stands in a box."""
     stages: tuple[int, ...] = STAGES
     """Which stages run."""
     train_problems: int = Field(default=100, ge=2)
@@ -75,14 +86,14 @@ class LRLConfig(RunConfig):
     """The end of the journal that a distillation reads, in characters."""
     strategy_chars: int = Field(default=1500, ge=100)
     """Longest strategy that the teacher is asked for; a longer one is refused and the one before it kept."""
-    strategy: str = "Read every time with care, and check the answer before giving it."
-    """The first strategy; without stage 2 it is also the last."""
+    strategy: str = ""
+    """The first strategy; without stage 2 it is also the last. "" is one that says to be careful."""
     teacher: TeacherConfig = TeacherConfig(temperature=0.0, max_tokens=1024)
     """Who solves, keeps the journal and distils."""
     prompt: PromptConfig = PromptConfig()
     """In which words problems are put; system messages are the job's own."""
     max_tokens: int = Field(default=16, ge=1)
-    """Longest completion of the student, in tokens."""
+    """Longest completion of the student, in tokens: enough for the answer alone, not for the reasoning before it."""
     engines: Annotated[int, AUTO] = Field(default=1, ge=1)
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
@@ -106,11 +117,32 @@ class LRLConfig(RunConfig):
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
         lora_rank_room(self.sft.lora_r)
+        programs = [name for name in self.problems.families if families.get(name).kind != "answer"]
+        if programs and not self.problems.parts:
+            fit = [name for name in families.names() if families.get(name).kind == "answer"]
+            raise ValueError(
+                f"problems.families {programs[0]} wants a program, and lrl asks for YES or NO, or for an answer in a "
+                f"box; families that fit: {', '.join(fit)}"
+            )
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:
             raise ValueError("synthesis teacher has no effect with the offline reference teacher: use gold")
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return teacher_is_idle(self.teacher)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The families, or of data sets the mappings, that are asked."""
+        if not self.problems.parts:
+            return self.problems.families
+        found: list[str] = []
+        for part in self.problems.parts:
+            found += part.procedural.families if part.procedural else [part.source.mapping if part.source else ""]
+        return tuple(dict.fromkeys(found))
 
     @property
     def student(self) -> JobConfig:
@@ -120,6 +152,7 @@ class LRLConfig(RunConfig):
             name=self.name,
             runs=self.runs,
             address=self.address,
+            problems=self.problems,
             prompt=self.prompt,
             verify=self.verify,
             hardware=self.hardware,

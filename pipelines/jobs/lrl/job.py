@@ -25,14 +25,18 @@ from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
-from pipelines.jobs.lrl.balanced_problems import balanced, gold
+from pipelines.jobs.lrl.balanced_problems import gold, is_yes_no, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
+from pipelines.jobs.lrl.prompts import TaskPrompts
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.jobs.package_job import Outcome
+from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
-from problems.plain_text import shown
+from problems import families
+from problems.boxes import last_box
+from problems.plain_text import one_line, shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
@@ -43,6 +47,8 @@ from rollout.teacher.request_cache import TeacherRequest
 from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
+LONGEST_ANSWER = 80
+"""Characters of a wrong answer that are kept beside the true one."""
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
 
 
@@ -68,18 +74,27 @@ def run(context: Context[LRLConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, folder, sft = context.config, context.folder, context.config.sft
+    if config.problems.parts:
+        questions_of(config, context.console)  # says what became of the rows of data sets
+        say_report(questions_of(config).report, context.console)
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
-    return Outcome(str(folder), learn(config, folder, student, context.console))
+    engines: Sequence[Any] = ()
+    if config.teacher.on_engines:
+        engines = student.session().teachers if {0, 4} & set(config.stages) else context.teachers()
+    return Outcome(str(folder), learn(config, folder, student, context.console, engines))
 
 
-def learn(config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
-    """The stages in order. Returns all figures, which are then in `folder` too."""
+def learn(
+    config: LRLConfig, folder: RunFolder, student: StudentRunner, console: Console, engines: Sequence[Any] = ()
+) -> Mapping[str, Any]:
+    """The stages in order, with a teacher on `engines` where it has its own. Returns all figures, which are then in
+    `folder` too."""
     if config.teacher.model == REFERENCE:
-        teacher = SyncTeacher(OfflineTeacher(config.teacher))
+        teacher = SyncTeacher(OfflineTeacher(config.teacher, TaskPrompts(config.names)))
     else:
-        teacher = open_sync_teacher(config.teacher, folder, gold)
+        teacher = open_sync_teacher(config.teacher, folder, gold, engines)
     try:
         with Judge(config.verify) as judge:
             job = _Job(config, folder, student, teacher, judge, console)
@@ -109,11 +124,14 @@ class _Job:
         self._judge = judge
         self._console = console
         self._builder = PromptBuilder(None, config.prompt)
-        self._test = balanced("test", config.test_problems, config.test_seed)
-        self._train = balanced("train", config.train_problems, config.train_seed)
+        self._prompts = TaskPrompts(config.names)
+        self._test = problems_of(config, "test", config.test_problems, config.test_seed)
+        self._train = problems_of(config, "train", config.train_problems, config.train_seed)
+        if config.teacher.is_offline:
+            check_known([*self._test, *self._train])
         self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}
         path = self._path(STATE_FILE)
-        self._state = State(strategy=config.strategy)
+        self._state = State(strategy=config.strategy or self._prompts.first_strategy)
         if path.is_file():
             self._state = State.model_validate_json(read_bytes(path, LARGEST_JSON))
 
@@ -157,7 +175,7 @@ class _Job:
         It is also asked so before it has learnt: what a prompt alone does is no merit of the adapter.
         """
         config = self._config
-        prompt = config.prompt.model_copy(update={"system": prompts.solve_system(self._state.strategy)})
+        prompt = config.prompt.model_copy(update={"system": self._prompts.solve_system(self._state.strategy)})
         self._measure_student("student_with_strategy", prompt, PolicyVersion(config.name, 0))
         if "student_trained" not in self._state.stages:
             pairs = self._synthesise()
@@ -183,7 +201,7 @@ class _Job:
     def _solve(self, stage: str, problems: Sequence[Problem], strategy: str) -> list[dict[str, Any]]:
         """The rows of all problems; those that `answers.jsonl` lacks are asked for. Raises TeacherStopped."""
         todo = [problem for problem in problems if (stage, problem.id) not in self._rows]
-        system = prompts.solve_system(strategy)
+        system = self._prompts.solve_system(strategy)
         requests = [TeacherRequest(system, (("user", self._builder.message(p)),), problem=p) for p in todo]
 
         def keep(answered: Answered) -> None:
@@ -198,12 +216,12 @@ class _Job:
         return [self._rows[stage, problem.id] for problem in problems]
 
     def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
-        row = {"problem": problem.id, "level": problem.variant, "gold": gold(problem), "said": None}
+        row = {"problem": problem.id, "level": self._level(problem), "gold": gold(problem), "said": None}
         if answered.reply is None:
             return {**row, "status": API_ERROR, "detail": answered.error, "text": "", "request": ""}
         reply = answered.reply
         verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        given, status = read_verdict(verdict.status, reply.text)
+        given, status = read_answer(problem, verdict.status, reply.text)
         return {
             **row,
             "said": given,
@@ -215,7 +233,7 @@ class _Job:
 
     def _entry(self, number: int, problems: Sequence[Problem], rows: Sequence[Mapping[str, Any]]) -> str:
         question = prompts.journal_question(problems, rows, self._state.strategy)
-        text, status = self._write(prompts.JOURNAL_SYSTEM, question)
+        text, status = self._write(self._prompts.journal_system, question)
         right = sum(row["said"] == row["gold"] for row in rows)
         mark = "" if status == ANSWERED else f" ({status})"
         return f"## Batch {number}: {right} of {len(rows)} right{mark}\n\n{text}"
@@ -225,12 +243,15 @@ class _Job:
         config, state = self._config, self._state
         journal = "\n\n".join(state.journal)[-config.journal_chars :]
         question = prompts.distil_question(journal, state.strategy, config.strategy_chars)
-        text, status = self._write(prompts.DISTIL_SYSTEM, question)
+        text, status = self._write(self._prompts.distil_system, question)
         if status == ANSWERED and len(text) > config.strategy_chars:
             status = "too_long"
         since = state.evolution[-1]["batch"] if state.evolution else 0
         under = [row for b in range(since + 1, number + 1) for row in self._batch_rows(b)]
-        answers = [Answer(r["problem"], r["level"], r["gold"], r["said"], r["status"]) for r in under]
+        yes_no = {problem.id: is_yes_no(problem) for problem in self._train}
+        answers = [
+            Answer(r["problem"], r["level"], r["gold"], r["said"], r["status"], yes_no[r["problem"]]) for r in under
+        ]
         if status == ANSWERED:
             state.strategy = text
         state.evolution.append(
@@ -259,10 +280,10 @@ class _Job:
     # --- the student
 
     def _synthesise(self) -> list[tuple[Problem, str]]:
-        """Labelled examples, as many YES as NO; also written to `synthesis.jsonl`."""
+        """Labelled examples, of YES as many as of NO; also written to `synthesis.jsonl`."""
         config = self._config
         known = {problem.question_hash for problem in self._train}
-        problems = balanced("train", config.synthesis_problems, config.synthesis_seed, known)
+        problems = problems_of(config, "train", config.synthesis_problems, config.synthesis_seed, known)
         pairs = [(problem, completion_text(gold(problem), "direct", kind="answer")) for problem in problems]
         if config.synthesis == "teacher":
             rows = self._solve("synthesis", problems, self._state.strategy)
@@ -282,8 +303,8 @@ class _Job:
             group = groups.get(problem.id)
             given, status = None, str(Status.INFRASTRUCTURE)
             if group is not None:
-                given, status = read_verdict(group.verdicts[0].status, group.samples[0].text)
-            answers.append(Answer(problem.id, problem.variant, gold(problem), given, status))
+                given, status = read_answer(problem, group.verdicts[0].status, group.samples[0].text)
+            answers.append(Answer(problem.id, self._level(problem), gold(problem), given, status, is_yes_no(problem)))
         self._record(name, answers)
 
     # --- records
@@ -294,16 +315,26 @@ class _Job:
             self._record(name, [self._answer(problem, row) for problem, row in zip(self._test, rows)])
 
     def _answer(self, problem: Problem, row: Mapping[str, Any]) -> Answer:
-        return Answer(problem.id, problem.variant, row["gold"], row["said"], row["status"])
+        return Answer(problem.id, row["level"], row["gold"], row["said"], row["status"], is_yes_no(problem))
+
+    def _level(self, problem: Problem) -> str:
+        """The variant, behind its family's name where there are several."""
+        own = problem.family in families.names()
+        if len(self._config.names) > 1:
+            return f"{problem.family} {problem.variant}" if own else problem.family
+        return problem.variant if own else str(problem.difficulty)
 
     def _record(self, name: str, answers: Sequence[Answer]) -> None:
         """A measurement's figures, with its single answers for the comparisons."""
         found = scores.figures(answers)
-        single = [[a.problem, a.level, a.gold, a.said, a.status] for a in answers]
+        single = [[a.problem, a.level, a.gold, a.said, a.status, *([] if a.yes_no else [False])] for a in answers]
         self._state.stages[name] = {**found, "answers": single}
         self._keep()
         self._folder.append_metrics({"kind": "lrl", "name": name, **found})
-        rates = f"accuracy {scores.text(found['accuracy'])}, balanced {scores.text(found['balanced_accuracy'])}"
+        rates = f"accuracy {scores.text(found['accuracy'])}"
+        rates += f", balanced {scores.text(found['balanced_accuracy'])}" if found["balanced_accuracy"] else ""
+        if "boxed" in found:
+            rates += f", the most frequent answers {100 * (found['majority']['accuracy'] or 0):.1f} %"
         self._console.print(shown(f"{name}: {rates}"))
 
     def _keep(self) -> None:
@@ -341,11 +372,26 @@ def read_verdict(status: Status, text: str) -> tuple[str | None, str]:
     return None, str(status)
 
 
+def read_answer(problem: Problem, status: Status, text: str) -> tuple[str | None, str]:
+    """The answer given and its status. A right answer in a box is the true one, however it is written; a wrong one is
+    what is in the box."""
+    if is_yes_no(problem):
+        return read_verdict(status, text)
+    if status is Status.PASSED:
+        return gold(problem), ANSWERED
+    if status is Status.WRONG_ANSWER:
+        given = one_line(last_box(text) or text.strip().rpartition("\n")[2], LONGEST_ANSWER)
+        return given if given != gold(problem) else f"not {given}", ANSWERED
+    return None, str(status)
+
+
 def even(pairs: Sequence[tuple[Problem, str]]) -> list[tuple[Problem, str]]:
-    """The first pairs of each label, as many as the rarer label has: a student must not learn which is more common."""
+    """Of YES and NO the first pairs of each label, as many as the rarer label has: a student must not learn which is
+    more common. All others."""
     by_label: dict[str, list[tuple[Problem, str]]] = {"YES": [], "NO": []}
     for problem, text in pairs:
-        by_label[gold(problem)].append((problem, text))
+        if is_yes_no(problem):
+            by_label[gold(problem)].append((problem, text))
     least = min(map(len, by_label.values()))
     kept = {problem.id for found in by_label.values() for problem, _ in found[:least]}
-    return [(problem, text) for problem, text in pairs if problem.id in kept]
+    return [(problem, text) for problem, text in pairs if problem.id in kept or not is_yes_no(problem)]

@@ -45,7 +45,9 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
     state = folder.path / "state.json"
     kept = read_object(state) if state.is_file() else {"journal": [], "evolution": []}
     stages = results["stages"]
-    figures = {"stages": accuracies(stages), "confusion": confusions(stages), "levels": levels(stages)}
+    figures = {"stages": accuracies(stages), "levels": levels(stages)}
+    if of_verdicts(stages):
+        figures["confusion"] = confusions(stages)
     answers = read_rows(folder.path / "answers.jsonl")
     if kept["evolution"]:
         figures["evolution"] = evolution(answers, kept["evolution"])
@@ -58,11 +60,13 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
         results=results,
         sentences=sentences(results),
         comparisons={name: found for name, found in results["comparisons"].items() if found is not None},
+        of_verdicts=of_verdicts(stages),
         offline=results["cost"]["teacher"] == REFERENCE,
         evolution=[{"accuracy_before": None, **row} for row in kept["evolution"]],
         journal=kept["journal"],
         answers=_shown(answers, folder),
         verdict=verdict,
+        silent=silent_answers,
         text=text,
         change=_change,
     )
@@ -71,12 +75,29 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
 def sentences(results: Mapping[str, Any]) -> list[str]:
     """What the run came to, in words."""
     return [
-        f"{NAMES[name]}: balanced accuracy {text(stage['balanced_accuracy'])}, "
+        f"{NAMES[name]}: {measured(stage)}, "
         + {"above": "above", "below": "below", "no": "not beyond", "not known": "not comparable with"}[verdict(stage)]
         + " a constant answer"
         for name, stage in results["stages"].items()
         if name in ("teacher_with_strategy", "student_trained")
     ]
+
+
+def of_verdicts(stages: Mapping[str, Any]) -> bool:
+    """Whether any of the problems wanted YES or NO."""
+    return any(stage["scored"] > stage.get("boxed", 0) for stage in stages.values()) or not stages
+
+
+def silent_answers(stage: Mapping[str, Any]) -> int:
+    """Answers of which nobody can say what they are."""
+    return sum(n for status, n in stage["statuses"].items() if status not in (ANSWERED, *UNSCORED))
+
+
+def measured(stage: Mapping[str, Any]) -> str:
+    """The figure that is compared with a constant answer's."""
+    if "boxed" in stage:
+        return f"accuracy {text(stage['accuracy'])}"
+    return f"balanced accuracy {text(stage['balanced_accuracy'])}"
 
 
 def accuracies(stages: Mapping[str, Any]) -> go.Figure:
@@ -168,7 +189,7 @@ def _shown(answers: Sequence[Mapping[str, Any]], folder: RunFolder, most: int = 
 def parts(results: Mapping[str, Any]) -> list[Table | str]:
     """Everything that the report says, in order."""
     stages = results["stages"]
-    found: list[Table | str] = [_scores(stages), _confusion(stages)]
+    found: list[Table | str] = [_scores(stages), *([_confusion(stages)] if of_verdicts(stages) else [])]
     if results["comparisons"]:
         found.append(_comparisons(results["comparisons"]))
     cost = results["cost"]
@@ -186,14 +207,16 @@ def parts(results: Mapping[str, Any]) -> list[Table | str]:
 
 def verdict(stage: Mapping[str, Any]) -> str:
     """Whether a measurement is beyond what a constant answer scores."""
-    balanced, base = stage["balanced_accuracy"], stage["majority"]["balanced_accuracy"]
+    key = "accuracy" if "boxed" in stage else "balanced_accuracy"
+    balanced, base = stage[key], stage["majority"][key]
     if balanced is None:
         return "not known"
     return "above" if balanced["low"] > base else "below" if balanced["high"] < base else "no"
 
 
 def _scores(stages: Mapping[str, Any]) -> Table:
-    table = Table(title="YES or NO, with 95 % intervals", title_justify="left")
+    what = "YES or NO" if of_verdicts(stages) else "Answers"
+    table = Table(title=f"{what}, with 95 % intervals", title_justify="left")
     for name in ("", "accuracy", "balanced accuracy", "majority baseline", "beyond it?", "no verdict", "not scored"):
         table.add_column(name, justify="left" if not name else "right")
     for name, stage in stages.items():
@@ -201,7 +224,7 @@ def _scores(stages: Mapping[str, Any]) -> Table:
         constant = f"{100 * base['accuracy']:.1f} % ({base['label']})" if base["label"] else "-"
         silent = {s: n for s, n in stage["statuses"].items() if s != ANSWERED}
         unscored = stage["problems"] - stage["scored"]
-        none = sum(stage["confusion"][gold]["none"] for gold in LABELS)
+        none = silent_answers(stage)
         told = f" ({', '.join(f'{n} {s}' for s, n in silent.items())})" if silent else ""
         table.add_row(
             shown(name), text(stage["accuracy"]), text(stage["balanced_accuracy"]), shown(constant), verdict(stage),

@@ -1,4 +1,5 @@
-"""Figures of YES and NO: accuracy beside balanced accuracy, a confusion matrix, and what a constant answer scores.
+"""Figures of YES and NO: accuracy beside balanced accuracy, a confusion matrix, and what a constant answer scores. Of
+answers in a box: accuracy beside that of the most frequent answer.
 
 What holds no verdict is a status, never an answer: `unparsed` and `truncated` are the answerer's failure and count as
 not right for the class they belong to; `api_error` and `infrastructure` are not its failure, and are left out.
@@ -29,11 +30,13 @@ class Answer:
     """Its id."""
     level: str
     gold: str
-    """YES or NO."""
+    """YES or NO, or what belongs into the box."""
     said: str | None
-    """YES, NO, or None where `status` is not `answered`."""
+    """The answer, or None where `status` is not `answered`."""
     status: str
     """`answered`, or why there is no verdict."""
+    yes_no: bool = True
+    """Whether it is YES or NO; otherwise an answer in a box, where a right one is written as `gold`."""
 
     @property
     def right(self) -> bool:
@@ -50,8 +53,9 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
     Accuracies are over the scored answers. Without any, they are None.
     """
     scored = [a for a in answers if a.scored]
+    boxed, verdicts = [a for a in scored if not a.yes_no], [a for a in scored if a.yes_no]
     matrix = {gold: {said: 0 for said in (*LABELS, "none")} for gold in LABELS}
-    for answer in scored:
+    for answer in verdicts:
         matrix[answer.gold][answer.said or "none"] += 1
     levels: dict[str, list[Answer]] = {}
     for answer in scored:
@@ -61,19 +65,28 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
         "scored": len(scored),
         "statuses": dict(sorted(Counter(a.status for a in answers).items())),
         "accuracy": _accuracy(scored),
-        "balanced_accuracy": _balanced(scored),
-        "recall": {gold: _accuracy([a for a in scored if a.gold == gold]) for gold in LABELS},
+        "balanced_accuracy": _balanced(verdicts),
+        "recall": {gold: _accuracy([a for a in verdicts if a.gold == gold]) for gold in LABELS},
         "levels": {level: _accuracy(found) for level, found in levels.items()},
         "confusion": matrix,
-        "said_yes": _share(sum(a.said == "YES" for a in scored), sum(a.said is not None for a in scored)),
+        "said_yes": _share(sum(a.said == "YES" for a in verdicts), sum(a.said is not None for a in verdicts)),
         "majority": majority(scored),
-    }
+    } | ({"boxed": len(boxed)} if boxed else {})
 
 
 def majority(answers: Sequence[Answer]) -> dict[str, Any]:
-    """What the better of the two constant answers scores on these very problems."""
+    """What the better of the two constant answers scores on these very problems; of answers in a box, the most frequent
+    one of each level."""
     if not answers:
         return {"label": None, "accuracy": None, "balanced_accuracy": None}
+    if any(not a.yes_no for a in answers):
+        levels = {(a.yes_no, "" if a.yes_no else a.level) for a in answers}
+        best = [
+            Counter(a.gold for a in answers if (a.yes_no, "" if a.yes_no else a.level) == level).most_common(1)[0]
+            for level in sorted(levels)
+        ]
+        label = best[0][0] if len(best) == 1 else "the most frequent of each level"
+        return {"label": label, "accuracy": sum(n for _, n in best) / len(answers), "balanced_accuracy": None}
     label, count = Counter(a.gold for a in answers).most_common(1)[0]
     # A constant answer has a recall of 1 on its own class and of 0 on the other.
     kinds = len({a.gold for a in answers})

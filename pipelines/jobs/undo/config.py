@@ -20,6 +20,7 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
+from pipelines.jobs.teacher_job_config import teacher_is_idle
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -56,8 +57,13 @@ class UndoConfig(RunConfig):
     """Problems that the teacher solves."""
     val_problems: int = Field(default=64, ge=1)
     """Problems that decide which iteration is kept; the teacher sees nothing of them."""
-    test_problems: int = Field(default=128, ge=1)
-    """Problems that the figures are about."""
+    test_problems: int = Field(default=128, ge=0)
+    """Problems that the figures are about; 0 measures on `suites` alone."""
+    suites: tuple[str, ...] = ()
+    """Data sets that every iteration is measured on, whole: NAME=PATH, or NAME to take it from the Hugging Face hub;
+    `crucible problems sources` lists the names. They choose nothing, and their questions are not taught."""
+    suite_limit: int = Field(default=0, ge=0)
+    """At most so many problems of each suite, its first; 0 uses all."""
     iterations: int = Field(default=3, ge=0)
     """Times, at most, that the student is taught again after the first."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
@@ -102,9 +108,20 @@ class UndoConfig(RunConfig):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
+        if self.suite_limit and not self.suites:
+            raise ValueError("suite_limit has no effect without suites: name them, or leave it out")
+        if not self.test_problems and not self.suites:
+            raise ValueError("test_problems 0 leaves nothing to measure: name suites, or ask for one problem at least")
+        names = [suite.partition("=")[0] for suite in self.suites]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"suites name {twice} twice: each is a column of the table, and needs a name of its own")
         if not self.hub_repo and (self.hub_endpoint or not self.hub_private):
             raise ValueError("hub_endpoint and hub_private have no effect without hub_repo: name it or remove them")
         return self
+
+    def idle(self) -> dict[str, tuple[str, str]]:
+        """See `pipelines.options.refuse_idle`."""
+        return teacher_is_idle(self.teacher)
 
     @property
     def student(self) -> JobConfig:
@@ -118,5 +135,5 @@ class UndoConfig(RunConfig):
             prompt=self.prompt,
             verify=self.verify,
             hardware=self.hardware,
-            evaluation=EvaluationConfig(temperature=0, samples=1),
+            evaluation=EvaluationConfig(temperature=0, samples=1, split="test" if self.test_problems else "val"),
         )

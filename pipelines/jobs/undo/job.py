@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ from pipelines.jobs.undo.config import Hint, UndoConfig
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.jobs.undo.hub import PushFailed, push
 from pipelines.jobs.undo.prompts import Mistake
+from pipelines.jobs.undo.suites import Suites
 from pipelines.measure.problem_set import check_known, questions_of, with_questions
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems.plain_text import shown
 from problems.problem import Problem, Split, Status
+from problems.worked_answers import worked_answers
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.client import Answered
@@ -67,29 +70,47 @@ def run(context: Context[UndoConfig]) -> Outcome:
     """
     config, folder, sft = context.config, context.folder, context.config.sft
     with_questions(config.student, context.console)  # says what became of the rows of data sets
+    suites = Suites(config, context.console)
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
-    return Outcome(str(folder), teach(config, folder, student, context.console))
+    engines = student.session().teachers if config.teacher.on_engines else ()
+    return Outcome(str(folder), teach(config, folder, student, context.console, suites, engines))
 
 
-def teach(config: UndoConfig, folder: RunFolder, student: StudentRunner, console: Console) -> Mapping[str, Any]:
-    """All iterations. Returns all figures, which are then in `folder` too."""
-    teacher = open_sync_teacher(config.teacher, folder, prompts.gold)
+def teach(
+    config: UndoConfig,
+    folder: RunFolder,
+    student: StudentRunner,
+    console: Console,
+    suites: Suites | None = None,
+    engines: Sequence[Any] = (),
+) -> Mapping[str, Any]:
+    """All iterations, with a teacher on `engines` where it has its own. Returns all figures, which are then in `folder`
+    too."""
+    teacher = open_sync_teacher(config.teacher, folder, prompts.gold, engines)
     try:
         with Judge(config.verify) as judge:
-            return _Job(config, folder, student, teacher, judge, console).run()
+            return _Job(config, folder, student, teacher, judge, suites or Suites(config), console).run()
     finally:
         teacher.close()
 
 
-def distinct(config: UndoConfig, split: Split, count: int) -> list[Problem]:
-    """`count` problems of different questions. Raises ConfigError where there are fewer, or where the offline teacher
-    knows no answer to one of those that it is to solve."""
+def distinct(config: UndoConfig, split: Split, count: int, suites: Suites | None = None) -> list[Problem]:
+    """`count` problems of different questions; of training and validation, none that a suite asks.
+
+    Raises ConfigError where there are fewer, or where the offline teacher knows no answer to one of those that it is to
+    solve.
+    """
+    if not count:
+        return []
+    skip = suites.asks if suites is not None and split != "test" else lambda problem: False
+    more = suites.size if suites is not None and split != "test" else 0
     try:
-        chosen = questions_of(config.student).distinct(split, count, config.problems.seed)
+        found = questions_of(config.student).distinct(split, count + more, config.problems.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    chosen = [problem for problem in found if not skip(problem)][:count]
     if len(chosen) < count:
         raise ConfigError(f"there are only {len(chosen)} different {split} questions; ask for fewer ({split}_problems)")
     if split == "train" and config.teacher.is_offline:
@@ -107,6 +128,7 @@ class _Job:
         student: StudentRunner,
         teacher: SyncTeacher,
         judge: Judge,
+        suites: Suites,
         console: Console,
     ) -> None:
         self._config = config
@@ -114,12 +136,13 @@ class _Job:
         self._student = student
         self._teacher = teacher
         self._judge = judge
+        self._suites = suites
         self._console = console
         # The teacher is asked in full words even where the student's own prompt says less.
         self._builder = PromptBuilder(None, PromptConfig(style=config.prompt.style))
         self._prompts = TeacherPrompts(config.teacher.prompts)
-        self._train = distinct(config, "train", config.train_problems)
-        self._val = distinct(config, "val", config.val_problems)
+        self._train = distinct(config, "train", config.train_problems, suites)
+        self._val = distinct(config, "val", config.val_problems, suites)
         self._test = distinct(config, "test", config.test_problems)
         rows = read_rows(folder.path / ATTEMPTS_FILE)
         self._attempts = {(row["iteration"], row["problem"], row["hint"]): row for row in rows}
@@ -133,6 +156,7 @@ class _Job:
         policy = PolicyVersion(config.name, 0)
         policies, done = {BASE: policy}, []
         best, best_val = BASE, self._ask_student(BASE, "val", policy).pass_at(1).value
+        self._measure_suites(BASE, policy)
         before, stopped = BASE, "all iterations done"
         for number in range(config.iterations + 1):
             name = f"iteration-{number}"
@@ -152,6 +176,7 @@ class _Job:
             rates = {split: self._ask_student(name, split, policy).pass_at(1) for split in ("val", "train")}
             done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
             self._tell(done[-1])
+            self._measure_suites(name, policy)
             reached = rates["val"].value
             if reached < best_val:
                 stopped = f"validation fell in {name}"
@@ -196,7 +221,8 @@ class _Job:
         """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
         left, by_hint, statuses = list(questions), {}, Counter()
         for hint in self._config.hints:
-            open_now = [(p, q) for p, q in left if prompts.has_hint(p, hint)]
+            worked = self._worked if hint == "solution" and left else {}
+            open_now = [(p, q) for p, q in left if prompts.has_hint(p, hint, worked.get(p.id, ""))]
             self._ask_all(number, hint, [(p, q) for p, q in open_now if (number, p.id, hint) not in self._attempts])
             solved = set()
             for problem, _ in open_now:
@@ -211,7 +237,12 @@ class _Job:
         return {"solved_with": by_hint, "dropped": len(dropped), "statuses": dict(sorted(statuses.items()))}
 
     def _ask_all(self, number: int, hint: Hint, todo: Sequence[tuple[Problem, str]]) -> None:
-        requests = [TeacherRequest(self._system(p), (("user", prompts.ask(q, p, hint)),), problem=p) for p, q in todo]
+        worked = self._worked if hint == "solution" and todo else {}
+        texts = [prompts.ask(question, problem, hint, worked.get(problem.id, "")) for problem, question in todo]
+        requests = [
+            TeacherRequest(self._system(p), (("user", text),), problem=p)
+            for (p, _), text in zip(todo, texts, strict=True)
+        ]
 
         def keep(answered: Answered) -> None:
             problem = todo[answered.index][0]
@@ -223,6 +254,13 @@ class _Job:
         if todo:
             with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
                 self._teacher.ask(requests, keep)
+
+    @cached_property
+    def _worked(self) -> dict[str, str]:
+        """Training problem -> its worked solution in the data set, of those that are right."""
+        sources = [part.source for part in self._config.problems.parts if part.source is not None and part.weight]
+        found = worked_answers(sources, {problem.id for problem in self._train})
+        return prompts.worked_hints(self._judge, self._train, found)
 
     def _system(self, problem: Problem) -> str:
         return f"{self._prompts.system(problem, self._config.prompt.style)}\n\n{prompts.REWORK_SYSTEM}"
@@ -292,6 +330,12 @@ class _Job:
         problems = {"train": self._train, "val": self._val, "test": self._test}[split]
         return self._student.answer(problems, self._config.prompt, policy, f"{name}-{split}")
 
+    def _measure_suites(self, name: str, policy: PolicyVersion) -> None:
+        def ask(problems: Sequence[Problem], called: str) -> Evaluation:
+            return self._student.answer(problems, self._config.prompt, policy, called)
+
+        self._suites.measure(name, ask, self._console)
+
     def _tell(self, row: Mapping[str, Any]) -> None:
         known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "undo"}
         if row["name"] not in known:
@@ -304,7 +348,7 @@ class _Job:
     ) -> Mapping[str, Any]:
         """Measures the test problems untaught, after plain distillation (iteration 0) and at the best iteration."""
         names = [name for name in dict.fromkeys((BASE, "iteration-0", best)) if name in policies]
-        tests = {name: self._ask_student(name, "test", policies[name]) for name in names}
+        tests = {name: self._ask_student(name, "test", policies[name]) for name in names if self._test}
         base = {split: self._ask_student(BASE, split, policies[BASE]).pass_at(1) for split in ("val", "train")}
         results = {
             "job": "undo",
@@ -319,6 +363,7 @@ class _Job:
                 for one in (BASE, "iteration-0")
                 if one in tests and one != best
             ],
+            "suites": self._suites.results(best),
             "hub": self._hub,
             "cost": cost_row(self._teacher.account(), self._config.teacher),
         }

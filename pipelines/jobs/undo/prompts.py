@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.jobs.undo.config import Hint
@@ -13,6 +13,7 @@ from problems.questions import worked_answer
 from rollout.example_text import example_text
 from rollout.prompts import THINK_CLOSE, Style, completion_text
 from verify.extract import extract_code
+from verify.pool import Judge
 
 REWORK_SYSTEM = """\
 Where you are shown what the model made of an earlier answer, find out what misled it, and write so that it cannot \
@@ -23,6 +24,9 @@ You grade the reasoning of a student's answer, whatever its result: 1 none or no
 4 right with gaps, 5 right throughout. End with the grade as \\boxed{grade}."""
 
 _GRADE = re.compile(r"[1-5]")
+_STEP = re.compile(r"[A-Za-z]{3,}|\d+")
+_STEPS = 3
+"""Words and numbers that a solution has at least beside its final answer."""
 HINTED_TESTS = 2
 
 
@@ -36,9 +40,9 @@ class Mistake:
     """Why it is wrong, in one line."""
 
 
-def ask(question: str, problem: Problem, hint: Hint) -> str:
+def ask(question: str, problem: Problem, hint: Hint, worked: str = "") -> str:
     """The question, with as much help as `hint` says."""
-    given = hint_text(problem, hint)
+    given = hint_text(problem, hint, worked)
     return f"{question}\n\n{given}" if given else question
 
 
@@ -57,24 +61,45 @@ def rework(question: str, before: str, mistake: Mistake, elsewhere: Sequence[Mis
     return "\n\n".join([*parts, "Answer the first question anew."])
 
 
-def hint_text(problem: Problem, hint: Hint) -> str:
-    """The text of a hint: nothing; the final answer, or what a program gives; a whole solution."""
+def hint_text(problem: Problem, hint: Hint, worked: str = "") -> str:
+    """The text of a hint: nothing; the final answer, or what a program gives; a whole solution, `worked` where the data
+    set has one."""
     if hint == "none":
         return ""
     if problem.kind == "answer":
-        return f"(The final answer is {problem.hidden_tests[0].expected}. Show how it comes about.)"
+        answer = problem.hidden_tests[0].expected
+        if hint == "answer":
+            return f"(The final answer is {answer}. Show how it comes about.)"
+        return f"(A right solution, whose final answer is {answer}, to be put in your own way:\n{worked})"
     if hint == "answer":
         shown = "\n".join(example_text(problem, test) for test in problem.hidden_tests[:HINTED_TESTS])
         return f"(A right program gives, among others:\n{shown}\nDo not write these values into it.)"
-    return f"(A right program, to be explained in your own way:\n{gold(problem)})"
+    return f"(A right program, to be explained in your own way:\n{worked or gold(problem)})"
 
 
-def has_hint(problem: Problem, hint: Hint) -> bool:
-    """Whether a hint gives more than the one before: a final answer has no program to show, and of a data set's
-    problem no program may be known, nor values to show."""
-    if problem.kind == "answer":
-        return hint != "solution"
-    return hint == "none" or (bool(gold(problem)) if hint == "solution" else problem.kind != "assert")
+def has_hint(problem: Problem, hint: Hint, worked: str = "") -> bool:
+    """Whether a hint gives more than the one before: of a data set's problem no program or worked solution may be
+    known, nor values to show."""
+    if hint == "solution":
+        return bool(worked or (problem.kind != "answer" and gold(problem)))
+    return hint == "none" or problem.kind != "assert"
+
+
+def worked_hints(judge: Judge, problems: Sequence[Problem], worked: Mapping[str, str]) -> dict[str, str]:
+    """Of the worked solutions, by problem id, those that help: one that repeats the final answer alone does not, and
+    one whose answer is wrong, or a program that fails, misleads."""
+    found = {}
+    for problem in problems:
+        text = worked.get(problem.id, "")
+        if problem.kind == "answer":
+            boxed = last_box(text)
+            rest = text.replace("\\boxed", "").replace(boxed or "", "").replace(gold(problem), "")
+            if len(_STEP.findall(rest)) < _STEPS or (boxed is not None and not judge.judge(problem, text).passed):
+                continue
+        elif not text or not judge.judge(problem, completion_text(text, kind=problem.kind)).passed:
+            continue
+        found[problem.id] = text
+    return found
 
 
 def gold(problem: Problem) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.artifacts.plain_files import read_rows
 from pipelines.artifacts.run_folder import RunFolder
+from pipelines.jobs.undo.suites import columns
 from pipelines.measure.statistics import Estimate
 from pipelines.report.figures import AMBER, BLUE, RED, SLATE, TEAL, VIOLET, blank
 from pipelines.report.page_layout import error_bars, sheet
@@ -38,10 +39,11 @@ def render(results: Mapping[str, Any], folder: RunFolder) -> str:
         "pipelines.jobs.undo",
         "undo",
         "UNDO",
-        {"skill": skill(results), "hints": hints(results)},
+        {"skill": skill(results), "hints": hints(results), **({"suites": suites(results)} if columns(results) else {})},
         results=results,
         sentences=_compared(results) or ["the untaught student is kept: no iteration was better on validation"],
-        families=list(next(iter(results["test"].values()))["families"]),
+        families=_families(results),
+        suites=columns(results),
         labels=LABELS,
         offline=results["cost"]["teacher"] == REFERENCE,
         taught=_taught(folder),
@@ -68,6 +70,26 @@ def skill(results: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
+def suites(results: Mapping[str, Any]) -> go.Figure:
+    """pass@1 on each suite by iteration, with 95 % intervals."""
+    figure = blank(340)
+    rows = results["suites"]["iterations"]
+    colours = (BLUE, TEAL, AMBER, VIOLET, RED, SLATE)
+    for number, suite in enumerate(columns(results)):
+        found = [row[suite] for row in rows.values()]
+        figure.add_scatter(
+            x=["untaught" if name == "base" else name for name in rows],
+            y=[one["value"] for one in found],
+            error_y=error_bars(found),
+            mode="lines+markers",
+            name=suite,
+            line={"color": colours[number % len(colours)], "width": 2},
+            marker_size=9,
+        )
+    figure.update_layout(yaxis_tickformat=".0%", hovermode="x", margin_t=40, title="pass@1 on the suites")
+    return figure
+
+
 def hints(results: Mapping[str, Any]) -> go.Figure:
     """How many problems the teacher solved with how much help, by iteration."""
     figure = blank(340)
@@ -89,22 +111,25 @@ def _taught(folder: RunFolder, most: int = 16) -> list[Mapping[str, Any]]:
 
 
 def _compared(results: Mapping[str, Any]) -> list[str]:
-    """The test results of the kept iteration against the baselines, in words."""
+    """The kept iteration against the baselines, on test problems and on each suite, in words."""
     found = []
-    for row in results["comparisons"]:
+    for row in [*results["comparisons"], *results.get("suites", {}).get("comparisons", ())]:
         points = row["pass_at_1"]
         low, high = 100 * points["low"], 100 * points["high"]
         p = f", McNemar p {row['mcnemar_p']:.3g}" if "mcnemar_p" in row else ""
         found.append(
-            f"test, {row['before']} -> {row['after']}: {100 * points['value']:+.1f} points, 95 % interval "
-            f"[{low:+.1f}, {high:+.1f}]{p}"
+            f"{row.get('suite', 'test')}, {row['before']} -> {row['after']}: {100 * points['value']:+.1f} points, "
+            f"95 % interval [{low:+.1f}, {high:+.1f}]{p}"
         )
     return found
 
 
 def parts(results: Mapping[str, Any]) -> list[Table | str]:
     """Everything that the report says, in order."""
-    found: list[Table | str] = [_iterations(results), _test(results), *_compared(results)]
+    found: list[Table | str] = [_iterations(results)]
+    found += [_suites(results)] if columns(results) else []
+    found += [_test(results)] if results["test"] else []
+    found += _compared(results)
     cost = results["cost"]
     found.append(f"kept: {results['best']}; ended because {results['stopped']}")
     found.append(f"{cost['requests_paid']} answers of {cost['teacher']} paid: ${cost['dollars']:.4f}")
@@ -130,6 +155,25 @@ def _iterations(results: Mapping[str, Any]) -> Table:
     return table
 
 
+def _suites(results: Mapping[str, Any]) -> Table:
+    counts = results["suites"]["problems"]
+    table = Table(title="Suites, pass@1, greedy, with 95 % intervals: nothing was chosen by them", title_justify="left")
+    table.add_column("")
+    for suite in columns(results):
+        table.add_column(shown(f"{suite} ({counts[suite]})"), justify="right")
+    for name, row in results["suites"]["iterations"].items():
+        kept = ", kept" if name == results["best"] else ""
+        label = "untaught" if name == "base" else name
+        cells = [_share(row[suite]) for suite in columns(results)]
+        table.add_row(shown(f"{label}{kept}"), *cells, style="bold" if kept else None)
+    return table
+
+
+def _families(results: Mapping[str, Any]) -> list[str]:
+    """Of the test problems; [] without any."""
+    return list(next(iter(results["test"].values()), {"families": ()})["families"])
+
+
 def _test(results: Mapping[str, Any]) -> Table:
     table = Table(title="Test problems, which chose nothing", title_justify="left")
     tests = results["test"]
@@ -138,7 +182,7 @@ def _test(results: Mapping[str, Any]) -> Table:
         kept = ", kept" if name == results["best"] else ""
         table.add_column(shown(f"{LABELS.get(name, name)}{kept}"), justify="right")
     table.add_row("pass@1", *(_share(row["pass_at_1"]) for row in tests.values()), style="bold")
-    for family in next(iter(tests.values()))["families"]:
+    for family in _families(results):
         cells = [row["families"][family] for row in tests.values()]
         table.add_row(
             shown(f"  {family}"),
