@@ -29,7 +29,7 @@ def problems_of(config: LRLConfig, split: Split, count: int, seed: int, without:
     """`count` problems of what a run asks, none whose question's hash is in `without`. Raises ConfigError."""
     if config.problems.parts:
         return _of_data_sets(config, split, count, seed, without)
-    return balanced(split, count, seed, without, config.problems.families, config.problems.difficulties)
+    return balanced(split, count, seed, without, config.problems.full_names, config.problems.difficulties)
 
 
 def balanced(
@@ -41,13 +41,14 @@ def balanced(
     difficulties: Sequence[int] = tuple(LEVELS.values()),
 ) -> list[Problem]:
     """`count` problems, of a family of YES and NO both in turn, and the difficulty and the family changing after that;
-    none whose question's hash is in `without`.
+    none whose question's hash is in `without`. Families name their contract; labels of one whose labels are not even
+    are taken as they come.
 
     Where `count` does not divide, labels differ by one and levels by two at most. Raises ConfigError where a family has
     not so many questions.
     """
     kinds = [(family, difficulty) for family in families for difficulty in dict.fromkeys(difficulties)]
-    cells = [(kind, label) for kind in kinds for label in (LABELS if _is_yes_no_family(kind[0]) else ("",))]
+    cells = [(kind, label) for kind in kinds for label in (LABELS if _has_even_labels(kind[0]) else ("",))]
     streams = {
         kind: ProblemStream(ProblemsConfig(families=kind[:1], difficulties=kind[1:], seed=seed), split)
         for kind in kinds
@@ -65,7 +66,7 @@ def balanced(
             position[kind] += 1
             if problem.question_hash not in seen:
                 seen.add(problem.question_hash)
-                waiting[kind, gold(problem) if is_yes_no(problem) else ""].append(problem)
+                waiting[kind, gold(problem) if is_to_be_balanced(problem) else ""].append(problem)
         chosen.append(waiting[cell].pop(0))
     return chosen
 
@@ -82,11 +83,11 @@ def _of_data_sets(config: LRLConfig, split: Split, count: int, seed: int, withou
         problem = part.problem(index)
         if problem.kind != "answer":
             raise ConfigError(f"{problem.id} wants a program, and lrl asks for YES or NO, or for an answer in a box")
-        ahead = is_yes_no(problem) and labels[gold(problem)] > min(labels[label] for label in LABELS)
+        ahead = is_to_be_balanced(problem) and labels[gold(problem)] > min(labels[label] for label in LABELS)
         if problem.question_hash in seen or ahead:
             continue
         seen.add(problem.question_hash)
-        labels[gold(problem)] += is_yes_no(problem)
+        labels[gold(problem)] += is_to_be_balanced(problem)
         chosen.append(problem)
         if len(chosen) == count:
             return chosen
@@ -101,12 +102,18 @@ def is_yes_no(problem: Problem) -> bool:
     return problem.checker.partition(":")[0] == "yes_no"
 
 
+def is_to_be_balanced(problem: Problem) -> bool:
+    """Whether YES is to be asked as often as NO: the labels of some contracts are taken as they come."""
+    return is_yes_no(problem) and (not known.known(problem.family) or _has_even_labels(problem.family))
+
+
 def gold(problem: Problem) -> str:
     """The true answer: YES or NO, or what belongs into the box."""
     answer = str(problem.hidden_tests[0].expected)
     return answer.strip().upper() if is_yes_no(problem) else answer
 
 
-def _is_yes_no_family(name: str) -> bool:
+def _has_even_labels(name: str) -> bool:
     family = known.get(name)
-    return family.checker == "yes_no" and not any(variant.checker for variant in family.variants)
+    is_yes_no_family = family.checker == "yes_no" and not any(variant.checker for variant in family.variants)
+    return is_yes_no_family and getattr(family, "even_labels", True)

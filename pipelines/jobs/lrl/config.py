@@ -117,7 +117,7 @@ class LRLConfig(RunConfig):
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> LRLConfig:
         lora_rank_room(self.sft.lora_r)
-        programs = [name for name in self.problems.families if families.get(name).kind != "answer"]
+        programs = [name for name in self.problems.full_names if families.get(name).kind != "answer"]
         if programs and not self.problems.parts:
             fit = [name for name in families.names() if families.get(name).kind == "answer"]
             raise ValueError(
@@ -138,10 +138,10 @@ class LRLConfig(RunConfig):
     def names(self) -> tuple[str, ...]:
         """The families, or of data sets the mappings, that are asked."""
         if not self.problems.parts:
-            return self.problems.families
+            return self.problems.full_names
         found: list[str] = []
         for part in self.problems.parts:
-            found += part.procedural.families if part.procedural else [part.source.mapping if part.source else ""]
+            found += part.procedural.full_names if part.procedural else [part.source.mapping if part.source else ""]
         return tuple(dict.fromkeys(found))
 
     @property
