@@ -51,7 +51,7 @@ ADVANCED = (
     "sft.gradient_checkpointing", "sft.patience", "sft.optimiser",
     "teacher.key_variable", "teacher.env_file", "teacher.batch_size", "teacher.poll_seconds", "teacher.prices",
     "teacher.cache", "teacher.sdk_retries", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.thought",
-    "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.limit", "data.strict",
+    "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.limit", "data.strict", "data.trust",
     "teacher.share", "teacher.others", "teacher.prompts", "teacher.engine*",
     "publish.*",
 )  # fmt: skip

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,10 @@ from pages import figures_of
 from servers import Front, busy
 
 from pipelines.artifacts.plain_files import read_rows
-from pipelines.errors import ConfigError
-from pipelines.jobs.lrl.balanced_problems import balanced, gold
+from pipelines.jobs.lrl.balanced_problems import balanced, gold, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.job import even, read_verdict
+from pipelines.jobs.lrl.prompts import RULES, TaskPrompts, journal_question
 from pipelines.jobs.lrl.scores import Answer, compare, figures
 from pipelines.report import main as report_main
 from problems.problem import Status
@@ -55,9 +54,9 @@ def test_labels_and_levels_are_balanced_and_no_question_comes_twice():
 
 
 def test_the_classic_contract_has_the_labels_of_the_original_and_no_question_twice():
-    draw = partial(balanced, contract="classic")
-    train, test = draw("train", 100, 42), draw("test", 150, 123)
-    more = draw("train", 100, 999, {p.question_hash for p in train})
+    chosen = LRLConfig(problems={"families": ["scheduling"], "difficulties": [2, 5, 8], "contract": "classic"})
+    train, test = problems_of(chosen, "train", 100, 42), problems_of(chosen, "test", 150, 123)
+    more = problems_of(chosen, "train", 100, 999, {p.question_hash for p in train})
     for problems in (train, test, more):
         assert {p.family for p in problems} == {"scheduling@classic"}
         levels = Counter(p.variant for p in problems)
@@ -65,8 +64,13 @@ def test_the_classic_contract_has_the_labels_of_the_original_and_no_question_twi
         assert 0.8 < Counter(map(gold, problems))["YES"] / len(problems) < 0.95
         assert all(gold(p) == "YES" for p in problems if p.variant == "easy")
     assert len({p.question_hash for p in (*train, *test, *more)}) == 350
-    with pytest.raises(ConfigError, match=r"at difficulty 2 it is out of them after \d+; ask for fewer"):
-        draw("test", 1000, 123)
+    pairs = [(problem, "YES") for problem in train]
+    assert even(pairs) == pairs  # nothing is left out to make labels even
+
+    ours, drawn = TaskPrompts(chosen.names), TaskPrompts(LRLConfig().names)
+    assert vars(ours) == vars(drawn) and "At most" in journal_question(train, [{"said": "NO", "gold": "YES"}], "")
+    both = TaskPrompts(("scheduling@classic", "word_problems"))
+    assert "@" not in both.rules and RULES in both.rules and "88" not in both.rules
 
 
 # --- figures

@@ -41,7 +41,7 @@ OTHER_VALUES = {
     "teacher": {"cpus": 2.0}, "engine": {"cpus": 2.0}, "profiles": [{"name": "own"}], "hidden_tests": 20,
     "public_examples": 1,
     "no_thinking": "fail", "prompts": "a_folder", "others": [{"model": "another"}], "share": 2.0,
-    "require": ["overall >= 50"], "full": True,
+    "require": ["overall >= 50"], "full": True, "push": "me/mine", "publish": {"public": True},
 }  # fmt: skip
 """By the last part of a key: a value that is not the default."""
 

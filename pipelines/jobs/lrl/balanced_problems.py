@@ -1,6 +1,4 @@
-"""The problems of a run, all different: evenly of every family and level, and of YES or NO as many as of the other.
-
-Plain contracts alone keep the labels that their original drew."""
+"""The problems of a run, all different: evenly of every family and level, and of YES or NO as many as of the other."""
 
 from __future__ import annotations
 
@@ -12,7 +10,6 @@ from pipelines.errors import ConfigError
 from pipelines.measure.problem_set import questions_of
 from problems import families as known
 from problems.config import ProblemsConfig
-from problems.families import DRAWN, ContractChoice
 from problems.problem import Problem, Split
 from problems.questions import TRIES_PER_PROBLEM
 from problems.stream import ProblemStream
@@ -26,16 +23,13 @@ LEVELS = {"easy": 2, "medium": 5, "hard": 8}
 """The levels of scheduling, each by one of its difficulties."""
 DRAWS = 400
 """Problems to draw for each that is wanted, before it is said that there are no more."""
-REPEATS = 3000
-"""Known questions in a row after which a family has no others at a level, of which a few hundred may be possible."""
 
 
 def problems_of(config: LRLConfig, split: Split, count: int, seed: int, without: Collection[str] = ()) -> list[Problem]:
     """`count` problems of what a run asks, none whose question's hash is in `without`. Raises ConfigError."""
     if config.problems.parts:
         return _of_data_sets(config, split, count, seed, without)
-    asked = config.problems
-    return balanced(split, count, seed, without, asked.families, asked.difficulties, asked.contract)
+    return balanced(split, count, seed, without, config.problems.full_names, config.problems.difficulties)
 
 
 def balanced(
@@ -45,40 +39,34 @@ def balanced(
     without: Collection[str] = (),
     families: Sequence[str] = (FAMILY,),
     difficulties: Sequence[int] = tuple(LEVELS.values()),
-    contract: ContractChoice = DRAWN,
 ) -> list[Problem]:
     """`count` problems, of a family of YES and NO both in turn, and the difficulty and the family changing after that;
-    none whose question's hash is in `without`.
+    none whose question's hash is in `without`. Families name their contract; labels of one whose labels are not even
+    are taken as they come.
 
-    A plain contract has its labels as they come: some of its levels know one label alone. Where `count` does not
-    divide, labels differ by one and levels by two at most. Raises ConfigError where a family has not so many questions.
+    Where `count` does not divide, labels differ by one and levels by two at most. Raises ConfigError where a family has
+    not so many questions.
     """
-    names = ProblemsConfig(families=tuple(families), contract=contract).full_names
-    kinds = [(name, difficulty) for name in names for difficulty in dict.fromkeys(difficulties)]
-    cells = [(kind, label) for kind in kinds for label in _labels(kind[0])]
+    kinds = [(family, difficulty) for family in families for difficulty in dict.fromkeys(difficulties)]
+    cells = [(kind, label) for kind in kinds for label in (LABELS if _has_even_labels(kind[0]) else ("",))]
     streams = {
         kind: ProblemStream(ProblemsConfig(families=kind[:1], difficulties=kind[1:], seed=seed), split)
         for kind in kinds
     }
-    position, repeated = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
+    position = dict.fromkeys(kinds, 0)
     waiting: dict[tuple[tuple[str, int], str], list[Problem]] = {cell: [] for cell in cells}
     seen = set(without)
     chosen = []
     for number in range(count):
-        cell = kind, label = cells[number % len(cells)]
+        cell = kind, _ = cells[number % len(cells)]
         while not waiting[cell]:
-            if position[kind] > DRAWS * count or repeated[kind] > REPEATS:
-                raise ConfigError(
-                    f"the family {kind[0]} has no {count} different {split} questions: at difficulty {kind[1]} it is "
-                    f"out of them after {number}; ask for fewer"
-                )
+            if position[kind] > DRAWS * count:
+                raise ConfigError(f"the family {kind[0]} has no {count} different {split} questions; ask for fewer")
             problem = streams[kind].problem(position[kind])
             position[kind] += 1
-            repeated[kind] += 1
             if problem.question_hash not in seen:
                 seen.add(problem.question_hash)
-                repeated[kind] = 0
-                waiting[kind, label and gold(problem)].append(problem)
+                waiting[kind, gold(problem) if is_to_be_balanced(problem) else ""].append(problem)
         chosen.append(waiting[cell].pop(0))
     return chosen
 
@@ -95,11 +83,11 @@ def _of_data_sets(config: LRLConfig, split: Split, count: int, seed: int, withou
         problem = part.problem(index)
         if problem.kind != "answer":
             raise ConfigError(f"{problem.id} wants a program, and lrl asks for YES or NO, or for an answer in a box")
-        ahead = is_yes_no(problem) and labels[gold(problem)] > min(labels[label] for label in LABELS)
+        ahead = is_to_be_balanced(problem) and labels[gold(problem)] > min(labels[label] for label in LABELS)
         if problem.question_hash in seen or ahead:
             continue
         seen.add(problem.question_hash)
-        labels[gold(problem)] += is_yes_no(problem)
+        labels[gold(problem)] += is_to_be_balanced(problem)
         chosen.append(problem)
         if len(chosen) == count:
             return chosen
@@ -114,14 +102,18 @@ def is_yes_no(problem: Problem) -> bool:
     return problem.checker.partition(":")[0] == "yes_no"
 
 
+def is_to_be_balanced(problem: Problem) -> bool:
+    """Whether YES is to be asked as often as NO: the labels of some contracts are taken as they come."""
+    return is_yes_no(problem) and (not known.known(problem.family) or _has_even_labels(problem.family))
+
+
 def gold(problem: Problem) -> str:
     """The true answer: YES or NO, or what belongs into the box."""
     answer = str(problem.hidden_tests[0].expected)
     return answer.strip().upper() if is_yes_no(problem) else answer
 
 
-def _labels(name: str) -> Sequence[str]:
-    """The labels that a family's problems are drawn by; "" for whatever comes."""
+def _has_even_labels(name: str) -> bool:
     family = known.get(name)
-    is_yes_no = family.checker == "yes_no" and not any(variant.checker for variant in family.variants)
-    return LABELS if is_yes_no and "@" not in name else ("",)
+    is_yes_no_family = family.checker == "yes_no" and not any(variant.checker for variant in family.variants)
+    return is_yes_no_family and getattr(family, "even_labels", True)

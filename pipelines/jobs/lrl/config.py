@@ -139,10 +139,10 @@ class LRLConfig(RunConfig):
     def names(self) -> tuple[str, ...]:
         """The families, or of data sets the mappings, that are asked."""
         if not self.problems.parts:
-            return self.problems.families
+            return self.problems.full_names
         found: list[str] = []
         for part in self.problems.parts:
-            found += part.procedural.families if part.procedural else [part.source.mapping if part.source else ""]
+            found += part.procedural.full_names if part.procedural else [part.source.mapping if part.source else ""]
         return tuple(dict.fromkeys(found))
 
     @property

@@ -25,7 +25,7 @@ from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
-from pipelines.jobs.lrl.balanced_problems import gold, is_yes_no, problems_of
+from pipelines.jobs.lrl.balanced_problems import gold, is_to_be_balanced, is_yes_no, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.prompts import TaskPrompts
@@ -320,7 +320,7 @@ class _Job:
 
     def _level(self, problem: Problem) -> str:
         """The variant, behind its family's name where there are several."""
-        own = problem.family in families.names()
+        own = families.known(problem.family)
         if len(self._config.names) > 1:
             return f"{problem.family} {problem.variant}" if own else problem.family
         return problem.variant if own else str(problem.difficulty)
@@ -388,11 +388,11 @@ def read_answer(problem: Problem, status: Status, text: str) -> tuple[str | None
 
 def even(pairs: Sequence[tuple[Problem, str]]) -> list[tuple[Problem, str]]:
     """Of YES and NO the first pairs of each label, as many as the rarer label has: a student must not learn which is
-    more common. All others."""
+    more common. All others, and all of a contract whose labels are taken as they come."""
     by_label: dict[str, list[tuple[Problem, str]]] = {"YES": [], "NO": []}
     for problem, text in pairs:
-        if is_yes_no(problem):
+        if is_to_be_balanced(problem):
             by_label[gold(problem)].append((problem, text))
     least = min(map(len, by_label.values()))
     kept = {problem.id for found in by_label.values() for problem, _ in found[:least]}
-    return [(problem, text) for problem, text in pairs if problem.id in kept or not is_yes_no(problem)]
+    return [(problem, text) for problem, text in pairs if problem.id in kept or not is_to_be_balanced(problem)]

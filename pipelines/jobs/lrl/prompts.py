@@ -32,7 +32,7 @@ class TaskPrompts:
 
     def __init__(self, names: Sequence[str]) -> None:
         """`names` are families, or names of data sets."""
-        self.is_scheduling = list(names) == [FAMILY]
+        self.is_scheduling = [_family(name) for name in names] == [FAMILY]
         subject = "scheduling problems" if self.is_scheduling else f"problems of {_listed(names)}"
         self.rules = RULES if self.is_scheduling else _rules(names)
         self.journal_system = JOURNAL_SYSTEM.format(subject=subject)
@@ -47,9 +47,9 @@ class TaskPrompts:
 
 def _rules(names: Sequence[str]) -> str:
     """What is asked, by each family's own summary."""
-    described = [(name, families.get(name).summary) for name in names if name in families.names()]
-    kinds = [f"- {_plain(name)}: {RULES if name == FAMILY else summary}" for name, summary in described]
-    kinds += [f"- {_plain(name)}" for name in names if name not in families.names()]
+    described = [(name, families.get(name).summary) for name in names if families.known(name)]
+    kinds = [f"- {_plain(name)}: {RULES if _family(name) == FAMILY else summary}" for name, summary in described]
+    kinds += [f"- {_plain(name)}" for name in names if not families.known(name)]
     return "\n".join(["You solve problems of these kinds:", *kinds, "Assume nothing that is not stated."])
 
 
@@ -58,7 +58,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.replace("_", " ")
+    return _family(name).replace("_", " ")
+
+
+def _family(name: str) -> str:
+    """Without the version of its contract, which is no business of the teacher's."""
+    return name.partition("@")[0]
 
 
 def journal_question(problems: Sequence[Problem], rows: Sequence[Mapping[str, Any]], strategy: str) -> str:
@@ -81,7 +86,7 @@ def journal_question(problems: Sequence[Problem], rows: Sequence[Mapping[str, An
 
 def _facts(problem: Problem) -> str:
     """What decides a problem, where that is known."""
-    if problem.family != FAMILY:
+    if _family(problem.family) != FAMILY:
         return ""
     meetings, rooms = problem.params["meetings"], problem.params["rooms"]
     return f" At most {peak(meetings)} meetings are on at once; rooms: {rooms}."
