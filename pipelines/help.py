@@ -45,7 +45,7 @@ ADVANCED = (
     "train.entropy_*", "train.lora_dropout", "train.target_modules", "train.total_steps", "train.adam_betas",
     "train.weight_decay", "train.max_grad_norm", "train.epochs", "train.micro_batch_tokens", "train.share_prompts",
     "train.dtype", "train.keep_checkpoints", "train.seed", "train.warmup_steps", "train.schedule",
-    "train.gradient_checkpointing", "train.torch_compile", "train.reference",
+    "train.gradient_checkpointing", "train.torch_compile", "train.reference", "train.ema_decay",
     "sft.lora_dropout", "sft.target_modules", "sft.schedule", "sft.warmup", "sft.weight_decay", "sft.max_grad_norm",
     "sft.no_thinking", "sft.too_long", "sft.evaluations_per_epoch", "sft.dtype", "sft.val_share",
     "sft.gradient_checkpointing", "sft.patience", "sft.optimiser",
