@@ -317,8 +317,7 @@ class Context(Generic[Config]):
         from pipelines.session import resolve_model
 
         teacher = getattr(self.config, "teacher", None)
-        one = teacher.on_engines if teacher is not None else None
-        if one is None:
+        if teacher is None or (one := teacher.on_engines) is None:
             return ""
         model = resolve_model(one.model)
         self.config = self.config.model_copy(update={"teacher": teacher.with_engine_model(model)})

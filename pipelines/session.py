@@ -116,13 +116,15 @@ def open_session(
         try:
             fleet, learner = stack.enter_context(reserve(fleet, learner, nodes, run))
             own, others = [[d for d in fleet if d.count and d.is_teacher is of] for of in (False, True)]
-            for demand in own if spec is not None else ():
-                handles += _start(demand, spec, run)
-                longest = min(longest, _settings(demand, spec).max_model_len)
+            if spec is not None:
+                for demand in own:
+                    handles += _start(demand, spec, run)
+                    longest = min(longest, _settings(demand, spec).max_model_len)
 
             def start_teachers() -> None:
-                for demand in others if teacher is not None and not guests else ():
-                    guests.extend(_start(demand, teacher.spec, run))
+                if teacher is not None and not guests:
+                    for demand in others:
+                        guests.extend(_start(demand, teacher.spec, run))
 
             if not (shared := _share_a_gpu(own, others)):
                 start_teachers()

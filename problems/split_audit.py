@@ -115,9 +115,11 @@ def compare_splits(config: ProblemsConfig, count: int, workers: int = 0) -> Iter
 
 
 def _report(found: dict[Split, list[Hashes]]) -> DisjointReport:
-    questions = {split: {row.question for row in rows} for split, rows in found.items()}
-    contents = {split: {row.content for row in rows} for split, rows in found.items()}
-    inputs = {split: {key for row in rows for key in row.inputs} for split, rows in found.items()}
+    questions: dict[Split, set[str]] = {split: {row.question for row in rows} for split, rows in found.items()}
+    contents: dict[Split, set[str]] = {split: {row.content for row in rows} for split, rows in found.items()}
+    inputs: dict[Split, set[str]] = {
+        split: {key for row in rows for key in row.inputs} for split, rows in found.items()
+    }
     return DisjointReport(
         splits=tuple(
             SplitReport(

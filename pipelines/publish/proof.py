@@ -223,6 +223,7 @@ def main(path: str) -> None:
     args = {key: value for key, value in wanted.items() if "lora" not in key and key != "worker_extension_cls"}
     engine = LLM(**args)
     params = SamplingParams(temperature=0.0, max_tokens=8, prompt_logprobs=0)
+    output: Any
     (output,) = engine.generate([{"prompt_token_ids": ids}], params, use_tqdm=False)
     scored = [row[token].logprob for row, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)]
     found = {"logprobs": scored, "tokens": list(output.outputs[0].token_ids)}

@@ -61,7 +61,8 @@ class Target:
                 raise ConfigError(f"publish.what {one}: crucible {job} makes none; leave it out")
         if not wanted:
             raise ConfigError(f"push has no effect here: crucible {job} makes neither data nor adapters; leave it out")
-        types: list[RepoType] = ["dataset"] if "data" in wanted else []
+        types: list[RepoType] = []
+        types += ["dataset"] if "data" in wanted else []
         types += ["model"] if {"adapter", "merged"} & set(wanted) else []
         found = cls(Hub.find(), repository, settings, tuple(types))
         found.hub.check(repository, types, settings.public)
