@@ -202,6 +202,7 @@ def test_a_killed_run_asks_nothing_again_and_ends_alike(tmp_path):
         ]
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_run_that_more_money_continues(tmp_path):
     prices = "{tiny: {input: 100, output: 100}}"
     teacher = Lesson()

@@ -352,7 +352,7 @@ torch.save((vector, [(r.metrics, {{v: (g.mean, g.max, g.tokens) for v, g in r.ga
 """
 
 
-@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_two_workers_are_one(tmp_path, guarded):
     """Weights, metrics and gaps after four steps (one of them uninformative) in two real processes over
     gloo."""

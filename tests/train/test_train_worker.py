@@ -163,6 +163,7 @@ def test_a_run_can_start_from_an_adapter(tmp_path):
     assert ledger is None and (first.policy.number, first.policy.adapter_hash) == (0, start.adapter_hash)
 
 
+@pytest.mark.slow
 def test_two_ray_train_workers_do_what_the_plain_loop_does(tmp_path, ray_local):
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
