@@ -136,9 +136,12 @@ class SFTJobConfig(JobConfig):
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
         of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
-        found = {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
-        of_adapters = [f"sft.{name}" for name in (*ADAPTER_SHAPE, "lora_dropout")]
-        return found | (dict.fromkeys(of_adapters, ("sft.full", "True")) if self.sft.full else {})
+        found: dict[str, tuple[str, str]] = {}
+        if not self.evaluate:
+            found |= dict.fromkeys(of_evaluations, ("evaluate", "False"))
+        if self.sft.full:
+            found |= {f"sft.{name}": ("sft.full", "True") for name in (*ADAPTER_SHAPE, "lora_dropout")}
+        return found
 
 
 class HardDistilConfig(JobConfig):
