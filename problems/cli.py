@@ -264,8 +264,10 @@ def _print_inputs(report: DisjointReport) -> None:
     """What plain contracts share: one program in all splits, and the inputs where there are only few."""
     if report.inputs or report.undivided:
         out.print(
-            "a plain contract asks for one program in every split: its inputs are what is divided; shared between "
-            f"splits: {report.shared_inputs} of {report.inputs} inputs"
+            shown(
+                "a plain contract asks for one program in every split: its inputs are what is divided; shared between "
+                f"splits: {report.shared_inputs} of {report.inputs} inputs"
+            )
         )
     if report.undivided:
         out.print(shown(f"too few inputs to divide, so that all splits ask them: {', '.join(report.undivided)}"))
