@@ -12,7 +12,10 @@ _TAKEN = threading.Event()
 
 
 def _interrupt(signum: int, frame: Any) -> None:
-    signal.raise_signal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # a shell's job in the background, `nohup` say, ignores Ctrl-C; it must not ignore this
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 @contextlib.contextmanager
