@@ -251,6 +251,7 @@ def test_what_cannot_be_asked_is_said_in_one_line(tmp_path, arguments, says):
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_a_refused_key_and_a_teacher_that_is_down_end_in_one_line(tmp_path):
     with Front(reply=Lesson()) as front:
         front.script += [busy(401, "authentication_error")] * 50

@@ -117,6 +117,7 @@ def full(tiny_student, traces, tmp_path_factory):
     return runs / "full", crucible(*sft(tiny_student, traces, runs, "full", *FULL, *ray_of_the_tests))
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_trained_and_served(full, tiny_student):
     folder, output = full
     outcome = json.loads((folder / "outcome.json").read_text())
@@ -129,6 +130,7 @@ def test_a_whole_model_is_trained_and_served(full, tiny_student):
     assert not list(folder.glob(".model*")), "nothing is left aside"
 
 
+@pytest.mark.slow
 def test_what_it_serves_is_what_was_trained(full, traces):
     """The engine's log-probabilities of an answer are those that the trained weights give."""
     folder, _ = full

@@ -79,6 +79,7 @@ def steps(folder):
     return [row["step"] for row in map(json.loads, lines) if row["kind"] == "step"]
 
 
+@pytest.mark.slow
 def test_an_adapter_is_learnt_once_and_loads_in_peft(student, model, tmp_path):
     policy = student.learn(PAIRS, PromptConfig(), LEARNING, "first")
     again = student.learn([], PromptConfig(), LEARNING, "first", number=3)

@@ -106,6 +106,7 @@ def test_stopping_answers_a_waiting_learner(harness, ray_local):
     assert ray_local.get(waiting, timeout=10) is None
 
 
+@pytest.mark.slow
 def test_a_board_that_died_is_told_again_what_it_lost(harness, ray_local):
     h = harness("board-killed", config(lease_seconds=600.0), steps=3, alone=True, seconds=0.3)
     h.begin()
