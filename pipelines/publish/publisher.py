@@ -62,8 +62,10 @@ class Target:
         if not wanted:
             raise ConfigError(f"push has no effect here: crucible {job} makes neither data nor adapters; leave it out")
         types: list[RepoType] = []
-        types += ["dataset"] if "data" in wanted else []
-        types += ["model"] if {"adapter", "merged"} & set(wanted) else []
+        if "data" in wanted:
+            types.append("dataset")
+        if {"adapter", "merged"} & set(wanted):
+            types.append("model")
         found = cls(Hub.find(), repository, settings, tuple(types))
         found.hub.check(repository, types, settings.public)
         if settings.license:
