@@ -307,7 +307,7 @@ def test_three_stages_hand_one_adapter_on(pipeline):
     between = [row for row in metrics(folder / "grpo", "evaluation") if row["name"] == "before"]
     assert between[0]["pass_at"] == found["evaluations"]["sft"]["pass_at"], "GRPO began where fine-tuning ended"
     bases = [json.loads(path.read_text()) for path in sorted(folder.rglob("adapter/base.json"))]
-    assert len(bases) == 2 and bases[0] == bases[1], "of fine-tuning and of GRPO's checkpoint"
+    assert len(bases) == 3 and bases[0] == bases[1] == bases[2], "of fine-tuning, GRPO's start and its checkpoint"
     assert found["conditions"] and found["config"]["count"] == 8 and isinstance(found["config"]["runs"], str)
     assert [row["name"] for row in metrics(folder, "evaluation")] == ["before", "sft", "after"]
     assert "Conditions" in output and "reverse_string >= 0" in output and (folder / "report.html").is_file()
