@@ -101,6 +101,7 @@ def test_options_without_effect_are_refused(capsys):
     assert SelfTestConfig(steps=2).steps == 2
 
 
+@pytest.mark.slow
 def test_room_for_adapters_is_judged(tmp_path, capsys):
     def judged(layers):
         config = {"model_type": "llama", "num_hidden_layers": layers, "hidden_size": 4096, "intermediate_size": 14336}
