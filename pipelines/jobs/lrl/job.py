@@ -36,7 +36,6 @@ from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems import families
 from problems.boxes import last_box
-from problems.families import DRAWN
 from problems.plain_text import one_line, shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
@@ -76,8 +75,7 @@ def run(context: Context[LRLConfig]) -> Outcome:
     """
     config, folder, sft = context.config, context.folder, context.config.sft
     if config.problems.parts:
-        questions_of(config, context.console)  # says what became of the rows of data sets
-        say_report(questions_of(config).report, context.console)
+        say_report(questions_of(config, context.console).report, context.console)
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
@@ -289,7 +287,7 @@ class _Job:
         if config.synthesis == "teacher":
             rows = self._solve("synthesis", problems, self._state.strategy)
             right = [(p, row["text"].strip()) for p, row in zip(problems, rows) if row["said"] == row["gold"]]
-            pairs = even(right) if config.problems.contract == DRAWN else right
+            pairs = even(right)
         lines = [{"problem": p.to_row(), "gold": gold(p), "completion": text} for p, text in pairs]
         replace_file(self._path("synthesis.jsonl"), "".join(json.dumps(line) + "\n" for line in lines))
         return pairs
