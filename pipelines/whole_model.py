@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cluster.names import check_path
 from problems.files import PARTIAL
 from rollout.prompts import PROMPT_FILE
 
@@ -37,11 +38,13 @@ def send_model(base: Any, tokenizer: Any, dtype: Any, prompt: str, queue: Any) -
         if prompt:
             (folder / PROMPT_FILE).write_text(prompt)
         sizes = {}
-        for path in sorted(folder.iterdir()):
+        # A tokenizer with several chat templates has a folder of them.
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            own = path.relative_to(folder).as_posix()
             with open(path, "rb") as file:
                 while piece := file.read(PIECE_BYTES):
-                    queue.put({"kind": "file", "name": path.name, "content": piece})
-            sizes[path.name] = path.stat().st_size
+                    queue.put({"kind": "file", "name": own, "content": piece})
+            sizes[own] = path.stat().st_size
     return sizes
 
 
@@ -60,9 +63,9 @@ class ModelReceiver:
         self._sizes, self._digest = {}, hashlib.sha256()
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Appends a piece to its file."""
-        name, content = message["name"], message["content"]
-        self._aside.mkdir(exist_ok=True)
+        """Appends a piece to its file. Raises BadName for one outside of the folder."""
+        name, content = check_path(message["name"], "a file of the trained model"), message["content"]
+        (self._aside / name).parent.mkdir(parents=True, exist_ok=True)
         if name not in self._sizes:
             self._digest.update(f"\0{name}\0".encode())
         with open(self._aside / name, "ab") as file:

@@ -8,6 +8,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from cluster.names import BadName
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.fine_tuning import finished
 from pipelines.training_metrics import TrainingMetrics, record
@@ -81,6 +82,7 @@ class Saved:
 
     def save_pretrained(self, folder, **_):
         for name, content in self._files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
 
 
@@ -103,6 +105,15 @@ def test_a_model_arrives_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="did not come whole"):
         torn.finish(sizes)
     assert (tmp_path / "model" / "weights").read_bytes() == b"x" * 11
+
+
+def test_a_model_s_folders_arrive_and_nothing_lands_outside(tmp_path):
+    receiver, words = ModelReceiver(tmp_path), Saved(**{"additional_chat_templates/tool.jinja": b"{{ tools }}"})
+    receiver.finish(send_model(Saved(weights=b"x"), words, None, "", Passed(receiver)))
+    assert (tmp_path / "model/additional_chat_templates/tool.jinja").read_bytes() == b"{{ tools }}"
+    for name in ("../outside", "/outside", "a/../../outside"):
+        with pytest.raises(BadName):
+            ModelReceiver(tmp_path).take({"kind": "file", "name": name, "content": b"x"})
 
 
 def test_a_driver_that_fails_still_empties_the_queue_of_its_workers(folder):
