@@ -41,11 +41,8 @@ class PushCommandConfig(BaseModel):
 
 def main(argv: Sequence[str]) -> int:
     """`crucible push`."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE, file=sys.stdout if argv else sys.stderr)
-        return 0 if argv else 2
-    if argv[0].startswith("--"):
-        return fail(f"crucible push needs a run folder before {argv[0]}: crucible push runs/NAME ...")
+    if (status := status_without_run(argv, "push", USAGE)) is not None:
+        return status
     from pipelines.publish.hub import HubError
     from pipelines.publish.publisher import Target, Upload, patiently, upload
 
@@ -69,6 +66,17 @@ def main(argv: Sequence[str]) -> int:
     for line in lines or ["the run has nothing to push yet"]:
         console.print(shown(line), soft_wrap=True)
     return 0
+
+
+def status_without_run(argv: Sequence[str], verb: str, usage: str) -> int | None:
+    """The exit status of a command that is not given the run folder that comes first: the help is asked for, or an
+    error is printed. None where it is given."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage, file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    if argv[0].startswith("--"):
+        return fail(f"crucible {verb} needs a run folder before {argv[0]}: crucible {verb} runs/NAME ...")
+    return None
 
 
 def _recorded(folder: RunFolder) -> PushCommandConfig:

@@ -22,7 +22,7 @@ from pipelines.artifacts.run_folder import RunFolder
 from pipelines.errors import ConfigError, JobFailed, expected_errors, fail
 from pipelines.options import parse
 from pipelines.publish import card
-from pipelines.publish.command import PushCommandConfig, recorded_command
+from pipelines.publish.command import PushCommandConfig, recorded_command, status_without_run
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CARD, Hub, HubError
 from pipelines.publish.products import AdapterFolder, take_snapshot
@@ -73,11 +73,8 @@ def main(argv: Sequence[str]) -> int:
     """`crucible export`."""
     argv = ["--merged=True" if word == "--merged" and (i + 1 == len(argv) or argv[i + 1].startswith("--")) else word
             for i, word in enumerate(argv)]  # fmt: skip
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE, file=sys.stdout if argv else sys.stderr)
-        return 0 if argv else 2
-    if argv[0].startswith("--"):
-        return fail(f"crucible export needs a run folder before {argv[0]}: crucible export runs/NAME ...")
+    if (status := status_without_run(argv, "export", USAGE)) is not None:
+        return status
     console = Console(file=sys.stderr, highlight=False)
     try:
         config = parse(ExportConfig, argv[1:], prog="crucible export RUN")
