@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 # Two processes, because jobs spend more time waiting for each other to start than computing. Tests of one file stay
 # together and files keep their order, the long ones first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=1
 
 .PHONY: help install demo test test-all lint clean
 .DEFAULT_GOAL := help

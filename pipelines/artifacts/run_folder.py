@@ -3,7 +3,7 @@
     config.yaml           the resolved configuration
     metrics.jsonl         one row a step, and one an evaluation
     samples/*.parquet     every sample with its verdict and reward: step-000012.parquet, evaluation-before.parquet
-    samples/parts/        those of an evaluation that is going on, a folder of tables each
+    samples/*.parts/      those of an evaluation that is going on
     checkpoints/<step>/   complete as soon as they are there
     start/adapter/        the adapter that a run of GRPO goes on from, where there is one
     ledger.json           which problems were consumed
@@ -53,8 +53,8 @@ LARGEST_STEP = 1 << 53
 """Of a training step: larger ones no file of JSON carries whole."""
 _STEP_FILE = re.compile(r"step-([0-9]{6,16})\.parquet")
 _PART_FILE = re.compile(r"[0-9]{6,16}\.parquet")
-PARTS = "parts"
-"""Folder in `samples` of the tables that are not whole yet."""
+PARTS = ".parts"
+"""Ends the name of the folder in `samples` of a table that is not whole yet."""
 _FROM_THE_START = (".lock", "config.yaml", "log.txt", "ray", "costs.jsonl", "batches.jsonl")
 """What a run may leave that failed on its way up: its own records, and those of what a teacher is to be paid."""
 
@@ -221,11 +221,11 @@ class RunFolder:
         return read_samples(files, columns)
 
     def write_part(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes rows of `samples/<name>.parquet` that is not whole yet: `samples/parts/<name>/<number>.parquet`."""
+        """Writes rows of `samples/<name>.parquet` that is not whole yet: `samples/<name>.parts/<number>.parquet`."""
         there = self._parts(name)
         number = 1 + max((int(file.stem) for file in there), default=0)
         self._part_folder(name).mkdir(parents=True, exist_ok=True)
-        self.write_samples(f"{PARTS}/{name}/{number:06d}", rows)
+        self.write_samples(f"{name}{PARTS}/{number:06d}", rows)
         self._place.changed()
 
     def parts(self, name: str) -> pa.Table:
@@ -242,7 +242,7 @@ class RunFolder:
         return sorted(file for file in files if _PART_FILE.fullmatch(file.name))
 
     def _part_folder(self, name: str) -> Path:
-        return self.path / "samples" / PARTS / name
+        return self.path / "samples" / f"{name}{PARTS}"
 
     @property
     def checkpoints(self) -> Path:

@@ -40,7 +40,7 @@ def resumed(tiny_student, tmp_path_factory):
     folder = runs / "killed"
     common = ["evaluate", "--model", tiny_student, "--runs", runs, *GRID, *CONDITIONS]
     process = start(*common, "--name", "killed", start_new_session=True)
-    parts = folder / "samples" / "parts" / "evaluation-model"
+    parts = folder / "samples" / "evaluation-model.parts"
     deadline = time.monotonic() + 300
     while not list(parts.glob("*.parquet")):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
@@ -59,7 +59,7 @@ def test_what_is_there_is_not_asked_again(resumed):
     assert f"{len(before) // 8} of {PROBLEMS} problems of model are answered already" in output
     after = samples([folder / "samples" / "evaluation-model.parquet"])
     assert len(after) == 8 * PROBLEMS and before.items() <= after.items()
-    assert not (folder / "samples" / "parts" / "evaluation-model").exists()
+    assert not (folder / "samples" / "evaluation-model.parts").exists()
     (row,) = [row for row in rows(folder) if row["kind"] == "evaluation"]
     cells = {(family, d): cell["problems"] for family, line in row["grid"].items() for d, cell in line.items()}
     assert len(cells) == 9 and set(cells.values()) == {6}

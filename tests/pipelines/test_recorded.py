@@ -54,7 +54,7 @@ def files(folder: RunFolder) -> list[str]:
 def test_an_evaluation_goes_on_from_its_parts(folder):
     keep(folder, judged(0, Status.PASSED, Status.WRONG_ANSWER), judged(2, Status.WRONG_ANSWER, Status.TRUNCATED))
     keep(folder, judged(1, Status.PASSED, Status.PASSED))
-    assert files(folder) == [f"samples/parts/evaluation-model/00000{n}.parquet" for n in (1, 2)]
+    assert files(folder) == [f"samples/evaluation-model.parts/00000{n}.parquet" for n in (1, 2)]
     assert load_evaluation(folder, "model") is None, "a part is no evaluation"
     known = known_groups(folder, "model", PROBLEMS, BASE, 2)
     assert known.keys() == {PROBLEMS[n].id for n in (0, 1, 2)}
@@ -138,7 +138,7 @@ def test_samples_of_before_these_columns_are_read(folder, tmp_path):
 
 def test_a_resumed_folder_keeps_its_parts_and_loses_what_was_half_written(folder):
     keep(folder, judged(0, Status.PASSED))
-    place = folder.path / "samples" / "parts" / "evaluation-model"
+    place = folder.path / "samples" / "evaluation-model.parts"
     (place / ".000002.parquet-ab.partial").write_bytes(b"half")
     (place / "stray.parquet").write_bytes(b"not ours")
     folder.close()
