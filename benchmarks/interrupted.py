@@ -2,9 +2,9 @@
 
     python -m benchmarks.interrupted [--per-cell N] [--samples N] [--model MODEL] [--at SHARE] [evaluate's options ...]
 
-The grid is that of the suite `sft_baseline`: eleven families at five difficulties. The kill is SIGKILL to the command
-and to all that it has started, once SHARE of the problems have their verdicts on disk. The samples of both runs are
-compared one by one. Exit status 1 where any is missing, is there twice, or differs.
+The grid is that of the suite `sft_baseline` with drawn contracts: eleven families at five difficulties. The kill is
+SIGKILL to the command and to all that it has started, once SHARE of the problems have their verdicts on disk. The
+samples of both runs are compared one by one. Exit status 1 where any is missing, is there twice, or differs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         runs, log = Path(place), Path(place) / "log.txt"
         sizes = ["--evaluation.per-cell", str(known.per_cell), "--evaluation.samples", str(known.samples)]
-        words = ["--suite", "sft_baseline", "--model", known.model, "--runs", place, *sizes, *more]
+        asked = ["--suite", "sft_baseline", "--problems.contract", "drawn"]
+        words = [*asked, "--model", known.model, "--runs", place, *sizes, *more]
         required = ["--require", *REQUIRED]
         whole = run(command(*words, *required, "--name", "whole"), log)
         killed, there = kill_at(

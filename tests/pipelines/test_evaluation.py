@@ -484,13 +484,15 @@ def test_what_the_shipped_suites_ask():
         return config, found
 
     config, found = asked("sft_baseline")
+    assert all(p.family.endswith("@classic") for p in found)
     assert len(found) == 55 and config.evaluation.seed == 999 and config.evaluation.temperature == 0.2
     assert {p.difficulty for p in found} == {1, 3, 5, 7, 10} and len({p.family for p in found}) == 11
     assert config.require == ("overall > 50", "easy > 80")
     config, found = asked("hard_distil")
-    assert sorted(p.family for p in found) == ["coin_change", "knapsack", "n_queens"]
+    assert sorted(p.family for p in found) == ["coin_change@classic", "knapsack@classic", "n_queens@classic"]
     assert (config.evaluation.top_p, config.evaluation.seed, config.require) == (0.9, 42, ("overall >= 50",))
     config, found = asked("focused")
+    assert {p.family for p in found} == {"remove_duplicates@classic", "fibonacci@classic"}
     assert len(found) == 20 and config.evaluation.samples == 8 and config.evaluation.temperature == 0.7
     config, found = asked("lrl")
     assert len(found) == 150 and {p.family for p in found} == {"scheduling"} and config.evaluation.group_size == 1
