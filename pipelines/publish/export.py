@@ -32,7 +32,7 @@ from problems.plain_text import one_line, shown
 from rollout.policy import PolicyVersion
 from rollout.prompts import PROMPT_FILE, PromptConfig
 
-KEPT = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*")
+KEPT = ("*.json", "*.jinja", "additional_chat_templates/*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*")
 """Files of a model's folder that a merged model has too, beside its weights."""
 LEFT = ("adapter_config.json", "base.json", "model.safetensors.index.json", "recipe.json", "train_hashes.txt")
 """What is of the base, or of an adapter, alone."""
@@ -188,8 +188,10 @@ def _merge(
             merged = merge(base, adapter, target)
         for pattern in KEPT:
             for file in base.glob(pattern):
-                if file.is_file() and file.name not in LEFT and not (target / file.name).exists():
-                    shutil.copyfile(file, target / file.name)
+                copy = target / file.relative_to(base)
+                if file.is_file() and file.name not in LEFT and not copy.exists():
+                    copy.parent.mkdir(exist_ok=True)
+                    shutil.copyfile(file, copy)
         if folder.config.get("prompt"):
             prompt = PromptConfig.model_validate(folder.config["prompt"])
             (target / PROMPT_FILE).write_text(prompt.model_dump_json(indent=1))
@@ -202,7 +204,8 @@ def _merge(
 def _push(target: Target, folder: Path, name: str) -> Upload:
     """Uploads an exported folder. Raises HubError."""
     prefix = f"{target.settings.path}/" if target.settings.path else ""
-    files = {f"{prefix}{file.name}": file for file in sorted(folder.iterdir()) if file.name != CARD}
+    own = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    files = {f"{prefix}{name}": file for name, file in own.items() if name != CARD}
     text = (folder / CARD).read_text()
     return patiently(lambda: commit(target, "model", files, text, name))
 

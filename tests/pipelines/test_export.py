@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,8 +200,14 @@ def test_the_newest_checkpoint_of_a_run_is_its_adapter(tmp_path, policy, tiny_st
     assert json.loads((tmp_path / "out/adapter_config.json").read_text())["lora_alpha"] == 100
 
 
-def test_an_export_is_pushed_beside_what_else_the_repository_holds(run, tmp_path, monkeypatch, no_vllm):
+def test_an_export_is_pushed_beside_what_else_the_repository_holds(
+    tiny_student, policy, tmp_path, monkeypatch, no_vllm
+):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    base = Path(shutil.copytree(tiny_student, tmp_path / "base"))
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates" / "tools.jinja").write_text("{{ messages }}")
+    run = make_run(tmp_path / "runs/mine", base, policy)
     with FakeHub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -212,6 +219,7 @@ def test_an_export_is_pushed_beside_what_else_the_repository_holds(run, tmp_path
         assert "Written by hand." in text and "license: mit" in text and "## Proof" in text
         stored = hub.content(hub.files("model", "me/x")["merged/model.safetensors"])
         assert stored == (tmp_path / "out/model.safetensors").read_bytes()
+        assert "merged/additional_chat_templates/tools.jinja" in hub.files("model", "me/x")
         assert "notes.txt" in hub.files("model", "me/x")
         hub.role = "read"
         assert dispatch(["export", str(run), "--to", str(tmp_path / "two"), "--push", "me/x"]) == 2
