@@ -77,7 +77,7 @@ def tenants(
     CPUs of one node, take more than it has; the message names the options that would fit. Raises ValueError for
     float16 where it is of no use.
     """
-    _refuse_float16(shapes, fleet, learner, job, values)
+    _refuse_float16(shapes, fleet, learner, job, values, teacher)
     found = []
     for demand in fleet:
         of = teacher if demand.is_teacher and teacher is not None else TeacherEngines(shapes, job, values)
@@ -109,14 +109,24 @@ def _seated(demand: Demand, seat: Seat, hardware: Hardware, of: TeacherEngines) 
 
 
 def _refuse_float16(
-    shapes: ModelShapes, fleet: Sequence[Demand], learner: Demand, job: Job, values: Mapping[str, Any]
+    shapes: ModelShapes,
+    fleet: Sequence[Demand],
+    learner: Demand,
+    job: Job,
+    values: Mapping[str, Any],
+    teacher: TeacherEngines | None,
 ) -> None:
     """Raises ValueError for float16 on a CPU, and for a learner of a model that overflows in it."""
-    own = [demand for demand in fleet if not demand.is_teacher]
-    of_engines = own if values.get("rollout.engine.dtype") == "float16" else []
-    of_learner = [learner] if job.rewards and values.get("train.dtype") == "float16" and learner.count else []
-    for name, demands in {"rollout.engine.dtype": of_engines, "train.dtype": of_learner}.items():
-        if any(not demand.gpus for demand in demands):
+    asked = []
+    for demand in fleet:
+        section, of = ("teacher", teacher.values) if demand.is_teacher and teacher else ("rollout", values)
+        own = demand.profile.overrides if demand.profile is not None else {}
+        dtype = own.get("dtype", of.get("rollout.engine.dtype"))
+        asked.append((f"dtype of {demand.name}" if "dtype" in own else f"{section}.engine.dtype", demand, dtype))
+    of_learner = job.rewards and learner.count and values.get("train.dtype") == "float16"
+    asked += [("train.dtype", learner, "float16")] if of_learner else []
+    for name, demand, dtype in asked:
+        if dtype == "float16" and not demand.gpus:
             raise ValueError(f"{name} float16 is for GPUs: set float32, or bfloat16 to save memory")
     if of_learner and not shapes.family.float16:
         raise ValueError(f"{shapes.name} overflows in float16: set train.dtype to bfloat16, or float32")

@@ -19,8 +19,8 @@ from rollout.prompts import PROMPT_FILE
 
 MODEL_FOLDER = "model"
 """Of a run folder: the model that all of whose weights were trained, as `--model` takes it."""
-PIECE_BYTES = 16 << 20
-"""Of a message."""
+PIECE_BYTES = 4 << 20
+"""Of a message; with `MOST_MESSAGES` of them waiting, 256 MiB are held."""
 SHARD = "2GB"
 """Largest file of weights."""
 

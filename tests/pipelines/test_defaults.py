@@ -147,6 +147,9 @@ def test_float16_is_for_gpus_and_for_models_that_stand_it(shapes):
     for given in (["--train.dtype", "float16"], ["--rollout.engine.dtype", "float16"]):
         with pytest.raises(ConfigError, match=rf"{given[0][2:]} float16 is for GPUs"):
             _placed(fill(parse(GRPOConfig, given, prog=""), "", shapes["student"], TWO_CORES), TWO_CORES)
+    kinds = GRPOConfig(hardware={"profiles": [{"name": "quick", "dtype": "float16"}]})
+    with pytest.raises(ConfigError, match="dtype of quick float16 is for GPUs"):
+        _placed(fill(kinds, "", shapes["student"], TWO_CORES), TWO_CORES)
 
 
 def test_a_reference_without_a_kl_is_refused_unless_the_kl_is_what_varies():

@@ -139,6 +139,15 @@ def test_what_the_user_sets_of_a_teacher_s_engines_stays():
         filled(UndoConfig, SMALL, MIDDLE, "H100:2", "--hardware.teacher.accelerator", "B200")
 
 
+def test_float16_of_a_teacher_is_for_gpus():
+    half = ("--teacher.engine.dtype", "float16")
+    filled(UndoConfig, SMALL, MIDDLE, "H100:2", *half)
+    with pytest.raises(ConfigError, match=r"teacher\.engine\.dtype float16 is for GPUs"):
+        filled(UndoConfig, SMALL, SMALL, "", *half)
+    with pytest.raises(ConfigError, match=r"teacher\.engine\.dtype float16 is for GPUs"):
+        filled(DistilConfig, None, SMALL, "", *half)
+
+
 def test_distil_has_engines_of_its_teacher_alone():
     found, tenants = filled(DistilConfig, None, MIDDLE, "H100:2")
     assert {t.role for t in tenants} == {"teacher"} and len(tenants) == 2 == found.config.teacher.engines
