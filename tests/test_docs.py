@@ -130,6 +130,8 @@ def test_every_file_that_is_named_exists(path):
     for line in codes(path):
         for name in re.findall(r"\bpipelines/configs/[\w.]+\.yaml|\bbenchmarks/\w+\.py", line):
             assert (ROOT / name).is_file(), name
+        for file, test in re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", line):
+            assert f"\ndef {test}(" in (ROOT / file).read_text(), test
 
 
 @pytest.mark.parametrize("path", NAMED)
