@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -205,10 +206,16 @@ def main() -> int:
     if options.make:
         return 0
     config = make_config(folder, options.port)
-    with serve_messages(folder / "teacher", folder / "server.log", port=options.port):
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends the server too
+    with serve_messages(folder / "teacher", folder / "server.log", seconds=900, port=options.port):
         command = ["undo", "--config", str(config), "--name", "undo", "--runs", str(folder / "runs"), "--or-resume"]
         environment = {**os.environ, "TEACHER_KEY": SECRET, "COLUMNS": "160"}
-        return subprocess.run([sys.executable, "-m", "pipelines.cli", *command], cwd=ROOT, env=environment).returncode
+        job = subprocess.Popen([sys.executable, "-m", "pipelines.cli", *command], cwd=ROOT, env=environment)
+        try:
+            return job.wait()
+        finally:
+            job.terminate()
+            job.wait()
 
 
 if __name__ == "__main__":
