@@ -1,0 +1,81 @@
+"""The tests of the systems that Crucible brings together, in their plain contracts, as far as two cores take them.
+
+    python -m benchmarks.originals [NAME ...] [--model FOLDER] [--runs FOLDER]
+
+Writes a row of a table for each as soon as it has ended. `grid`, `hard` and `focused` are the shipped suites of three
+systems on the default student, which has never seen a plain contract; `traces` and `baseline` are the fine-tuning
+baseline at its own settings, from verified traces of its eleven families, on the model of `--model`. What is in the
+folder of runs already is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+from pathlib import Path
+
+from benchmarks.commands import Command, kept, rows, run, share
+from pipelines.artifacts.run_folder import RunFolder
+
+FAMILIES = (
+    "rpn arithmetic parentheses fizzbuzz reverse_string is_palindrome fibonacci binary_search two_sum max_subarray "
+    "remove_duplicates"
+)
+
+
+def measured(folder: RunFolder) -> str:
+    """pass@1 of each evaluation, and by bands of difficulty where there are several."""
+    said = []
+    for row in rows(folder, "evaluation"):
+        bands = {name: found for name, found in row.get("bands", {}).items() if found}
+        parts = ", ".join(f"{name} {found['value']:.1%}" for name, found in bands.items())
+        said.append(f"{row['name']} {share(row['pass_at']['1'])}" + f" ({parts})" * (len(bands) > 1))
+    return "; ".join(said)
+
+
+COMMANDS = (
+    Command("grid", "evaluate --suite sft_baseline --evaluation.per-cell 5 --evaluation.samples 4", measured, (0, 3)),
+    Command("hard", "evaluate --suite hard_distil --evaluation.per-cell 50", measured, (0, 3)),
+    Command("focused", "evaluate --suite focused", measured),
+    Command(
+        "traces",
+        f"distil --count 3 --problems.contract classic --problems.difficulties 3 7 --problems.families {FAMILIES}",
+        kept,
+    ),
+    Command(
+        "baseline",
+        "sft --config pipelines/configs/original/sft_baseline.yaml --traces {runs}/traces --model {model} "
+        "--max-tokens 160",
+        measured,
+        (0, 3),
+    ),
+)
+
+
+def main() -> None:
+    """Runs what is not done, and prints the table."""
+    names = [command.name for command in COMMANDS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
+    parser.add_argument("--model", help="folder or id of a pretrained model, for `baseline`")
+    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    with tempfile.TemporaryDirectory() as folder:
+        runs = (options.runs or Path(folder)).resolve()
+        runs.mkdir(parents=True, exist_ok=True)
+        print("| command | seconds | shows |\n|---|---|---|", flush=True)
+        for command in COMMANDS:
+            wanted = command.name in options.names if options.names else options.model or "{model}" not in command.line
+            if not wanted:
+                continue
+            line = command.line.replace("{model}", options.model or "student")
+            took = run(runs, command.name, line, command.statuses)
+            with contextlib.closing(RunFolder.open(runs / command.name)) as done:
+                print(f"| `crucible {command.line}` | {took:.0f} | {command.headline(done)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
