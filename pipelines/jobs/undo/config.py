@@ -13,7 +13,6 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
-    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -22,7 +21,7 @@ from pipelines.config import (
     RunConfig,
 )
 from pipelines.jobs.rollback import check_patience
-from pipelines.jobs.teacher_job_config import teacher_is_idle
+from pipelines.jobs.teacher_job_config import shape_is_idle, teacher_is_idle
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -45,7 +44,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_FULL,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
@@ -97,8 +96,8 @@ class UndoConfig(RunConfig):
     sft: SFTConfig = SFTConfig(
         target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
     )
-    """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
-    and none held out, unless val_share says so."""
+    """How the student learns; each iteration goes on from the adapter of the one before, with `full` from its model.
+    All answers are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
@@ -112,6 +111,11 @@ class UndoConfig(RunConfig):
         if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
         self._check_rollback()
+        if self.sft.full and self.teacher.on_engines:
+            raise ValueError(
+                "teacher.protocol engine does not go with sft.full, which ends all engines of the run to start others "
+                "on each model that it trained: serve the teacher by itself, or leave out sft.full"
+            )
         if self.suite_limit and not self.suites:
             raise ValueError("suite_limit has no effect without suites: name them, or leave it out")
         if not self.test_problems and not self.suites:
@@ -137,7 +141,7 @@ class UndoConfig(RunConfig):
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return teacher_is_idle(self.teacher)
+        return teacher_is_idle(self.teacher) | shape_is_idle(self.sft)
 
     @property
     def student(self) -> JobConfig:

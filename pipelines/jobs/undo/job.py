@@ -5,7 +5,7 @@ With `rollback` a fall takes the student back to the best iteration, and the tea
 attempts.jsonl                every answer of the teacher with its verdict, on disk before it counts
 grades.jsonl                  its grades of the student's reasoning, with scoring `rubric`
 dataset/iteration-N/          what iteration N taught, as JSON lines and Parquet
-adapters/iteration-N/         what the student then was
+adapters/iteration-N/         what the student then was: adapter/, or with sft.full model/, of the best and the newest
 samples/                      the student's answers
 costs.jsonl                   what the teacher cost (rollout.teacher.cost_ledger)
 results.json, report.html     all figures
@@ -33,8 +33,10 @@ from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.suites import Suites
 from pipelines.jobs.undo.teaching import Teaching
 from pipelines.measure.problem_set import check_known, questions_of, with_questions
-from pipelines.student_runner import StudentRunner
+from pipelines.student_runner import ADAPTERS, StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
+from pipelines.whole_model import MODEL_FOLDER
+from pipelines.whole_student import WholeStudentRunner
 from problems.plain_text import shown
 from problems.problem import Problem, Split
 from rollout.policy import PolicyVersion
@@ -49,12 +51,14 @@ def run(context: Context[UndoConfig]) -> Outcome:
 
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    config, folder, sft = context.config, context.folder, context.config.sft
+    config, sft = context.config, context.config.sft
+    if sft.full and context.lent:
+        raise ConfigError("sft.full starts engines on each model that it trains: leave it out beside another job's")
+    folder = context.folder
     with_questions(config.student, context.console)  # says what became of the rows of data sets
     suites = Suites(config, context.console)
-    student = StudentRunner(
-        context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
-    )
+    kind = WholeStudentRunner if sft.full else StudentRunner
+    student = kind(context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines)
     engines = student.session().teachers if config.teacher.on_engines else ()
     return Outcome(str(folder), teach(config, folder, student, context.console, suites, engines))
 
@@ -143,6 +147,7 @@ class _Job:
         """Teaches until validation falls too often, nothing is left to rewrite, or the iterations are done."""
         config = self._config
         best = last = self._measure(BASE, PolicyVersion(config.name, 0))
+        self._measure_test_now(best)
         policies, done = {BASE: best.policy}, []
         patience, stopped = Patience(config.patience), "all iterations done"
         for number in range(config.iterations + 1):
@@ -156,8 +161,12 @@ class _Job:
             policies[now.name] = now.policy
             if now.val.pass_at(1).value > best.val.pass_at(1).value:
                 best = now
+            if number == 0 or best is now:
+                self._measure_test_now(now)
             last = now if accepted else best
             self._tell(done[-1], best.name)
+            for name in policies.keys() - {BASE, best.name, now.name}:
+                self._student.forget(name)
             if not accepted and not config.rollback:
                 stopped = f"validation fell in {now.name}"
                 break
@@ -183,6 +192,12 @@ class _Job:
         val = self._ask_student(name, "val", policy)
         self._measure_suites(name, policy)
         return Reached(name, policy, val)
+
+    def _measure_test_now(self, reached: Reached) -> None:
+        """Asks the test problems, which choose nothing, while the engines of this very model are up: with `sft.full`
+        they would be started again for it at the end."""
+        if self._config.sft.full and self._test:
+            self._ask_student(reached.name, "test", reached.policy)
 
     def _ask_student(self, name: str, split: Split, policy: PolicyVersion) -> Evaluation:
         problems = {"train": self._train, "val": self._val, "test": self._test}[split]
@@ -216,6 +231,7 @@ class _Job:
             "job": "undo",
             "model": self._config.model,
             "best": best,
+            "kept_at": self._kept_at(best),
             "rollback": self._config.rollback,
             "stopped": stopped,
             "base": {split: asdict(found) for split, found in base.items()},
@@ -231,6 +247,10 @@ class _Job:
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results
+
+    def _kept_at(self, best: str) -> str:
+        """Where in the run folder it is; "" for the untaught student."""
+        return "" if best == BASE else f"{ADAPTERS}/{best}/{MODEL_FOLDER if self._config.sft.full else 'adapter'}"
 
     def _figures(self, evaluation: Evaluation) -> dict[str, Any]:
         row = evaluation.row(0)
