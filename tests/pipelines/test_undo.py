@@ -13,15 +13,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
+from rich.console import Console
 from servers import Front, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
+from pipelines.errors import ConfigError
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation
+from pipelines.jobs.package_job import Outcome
+from pipelines.jobs.undo import JOB
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
-from pipelines.jobs.undo.job import distinct, has_fallen
+from pipelines.jobs.undo.job import distinct, has_fallen, run
 from pipelines.jobs.undo.prompts import Mistake, hint_text, read_grade, rework, training_completion
+from pipelines.measure.conditions import UNMET
 from problems.config import ProblemsConfig
 from problems.problem import Group, Status, Verdict
 from problems.stream import ProblemStream
@@ -318,6 +324,40 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
         resumed = front.asked()[len(asked) :]
     assert not [body for body in resumed if body in asked[:-1]] and len(resumed) == whole - 21
     assert artefacts(tmp_path / "killed" / "run") == artefacts(tmp_path / "whole" / "run")
+
+
+# --- conditions
+
+
+def test_conditions_are_checked_on_the_test_problems_of_the_kept_student(tmp_path):
+    required = ("overall >= 50", "before overall > 0", "every family >= 0", "easy > 90")
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front:
+        results = start(config(front.url, tmp_path, require=required), ScriptedStudent())
+        others = config(front.url, tmp_path, require=("overall > 50",))
+        again = start(others, ScriptedStudent(), resume=True)
+    assert {one["condition"]: (one["value"], one["met"]) for one in results["conditions"]} == {
+        "overall >= 50": (50, True), "before overall > 0": (0, False), "easy > 90": (50, False),
+        "reverse_string >= 0": (50, True), "word_problems >= 0": (50, True),
+    }  # fmt: skip
+    assert JOB.show(Console(quiet=True), Outcome("there", results)) == UNMET == 3
+    assert [one["condition"] for one in again["conditions"]] == ["overall > 50"], "a finished run is checked again"
+    assert JOB.show(Console(quiet=True), Outcome("there", {**results, "conditions": []})) == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("knapsack > 1", "none of the 8 problems is of knapsack; there are reverse_string, word_problems"),
+        ("hard > 1", "none of the 8 problems is of hard"),
+        ("pass@8 overall > 1", "needs 8 samples a problem, and there is 1: the student answers greedily"),
+        ("against overall > 1", "nothing called against is measured here; there is before"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_starts(tmp_path, condition, says):
+    context = Context(JOB, config("", tmp_path, require=(condition,)), Console(quiet=True), False, None)
+    with context, pytest.raises(ConfigError, match=says):
+        run(context)
+    assert not list(tmp_path.iterdir())
 
 
 # --- what is refused

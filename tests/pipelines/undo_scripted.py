@@ -89,7 +89,7 @@ class ScriptedStudent:
 
 def start(settings, student, resume=False):
     path = settings.runs / "run"
-    allowed = ("teacher.budget",)
+    allowed = ("teacher.budget", "require")
     folder = RunFolder.resume(path, settings, allowed) if resume else RunFolder.create(path, settings)
     with folder:
         results = teach(settings, folder, student, Console(quiet=True))

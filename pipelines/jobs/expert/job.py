@@ -142,7 +142,7 @@ class _Job:
             for split, count in held
         }
         tested = [problem for side in self._held["test"].values() for problem in side]
-        self._required = Required.twice(config.require, tested, config.measured)
+        self._required = Required.twice(config.require, tested, config.measured, "raise measured")
         self._pool: list[Solution] = self._unmeasured(before)
         """All solutions of the iterations so far, and those of replay's own files. One that was rolled back found its
         own with a good policy."""

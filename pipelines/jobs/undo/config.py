@@ -22,6 +22,7 @@ from pipelines.config import (
 )
 from pipelines.jobs.rollback import check_patience
 from pipelines.jobs.teacher_job_config import shape_is_idle, teacher_is_idle
+from pipelines.measure.conditions import Conditions
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -93,6 +94,9 @@ class UndoConfig(RunConfig):
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
+    require: Conditions = ()
+    """Conditions on the kept student, on test problems and suites together, as "overall >= 50" "gsm8k > 80"; `before`
+    is the untaught one. The exit status is 3 where one does not hold."""
     sft: SFTConfig = SFTConfig(
         target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
     )

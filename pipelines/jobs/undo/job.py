@@ -32,6 +32,7 @@ from pipelines.jobs.undo import prompts
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.suites import Suites
 from pipelines.jobs.undo.teaching import Teaching
+from pipelines.measure.conditions import GREEDY, LAST, Required, Result
 from pipelines.measure.problem_set import check_known, questions_of, with_questions
 from pipelines.student_runner import ADAPTERS, StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
@@ -54,9 +55,11 @@ def run(context: Context[UndoConfig]) -> Outcome:
     config, sft = context.config, context.config.sft
     if sft.full and context.lent:
         raise ConfigError("sft.full starts engines on each model that it trains: leave it out beside another job's")
-    folder = context.folder
     with_questions(config.student, context.console)  # says what became of the rows of data sets
     suites = Suites(config, context.console)
+    if config.require:  # what cannot be measured is refused before anything is started
+        conditions_of(config, distinct(config, "test", config.test_problems), suites)
+    folder = context.folder
     kind = WholeStudentRunner if sft.full else StudentRunner
     student = kind(context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines)
     engines = student.session().teachers if config.teacher.on_engines else ()
@@ -103,6 +106,14 @@ def distinct(config: UndoConfig, split: Split, count: int, suites: Suites | None
     return chosen
 
 
+def conditions_of(config: UndoConfig, test: Sequence[Problem], suites: Suites) -> Required:
+    """What is required of the kept student, and of the untaught one, on test problems and suites. Raises ConfigError
+    for a condition that these cannot measure."""
+    known = {problem.id for problem in test}
+    asked = [*test, *(problem for problem in suites.problems if problem.id not in known)]
+    return Required.twice(config.require, asked, 1, GREEDY)
+
+
 def has_fallen(best: Evaluation, now: Evaluation, fall: Literal["any", "interval"]) -> bool:
     """Whether validation has fallen, in the way that counts."""
     if fall == "any":
@@ -141,6 +152,7 @@ class _Job:
         self._train = distinct(config, "train", config.train_problems, suites)
         self._val = distinct(config, "val", config.val_problems, suites)
         self._test = distinct(config, "test", config.test_problems)
+        self._required = conditions_of(config, self._test, suites)
         self._teaching = Teaching(config, folder, teacher, judge, console, self._train)
 
     def run(self) -> Mapping[str, Any]:
@@ -243,10 +255,20 @@ class _Job:
                 if one in tests and one != best
             ],
             "suites": self._suites.results(best),
+            "conditions": [asdict(result) for result in self._conditions(tests, best)],
             "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results
+
+    def _conditions(self, tests: Mapping[str, Evaluation], best: str) -> Sequence[Result]:
+        """What became of those that were required."""
+        found = {}
+        for called, name in (("before", BASE), (LAST, best)):
+            groups = {group.problem.id: group for group in self._suites.found(name)}
+            groups |= {group.problem.id: group for group in (tests[name].groups if tests else ())}
+            found[called] = Evaluation(name, tuple(groups.values()))
+        return self._required.results(found)
 
     def _kept_at(self, best: str) -> str:
         """Where in the run folder it is; "" for the untaught student."""
