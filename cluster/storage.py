@@ -302,6 +302,15 @@ class CheckpointStore:
         """Makes the store's newest checkpoint the newest of `folder`. Raises StorageError."""
         with_retries(lambda: self._pull(folder))
 
+    def clear(self) -> None:
+        """Deletes all checkpoints. Raises StorageError."""
+        with_retries(self._clear)
+
+    def _clear(self) -> None:
+        storage = Storage(self.url)
+        for names in self._steps(storage).values():
+            self._drop(storage, names)
+
     def _push(self, checkpoint: Path, keep: int) -> None:
         storage, step = Storage(self.url), int(checkpoint.name)
         there = self._steps(storage)

@@ -35,7 +35,7 @@ NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
 NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
 NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
-NO_FULL = {"sft.full": "its engines serve what it trains as adapters; only crucible sft trains the whole model"}
+NO_FULL = {"sft.full": "its engines serve what it trains as adapters; crucible sft and undo train whole models"}
 NO_TEACHER = {"hardware.teacher": "this command asks no teacher"}
 NO_LEARNER = {"hardware.learner": "no learner is placed on the cluster"}
 """Keys that a command does not use, or sections of them, and why: each model of a command has its own in `unused`."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.hardware import Demand
 from cluster.storage import CheckpointStore
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
@@ -87,9 +88,8 @@ class StudentRunner:
         if found is None:
             evaluation = sampling or self._config.evaluation
             config = self._config.model_copy(update={"prompt": prompt, "evaluation": evaluation})
-            found = evaluate(
-                self.session(), config, problems, policy, name, self._max_tokens, self._console, self._folder
-            )
+            session = self._session_for(policy)
+            found = evaluate(session, config, problems, policy, name, self._max_tokens, self._console, self._folder)
             write_evaluation(self._folder, found, policy.number)
         return found
 
@@ -103,6 +103,7 @@ class StudentRunner:
         initial: PolicyVersion | None = None,
     ) -> PolicyVersion:
         """The adapter called `name`, learnt from (problem, completion) pairs unless the run folder holds it already.
+        With `initial` that one goes on.
 
         Raises ConfigError where the pairs cannot be learnt from, or the training fails.
         """
@@ -119,13 +120,13 @@ class StudentRunner:
             return found
 
         try:
-            figures = self._fine_tune(where, {"rows": len(pairs)}, examples, settings, initial)
+            figures = self._fine_tune(where, {"rows": len(pairs)}, examples, prompt, settings, initial)
         except (SFTFailed, ValueError) as error:
             raise ConfigError(str(error)) from None
         rows = self._folder.metrics()
         if not any(row.get("kind") == "sft" and row.get("name") == name for row in rows):
             self._folder.append_metrics({"kind": "sft", "name": name, "rows": len(pairs), **figures})
-        return self._adapter(where, number)
+        return self._trained(where, number)
 
     def learn_traces(
         self,
@@ -144,8 +145,8 @@ class StudentRunner:
         def examples(folder: RunFolder) -> Examples:
             return select_traces(written_traces(traces), prompt, settings, self._model, folder, self._console)
 
-        self._fine_tune(where, {"traces": str(traces.resolve())}, examples, settings, initial)
-        return self._adapter(where, number)
+        self._fine_tune(where, {"traces": str(traces.resolve())}, examples, prompt, settings, initial)
+        return self._trained(where, number)
 
     def prefer(
         self,
@@ -172,7 +173,10 @@ class StudentRunner:
                 task = DPOTask(self._config.name, self._model, dpo, settings, rows, initial)
                 fine_tune(learner, task, settings.workers, folder, self._folder.ray_storage, self._console)
             self._folder.changed()
-        return self._adapter(where, number)
+        return self._trained(where, number)
+
+    def forget(self, name: str) -> None:
+        """Takes notice that nothing needs what was learnt under `name` any more. An adapter is small, and stays."""
 
     def session(self) -> ClusterSession:
         """The job's hold on the cluster, with the engine up."""
@@ -183,6 +187,7 @@ class StudentRunner:
         where: Path,
         source: Mapping[str, Any],
         examples: Callable[[RunFolder], Examples],
+        prompt: PromptConfig,
         settings: SFTConfig,
         initial: PolicyVersion | None,
     ) -> Mapping[str, Any]:
@@ -196,15 +201,14 @@ class StudentRunner:
             selected = examples(folder)
             task = SFTTask(
                 run=self._config.name,
-                model=self._model,
                 checkpoints=str(folder.checkpoints.resolve()),
                 config=settings,
                 train=selected.train,
                 val=selected.val,
-                initial=initial,
                 store=self._store(where),
+                **self._start(initial, prompt),
             )
-            learner = self.session().learner
+            learner = self._learner()
             figures = fine_tune(learner, task, settings.workers, folder, self._folder.ray_storage, self._console)
             say_outcome(figures, self._console)
             record_outcome(folder, figures)
@@ -224,7 +228,19 @@ class StudentRunner:
         part = where.relative_to(self._folder.path).as_posix()
         return CheckpointStore(f"{self._folder.checkpoint_store.url}/{part}", HEAD)
 
-    def _adapter(self, where: Path, number: int) -> PolicyVersion:
+    def _session_for(self, policy: PolicyVersion) -> ClusterSession:
+        """The session, with engines that `policy` can be asked on."""
+        return self.session()
+
+    def _learner(self) -> Demand:
+        """The place of the learner."""
+        return self.session().learner
+
+    def _start(self, initial: PolicyVersion | None, prompt: PromptConfig) -> dict[str, Any]:
+        """What of a training's task says what it starts from, and what it ends with."""
+        return {"model": self._model, "initial": initial}
+
+    def _trained(self, where: Path, number: int) -> PolicyVersion:
         return numbered(read_adapter(str(where), self._config.name), number)
 
 

@@ -16,7 +16,7 @@ class SFTConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     full: bool = False
-    """Train all weights of the model in place of an adapter: the run then ends with a whole model in `model/`."""
+    """Train all weights of the model in place of an adapter: what comes of it is a whole model, in `model/`."""
     lora_r: Annotated[int, AUTO] = Field(default=16, ge=1, le=512)
     """Rank of the adapter."""
     lora_alpha: Annotated[float, AUTO] = Field(default=32.0, gt=0)

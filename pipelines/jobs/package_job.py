@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -47,6 +48,8 @@ def package_job(package: str, command: str, config: type[Config], **more: Any) -
         status = show_conditions(console, [Result(**row) for row in outcome.results.get("conditions", ())])
         line = f"results: {outcome.folder}/results.json, report: {outcome.folder}/report.html"
         console.print(shown(line), soft_wrap=True)
+        if where := outcome.results.get("kept_at"):
+            console.print(shown(f"{Path(where).name}: {outcome.folder}/{where}"), soft_wrap=True)
         return status
 
     return Job(command, config, run, show, report, **more)

@@ -64,6 +64,12 @@ def teacher_is_idle(teacher: TeacherConfig, section: str = "hardware.teacher") -
     return {} if teacher.on_engines else {section: ("teacher.protocol", teacher.protocol)}
 
 
+def shape_is_idle(sft: SFTConfig) -> dict[str, tuple[str, str]]:
+    """What of `sft` has no effect where it trains no adapter."""
+    names = (*ADAPTER_SHAPE, "lora_dropout") if sft.full else ()
+    return {f"sft.{name}": ("sft.full", "True") for name in names}
+
+
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
@@ -154,13 +160,8 @@ class SFTJobConfig(JobConfig):
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
         of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
-        found = dict[str, tuple[str, str]]()
-        if not self.evaluate:
-            found |= dict.fromkeys(of_evaluations, ("evaluate", "False"))
-        of_adapters = [f"sft.{name}" for name in (*ADAPTER_SHAPE, "lora_dropout")]
-        if self.sft.full:
-            found |= dict.fromkeys(of_adapters, ("sft.full", "True"))
-        return found
+        found = {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
+        return found | shape_is_idle(self.sft)
 
 
 class HardDistilConfig(JobConfig):

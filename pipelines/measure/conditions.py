@@ -39,6 +39,9 @@ SHARES = ("tests_passed", "truncated", "unparsed")
 """Measures besides pass@k: attributes of an evaluation."""
 EVERY = ("family", "difficulty", "band", "cell")
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+MORE_SAMPLES = "raise evaluation.samples (at a temperature above 0)"
+GREEDY = "the student answers greedily, once; measure pass@1"
+"""For `fix` of `Required.of`."""
 DIGITS = 9
 """Decimals of a percentage that count: 57 of 100 are 56.99999999999999 % in binary."""
 _PASS_AT = re.compile(r"pass@([1-9][0-9]{0,3})")
@@ -201,17 +204,22 @@ class Required:
     """Those of each evaluation that the job makes, by its name in conditions."""
 
     @classmethod
-    def of(cls, texts: Sequence[str], problems: Mapping[str, Sequence[Problem]], samples: int) -> Required:
-        """Raises ConfigError for a condition that evaluations of `samples` completions a problem cannot measure."""
+    def of(
+        cls, texts: Sequence[str], problems: Mapping[str, Sequence[Problem]], samples: int, fix: str = MORE_SAMPLES
+    ) -> Required:
+        """Raises ConfigError for a condition that evaluations of `samples` completions a problem cannot measure; `fix`
+        says what is to be done where these are too few."""
         conditions = tuple(map(parse, texts))
         for condition in conditions:
-            _refuse_unmeasurable(condition, problems, samples)
+            _refuse_unmeasurable(condition, problems, samples, fix)
         return cls(conditions, problems)
 
     @classmethod
-    def twice(cls, texts: Sequence[str], problems: Sequence[Problem], samples: int) -> Required:
+    def twice(
+        cls, texts: Sequence[str], problems: Sequence[Problem], samples: int, fix: str = MORE_SAMPLES
+    ) -> Required:
         """Of a job that measures the same problems before and after."""
-        return cls.of(texts, {"before": problems, LAST: problems}, samples)
+        return cls.of(texts, {"before": problems, LAST: problems}, samples, fix)
 
     def results(self, evaluations: Mapping[str, Evaluation]) -> tuple[Result, ...]:
         """What became of each condition; one that says `every` gives one result each. `evaluations` are by their names
@@ -231,17 +239,16 @@ def conditions_row(results: Sequence[Result], step: int) -> dict[str, Any]:
     return {"kind": "conditions", "step": step, "results": [asdict(result) for result in results]}
 
 
-def _refuse_unmeasurable(condition: Condition, problems: Mapping[str, Sequence[Problem]], samples: int) -> None:
+def _refuse_unmeasurable(
+    condition: Condition, problems: Mapping[str, Sequence[Problem]], samples: int, fix: str
+) -> None:
     text, name = str(condition), condition.evaluation
     if name not in problems:
         others = [other for other in problems if other != LAST]
         there = f"; there is {', '.join(others)}" if others else ""
         raise ConfigError(f"require {text!r}: nothing called {name} is measured here{there}")
     if condition.k > samples:
-        raise ConfigError(
-            f"require {text!r} needs {condition.k} samples a problem, and there is {samples}: raise evaluation.samples "
-            "(at a temperature above 0)"
-        )
+        raise ConfigError(f"require {text!r} needs {condition.k} samples a problem, and there is {samples}: {fix}")
     if not any(map(condition.scope.holds, problems[name])):
         raise ConfigError(
             f"require {text!r}: none of the {len(problems[name])} problems is of {condition.scope}; there are "

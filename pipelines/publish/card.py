@@ -91,18 +91,21 @@ def data_card(title: str, told: About, sets: Sequence[DataSet], path: str = "") 
 
 
 def model_card(title: str, told: About, *, merged: bool, adapters: Sequence[str] = (), path: str = "",
-               proof: Sequence[tuple[str, str]] = ()) -> str:  # fmt: skip
-    """The card of an adapter, or of a merged model; `adapters` are the folders of further ones."""
+               proof: Sequence[tuple[str, str]] = (), whole: bool = False) -> str:  # fmt: skip
+    """The card of an adapter, of a merged model, or of a `whole` one that was trained; `adapters` are the folders of
+    further ones."""
+    is_model = merged or whole
     header: dict[str, Any] = {"license": told.license}
     if told.base:
-        header |= {"base_model": told.base, "base_model_relation": "finetune" if merged else "adapter"}
-    library = "transformers" if merged else "peft"
+        header |= {"base_model": told.base, "base_model_relation": "finetune" if is_model else "adapter"}
+    library = "transformers" if is_model else "peft"
     header |= {
         "library_name": library,
         "pipeline_tag": "text-generation",
-        "tags": ["crucible", *([] if merged else ["lora"])],
+        "tags": ["crucible", *([] if is_model else ["lora"])],
     }
     kind = "A model with the LoRA adapter of a run merged into its weights." if merged else "A LoRA adapter."
+    kind = "A model all of whose weights a run trained." if whole else kind
     body = [f"# {escaped(title)}", kind, f"Base model: {escaped(told.model) or 'not recorded'}."]
     if adapters:
         body.append("Adapters on the way there, each in its folder: " + ", ".join(map(escaped, adapters)) + ".")

@@ -43,8 +43,8 @@ class PublishConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     what: tuple[What, ...] = ()
-    """data and adapter go as the job makes them, merged (the base model with the adapter in it) at the end; () is the
-    data and the adapters that the job makes."""
+    """data and adapter go as the job makes them (of sft.full the whole model in the adapter's place), merged (the base
+    model with the adapter in it) at the end; () is the data and the adapters that the job makes."""
     path: Annotated[str, AfterValidator(_folder)] = ""
     """Folder in the repository; "" is its root. Runs that share a repository need one each."""
     public: bool = False

@@ -25,7 +25,7 @@ from pipelines.publish import card
 from pipelines.publish.command import PushCommandConfig, recorded_command, status_without_run
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CARD, Hub, HubError
-from pipelines.publish.products import AdapterFolder, take_snapshot
+from pipelines.publish.products import AdapterFolder, take_snapshot, whole_model
 from pipelines.publish.publisher import Target, Upload, base_license, commit, patiently
 from problems.files import PARTIAL
 from problems.plain_text import one_line, shown
@@ -152,6 +152,8 @@ def _whole(to: Path) -> Iterator[Path]:
 def _chosen(folder: RunFolder, scratch: Path, name: str) -> AdapterFolder:
     found = {one.name: one for one in take_snapshot(folder, scratch, data=False).adapters}
     if name not in found:
+        if not found and (model := whole_model(folder.path)) is not None:
+            raise ConfigError(f"{folder} trained all weights: {model} is the whole model, to be used as it is")
         known = ", ".join(one for one in found if one)
         also = f"; it has {known}, to be named by --adapter" if known else "; has it trained one?"
         raise ConfigError(f"{folder} has no adapter {name or 'of its own'}{also}")

@@ -1,4 +1,6 @@
-"""What of a run folder is worth publishing: tables of data, and adapters. The names of the files are those of the jobs.
+"""What of a run folder is worth publishing: tables of data, adapters, and a model all of whose weights were trained.
+
+The names of the files are those of the jobs.
 
 A new job that calls its files as others do (`adapter/`, `checkpoints/`, `traces.parquet`) is published without a word
 here.
@@ -26,6 +28,9 @@ from problems.plain_text import one_line
 from rollout.policy import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_FILES, ADAPTER_WEIGHTS
 from train.checkpoint import HEAD
 
+MODEL_CONFIG = "config.json"
+"""Of a model's folder."""
+
 DATA = {
     "traces.parquet": "traces",
     "distil/traces.parquet": "traces",
@@ -42,6 +47,8 @@ MAIN = ("grpo/checkpoints/*/adapter", "sft/adapter", "adapter", "adapters/{best}
 STEPS = {"adapters/iteration-*/adapter": "iteration-*", "iterations/*/dpo/adapter": "iteration-*",
          "iterations/*/sft/adapter": "iteration-*"}  # fmt: skip
 """Adapters on the way there -> their names."""
+MODELS = ("adapters/{best}/model", "model")
+"""Where the model is of a run that trained all weights. {best} as in MAIN."""
 _ATTEMPTS = 3
 
 
@@ -74,6 +81,9 @@ class Snapshot:
 
     data: tuple[DataSet, ...] = ()
     adapters: tuple[AdapterFolder, ...] = ()
+    model: Path | None = None
+    """The folder of the whole model that the run trained. It is no copy: a model is large, and the one that a run kept
+    changes no more."""
     notes: tuple[str, ...] = field(default=())
     """What could not be taken, a line each."""
 
@@ -91,13 +101,13 @@ def _take(folder: RunFolder, target: Path, data: bool, adapters: bool) -> Snapsh
     notes: list[str] = []
     tables = tuple(_tables(folder.path, target / "data", notes)) if data else ()
     found = tuple(_adapters(folder, target / "adapters", notes)) if adapters else ()
-    return Snapshot(tables, found, tuple(notes))
+    return Snapshot(tables, found, whole_model(folder.path) if adapters else None, tuple(notes))
 
 
 def signature(folder: RunFolder) -> frozenset[tuple[str, int, int]]:
     """Changes whenever something that is published does: name, time and size of each file."""
     path, found = folder.path, set()
-    patterns = [*DATA, *UNFINISHED.values(), *MAIN, *STEPS]
+    patterns = [*DATA, *UNFINISHED.values(), *MAIN, *STEPS, *(f"{pattern}/{MODEL_CONFIG}" for pattern in MODELS)]
     for pattern in patterns:
         for file in path.glob(pattern.replace("{best}", "*")):
             for one in [file / ADAPTER_WEIGHTS, file / ADAPTER_CONFIG] if file.is_dir() else [file]:
@@ -187,19 +197,29 @@ def _adapters(folder: RunFolder, target: Path, notes: list[str]) -> Iterator[Ada
 
 def _main_adapter(folder: RunFolder, scratch: Path) -> Path | None:
     path = folder.path
-    results = read_object(path / "results.json") if (path / "results.json").is_file() else {}
-    best = results.get("best")
-    for pattern in MAIN:
-        if "{best}" in pattern:
-            if not isinstance(best, str) or not re.fullmatch(r"[\w.-]+", best) or ".." in best:
-                continue
-            pattern = pattern.replace("{best}", best)
+    for pattern in _with_best(path, MAIN):
         if pattern == "checkpoints/*/adapter" and folder.checkpoint_store is not None:
             return _stored_adapter(folder.checkpoint_store.url, scratch)
         found = [place for place in _sorted(path, pattern) if (place / ADAPTER_WEIGHTS).is_file()]
         if found:
             return found[-1]
     return None
+
+
+def whole_model(path: Path) -> Path | None:
+    """The folder of the model that a run trained all weights of and kept; None where there is none, or none yet."""
+    places = [path / pattern for pattern in _with_best(path, MODELS)]
+    return next((place for place in places if (place / MODEL_CONFIG).is_file()), None)
+
+
+def _with_best(path: Path, patterns: Sequence[str]) -> Iterator[str]:
+    """The patterns, with what results.json says for {best}; those that need it are left out where it says nothing."""
+    results = read_object(path / "results.json") if (path / "results.json").is_file() else {}
+    best = results.get("best")
+    is_name = isinstance(best, str) and re.fullmatch(r"[\w.-]+", best) is not None and ".." not in best
+    for pattern in patterns:
+        if is_name or "{best}" not in pattern:
+            yield pattern.replace("{best}", str(best))
 
 
 def _stored_adapter(url: str, scratch: Path) -> Path | None:
@@ -254,8 +274,14 @@ def _starred(pattern: str, name: str) -> str:
     return matched[1] if matched is not None and matched.groups() else ""
 
 
+def trains_all(config: Mapping[str, Any]) -> bool:
+    """Whether a run of this configuration makes a whole model in place of adapters."""
+    sft = config.get("sft")
+    return isinstance(sft, Mapping) and sft.get("full") is True
+
+
 def makes(config: Mapping[str, Any]) -> tuple[bool, bool]:
-    """(data, adapters): which of them a run of this configuration makes."""
+    """(data, adapters): which of them a run of this configuration makes; a whole model is in the adapters' place."""
     is_trained = any(name in config for name in ("sft", "train"))
     teaches = any(name in config for name in ("teacher", "focus"))
     return teaches, is_trained

@@ -24,7 +24,7 @@ from pipelines.publish import card
 from pipelines.publish.config import PublishConfig
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CALLED, CARD, Hub, HubError, RepoType
-from pipelines.publish.products import Snapshot, makes, signature, take_snapshot
+from pipelines.publish.products import Snapshot, makes, signature, take_snapshot, trains_all
 from problems.files import append_rows
 from problems.plain_text import one_line, shown
 
@@ -59,6 +59,8 @@ class Target:
         for one in wanted:
             if not (data if one == "data" else adapters):
                 raise ConfigError(f"publish.what {one}: crucible {job} makes none; leave it out")
+        if "merged" in wanted and trains_all(config):
+            raise ConfigError("publish.what merged has no effect with sft.full, whose model is whole: leave it out")
         if not wanted:
             raise ConfigError(f"push has no effect here: crucible {job} makes neither data nor adapters; leave it out")
         types: list[RepoType] = []
@@ -234,6 +236,8 @@ def upload(target: Target, command: str, folder: RunFolder, model: str) -> Itera
             yield commit(target, "dataset", *_data_files(target, taken, told), folder.name)
         if taken.adapters:
             yield commit(target, "model", *_adapter_files(target, taken, told), folder.name)
+        if taken.model is not None:
+            yield commit(target, "model", *_model_files(target, taken.model, told), folder.name)
 
 
 def _data_files(target: Target, taken: Snapshot, told: card.About) -> tuple[dict[str, Path], str]:
@@ -252,6 +256,14 @@ def _adapter_files(target: Target, taken: Snapshot, told: card.About) -> tuple[d
         files |= {f"{prefix}{inside}{file.name}": file for file in sorted(one.path.iterdir())}
     names = [one.name for one in taken.adapters if one.name]
     return files, card.model_card(_title(target), told, merged=is_beside, adapters=names, path=target.settings.path)
+
+
+def _model_files(target: Target, model: Path, told: card.About) -> tuple[dict[str, Path], str]:
+    prefix = f"{target.settings.path}/" if target.settings.path else ""
+    # A tokenizer with several chat templates has a folder of them.
+    paths = sorted(path for path in model.rglob("*") if path.is_file())
+    files = {f"{prefix}{path.relative_to(model).as_posix()}": path for path in paths}
+    return files, card.model_card(_title(target), told, merged=False, whole=True, path=target.settings.path)
 
 
 def _title(target: Target) -> str:

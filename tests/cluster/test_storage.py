@@ -110,6 +110,8 @@ def test_the_newest_checkpoint_comes_back_and_old_ones_go(url, tmp_path):
     store.pull(tmp_path / "b")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["000006"]
     assert (tmp_path / "b/000006/state.pt").read_text() == "state.pt first"
+    store.clear()
+    assert not Storage(url).names()
 
 
 def test_a_course_that_was_rolled_back_is_gone_everywhere(url, tmp_path):

@@ -77,9 +77,13 @@ def config(url, runs, **more):
     return LRLConfig.model_validate({"name": "run", "runs": runs, **sizes, "teacher": teacher, **more})
 
 
+ALLOWED = ("teacher.budget", "require")
+"""What a resumed run may have other values for."""
+
+
 def start(settings, student, resume=False):
     path = settings.runs / "run"
-    folder = RunFolder.resume(path, settings, ("teacher.budget",)) if resume else RunFolder.create(path, settings)
+    folder = RunFolder.resume(path, settings, ALLOWED) if resume else RunFolder.create(path, settings)
     with folder:
         results = learn(settings, folder, student, Console(quiet=True))
         write_report(results, folder)

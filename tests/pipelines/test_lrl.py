@@ -12,14 +12,23 @@ from pathlib import Path
 import pytest
 from lrl_scripted import STRATEGY, ScriptedStudent, config, start, teach
 from pages import figures_of
+from rich.console import Console
 from servers import Front, busy
 
 from pipelines.artifacts.plain_files import read_rows
+from pipelines.artifacts.run_folder import RunFolder
+from pipelines.errors import ConfigError
+from pipelines.job import Context
+from pipelines.jobs.lrl import JOB
 from pipelines.jobs.lrl.balanced_problems import balanced, gold, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
-from pipelines.jobs.lrl.job import even, read_verdict
+from pipelines.jobs.lrl.job import even, run
 from pipelines.jobs.lrl.prompts import RULES, TaskPrompts, journal_question
+from pipelines.jobs.lrl.reading import read_verdict
 from pipelines.jobs.lrl.scores import Answer, compare, figures
+from pipelines.jobs.package_job import Outcome
+from pipelines.measure.conditions import UNMET
+from pipelines.measure.recorded import write_evaluation
 from pipelines.report import main as report_main
 from problems.problem import Status
 from rollout.teacher.request_cache import TeacherStopped
@@ -252,6 +261,51 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
     assert artefacts(tmp_path / "killed" / "run") == artefacts(tmp_path / "whole" / "run")
 
 
+# --- conditions
+
+
+class WritingStudent(ScriptedStudent):
+    """Leaves its answers in the run folder, as the real one."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def answer(self, problems, prompt, policy, name):
+        found = super().answer(problems, prompt, policy, name)
+        write_evaluation(RunFolder.open(self.path), found, 0)
+        return found
+
+
+def test_conditions_are_checked_on_the_student_that_has_learnt(tmp_path):
+    required = ("overall >= 20", "before overall > 0", "every difficulty >= 0")
+    with Front(reply=teach) as front:
+        student = WritingStudent(tmp_path / "run")
+        results = start(config(front.url, tmp_path, require=required), student)
+        found = {one["condition"]: one for one in results["conditions"]}
+        again = start(config(front.url, tmp_path, require=("overall > 99",)), ScriptedStudent(), resume=True)
+    accuracy = results["stages"]["student_trained"]["accuracy"]["value"]
+    assert found["overall >= 20"]["value"] == pytest.approx(100 * accuracy) and found["overall >= 20"]["met"]
+    assert not found["before overall > 0"]["met"] and len(found) == 2 + 3, "one for each level"
+    assert JOB.show(Console(quiet=True), Outcome("there", results)) == UNMET == 3
+    assert [(one["condition"], one["met"]) for one in again["conditions"]] == [("overall > 99", False)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "stages", "says"),
+    [
+        ("word_problems > 1", (0, 4), "none of the 18 problems is of word_problems; there are scheduling"),
+        ("pass@2 overall > 1", (0, 4), "needs 2 samples a problem, and there is 1: the student answers greedily"),
+        ("before overall > 1", (2, 4), "nothing called before is measured here"),
+    ],
+)
+def test_what_no_stage_measures_is_refused_before_anything_starts(tmp_path, condition, stages, says):
+    settings = config("", tmp_path, require=(condition,), stages=stages)
+    with Context(JOB, settings, Console(quiet=True), False, None) as context, pytest.raises(ConfigError, match=says):
+        run(context)
+    assert not list(tmp_path.iterdir())
+
+
 # --- what is refused
 
 
@@ -262,6 +316,7 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
         ({"stages": ()}, "or none"),
         ({"synthesis": "teacher"}, "offline reference teacher"),
         ({"strategy": "x" * 2000}, "strategy_chars"),
+        ({"require": ("overall > 1",), "stages": (0, 1, 2, 3)}, "require is measured on the student of stage 4"),
     ],
 )
 def test_settings_without_effect_are_refused(settings, says):

@@ -19,6 +19,7 @@ from publishing_job import adapter, main, row
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.traces import write_traces
 from pipelines.cli import dispatch
+from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
 from pipelines.publish import hub as hub_module
@@ -124,6 +125,24 @@ def test_each_iteration_of_undo_is_a_configuration_that_datasets_reads(hub, tmp_
     counts = {name: count for name, (count, _) in found.items()}
     assert counts == {"iteration-0": 1, "iteration-1": 2, "iteration-10": 11}
     assert sorted(DATASET_SCHEMA.names) == found["iteration-0"][1]
+
+
+def test_a_model_whose_weights_were_all_trained_goes_up_whole(hub, tmp_path, capsys):
+    settings = SFTJobConfig(name="run", runs=tmp_path / "runs", model="owner/base", push="me/whole", sft={"full": True})
+    files = {"config.json": "{}", "model.safetensors": "weights", "prompt.json": "{}", "templates/own.jinja": "x"}
+    with RunFolder.create(tmp_path / "runs/run", settings) as folder:
+        for name, content in files.items():
+            (folder.path / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder.path / "model" / name).write_text(content)
+    assert dispatch(["push", str(tmp_path / "runs/run")]) == 0
+    assert set(hub.files("model", "me/whole")) == {"README.md", *files}
+    text = hub.text("model", "me/whole", "README.md")
+    assert "all of whose weights a run trained" in text and "library_name: transformers" in text and "lora" not in text
+    assert "base_model: owner/base" in text and "base_model_relation: finetune" in text
+    assert dispatch(["push", str(tmp_path / "runs/run"), "--publish.what", "merged"]) == 2
+    assert "publish.what merged has no effect with sft.full" in capsys.readouterr().err
+    assert dispatch(["export", str(tmp_path / "runs/run")]) == 2
+    assert "model is the whole model, to be used as it is" in capsys.readouterr().err
 
 
 # --- failures on the way

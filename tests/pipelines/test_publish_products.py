@@ -72,6 +72,21 @@ def test_each_job_s_folder_is_published_by_the_names_of_its_files(tmp_path, file
 
 
 @pytest.mark.parametrize(
+    ("results", "kept"),
+    [({"best": "iteration-1"}, "adapters/iteration-1/model"), ({"best": "base"}, None), (None, None),
+     ({"best": "../../elsewhere"}, None)],
+)  # fmt: skip
+def test_of_whole_models_the_one_that_was_kept_is_published(tmp_path, results, kept):
+    folder, _ = made(tmp_path, ["dataset/iteration-0/train.parquet"], results)
+    before = signature(folder)
+    for number in (0, 1):
+        (folder.path / f"adapters/iteration-{number}/model").mkdir(parents=True)
+        (folder.path / f"adapters/iteration-{number}/model/config.json").write_text("{}")
+    assert take_snapshot(folder, tmp_path / "again").model == (folder.path / kept if kept else None)
+    assert take_snapshot(folder, tmp_path / "data", adapters=False).model is None and signature(folder) != before
+
+
+@pytest.mark.parametrize(
     ("config", "what"),
     [
         (DistilConfig, (True, False)), (SFTJobConfig, (False, True)), (GRPOConfig, (False, True)),

@@ -150,7 +150,7 @@ def test_what_it_serves_is_what_was_trained(full, traces):
 
 
 def test_jobs_that_hand_adapters_on_refuse_a_whole_model(tiny_student, tmp_path):
-    for job in ("hard-distil", "lrl", "undo", "expert-iteration"):
+    for job in ("hard-distil", "lrl", "expert-iteration"):
         output = crucible(job, "--sft.full=True", "--runs", tmp_path, status=(2,))
         assert "sft.full has no effect here: its engines serve what it trains as adapters" in output
     for given, says in (

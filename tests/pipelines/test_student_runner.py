@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fresh_model import write_model
 from rich.console import Console
 
 from cluster.connect import ray_processes
@@ -20,7 +21,6 @@ from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import ConfigError, EvaluationConfig, JobConfig
 from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import Evaluation
-from pipelines.student import train_tokenizer
 from pipelines.student_runner import StudentRunner
 from problems.config import ProblemsConfig
 from problems.problem import Group, Sample, Status, Verdict
@@ -28,7 +28,6 @@ from problems.stream import ProblemStream
 from rollout.config import EngineConfig
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptConfig
-from train.pretrain import ArchitectureConfig, build_model
 from train.sft_config import SFTConfig
 
 PROBLEMS = list(ProblemStream(ProblemsConfig(families=("scheduling",), difficulties=(2,)), "train").range(0, 6))
@@ -43,13 +42,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """Folder of a model with fresh weights."""
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer((problem.statement for problem in PROBLEMS), 300)
-    shape = ArchitectureConfig(hidden=32, layers=1, intermediate=64, heads=2, kv_heads=1, max_positions=512)
-    ids = {"eos_id": tokenizer.eos_token_id, "pad_id": tokenizer.pad_token_id}
-    build_model(shape, vocabulary=len(tokenizer), seed=0, **ids).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return write_model(tmp_path_factory.mktemp("model"), PROBLEMS)
 
 
 @pytest.fixture

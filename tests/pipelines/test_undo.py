@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,15 +13,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pages import figures_of
+from rich.console import Console
 from servers import Front, busy
 from undo_scripted import ScriptedStudent, ScriptedTeacher, config, shown, start
 
 from pipelines.artifacts.plain_files import read_rows
+from pipelines.errors import ConfigError
+from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation
+from pipelines.jobs.package_job import Outcome
+from pipelines.jobs.undo import JOB
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.dataset import DATASET_SCHEMA
-from pipelines.jobs.undo.job import distinct, has_fallen
+from pipelines.jobs.undo.job import distinct, has_fallen, run
 from pipelines.jobs.undo.prompts import Mistake, hint_text, read_grade, rework, training_completion
+from pipelines.measure.conditions import UNMET
 from problems.config import ProblemsConfig
 from problems.problem import Group, Status, Verdict
 from problems.stream import ProblemStream
@@ -174,6 +181,52 @@ def test_a_fall_that_chance_explains_may_be_gone_through(tmp_path):
     assert results["stopped"] == "all iterations done" and results["best"] == "iteration-3"
 
 
+class SayingWhichItIs(ScriptedStudent):
+    """Its answers name the iteration that it is of."""
+
+    def answer(self, problems, prompt, policy, name):
+        found, own = (
+            super().answer(problems, prompt, policy, name),
+            f"Half of it, by {policy.weights.decode() or 'base'}",
+        )
+        groups = [replace(g, samples=tuple(replace(sample, text=own) for sample in g.samples)) for g in found.groups]
+        return Evaluation(name, tuple(groups))
+
+
+def test_after_a_fall_the_best_student_s_errors_are_rewritten_and_it_goes_on(tmp_path):
+    student = SayingWhichItIs()
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front:
+        settings = config(front.url, tmp_path, rollback=True)
+        results = start(settings, student)
+        asked, whole = front.asked(), artefacts(tmp_path / "run")
+        start(settings, SayingWhichItIs(), resume=True)
+        assert front.asked() == asked and artefacts(tmp_path / "run") == whole, "a resumed run walks the same way"
+    assert results["stopped"] == "all iterations done" and results["best"] == "iteration-3"
+    assert [row["from"] for row in results["iterations"]] == ["base", "iteration-0", "iteration-1", "iteration-1"]
+    assert [row["accepted"] for row in results["iterations"]] == [True, True, False, True]
+    assert [initial and initial.weights for _, _, initial in student.learnt] == [None, b"0", b"1", b"1"]
+    texts = [body["messages"][0]["content"] for body in asked if "Your earlier" in body["messages"][0]["content"]]
+    shown = [re.search(r"now answers:\nHalf of it, by (\w+)", text)[1] for text in texts]
+    assert set(shown) == {"0", "1"} and shown == sorted(shown), "nothing of the student that fell is shown"
+    rows = [row for row in read_rows(tmp_path / "run" / "attempts.jsonl") if row["iteration"] in (2, 3)]
+    asked_for = [{row["problem"] for row in rows if row["iteration"] == number} for number in (2, 3)]
+    assert asked_for[0] == asked_for[1], "both iterations rewrite what the same student gets wrong"
+    assert "iteration-2, rolled back" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_falls_in_a_row_end_a_run_that_rolls_back(tmp_path):
+    class Falling(ScriptedStudent):
+        def answer(self, problems, prompt, policy, name):
+            return super().answer(problems, prompt, policy and replace(policy, weights=policy.weights and b"2")
+                                  if name[:11] in ("iteration-2", "iteration-3") else policy, name)  # fmt: skip
+
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front:
+        results = start(config(front.url, tmp_path, rollback=True, iterations=9), Falling())
+    assert results["stopped"] == "2 iterations in a row were rolled back" and results["best"] == "iteration-1"
+    assert [row["accepted"] for row in results["iterations"]] == [True, True, False, False]
+    assert set(results["test"]) == {"base", "iteration-0", "iteration-1"}
+
+
 @pytest.mark.parametrize(("lost", "beyond"), [(0, False), (3, False), (5, False), (6, True), (12, True)])
 def test_a_fall_counts_by_its_paired_interval(lost, beyond):
     best, now = (evaluation([False] * n + [True] * (20 - n)) for n in (0, lost))
@@ -273,6 +326,40 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
     assert artefacts(tmp_path / "killed" / "run") == artefacts(tmp_path / "whole" / "run")
 
 
+# --- conditions
+
+
+def test_conditions_are_checked_on_the_test_problems_of_the_kept_student(tmp_path):
+    required = ("overall >= 50", "before overall > 0", "every family >= 0", "easy > 90")
+    with Front(reply=ScriptedTeacher(config("", tmp_path))) as front:
+        results = start(config(front.url, tmp_path, require=required), ScriptedStudent())
+        others = config(front.url, tmp_path, require=("overall > 50",))
+        again = start(others, ScriptedStudent(), resume=True)
+    assert {one["condition"]: (one["value"], one["met"]) for one in results["conditions"]} == {
+        "overall >= 50": (50, True), "before overall > 0": (0, False), "easy > 90": (50, False),
+        "reverse_string >= 0": (50, True), "word_problems >= 0": (50, True),
+    }  # fmt: skip
+    assert JOB.show(Console(quiet=True), Outcome("there", results)) == UNMET == 3
+    assert [one["condition"] for one in again["conditions"]] == ["overall > 50"], "a finished run is checked again"
+    assert JOB.show(Console(quiet=True), Outcome("there", {**results, "conditions": []})) == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("knapsack > 1", "none of the 8 problems is of knapsack; there are reverse_string, word_problems"),
+        ("hard > 1", "none of the 8 problems is of hard"),
+        ("pass@8 overall > 1", "needs 8 samples a problem, and there is 1: the student answers greedily"),
+        ("against overall > 1", "nothing called against is measured here; there is before"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_starts(tmp_path, condition, says):
+    context = Context(JOB, config("", tmp_path, require=(condition,)), Console(quiet=True), False, None)
+    with context, pytest.raises(ConfigError, match=says):
+        run(context)
+    assert not list(tmp_path.iterdir())
+
+
 # --- what is refused
 
 
@@ -282,6 +369,10 @@ def test_a_killed_run_goes_on_without_asking_anything_twice(tmp_path):
         ({"hints": ()}, "at least one"),
         ({"hints": ("none", "none")}, "each once"),
         ({"scoring": "rubric"}, "reference teacher"),
+        ({"patience": 3}, "patience counts rollbacks, so it has no effect with rollback False"),
+        ({"rollback": True, "iterations": 0}, "rollback has no effect with iterations 0"),
+        ({"rollback": True, "patience": 1}, "rollback has no effect with patience 1"),
+        ({"rollback": True}, "rollback has no effect with the offline reference teacher"),
     ],
 )
 def test_settings_without_effect_are_refused(settings, says):

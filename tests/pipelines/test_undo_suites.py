@@ -13,7 +13,7 @@ from undo_scripted import ScriptedStudent, ScriptedTeacher, config, start
 
 from pipelines.errors import ConfigError
 from pipelines.jobs.undo.config import UndoConfig
-from pipelines.jobs.undo.job import distinct
+from pipelines.jobs.undo.job import conditions_of, distinct
 from pipelines.jobs.undo.prompts import has_hint, hint_text, worked_hints
 from pipelines.jobs.undo.report import parts as report_parts
 from pipelines.jobs.undo.suites import Suites
@@ -92,6 +92,24 @@ def test_every_iteration_is_measured_on_every_suite(tmp_path, data, suites):
     assert "svamp (3)" in text and row.count("[") == 4, "an interval each"
     page = (tmp_path / "run" / "report.html").read_text()
     assert "mmlu_pro_math (3)" in page and len(figures_of(page)["suites"]["data"]) == 4
+
+
+@pytest.mark.parametrize("test_problems", [4, 0])
+def test_a_condition_names_a_suite(tmp_path, data, suites, test_problems):
+    required = ("gsm8k >= 0", "before svamp > 1", "every family >= 0")
+    results, _, _ = run(tmp_path, data, suites, require=required, test_problems=test_problems, iterations=1)
+    found = {one["condition"]: one["value"] for one in results["conditions"]}
+    own = ["numina_math_cot >= 0"] if test_problems else []
+    assert set(found) == {"before svamp > 1", *own, *(f"{name} >= 0" for name in results["suites"]["problems"])}
+    measured = results["suites"]["iterations"][results["best"]]
+    assert 0 < found["gsm8k >= 0"] == pytest.approx(100 * measured["gsm8k"]["value"])
+    assert not any(one["met"] for one in results["conditions"] if one["condition"].startswith("before"))
+
+
+def test_a_suite_that_is_not_asked_is_in_no_condition(tmp_path, data, suites):
+    asked = settings("", tmp_path, data, suites, require=("aime24 > 1",), test_problems=0)
+    with pytest.raises(ConfigError, match="none of the 13 problems is of aime24; there are gsm8k, math500"):
+        conditions_of(asked, [], Suites(asked))
 
 
 def test_suites_may_be_all_that_is_measured(tmp_path, data, suites):

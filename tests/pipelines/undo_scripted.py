@@ -64,7 +64,7 @@ class ScriptedStudent:
     """Knows of the training problems the first half, then all but one in each; its validation is `VAL`."""
 
     def __init__(self):
-        self.asked, self.learnt = [], []
+        self.asked, self.learnt, self.forgotten = [], [], []
 
     def answer(self, problems, prompt, policy, name):
         self.asked.append(name)
@@ -75,17 +75,21 @@ class ScriptedStudent:
             none = np.zeros(0, np.int32)
             sample = Sample(problem.id, f"g{number}", 0, none, none, none, "Half of it", "stop", 0, "")
             status = Status.PASSED if passed else Status.WRONG_ANSWER
-            groups.append(Group(number, 0, problem, (sample,), (Verdict(status, tests_total=1, detail="it is wrong"),)))
+            verdict = Verdict(status, tests_total=1, detail="it is wrong")
+            groups.append(Group(number, 0, problem, (sample,), (verdict,), (float(passed),)))
         return Evaluation(name, tuple(groups))
 
     def learn(self, pairs, prompt, settings, name, number, initial):
         self.learnt.append((name, list(pairs), initial))
         return PolicyVersion("run", number, str(number - 1).encode(), {})
 
+    def forget(self, name):
+        self.forgotten.append(name)
+
 
 def start(settings, student, resume=False):
     path = settings.runs / "run"
-    allowed = ("teacher.budget",)
+    allowed = ("teacher.budget", "require")
     folder = RunFolder.resume(path, settings, allowed) if resume else RunFolder.create(path, settings)
     with folder:
         results = teach(settings, folder, student, Console(quiet=True))

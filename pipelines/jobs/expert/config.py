@@ -21,6 +21,7 @@ from pipelines.config import (
     RunConfig,
 )
 from pipelines.jobs.expert.replay_mix import ReplayOrder
+from pipelines.jobs.rollback import check_patience
 from pipelines.measure.conditions import Conditions
 from pipelines.trace_config import Places, TraceDataConfig
 from problems.auto import AUTO, is_auto
@@ -150,8 +151,7 @@ class ExpertConfig(RunConfig):
             raise ValueError("replay_traces has no effect with replay 0: leave it out, or raise replay")
         if not self.replay_traces and self.data != TraceDataConfig():
             raise ValueError("data has no effect without replay_traces, which it says how to read: leave it out")
-        if not self.rollback and self.patience != type(self).model_fields["patience"].default:
-            raise ValueError("patience counts rollbacks, so it has no effect with rollback False: leave it out")
+        check_patience(self)
         if self.negatives == "none" and _fixed(self.dpo) != _fixed(DPOConfig()):
             raise ValueError("dpo has no effect without negatives: set negatives to dpo, or leave dpo out")
         return self

@@ -42,6 +42,7 @@ from pipelines.jobs.expert.replay_mix import (
     solutions_of,
 )
 from pipelines.jobs.package_job import Outcome
+from pipelines.jobs.rollback import Patience
 from pipelines.measure.conditions import LAST, Required
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.statistics import Difference
@@ -141,7 +142,7 @@ class _Job:
             for split, count in held
         }
         tested = [problem for side in self._held["test"].values() for problem in side]
-        self._required = Required.twice(config.require, tested, config.measured)
+        self._required = Required.twice(config.require, tested, config.measured, "raise measured")
         self._pool: list[Solution] = self._unmeasured(before)
         """All solutions of the iterations so far, and those of replay's own files. One that was rolled back found its
         own with a good policy."""
@@ -154,7 +155,7 @@ class _Job:
         start = {side: one.pass_at(1) for side, one in before.items()}
         self._say(f"{START}: " + ", ".join(f"{side} validation {start[side]}" for side in SIDES))
         rows: list[Mapping[str, Any]] = []
-        misses, stopped = 0, "all iterations are done"
+        patience, stopped = Patience(config.patience), "all iterations are done"
         for number in range(1, config.iterations + 1):
             taught = self._teach(number, good, initial)
             if taught is None:
@@ -176,11 +177,10 @@ class _Job:
             self._tell(row)
             rows.append(row)
             policies[name] = policy
-            misses = 0 if accepted else misses + 1
             if accepted:
                 good = Good(name, policy)
-            elif misses == config.patience:
-                stopped = f"{misses} iterations in a row were rolled back"
+            if patience.ends(accepted):
+                stopped = patience.reason
                 break
         best = best_of(start["focus"].value, rows)
         return self._finish(rows, start, best, policies, stopped)

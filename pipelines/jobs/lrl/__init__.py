@@ -7,6 +7,6 @@ from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE
 
 JOB = package_job(
     __name__, "lrl", LRLConfig, check=check_teacher, named_after="teacher",
-    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE),
+    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE, "require"),
 )  # fmt: skip
 main = JOB.main

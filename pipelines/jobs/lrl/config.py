@@ -23,6 +23,7 @@ from pipelines.config import (
 )
 from pipelines.jobs.lrl.balanced_problems import FAMILY, LEVELS
 from pipelines.jobs.teacher_job_config import teacher_is_idle
+from pipelines.measure.conditions import Conditions
 from problems import families
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
@@ -99,6 +100,9 @@ class LRLConfig(RunConfig):
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
+    require: Conditions = ()
+    """Conditions on the student after stage 4, on the test problems, as "overall >= 80"; `before` is the student of
+    stage 0. The exit status is 3 where one does not hold."""
     sft: SFTConfig = SFTConfig(
         target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
     )
@@ -127,6 +131,8 @@ class LRLConfig(RunConfig):
             )
         if len(self.strategy) > self.strategy_chars:
             raise ValueError(f"strategy has {len(self.strategy)} characters, and strategy_chars is smaller: raise it")
+        if self.require and 4 not in self.stages:
+            raise ValueError("require is measured on the student of stage 4: name that in stages, or leave it out")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:
             raise ValueError("synthesis teacher has no effect with the offline reference teacher: use gold")
         return self

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ from pipelines.jobs.lrl.balanced_problems import gold, is_to_be_balanced, is_yes
 from pipelines.jobs.lrl.config import LRLConfig
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.prompts import TaskPrompts
+from pipelines.jobs.lrl.reading import read_answer
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.jobs.package_job import Outcome
+from pipelines.measure.conditions import GREEDY, LAST, Required, Result
 from pipelines.measure.problem_set import check_known, questions_of, say_report
+from pipelines.measure.recorded import load_evaluation
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems import families
-from problems.boxes import last_box
-from problems.plain_text import one_line, shown
+from problems.plain_text import shown
 from problems.problem import Problem, Status
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig, completion_text
@@ -44,11 +47,8 @@ from rollout.teacher.client import Answered
 from rollout.teacher.config import REFERENCE
 from rollout.teacher.cost_ledger import append_rows
 from rollout.teacher.request_cache import TeacherRequest
-from verify.checkers.answers import read_yes_no
 from verify.pool import Judge
 
-LONGEST_ANSWER = 80
-"""Characters of a wrong answer that are kept beside the true one."""
 STATE_FILE, ANSWERS_FILE, RESULTS_FILE = "state.json", "answers.jsonl", "results.json"
 
 
@@ -73,9 +73,12 @@ def run(context: Context[LRLConfig]) -> Outcome:
 
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    config, folder, sft = context.config, context.folder, context.config.sft
+    config, sft = context.config, context.config.sft
     if config.problems.parts:
         say_report(questions_of(config, context.console).report, context.console)
+    if config.require:  # what cannot be measured is refused before anything is started
+        conditions_of(config, problems_of(config, "test", config.test_problems, config.test_seed))
+    folder = context.folder
     student = StudentRunner(
         context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
     )
@@ -104,6 +107,12 @@ def learn(
         teacher.close()
 
 
+def conditions_of(config: LRLConfig, test: Sequence[Problem]) -> Required:
+    """What is required of the student that has learnt, and of that of stage 0. Raises ConfigError for a condition that
+    the stages do not measure."""
+    return Required.of(config.require, {LAST: test} | ({"before": test} if 0 in config.stages else {}), 1, GREEDY)
+
+
 class _Job:
     """One run."""
 
@@ -128,6 +137,7 @@ class _Job:
         self._train = problems_of(config, "train", config.train_problems, config.train_seed)
         if config.teacher.is_offline:
             check_known([*self._test, *self._train])
+        self._required = conditions_of(config, self._test)
         self._rows = {(row["stage"], row["problem"]): row for row in read_rows(self._path(ANSWERS_FILE))}
         path = self._path(STATE_FILE)
         self._state = State(strategy=config.strategy or self._prompts.first_strategy)
@@ -190,6 +200,7 @@ class _Job:
             "distillations": len(self._state.evolution),
             "stages": self._state.stages,
             "comparisons": self._comparisons(),
+            "conditions": [asdict(result) for result in self._conditions()],
             "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._path(RESULTS_FILE), json.dumps(results, indent=1))
@@ -360,28 +371,14 @@ class _Job:
             if before in answers and after in answers
         }
 
+    def _conditions(self) -> Sequence[Result]:
+        """What became of those that were required."""
+        stages = {LAST: "student_trained", "before": "student"} if self._config.require else {}
+        found = {name: load_evaluation(self._folder, stage) for name, stage in stages.items()}
+        return self._required.results({name: one for name, one in found.items() if one is not None})
+
     def _path(self, name: str) -> Path:
         return self._folder.path / name
-
-
-def read_verdict(status: Status, text: str) -> tuple[str | None, str]:
-    """The verdict given (YES, NO or None) and its status, by how the judging ended."""
-    if status in (Status.PASSED, Status.WRONG_ANSWER):
-        return (read_yes_no(text) or "").upper() or None, ANSWERED
-    return None, str(status)
-
-
-def read_answer(problem: Problem, status: Status, text: str) -> tuple[str | None, str]:
-    """The answer given and its status. A right answer in a box is the true one, however it is written; a wrong one is
-    what is in the box."""
-    if is_yes_no(problem):
-        return read_verdict(status, text)
-    if status is Status.PASSED:
-        return gold(problem), ANSWERED
-    if status is Status.WRONG_ANSWER:
-        given = one_line(last_box(text) or text.strip().rpartition("\n")[2], LONGEST_ANSWER)
-        return given if given != gold(problem) else f"not {given}", ANSWERED
-    return None, str(status)
 
 
 def even(pairs: Sequence[tuple[Problem, str]]) -> list[tuple[Problem, str]]:

@@ -7,6 +7,6 @@ from pipelines.jobs.undo.config import UndoConfig
 
 JOB = package_job(
     __name__, "undo", UndoConfig, check=check_teacher, named_after="teacher",
-    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE),
+    may_change=(*MAY_CHANGE, *TEACHER_MAY_CHANGE, "require"),
 )  # fmt: skip
 main = JOB.main

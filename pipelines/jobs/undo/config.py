@@ -13,7 +13,6 @@ from pipelines.config import (
     ANSWERS_TOGETHER,
     NO_CANARY,
     NO_CURRICULUM,
-    NO_FULL,
     NO_REWARD,
     NO_SHOTS,
     STUDENT,
@@ -21,7 +20,9 @@ from pipelines.config import (
     JobConfig,
     RunConfig,
 )
-from pipelines.jobs.teacher_job_config import teacher_is_idle
+from pipelines.jobs.rollback import check_patience
+from pipelines.jobs.teacher_job_config import shape_is_idle, teacher_is_idle
+from pipelines.measure.conditions import Conditions
 from problems.auto import AUTO
 from problems.questions import QuestionsConfig
 from rollout.config import EngineConfig, lora_rank_room
@@ -38,13 +39,13 @@ class UndoConfig(RunConfig):
     """Teaches a student from its own errors: the teacher sees its own answer and the student's output.
 
     Iteration 0 teaches every training problem. Each further one has the teacher rewrite what the student still gets
-    wrong, and teaches on. It ends when validation falls; the iteration of the best validation is kept, and measured on
-    test problems that nobody has seen.
+    wrong, and teaches on. It ends when validation falls, or goes on from the best iteration so far with `rollback`; the
+    iteration of the best validation is kept, and measured on test problems that nobody has seen.
     """
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_FULL,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 
@@ -68,8 +69,12 @@ class UndoConfig(RunConfig):
     iterations: int = Field(default=3, ge=0)
     """Times, at most, that the student is taught again after the first."""
     fall: Literal["any", "interval"] = "any"
-    """Which fall of validation below the best iteration ends the run and takes the student back to that: any, or only
-    one beyond chance, whose whole paired interval lies below 0."""
+    """Which fall of validation below the best iteration counts: any, or only one beyond chance, whose whole paired
+    interval lies below 0. It ends the run, and the best iteration is kept."""
+    rollback: bool = False
+    """Go back to the best iteration after a fall, and on from there, in place of ending the run."""
+    patience: int = Field(default=2, ge=1)
+    """Rollbacks in a row after which the run ends."""
     hints: tuple[Hint, ...] = ("none", "answer", "solution")
     """Help given to the teacher, step by step, until its answer is right; after the last the problem is dropped."""
     scoring: Literal["answer", "rubric"] = "answer"
@@ -89,11 +94,14 @@ class UndoConfig(RunConfig):
     """Engines that share the work."""
     engine: EngineConfig = EngineConfig()
     """Each engine."""
+    require: Conditions = ()
+    """Conditions on the kept student, on test problems and suites together, as "overall >= 50" "gsm8k > 80"; `before`
+    is the untaught one. The exit status is 3 where one does not hold."""
     sft: SFTConfig = SFTConfig(
         target_modules=("q_proj", "v_proj"), schedule="linear", weight_decay=0.0, max_length=1024, val_share=0.0, seed=0
     )
-    """How the adapter learns; each iteration goes on from the adapter of the one before. All answers are learnt from,
-    and none held out, unless val_share says so."""
+    """How the student learns; each iteration goes on from the adapter of the one before, with `full` from its model.
+    All answers are learnt from, and none held out, unless val_share says so."""
     verify: VerifyConfig = VerifyConfig()
     """How answers are checked."""
     hardware: HardwareConfig = HardwareConfig()
@@ -106,6 +114,12 @@ class UndoConfig(RunConfig):
             raise ValueError("hints must name at least one of none, answer, solution, and each once")
         if REFERENCE in self.teacher.names and self.scoring == "rubric":
             raise ValueError("scoring rubric has no effect with the offline reference teacher, which grades nothing")
+        self._check_rollback()
+        if self.sft.full and self.teacher.on_engines:
+            raise ValueError(
+                "teacher.protocol engine does not go with sft.full, which ends all engines of the run to start others "
+                "on each model that it trained: serve the teacher by itself, or leave out sft.full"
+            )
         if self.suite_limit and not self.suites:
             raise ValueError("suite_limit has no effect without suites: name them, or leave it out")
         if not self.test_problems and not self.suites:
@@ -115,9 +129,23 @@ class UndoConfig(RunConfig):
             raise ValueError(f"suites name {twice} twice: each is a column of the table, and needs a name of its own")
         return self
 
+    def _check_rollback(self) -> None:
+        check_patience(self)
+        if self.rollback and not self.iterations:
+            raise ValueError("rollback has no effect with iterations 0, which teaches once: leave it out, or raise it")
+        if self.rollback and self.patience == 1:
+            raise ValueError(
+                "rollback has no effect with patience 1, with which the first fall ends the run: leave it out"
+            )
+        if self.rollback and self.teacher.is_offline:
+            raise ValueError(
+                "rollback has no effect with the offline reference teacher, which would write the same answers and so "
+                "teach the same again: name another, or leave it out"
+            )
+
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.options.refuse_idle`."""
-        return teacher_is_idle(self.teacher)
+        return teacher_is_idle(self.teacher) | shape_is_idle(self.sft)
 
     @property
     def student(self) -> JobConfig:

@@ -1,9 +1,11 @@
 """The iterations: teacher solves, student learns, its errors go back to the teacher, until validation falls.
 
+With `rollback` a fall takes the student back to the best iteration, and the teacher rewrites what that one gets wrong.
+
 attempts.jsonl                every answer of the teacher with its verdict, on disk before it counts
 grades.jsonl                  its grades of the student's reasoning, with scoring `rubric`
 dataset/iteration-N/          what iteration N taught, as JSON lines and Parquet
-adapters/iteration-N/         what the student then was
+adapters/iteration-N/         what the student then was: adapter/, or with sft.full model/, of the best and the newest
 samples/                      the student's answers
 costs.jsonl                   what the teacher cost (rollout.teacher.cost_ledger)
 results.json, report.html     all figures
@@ -14,51 +16,35 @@ There is no other state: a resumed run walks the same way and finds each part do
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 from rich.console import Console
 
-from pipelines.artifacts.plain_files import read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.errors import ConfigError
 from pipelines.job import Context
 from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.package_job import Outcome
+from pipelines.jobs.rollback import Patience
 from pipelines.jobs.undo import prompts
-from pipelines.jobs.undo.config import Hint, UndoConfig
-from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
-from pipelines.jobs.undo.prompts import Mistake
+from pipelines.jobs.undo.config import UndoConfig
 from pipelines.jobs.undo.suites import Suites
+from pipelines.jobs.undo.teaching import Teaching
+from pipelines.measure.conditions import GREEDY, LAST, Required, Result
 from pipelines.measure.problem_set import check_known, questions_of, with_questions
-from pipelines.student_runner import StudentRunner
+from pipelines.student_runner import ADAPTERS, StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
+from pipelines.whole_model import MODEL_FOLDER
+from pipelines.whole_student import WholeStudentRunner
 from problems.plain_text import shown
-from problems.problem import Problem, Split, Status
-from problems.worked_answers import worked_answers
+from problems.problem import Problem, Split
 from rollout.policy import PolicyVersion
-from rollout.prompts import PromptBuilder, PromptConfig
-from rollout.teacher.client import Answered
-from rollout.teacher.cost_ledger import append_rows
-from rollout.teacher.prompt_files import TeacherPrompts
-from rollout.teacher.request_cache import TeacherRequest
 from verify.pool import Judge
 
-ATTEMPTS_FILE, GRADES_FILE, RESULTS_FILE = "attempts.jsonl", "grades.jsonl", "results.json"
-API_ERROR = "api_error"
+RESULTS_FILE = "results.json"
 BASE = "base"
-
-
-@dataclass(frozen=True, slots=True)
-class StudentOutput:
-    """A student's answer and its verdict."""
-
-    text: str
-    passed: bool
-    detail: str
 
 
 def run(context: Context[UndoConfig]) -> Outcome:
@@ -66,12 +52,16 @@ def run(context: Context[UndoConfig]) -> Outcome:
 
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
-    config, folder, sft = context.config, context.folder, context.config.sft
+    config, sft = context.config, context.config.sft
+    if sft.full and context.lent:
+        raise ConfigError("sft.full starts engines on each model that it trains: leave it out beside another job's")
     with_questions(config.student, context.console)  # says what became of the rows of data sets
     suites = Suites(config, context.console)
-    student = StudentRunner(
-        context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines
-    )
+    if config.require:  # what cannot be measured is refused before anything is started
+        conditions_of(config, distinct(config, "test", config.test_problems), suites)
+    folder = context.folder
+    kind = WholeStudentRunner if sft.full else StudentRunner
+    student = kind(context, config.student, config.engine, sft.lora_r, config.max_tokens, sft.workers, config.engines)
     engines = student.session().teachers if config.teacher.on_engines else ()
     return Outcome(str(folder), teach(config, folder, student, context.console, suites, engines))
 
@@ -116,11 +106,28 @@ def distinct(config: UndoConfig, split: Split, count: int, suites: Suites | None
     return chosen
 
 
+def conditions_of(config: UndoConfig, test: Sequence[Problem], suites: Suites) -> Required:
+    """What is required of the kept student, and of the untaught one, on test problems and suites. Raises ConfigError
+    for a condition that these cannot measure."""
+    known = {problem.id for problem in test}
+    asked = [*test, *(problem for problem in suites.problems if problem.id not in known)]
+    return Required.twice(config.require, asked, 1, GREEDY)
+
+
 def has_fallen(best: Evaluation, now: Evaluation, fall: Literal["any", "interval"]) -> bool:
     """Whether validation has fallen, in the way that counts."""
     if fall == "any":
         return now.pass_at(1).value < best.pass_at(1).value
     return compare(best, now)["pass_at_1"]["high"] < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An iteration, or the untaught student, and what an iteration that goes on from it needs."""
+
+    name: str
+    policy: PolicyVersion
+    val: Evaluation
 
 
 class _Job:
@@ -140,176 +147,69 @@ class _Job:
         self._folder = folder
         self._student = student
         self._teacher = teacher
-        self._judge = judge
         self._suites = suites
         self._console = console
-        # The teacher is asked in full words even where the student's own prompt says less.
-        self._builder = PromptBuilder(None, PromptConfig(style=config.prompt.style))
-        self._prompts = TeacherPrompts(config.teacher.prompts)
         self._train = distinct(config, "train", config.train_problems, suites)
         self._val = distinct(config, "val", config.val_problems, suites)
         self._test = distinct(config, "test", config.test_problems)
-        rows = read_rows(folder.path / ATTEMPTS_FILE)
-        self._attempts = {(row["iteration"], row["problem"], row["hint"]): row for row in rows}
-        self._grades = {(row["iteration"], row["problem"]): row for row in read_rows(folder.path / GRADES_FILE)}
-        self._traces: dict[str, Trace] = {}
+        self._required = conditions_of(config, self._test, suites)
+        self._teaching = Teaching(config, folder, teacher, judge, console, self._train)
 
     def run(self) -> Mapping[str, Any]:
-        """Teaches until validation falls, nothing is left to rewrite, or the iterations are done."""
+        """Teaches until validation falls too often, nothing is left to rewrite, or the iterations are done."""
         config = self._config
-        policy = PolicyVersion(config.name, 0)
-        policies, done = {BASE: policy}, []
-        best, best_val = BASE, self._ask_student(BASE, "val", policy)
-        self._measure_suites(BASE, policy)
-        before, stopped = BASE, "all iterations done"
+        best = last = self._measure(BASE, PolicyVersion(config.name, 0))
+        self._measure_test_now(best)
+        policies, done = {BASE: best.policy}, []
+        patience, stopped = Patience(config.patience), "all iterations done"
         for number in range(config.iterations + 1):
-            name = f"iteration-{number}"
-            asked = self._teach(number, self._ask_student(before, "train", policy))
+            asked = self._teaching.rewrite(number, self._ask_student(last.name, "train", last.policy))
             if not asked:
                 stopped = "the student errs nowhere on the training problems"
                 break
-            if not self._traces:
-                raise ConfigError("the teacher solved none of the training problems; attempts.jsonl says why")
-            pairs = [
-                (p, prompts.training_completion(p, self._traces[p.id].text, config.prompt.style))
-                for p in self._taught()
-            ]
-            initial = policy if policy.weights else None
-            policy = self._student.learn(pairs, config.prompt, config.sft, name, number + 1, initial)
-            policies[name] = policy
-            val = self._ask_student(name, "val", policy)
-            rates = {"val": val.pass_at(1), "train": self._ask_student(name, "train", policy).pass_at(1)}
-            done.append({"name": name, **asked, "taught": len(pairs)} | {s: asdict(rate) for s, rate in rates.items()})
-            self._tell(done[-1])
-            self._measure_suites(name, policy)
-            if has_fallen(best_val, val, config.fall):
-                stopped = f"validation fell in {name}"
+            now, row = self._iterate(number, last)
+            accepted = not has_fallen(best.val, now.val, config.fall)
+            done.append({"name": now.name, **asked, **row, "from": last.name, "accepted": accepted})
+            policies[now.name] = now.policy
+            if now.val.pass_at(1).value > best.val.pass_at(1).value:
+                best = now
+            if number == 0 or best is now:
+                self._measure_test_now(now)
+            last = now if accepted else best
+            self._tell(done[-1], best.name)
+            for name in policies.keys() - {BASE, best.name, now.name}:
+                self._student.forget(name)
+            if not accepted and not config.rollback:
+                stopped = f"validation fell in {now.name}"
                 break
-            if val.pass_at(1).value > best_val.pass_at(1).value:
-                best, best_val = name, val
-            before = name
-        return self._finish(done, policies, best, stopped)
+            if patience.ends(accepted):
+                stopped = patience.reason
+                break
+        return self._finish(done, policies, best.name, stopped)
 
-    # --- the teacher
+    def _iterate(self, number: int, last: Reached) -> tuple[Reached, dict[str, Any]]:
+        """Teaches the student of `last`, and measures what it then is; with the figures of that."""
+        config, pairs = self._config, self._teaching.pairs()
+        initial = None if last.name == BASE else last.policy
+        name = f"iteration-{number}"
+        policy = self._student.learn(pairs, config.prompt, config.sft, name, number + 1, initial)
+        now = self._measure(name, policy)
+        rates = {"val": now.val.pass_at(1), "train": self._ask_student(name, "train", policy).pass_at(1)}
+        return now, {"taught": len(pairs)} | {split: asdict(rate) for split, rate in rates.items()}
 
-    def _teach(self, number: int, train: Evaluation) -> dict[str, Any]:
-        """Has the teacher write what is to be learnt next; {} where there is nothing."""
-        outputs = outputs_of(train)
-        signals = self._signals(number, outputs)
-        low = self._config.rework_below
-        todo = [p for p in self._train if p.id not in self._traces or signals.get(p.id, low) < low]
-        if number == 0:
-            todo = list(self._train)
-        if not todo:
-            return {}
-        questions = [(p, self._question(p, number, outputs)) for p in todo]
-        counts = self._cascade(number, questions)
-        self._write_dataset(number, outputs, signals)
-        return {"asked": len(todo), **counts}
+    # --- measuring
 
-    def _question(self, problem: Problem, number: int, outputs: Mapping[str, StudentOutput]) -> str:
-        question, own = self._builder.message(problem), outputs.get(problem.id)
-        if number == 0 or own is None:
-            return question
-        before = self._traces.get(problem.id)
-        mistake = Mistake(problem, own.text, own.detail)
-        return prompts.rework(question, before.text if before else "", mistake, self._mistakes(problem, outputs))
+    def _measure(self, name: str, policy: PolicyVersion) -> Reached:
+        """Validation and the suites."""
+        val = self._ask_student(name, "val", policy)
+        self._measure_suites(name, policy)
+        return Reached(name, policy, val)
 
-    def _mistakes(self, problem: Problem, outputs: Mapping[str, StudentOutput]) -> list[Mistake]:
-        """The student's first errors on other training problems. Never on validation problems: they choose the
-        iteration, and measure nothing once they have taught."""
-        wrong = [p for p in self._train if p.id != problem.id and p.id in outputs and not outputs[p.id].passed]
-        return [Mistake(p, outputs[p.id].text, "") for p in wrong[: self._config.train_errors]]
-
-    def _cascade(self, number: int, questions: Sequence[tuple[Problem, str]]) -> dict[str, Any]:
-        """Asks with more and more help until an answer is right. What stays wrong keeps its earlier trace, if any."""
-        left, by_hint, statuses = list(questions), {}, Counter()
-        for hint in self._config.hints:
-            worked = self._worked if hint == "solution" and left else {}
-            open_now = [(p, q) for p, q in left if prompts.has_hint(p, hint, worked.get(p.id, ""))]
-            self._ask_all(number, hint, [(p, q) for p, q in open_now if (number, p.id, hint) not in self._attempts])
-            solved = set()
-            for problem, _ in open_now:
-                row = self._attempts[number, problem.id, hint]
-                statuses[row["status"]] += 1
-                if row["status"] == Status.PASSED:
-                    solved.add(problem.id)
-                    self._traces[problem.id] = Trace(row["text"], hint, number)
-            by_hint[hint] = len(solved)
-            left = [(p, q) for p, q in left if p.id not in solved]
-        dropped = [p.id for p, _ in left]
-        return {"solved_with": by_hint, "dropped": len(dropped), "statuses": dict(sorted(statuses.items()))}
-
-    def _ask_all(self, number: int, hint: Hint, todo: Sequence[tuple[Problem, str]]) -> None:
-        worked = self._worked if hint == "solution" and todo else {}
-        texts = [prompts.ask(question, problem, hint, worked.get(problem.id, "")) for problem, question in todo]
-        requests = [
-            TeacherRequest(self._system(p), (("user", text),), problem=p)
-            for (p, _), text in zip(todo, texts, strict=True)
-        ]
-
-        def keep(answered: Answered) -> None:
-            problem = todo[answered.index][0]
-            row = {"iteration": number, "problem": problem.id, "hint": hint, **self._judged(problem, answered)}
-            append_rows(self._folder.path / ATTEMPTS_FILE, [row])
-            self._folder.changed()
-            self._attempts[number, problem.id, hint] = row
-
-        if todo:
-            with self._console.status(f"iteration {number}: the teacher solves {len(todo)} problems, hint {hint}"):
-                self._teacher.ask(requests, keep)
-
-    @cached_property
-    def _worked(self) -> dict[str, str]:
-        """Training problem -> its worked solution in the data set, of those that are right."""
-        sources = [part.source for part in self._config.problems.parts if part.source is not None and part.weight]
-        found = worked_answers(sources, {problem.id for problem in self._train})
-        return prompts.worked_hints(self._judge, self._train, found)
-
-    def _system(self, problem: Problem) -> str:
-        return f"{self._prompts.system(problem, self._config.prompt.style)}\n\n{prompts.REWORK_SYSTEM}"
-
-    def _judged(self, problem: Problem, answered: Answered) -> dict[str, Any]:
-        if answered.reply is None:
-            return {"status": API_ERROR, "detail": answered.error, "text": "", "request": "", "teacher": ""}
-        reply = answered.reply
-        verdict = self._judge.judge(problem, reply.text, reply.finish_reason)
-        row = {"status": str(verdict.status), "detail": verdict.detail, "text": reply.text, "request": reply.key}
-        return {**row, "teacher": reply.model}
-
-    def _signals(self, number: int, outputs: Mapping[str, StudentOutput]) -> dict[str, float]:
-        """S of every answer of the student's: A, or .6 A + .4 R where its reasoning could be graded."""
-        verdicts = {key: 1.0 if one.passed else -1.0 for key, one in outputs.items()}
-        if self._config.scoring == "answer" or number == 0:
-            return verdicts
-        todo = [p for p in self._train if p.id in outputs and (number, p.id) not in self._grades]
-        system = prompts.GRADE_SYSTEM
-        requests = [TeacherRequest(system, (("user", prompts.grade_question(p, outputs[p.id].text)),)) for p in todo]
-
-        def keep(answered: Answered) -> None:
-            grade = prompts.read_grade(answered.reply.text) if answered.reply is not None else None
-            status = API_ERROR if answered.reply is None else "unparsed" if grade is None else "graded"
-            row = {"iteration": number, "problem": todo[answered.index].id, "grade": grade, "status": status}
-            append_rows(self._folder.path / GRADES_FILE, [row])
-            self._folder.changed()
-            self._grades[number, row["problem"]] = row
-
-        self._teacher.ask(requests, keep)
-        grades = {key: self._grades[number, key]["grade"] for key in verdicts}
-        return {key: a if grades[key] is None else 0.6 * a + 0.4 * grades[key] for key, a in verdicts.items()}
-
-    # --- records
-
-    def _taught(self) -> list[Problem]:
-        return [problem for problem in self._train if problem.id in self._traces]
-
-    def _write_dataset(self, number: int, outputs: Mapping[str, StudentOutput], signals: Mapping[str, float]) -> None:
-        examples = []
-        for idx, problem in enumerate(self._train):
-            if (trace := self._traces.get(problem.id)) is not None:
-                answer = outputs[problem.id].text if problem.id in outputs else ""
-                examples.append(Example(idx, problem, trace, answer, signals.get(problem.id)))
-        write_dataset(self._folder.path / "dataset" / f"iteration-{number}", number, examples)
+    def _measure_test_now(self, reached: Reached) -> None:
+        """Asks the test problems, which choose nothing, while the engines of this very model are up: with `sft.full`
+        they would be started again for it at the end."""
+        if self._config.sft.full and self._test:
+            self._ask_student(reached.name, "test", reached.policy)
 
     def _ask_student(self, name: str, split: Split, policy: PolicyVersion) -> Evaluation:
         problems = {"train": self._train, "val": self._val, "test": self._test}[split]
@@ -321,12 +221,16 @@ class _Job:
 
         self._suites.measure(name, ask, self._console)
 
-    def _tell(self, row: Mapping[str, Any]) -> None:
+    # --- records
+
+    def _tell(self, row: Mapping[str, Any], best: str) -> None:
         known = {r.get("name") for r in self._folder.metrics() if r.get("kind") == "undo"}
         if row["name"] not in known:
             self._folder.append_metrics({"kind": "undo", **row})
         val, train = row["val"]["value"], row["train"]["value"]
-        self._console.print(shown(f"{row['name']}: {row['taught']} taught, validation {val:.1%}, training {train:.1%}"))
+        fate = f"; rolled back to {best}" if self._config.rollback and not row["accepted"] else ""
+        line = f"{row['name']}: {row['taught']} taught, validation {val:.1%}, training {train:.1%}{fate}"
+        self._console.print(shown(line))
 
     def _finish(
         self, done: Sequence[Mapping[str, Any]], policies: Mapping[str, PolicyVersion], best: str, stopped: str
@@ -339,6 +243,8 @@ class _Job:
             "job": "undo",
             "model": self._config.model,
             "best": best,
+            "kept_at": self._kept_at(best),
+            "rollback": self._config.rollback,
             "stopped": stopped,
             "base": {split: asdict(found) for split, found in base.items()},
             "iterations": list(done),
@@ -349,21 +255,26 @@ class _Job:
                 if one in tests and one != best
             ],
             "suites": self._suites.results(best),
+            "conditions": [asdict(result) for result in self._conditions(tests, best)],
             "cost": cost_row(self._teacher.account(), self._config.teacher),
         }
         replace_file(self._folder.path / RESULTS_FILE, json.dumps(results, indent=1))
         return results
 
+    def _conditions(self, tests: Mapping[str, Evaluation], best: str) -> Sequence[Result]:
+        """What became of those that were required."""
+        found = {}
+        for called, name in (("before", BASE), (LAST, best)):
+            groups = {group.problem.id: group for group in self._suites.found(name)}
+            groups |= {group.problem.id: group for group in (tests[name].groups if tests else ())}
+            found[called] = Evaluation(name, tuple(groups.values()))
+        return self._required.results(found)
+
+    def _kept_at(self, best: str) -> str:
+        """Where in the run folder it is; "" for the untaught student."""
+        return "" if best == BASE else f"{ADAPTERS}/{best}/{MODEL_FOLDER if self._config.sft.full else 'adapter'}"
+
     def _figures(self, evaluation: Evaluation) -> dict[str, Any]:
         row = evaluation.row(0)
         kept = {key: row[key] for key in ("families", "statuses", "truncated", "tests_passed")}
         return {"pass_at_1": asdict(evaluation.pass_at(1)), **kept}
-
-
-def outputs_of(evaluation: Evaluation) -> dict[str, StudentOutput]:
-    """Problem id -> the student's answer; without those that could not be judged."""
-    return {
-        group.problem.id: StudentOutput(group.samples[0].text, group.verdicts[0].passed, group.verdicts[0].detail)
-        for group in evaluation.groups
-        if group.verdicts[0].status is not Status.INFRASTRUCTURE
-    }

@@ -147,8 +147,9 @@ def _iterations(results: Mapping[str, Any]) -> Table:
     table.add_row("untaught", "", "", "", "", _share(base["train"]), _share(base["val"]))
     for row in results["iterations"]:
         solved = ", ".join(f"{hint} {count}" for hint, count in row["solved_with"].items())
+        fate = ", rolled back" if results["rollback"] and not row["accepted"] else ""
         table.add_row(
-            shown(row["name"]), str(row["asked"]), shown(solved), str(row["dropped"]), str(row["taught"]),
+            shown(f"{row['name']}{fate}"), str(row["asked"]), shown(solved), str(row["dropped"]), str(row["taught"]),
             _share(row["train"]), _share(row["val"]),
         )  # fmt: skip
     return table

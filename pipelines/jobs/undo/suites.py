@@ -14,7 +14,7 @@ from pipelines.jobs.evaluate import Evaluation, compare
 from pipelines.jobs.undo.config import UndoConfig
 from pipelines.measure.problem_set import questions_of, say_report
 from problems.plain_text import shown
-from problems.problem import Problem
+from problems.problem import Group, Problem
 from problems.questions import identity
 
 Measure = Callable[[Sequence[Problem], str], Evaluation]
@@ -26,21 +26,26 @@ class Suites:
 
     def __init__(self, config: UndoConfig, console: Console | None = None) -> None:
         """Reads the suites. Raises ConfigError for one that cannot be read."""
-        self._problems: list[Problem] = []
+        self.problems: list[Problem] = []
+        """Of all suites."""
         self._found: dict[str, Evaluation] = {}
         if config.suites:
             whole = EvaluateConfig(suites=config.suites, suite_limit=config.suite_limit).questions
             questions = questions_of(config.student.model_copy(update={"problems": whole}), console)
-            self._problems = questions.whole("test")
+            self.problems = questions.whole("test")
             if console is not None:
                 say_report(questions.report, console)
-        self.names = [*dict.fromkeys(problem.family for problem in self._problems)]
-        self._identities = {identity(problem) for problem in self._problems}
+        self.names = [*dict.fromkeys(problem.family for problem in self.problems)]
+        self._identities = {identity(problem) for problem in self.problems}
 
     @property
     def size(self) -> int:
         """Problems of all suites."""
-        return len(self._problems)
+        return len(self.problems)
+
+    def found(self, name: str) -> Sequence[Group]:
+        """The judged answers of a measured iteration; () without suites."""
+        return self._found[name].groups if self.problems else ()
 
     def asks(self, problem: Problem) -> bool:
         """Whether one of the suites asks the same question."""
@@ -49,9 +54,9 @@ class Suites:
     def measure(self, name: str, ask: Measure, console: Console) -> None:
         """Measures an iteration, all suites at once, and prints its row. Raises ConfigError where more than 1 % of the
         problems of a suite have no verdict."""
-        if not self._problems:
+        if not self.problems:
             return
-        found = ask(self._problems, f"{name}-suites")
+        found = ask(self.problems, f"{name}-suites")
         try:
             found.check_complete({suite: self._ids(suite) for suite in self.names})
         except ValueError as error:
@@ -63,7 +68,7 @@ class Suites:
     def results(self, best: str) -> dict[str, Any]:
         """Figures of every iteration by suite, and the kept iteration against the untaught student and against plain
         distillation, suite by suite; {} without suites."""
-        if not self._problems:
+        if not self.problems:
             return {}
         first = [name for name in ("base", "iteration-0") if name in self._found and name != best]
         return {
@@ -81,7 +86,7 @@ class Suites:
         }
 
     def _ids(self, suite: str) -> list[str]:
-        return [problem.id for problem in self._problems if problem.family == suite]
+        return [problem.id for problem in self.problems if problem.family == suite]
 
     def _part(self, name: str, suite: str) -> Evaluation:
         """An iteration's answers to one suite."""
