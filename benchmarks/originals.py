@@ -3,9 +3,9 @@
     python -m benchmarks.originals [NAME ...] [--model FOLDER] [--runs FOLDER]
 
 Writes a row of a table for each as soon as it has ended. `grid`, `hard` and `focused` are the shipped suites of three
-systems on the default student, which has never seen a plain contract; `traces` and `baseline` are the fine-tuning
-baseline at its own settings, from verified traces of its eleven families, on the model of `--model`. What is in the
-folder of runs already is not run again.
+systems on the default student, which has never seen a plain contract. `traces`, `tuned` and `baseline` are the
+fine-tuning baseline: verified traces of its eleven families, learnt by the default student, and at the baseline's own
+settings and number of traces by the model of `--model`. What is in the folder of runs already is not run again.
 """
 
 from __future__ import annotations
@@ -40,13 +40,20 @@ COMMANDS = (
     Command("focused", "evaluate --suite focused", measured),
     Command(
         "traces",
-        f"distil --count 3 --problems.contract classic --problems.difficulties 3 7 --problems.families {FAMILIES}",
+        f"distil --count 20 --problems.contract classic --problems.difficulties 3 7 --problems.families {FAMILIES}",
         kept,
+    ),
+    Command(
+        "tuned",
+        "sft --config pipelines/configs/original/sft_baseline.yaml --traces {runs}/traces --model student "
+        "--sft.learning-rate 0.003 --sft.batch-size 8 --sft.grad-accumulation 1 --max-tokens 160",
+        measured,
+        (0, 3),
     ),
     Command(
         "baseline",
         "sft --config pipelines/configs/original/sft_baseline.yaml --traces {runs}/traces --model {model} "
-        "--max-tokens 160",
+        "--data.shuffle 0 --data.limit 66 --max-tokens 160",
         measured,
         (0, 3),
     ),

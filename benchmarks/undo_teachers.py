@@ -144,10 +144,10 @@ def make_models(folder: Path, steps: int) -> None:
     ]
     of_student = [
         Row(own.conversation([("user", text)]).ids, own.encode_completion(answer))
-        for text, answer in list(zip(texts, answers, strict=True))[:600]
+        for text, answer in list(zip(texts, answers, strict=True))[:1000]
     ]
     prepare_cpu()
-    for name, rows, count in (("teacher", of_teacher, steps), ("student", of_student, 60)):
+    for name, rows, count in (("teacher", of_teacher, steps), ("student", of_student, 150)):
         model = build_model(
             ArchitectureConfig(), vocabulary=len(tokenizer), eos_id=tokenizer.eos_token_id,
             pad_id=tokenizer.pad_token_id, seed=0,
@@ -174,14 +174,15 @@ def make_config(folder: Path, port: int) -> Path:
         },
         "suites": [f"{name}={folder}/suites/{name}.jsonl" for name in names],
         "train_problems": 1500, "val_problems": 150, "test_problems": 0, "iterations": 3, "max_tokens": 24,
-        "train_errors": 0,
+        "train_errors": 0, "fall": "interval",
         "teacher": {
             "model": "tiny", "protocol": "openai", "base_url": f"http://127.0.0.1:{port}",
             "key_variable": "TEACHER_KEY", "temperature": 0.0, "max_tokens": 24, "concurrency": 16,
             "prompts": str(folder / "prompts"), "cache": str(folder / "cache"),
             "others": [{"model": str(folder / "teacher"), "protocol": "engine"}],
         },
-        "sft": {"epochs": 1, "lora_r": 32, "lora_alpha": 64.0, "target_modules": "all-linear", "learning_rate": 2e-3},
+        "sft": {"epochs": 3, "lora_r": 64, "lora_alpha": 128.0, "target_modules": "all-linear", "optimiser": "muon",
+                "learning_rate": 0.01, "batch_size": 16, "grad_accumulation": 1},
     }  # fmt: skip
     (folder / "prompts").mkdir(exist_ok=True)
     (folder / "prompts" / "boxed.jinja").write_text(SOLVE)
