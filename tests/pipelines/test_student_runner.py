@@ -9,11 +9,12 @@ import threading
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from fresh_model import write_model
+from processes import titled
 from rich.console import Console
 
-from cluster.connect import ray_processes
 from cluster.hardware import Demand
 from pipelines import session as sessions
 from pipelines import student_runner as students
@@ -103,8 +104,8 @@ class Killer(threading.Thread):
         while not self.ended.wait(0.005):
             done = max(steps(self.folder), default=0)
             if self.killed_at is None and done >= self.at:
-                (worker,) = [p for p in ray_processes() if p.cmdline()[0].startswith("ray::RayTrainWorker")]
-                worker.kill()
+                workers = titled("ray::RayTrainWorker")
+                max(workers, key=psutil.Process.create_time).kill()  # that of a training before may still be ending
                 self.killed_at = self.lowest = max(steps(self.folder))
             elif self.killed_at is not None:
                 self.lowest = min(self.lowest, done)
