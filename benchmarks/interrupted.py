@@ -60,7 +60,7 @@ def rows(files: list[Path]) -> list[tuple[tuple[str, int], str]]:
 def kill_at(words: list[str], folder: Path, problems: int, share: float, log: Path) -> tuple[float, list[Any]]:
     """Runs the command until that share of the problems is on disk, and kills it. Returns seconds and what is there."""
     began, process = time.monotonic(), start(words, log)
-    parts = folder / "samples" / "parts" / "evaluation-model"
+    parts = folder / "samples" / "evaluation-model.parts"
     while len({problem for (problem, _), _ in rows(sorted(parts.glob("[0-9]*.parquet")))}) < share * problems:
         if process.poll() is not None:
             raise RuntimeError(

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from cluster.hardware import HardwareConfig
 from cluster.names import check_run_name
@@ -267,6 +275,16 @@ class EvaluateConfig(JobConfig):
             if given := [name for name, is_given in idle.items() if is_given]:
                 raise ValueError(f"{', '.join(given)} has no effect beside suites, which are used whole")
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_all_that_the_suite_sets(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A default that came on top of the suite's own value is written too: left out, as some are, it would read
+        back as the suite's."""
+        data = handler(self)
+        for section, values in (load_suite(self.suite) if self.suite in suite_names() else {}).items():
+            for key in values if isinstance(values, Mapping) and section in data else ():
+                data[section].setdefault(key, getattr(getattr(self, section), key))
+        return data
 
     @property
     def questions(self) -> QuestionsConfig:

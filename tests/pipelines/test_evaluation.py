@@ -508,6 +508,22 @@ def test_what_is_given_beside_a_suite_comes_on_top(tmp_path):
     assert load_yaml(EvaluateConfig, recorded) == config, "a run folder's own file means the same"
 
 
+@pytest.mark.parametrize("name", suite_names())
+def test_a_default_that_is_given_beside_a_suite_is_recorded(name, tmp_path):
+    """Whatever the suite sets: what is as by default again must not read back as the suite's."""
+    plain = EvaluateConfig()
+    sections = {section: values for section, values in load_suite(name).items() if isinstance(values, dict)}
+    defaults = {
+        section: {key: getattr(getattr(plain, section), key) for key in values} for section, values in sections.items()
+    }
+    given, recorded = tmp_path / "given.yaml", tmp_path / "recorded.yaml"
+    given.write_text(yaml.safe_dump(plain_config({"suite": name, **defaults})))
+    config = load_yaml(EvaluateConfig, given)
+    assert all(getattr(config, section) == getattr(plain, section) for section in sections)
+    recorded.write_text(yaml.safe_dump(plain_config(config)))
+    assert load_yaml(EvaluateConfig, recorded) == config
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
