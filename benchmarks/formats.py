@@ -13,37 +13,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import subprocess
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.commands import Command, results, rows, run
 from pipelines.artifacts.run_folder import RunFolder
 
-ROOT = Path(__file__).resolve().parents[1]
 LEARNING = "--sft.epochs 20 --sft.learning-rate 0.003 --sft.val-share 0 --sft.batch-size 4 --sft.grad-accumulation 1"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A file, the command that reads it, and how its outcome is read."""
-
-    name: str
-    """Also that of its run folder."""
-    file: str
-    line: str
-    """After `crucible`; {files}, {configs} and {model} are filled in."""
-    outcome: Callable[[RunFolder], str]
-
-
-def one(folder: RunFolder, kind: str) -> Mapping[str, Any]:
-    """The first row of a kind in `metrics.jsonl`."""
-    return next(row for row in folder.metrics() if row.get("kind") == kind)
 
 
 def losses(row: Mapping[str, Any]) -> str:
@@ -53,35 +35,37 @@ def losses(row: Mapping[str, Any]) -> str:
 
 def fine_tuned(folder: RunFolder) -> str:
     """Of `sft`."""
-    return f"{one(folder, 'traces')['read']} rows learnt from; {losses(one(folder, 'sft'))}"
+    return f"{rows(folder, 'traces')[0]['read']} rows learnt from; {losses(rows(folder, 'sft')[0])}"
 
 
 def taught(folder: RunFolder) -> str:
     """Of `undo`."""
-    results = json.loads((folder.path / "results.json").read_text())
-    first = results["iterations"][0]
-    text = f"{first['asked']} questions asked, {first['taught']} taught; {losses(one(folder, 'sft'))}"
-    return f"{text}; pass@1 on them {results['base']['train']['value']:.0%} -> {first['train']['value']:.0%}"
+    found = results(folder)
+    first = found["iterations"][0]
+    text = f"{first['asked']} questions asked, {first['taught']} taught; {losses(rows(folder, 'sft')[0])}"
+    return f"{text}; pass@1 on them {found['base']['train']['value']:.0%} -> {first['train']['value']:.0%}"
 
 
 def replayed(folder: RunFolder) -> str:
     """Of `expert-iteration`."""
-    (row,) = json.loads((folder.path / "results.json").read_text())["iterations"]
-    rows = [json.loads(line) for line in (folder.path / "iterations/1/traces.jsonl").read_text().splitlines()]
-    foreign = sum(line["problem_type"] == "functions" for line in rows)
+    (row,) = results(folder)["iterations"]
+    learnt_from = [json.loads(line) for line in (folder.path / "iterations/1/traces.jsonl").read_text().splitlines()]
+    foreign = sum(line["problem_type"] == "functions" for line in learnt_from)
     return (
         f"{foreign} of the {row['learnt']['general']} replayed solutions is the file's, beside {row['learnt']['focus']}"
     )
 
 
 CASES = (
-    Case("tests", "traces_with_tests.jsonl", f"sft --traces {{files}}/traces_with_tests.jsonl {LEARNING}", fine_tuned),
-    Case("trusted", "traces_without_tests.jsonl",
-         f"sft --traces {{files}}/traces_without_tests.jsonl --data.trust True {LEARNING}", fine_tuned),
-    Case("boxed", "boxed_rows.jsonl", f"sft --traces {{files}}/boxed_rows.jsonl {LEARNING}", fine_tuned),
-    Case("undo", "boxed_rows.jsonl", "undo --config {configs}/undo.yaml", taught),
-    Case("replay", "solutions.jsonl", "expert-iteration --config {configs}/replay.yaml", replayed),
+    ("traces_with_tests.jsonl",
+     Command("tests", f"sft --traces {{files}}/traces_with_tests.jsonl {LEARNING}", fine_tuned)),
+    ("traces_without_tests.jsonl",
+     Command("trusted", f"sft --traces {{files}}/traces_without_tests.jsonl --data.trust True {LEARNING}", fine_tuned)),
+    ("boxed_rows.jsonl", Command("boxed", f"sft --traces {{files}}/boxed_rows.jsonl {LEARNING}", fine_tuned)),
+    ("boxed_rows.jsonl", Command("undo", "undo --config {runs}/undo.yaml", taught)),
+    ("solutions.jsonl", Command("replay", "expert-iteration --config {runs}/replay.yaml", replayed)),
 )  # fmt: skip
+"""(file, the command that reads it)."""
 
 
 def write_configs(folder: Path, files: Path) -> None:
@@ -106,21 +90,6 @@ def write_configs(folder: Path, files: Path) -> None:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
 
 
-def run(case: Case, files: Path, runs: Path, model: str) -> str:
-    """Runs a case unless that is done, and returns its outcome. Raises RuntimeError where it fails."""
-    folder = runs / case.name
-    words = case.line.format(files=files, configs=runs).split()
-    command = [sys.executable, "-m", "pipelines.cli", *words, "--model", model, "--runs", str(runs)]
-    with open(runs / f"{case.name}.log", "w") as log:
-        ended = subprocess.run([*command, "--name", case.name, "--or-resume"], cwd=ROOT, stdout=log, stderr=log)
-    if ended.returncode:
-        raise RuntimeError(
-            f"{case.name} ended with {ended.returncode}: {(runs / f'{case.name}.log').read_text()[-2000:]}"
-        )
-    with RunFolder.open(folder) as opened:
-        return case.outcome(opened)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs all cases, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,9 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = options.files.resolve()
         write_configs(runs.resolve(), files)
         print("| file | command | outcome |\n|---|---|---|", flush=True)
-        for case in CASES:
-            outcome = run(case, files, runs.resolve(), options.model)
-            print(f"| `{case.file}` | `{case.line.split()[0]}` | {outcome} |", flush=True)
+        for file, command in CASES:
+            line = f"{command.line.replace('{files}', shlex.quote(str(files)))} --model {shlex.quote(options.model)}"
+            run(runs.resolve(), command.name, line, command.statuses)
+            with contextlib.closing(RunFolder.open(runs / command.name)) as done:
+                print(f"| `{file}` | `{command.line.split()[0]}` | {command.headline(done)} |", flush=True)
     return 0
 
 

@@ -17,11 +17,9 @@ from pathlib import Path
 
 from benchmarks.commands import Command, kept, rows, run, share
 from pipelines.artifacts.run_folder import RunFolder
+from pipelines.measure.suites import load_suite
 
-FAMILIES = (
-    "rpn arithmetic parentheses fizzbuzz reverse_string is_palindrome fibonacci binary_search two_sum max_subarray "
-    "remove_duplicates"
-)
+FAMILIES = " ".join(load_suite("sft_baseline")["problems"]["families"])
 
 
 def measured(folder: RunFolder) -> str:

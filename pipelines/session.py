@@ -30,12 +30,11 @@ from problems.plain_text import shown, storable
 from rollout.backends import EngineSpec, nothing
 from rollout.config import EngineConfig
 from rollout.fleet import await_ready, end_fleet, start_fleet
-from rollout.model_files import brought_by, read_prompt
+from rollout.model_files import MODEL_CONFIG, brought_by, read_prompt
 from rollout.policy import ADAPTER_CONFIG
 from rollout.prompts import PromptConfig
 from rollout.start_errors import EngineStartFailed, tail
 
-MODEL_CONFIG = "config.json"
 Job = TypeVar("Job", bound=JobConfig)
 Check = Callable[[Sequence[Demand], Demand, Sequence[Node]], None]
 """Gets the planned engines and learner of a session, and the nodes of its cluster."""

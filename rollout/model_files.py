@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NO_CODE = {"trust_remote_code": False}
 """Given explicitly: without it transformers asks on standard input whether a model's code is to be run."""
+MODEL_CONFIG = "config.json"
+"""Of a model's folder."""
 _BIGGEST = 2**26
 """Bytes of a JSON file of a model; those of tokenizers have up to 30 MiB."""
 
@@ -77,7 +79,7 @@ def brought_by(model: str) -> str:
     settings = _json(folder / "tokenizer_config.json")
     prompt = _prompt(folder) if Path(model).is_dir() else []  # one of the Hub is not used
     found = [*prompt, *_chat_template(folder, settings), *_defaults(folder)]
-    if "auto_map" in settings or "auto_map" in _json(folder / "config.json") or any(folder.glob("*.py")):
+    if "auto_map" in settings or "auto_map" in _json(folder / MODEL_CONFIG) or any(folder.glob("*.py")):
         found.append("code of its own, which is never run")
     return one_line(f"the model's folder brings {'; '.join(found)}", 500) if found else ""
 
@@ -85,7 +87,7 @@ def brought_by(model: str) -> str:
 def read_config(model: str) -> dict[str, Any]:
     """The content of a model's config.json, {} where it is not at hand: nothing is downloaded or imported for it."""
     folder = _folder(model)
-    return _json(folder / "config.json") if folder is not None else {}
+    return _json(folder / MODEL_CONFIG) if folder is not None else {}
 
 
 def _folder(model: str) -> Path | None:
@@ -95,7 +97,7 @@ def _folder(model: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(model, "config.json")
+        found = try_to_load_from_cache(model, MODEL_CONFIG)
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None

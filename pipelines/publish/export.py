@@ -26,7 +26,7 @@ from pipelines.publish.command import PushCommandConfig, recorded_command, statu
 from pipelines.publish.figures import figures_of
 from pipelines.publish.hub import CARD, Hub, HubError
 from pipelines.publish.products import AdapterFolder, take_snapshot, whole_model
-from pipelines.publish.publisher import Target, Upload, base_license, commit, patiently
+from pipelines.publish.publisher import Target, Upload, base_license, commit, files_of, patiently
 from problems.files import PARTIAL
 from problems.plain_text import one_line, shown
 from rollout.policy import PolicyVersion
@@ -205,9 +205,7 @@ def _merge(
 
 def _push(target: Target, folder: Path, name: str) -> Upload:
     """Uploads an exported folder. Raises HubError."""
-    prefix = f"{target.settings.path}/" if target.settings.path else ""
-    own = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    files = {f"{prefix}{name}": file for name, file in own.items() if name != CARD}
+    files = files_of(target, folder)
     text = (folder / CARD).read_text()
     return patiently(lambda: commit(target, "model", files, text, name))
 

@@ -24,12 +24,11 @@ from cluster.storage import Storage
 from pipelines.artifacts.plain_files import read_object, read_rows
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.artifacts.traces import TRACE_SCHEMA
+from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import one_line
+from rollout.model_files import MODEL_CONFIG
 from rollout.policy import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_FILES, ADAPTER_WEIGHTS
 from train.checkpoint import HEAD
-
-MODEL_CONFIG = "config.json"
-"""Of a model's folder."""
 
 DATA = {
     "traces.parquet": "traces",
@@ -47,7 +46,7 @@ MAIN = ("grpo/checkpoints/*/adapter", "sft/adapter", "adapter", "adapters/{best}
 STEPS = {"adapters/iteration-*/adapter": "iteration-*", "iterations/*/dpo/adapter": "iteration-*",
          "iterations/*/sft/adapter": "iteration-*"}  # fmt: skip
 """Adapters on the way there -> their names."""
-MODELS = ("adapters/{best}/model", "model")
+MODELS = (f"adapters/{{best}}/{MODEL_FOLDER}", MODEL_FOLDER)
 """Where the model is of a run that trained all weights. {best} as in MAIN."""
 _ATTEMPTS = 3
 

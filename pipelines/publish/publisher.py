@@ -259,11 +259,17 @@ def _adapter_files(target: Target, taken: Snapshot, told: card.About) -> tuple[d
 
 
 def _model_files(target: Target, model: Path, told: card.About) -> tuple[dict[str, Path], str]:
+    return files_of(target, model), card.model_card(
+        _title(target), told, merged=False, whole=True, path=target.settings.path
+    )
+
+
+def files_of(target: Target, folder: Path) -> dict[str, Path]:
+    """The files of a model's folder, by their names in the repository; the card is written anew."""
     prefix = f"{target.settings.path}/" if target.settings.path else ""
     # A tokenizer with several chat templates has a folder of them.
-    paths = sorted(path for path in model.rglob("*") if path.is_file())
-    files = {f"{prefix}{path.relative_to(model).as_posix()}": path for path in paths}
-    return files, card.model_card(_title(target), told, merged=False, whole=True, path=target.settings.path)
+    own = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {f"{prefix}{name}": path for name, path in own.items() if name != CARD}
 
 
 def _title(target: Target) -> str:
