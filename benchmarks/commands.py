@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipelines.artifacts.run_folder import RunFolder
@@ -29,6 +30,7 @@ from pipelines.measure.statistics import Difference, Estimate
 from pipelines.student import build_student
 from tests.servers import SECRET, serve_messages
 
+HEADER = "| command | seconds | shows |\n|---|---|---|"
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = "fibonacci reverse_string is_palindrome max_subarray binary_search remove_duplicates"
 """Those that the default student half knows."""
@@ -139,35 +141,49 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
         parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        runs = (options.runs or Path(folder)).resolve()
-        runs.mkdir(parents=True, exist_ok=True)
-        print("| command | seconds | shows |\n|---|---|---|")
+    with folder_of(options.runs) as runs, contextlib.ExitStack() as stack:
+        print(HEADER)
         for command in COMMANDS:
             served = options.served and command.name in TAUGHT
             if (options.names and command.name not in options.names) or (options.served and not served):
                 continue
-            line = command.line
             if served:
                 url = stack.enter_context(serve_messages(build_student(), runs / "server.log"))
                 os.environ["TEACHER_KEY"] = SECRET
-                line += f" {SERVED.format(url=url)}"
-            name = command.name + "-served" * served
-            took = run(runs, name, line, command.statuses)
-            with contextlib.closing(RunFolder.open(runs / name)) as done:
-                print(f"| `crucible {command.line}` | {took:.0f} | {command.headline(done)} |", flush=True)
+                line = f"{command.line} {SERVED.format(url=url)}"
+                command = replace(command, name=f"{command.name}-served", line=line)
+            print(row_of(runs, command), flush=True)
 
 
-def run(runs: Path, name: str, line: str, statuses: tuple[int, ...]) -> float:
+@contextlib.contextmanager
+def folder_of(runs: Path | None) -> Iterator[Path]:
+    """The folder of all runs: the one that was given, or a temporary one."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = (runs or Path(folder)).resolve()
+        found.mkdir(parents=True, exist_ok=True)
+        yield found
+
+
+def row_of(runs: Path, command: Command, values: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A command's row of the table; it is run first where its run folder is not there. `values` are what its line names
+    besides {runs} and {hard}."""
+    took = run(runs, command.name, command.line, command.statuses, values)
+    with contextlib.closing(RunFolder.open(runs / command.name)) as done:
+        return f"| `crucible {command.line}` | {took:.0f} | {command.headline(done)} |"
+
+
+def run(
+    runs: Path, name: str, line: str, statuses: tuple[int, ...], values: Mapping[str, str] = MappingProxyType({})
+) -> float:
     """Seconds that the command took, now or when it was run into this folder."""
     took = runs / f"{name}.seconds"
     if not took.is_file():
         hard = ROOT / "pipelines" / "configs" / "hard_student.yaml"
         if "{hard}" in line:
             made = crucible(runs, "student", ["student", "--config", str(hard)])
-            line = line.replace("{hard}", made.splitlines()[-1])
+            values = {**values, "hard": made.splitlines()[-1]}
         began = time.monotonic()
-        arguments = shlex.split(line.format(runs=runs))
+        arguments = shlex.split(line.format(runs=runs, **values))
         crucible(runs, name, [*arguments, "--name", name, "--runs", str(runs)], statuses)
         took.write_text(f"{time.monotonic() - began:.1f}")
     return float(took.read_text())

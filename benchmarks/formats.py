@@ -15,14 +15,13 @@ import contextlib
 import json
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.commands import Command, results, rows, run
+from benchmarks.commands import Command, folder_of, results, rows, run
 from pipelines.artifacts.run_folder import RunFolder
 
 LEARNING = "--sft.epochs 20 --sft.learning-rate 0.003 --sft.val-share 0 --sft.batch-size 4 --sft.grad-accumulation 1"
@@ -97,15 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=None, help="where run folders and logs are kept")
     parser.add_argument("--model", default="student")
     options = parser.parse_args(argv)
-    with contextlib.ExitStack() as stack:
-        runs = options.runs or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runs.mkdir(parents=True, exist_ok=True)
+    with folder_of(options.runs) as runs:
         files = options.files.resolve()
-        write_configs(runs.resolve(), files)
+        write_configs(runs, files)
         print("| file | command | outcome |\n|---|---|---|", flush=True)
         for file, command in CASES:
             line = f"{command.line.replace('{files}', shlex.quote(str(files)))} --model {shlex.quote(options.model)}"
-            run(runs.resolve(), command.name, line, command.statuses)
+            run(runs, command.name, line, command.statuses)
             with contextlib.closing(RunFolder.open(runs / command.name)) as done:
                 print(f"| `{file}` | `{command.line.split()[0]}` | {command.headline(done)} |", flush=True)
     return 0

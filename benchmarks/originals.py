@@ -11,11 +11,9 @@ settings and number of traces by the model of `--model`. What is in the folder o
 from __future__ import annotations
 
 import argparse
-import contextlib
-import tempfile
 from pathlib import Path
 
-from benchmarks.commands import Command, kept, rows, run, share
+from benchmarks.commands import HEADER, Command, folder_of, kept, row_of, rows, share
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.measure.suites import load_suite
 
@@ -68,18 +66,12 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
         parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
-    with tempfile.TemporaryDirectory() as folder:
-        runs = (options.runs or Path(folder)).resolve()
-        runs.mkdir(parents=True, exist_ok=True)
-        print("| command | seconds | shows |\n|---|---|---|", flush=True)
+    with folder_of(options.runs) as runs:
+        print(HEADER, flush=True)
         for command in COMMANDS:
             wanted = command.name in options.names if options.names else options.model or "{model}" not in command.line
-            if not wanted:
-                continue
-            line = command.line.replace("{model}", options.model or "student")
-            took = run(runs, command.name, line, command.statuses)
-            with contextlib.closing(RunFolder.open(runs / command.name)) as done:
-                print(f"| `crucible {command.line}` | {took:.0f} | {command.headline(done)} |", flush=True)
+            if wanted:
+                print(row_of(runs, command, {"model": options.model or "student"}), flush=True)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,7 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
         else max(config.max_batched_tokens, config.max_model_len),
         "scheduling_policy": "priority",
         "logprobs_mode": "processed_logprobs",
+        "language_model_only": True,  # problems are text: a vision tower would only take memory
         "enable_prefix_caching": True,
         "enforce_eager": config.enforce_eager or not cuda,
         "tensor_parallel_size": config.tensor_parallel,

@@ -37,7 +37,7 @@ def score_labels_alone(model: PreTrainedModel, head: Head) -> None:
         if not fused_lm_head or kwargs.get("output_router_logits"):
             return trl_forward(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
         kwargs["use_cache"] = False
-        states_B_T_H = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+        states_B_T_H = self.get_decoder()(*args, **kwargs).last_hidden_state[:, :-1]
         targets_B_T = labels[:, 1:]
         mask_B_T = targets_B_T != IGNORED
         logprobs_N, entropies_N, top1_N = head.logprobs(states_B_T_H[mask_B_T], targets_B_T[mask_B_T])

@@ -66,7 +66,7 @@ def find_head(model: PreTrainedModel) -> Head | None:
         return None
     config = model.config.get_text_config()
     ids = torch.arange(min(8, config.vocab_size), device=model.device)[None]
-    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     logits = model(input_ids=ids, use_cache=False).logits.float()
     # Between 16-bit numbers the order of scaling and rounding shows.
     close = (1e-3, 1e-4) if linear.weight.dtype == torch.float32 else (2e-2, 2e-2)

@@ -8,6 +8,7 @@ the backward pass.
 from __future__ import annotations
 
 import hashlib
+import re
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class Adapter:
             lora_alpha=alpha,  # pyright: ignore[reportArgumentType] peft only divides by the rank
             lora_dropout=config.lora_dropout,
             target_modules=targets,
+            exclude_modules=_outside_decoder(base),
             task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng(devices=[]):
@@ -210,11 +212,12 @@ def _is_plain(layer: LoraLinear) -> bool:
 
 def _target_modules(base: PreTrainedModel, config: TrainConfig) -> list[str]:
     """Sorted names of the layers to adapt: sorted, so that equal adapters have equal configurations and
-    hashes."""
-    head = base.get_output_embeddings()
+    hashes. Engines serve adapters of the language model's linear layers alone: not of the output head, the embedding,
+    or a vision tower."""
+    head, decoder = base.get_output_embeddings(), base.get_decoder()
     linear = {
         name.rpartition(".")[2]
-        for name, module in base.named_modules()
+        for name, module in decoder.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
     if config.target_modules == "all-linear":
@@ -222,9 +225,21 @@ def _target_modules(base: PreTrainedModel, config: TrainConfig) -> list[str]:
     for name in config.target_modules:
         if name not in linear:
             raise ValueError(
-                f"target module {name} is not a linear layer inside the base model: choose among {sorted(linear)}"
+                f"target module {name} is not a linear layer inside the language model, and engines serve no other: "
+                f"choose among {sorted(linear)}"
             )
     return sorted(set(config.target_modules))
+
+
+def _outside_decoder(base: PreTrainedModel) -> str | None:
+    """A pattern of all modules outside the language model, where some are linear layers: a vision tower calls its
+    layers by the same names. None for models of text alone."""
+    head, decoder = base.get_output_embeddings(), base.get_decoder()
+    inside = {id(module) for module in decoder.modules()} | {id(head)}
+    if all(id(module) in inside for module in base.modules() if isinstance(module, nn.Linear)):
+        return None
+    prefix = next(name for name, module in base.named_modules() if module is decoder)
+    return rf"(?!{re.escape(prefix)}\.).*"
 
 
 def _file_config(lora: LoraConfig, targets: list[str]) -> dict[str, Any]:

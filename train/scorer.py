@@ -32,7 +32,7 @@ class Scorer:
         Raises ValueError where prompts shall be shared and cannot, and for a head that is neither plain, scaled nor
         soft-capped.
         """
-        self.model = model
+        self.model, self.decoder = model, model.get_decoder()  # without a vision tower, which text has no use for
         packed = use_packed_attention(model) and self._packs()
         if share_prompts and not packed:
             raise ValueError(f"model {model.config.name_or_path} cannot be run packed: set share_prompts=false")
@@ -63,7 +63,7 @@ class Scorer:
         """States [N, H] that predict the completion tokens, from one sequence."""
         shared = self.layout.shared if share_prompts is None else share_prompts
         packing = Packing.of(batch.rows, shared, batch.mask.device)
-        states_S_H = self.model.base_model(**model_inputs(packing)).last_hidden_state[0]
+        states_S_H = self.decoder(**model_inputs(packing)).last_hidden_state[0]
         return states_S_H[packing.predicts]
 
     def _padded(self, batch: MicroBatch) -> Tensor:
@@ -77,7 +77,7 @@ class Scorer:
         prompts = batch.prompt_ids[batch.prompt_of_row]
         tokens = torch.cat([prompts, torch.zeros_like(batch.completion_ids)], dim=1)
         tokens = tokens.scatter(1, places, batch.completion_ids)
-        states = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        states = self.decoder(input_ids=tokens, use_cache=False).last_hidden_state
         rows = torch.arange(len(tokens), device=tokens.device)
         return states[rows[:, None], places - 1][batch.mask.bool()]
 

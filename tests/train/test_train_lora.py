@@ -5,12 +5,14 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load, load_file
-from train_helpers import VOCABULARY, tiny_model
+from train_helpers import VOCABULARY, model_of, tiny_model
 
+from rollout.adapter import check_adapter_config
 from rollout.policy import PolicyVersion
 from train.config import TrainConfig
 from train.lora import Adapter
 
+SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 IDS = torch.from_numpy(np.random.default_rng(0).integers(0, VOCABULARY, (2, 9)))
 
 
@@ -107,3 +109,13 @@ def test_target_modules_must_be_there():
     for name in ("c_attn", "lm_head"):
         with pytest.raises(ValueError, match=f"{name} is not a linear layer"):
             Adapter(tiny_model(), TrainConfig(target_modules=(name,)))
+
+
+def test_a_vision_tower_gets_no_adapter_though_its_layers_have_the_same_names():
+    adapter = Adapter(model_of("gemma3 with a vision tower"), TrainConfig(lora_r=2))
+    assert adapter.config["target_modules"] == sorted(SEVEN)
+    assert len(adapter.parameters) == 2 * 7 * 2
+    assert all(".language_model.layers." in name for name in adapter.parameters)
+    check_adapter_config(adapter.config, "this adapter")
+    with pytest.raises(ValueError, match="fc1 is not a linear layer inside the language model"):
+        Adapter(model_of("gemma3 with a vision tower"), TrainConfig(target_modules=("fc1",)))

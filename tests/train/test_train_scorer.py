@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from train_helpers import VOCABULARY, make_group, make_groups, tiny_model
-from transformers import AutoConfig, AutoModelForCausalLM, MambaConfig, MambaForCausalLM
+from train_helpers import MODELS, VOCABULARY, make_group, make_groups, model_of, tiny_model
+from transformers import MambaConfig, MambaForCausalLM
 from transformers.modeling_outputs import CausalLMOutput
 from varlen_reference import pretend_flash
 
@@ -16,38 +16,6 @@ from train.learner import Learner
 from train.lora import Adapter
 from train.packing import Packing
 from train.scorer import Scorer
-
-SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.2,
-    "pad_token_id": 0,
-}
-GEMMA = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 5}
-"""The window is shorter than the prompts of the tests."""
-MODELS = {
-    "qwen2": {"tie_word_embeddings": True},
-    "qwen2 untied": {"model_type": "qwen2", "tie_word_embeddings": False},
-    "qwen3": {"head_dim": 8},
-    "llama": {},
-    "mistral": {"sliding_window": 5},
-    "gemma2": GEMMA | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
-    "gemma3": GEMMA | {"model_type": "gemma3_text", "layer_types": ["sliding_attention", "full_attention"]},
-    "granite": {"logits_scaling": 4.0},
-    "cohere": {"logit_scale": 0.25},
-}
-
-
-def model_of(name: str, attention="sdpa"):
-    keys = {"model_type": name} | SMALL | MODELS[name]
-    config = AutoConfig.for_model(keys.pop("model_type"), **keys)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
 
 
 def adapted(name: str, attention="sdpa"):
