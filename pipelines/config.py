@@ -41,7 +41,6 @@ RUNS_VARIABLE = "CRUCIBLE_RUNS"
 ANSWERS_TOGETHER = {"verify.batch_size": "the answers to a problem are judged together"}
 NO_CURRICULUM = {"problems.curriculum": "only training by GRPO moves difficulty"}
 NO_CANARY = {"engine.canary_bound": "only adapters that a learner publishes are proven on a canary"}
-NO_SHOTS = {"prompt.few_shot": "this command draws no examples; write them into prompt.shots"}
 NO_REWARD = {"verify.reward": "only training by GRPO earns rewards; this command counts what passed"}
 NO_FULL = {"sft.full": "its engines serve what it trains as adapters; crucible sft and undo train whole models"}
 NO_TEACHER = {"hardware.teacher": "this command asks no teacher"}

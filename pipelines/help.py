@@ -53,7 +53,7 @@ ADVANCED = (
     "teacher.cache", "teacher.sdk_retries", "teacher.patience", "teacher.backoff", "teacher.timeout", "teacher.thought",
     "data.mapping", "data.problems", "data.hub_split", "data.shuffle", "data.limit", "data.strict", "data.trust",
     "teacher.share", "teacher.others", "teacher.prompts", "teacher.engine*",
-    "publish.*",
+    "publish.*", "corrections",
 )  # fmt: skip
 """Patterns of keys, in whatever section these are, that `--help` leaves to `--help-all`."""
 

@@ -43,6 +43,7 @@ from pipelines.jobs.evaluate import (
 )
 from pipelines.jobs.teacher_job_config import SFTJobConfig
 from pipelines.measure.conditions import LAST, Required, Result, conditions_row
+from pipelines.measure.problem_set import questions_of, with_shots
 from pipelines.trace_data import load_traces
 from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import shown
@@ -80,6 +81,9 @@ def run(context: Context[SFTJobConfig]) -> Outcome:
     if config.style is not None:
         prompt = config.prompt.model_copy(update={"style": config.style})
         config = context.config = config.model_copy(update={"prompt": prompt})
+    if config.prompt.few_shot:
+        prompt = with_shots(config.prompt, questions_of(config, console))
+        config = config.model_copy(update={"prompt": prompt})
     initial = None
     if config.adapter:
         initial = read_adapter(config.adapter, config.name, model, config.sft.adapter)

@@ -16,7 +16,6 @@ from pipelines.config import (
     NO_CURRICULUM,
     NO_FULL,
     NO_REWARD,
-    NO_SHOTS,
     NO_TEACHER,
     GRPOConfig,
     JobConfig,
@@ -70,6 +69,12 @@ def shape_is_idle(sft: SFTConfig) -> dict[str, tuple[str, str]]:
     return {f"sft.{name}": ("sft.full", "True") for name in names}
 
 
+def check_shots(prompt: PromptConfig, style: TaughtStyle | None) -> None:
+    """Raises ValueError for examples without thoughts before answers that are to have some."""
+    if prompt.few_shot and style == "think":
+        raise ValueError("prompt.few_shot draws answers without thoughts, which style think teaches: set style direct")
+
+
 class DistilConfig(RunConfig):
     """Has a teacher write worked traces of training problems, and keeps those that pass every hidden test."""
 
@@ -121,7 +126,7 @@ class SFTJobConfig(JobConfig):
 
     recipe_kind: ClassVar[Kind] = "sft"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD, **NO_TEACHER,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_REWARD, **NO_TEACHER,
         "problems.seed": "set evaluation.seed, or sft.seed",
     }  # fmt: skip
 
@@ -153,13 +158,16 @@ class SFTJobConfig(JobConfig):
         lora_rank_room(self.sft.lora_r)
         if self.adapter and self.sft.full:
             raise ValueError("adapter has no effect with sft.full, which trains the model itself: leave out either")
+        check_shots(self.prompt, self.style)
         if self.require and not self.evaluate:
             raise ValueError("require is measured on held-out problems: set evaluate to True, or leave it out")
         return self
 
     def idle(self) -> dict[str, tuple[str, str]]:
         """See `pipelines.config.refuse_idle`."""
-        of_evaluations = ("problems", "evaluation", "engines", "engine", "max_tokens", "hardware.engine")
+        of_evaluations = ["evaluation", "engines", "engine", "max_tokens", "hardware.engine"]
+        if not self.prompt.few_shot:  # examples are of the problems too
+            of_evaluations.append("problems")
         found = {} if self.evaluate else dict.fromkeys(of_evaluations, ("evaluate", "False"))
         return found | shape_is_idle(self.sft)
 
@@ -169,7 +177,7 @@ class HardDistilConfig(JobConfig):
 
     recipe_kind: ClassVar[Kind] = "hard-distil"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_SHOTS,
+        **ANSWERS_TOGETHER,
         "problems.weights": "each family and difficulty gets `count` traces",
         "sft.seed": "set seed",
         "train.seed": "set seed",
@@ -223,6 +231,7 @@ class HardDistilConfig(JobConfig):
         if self.data != TraceDataConfig() and not self.traces:
             raise ValueError("data has no effect without traces, which it says how to read: name some, or leave it out")
         check_total(self.problems, self.total)
+        check_shots(self.prompt, self.style)
         plain = TrainConfig()
         for name in ADAPTER_SHAPE:
             # Which keys were given is not known once options and files are merged; the values are.

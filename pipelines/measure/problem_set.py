@@ -26,7 +26,7 @@ from problems.plain_text import shown
 from problems.problem import Group, Problem
 from problems.questions import Questions, QuestionsConfig, by_index, worked_answer
 from problems.sources import NothingScoredError, Report
-from rollout.prompts import completion_text, shot
+from rollout.prompts import PromptConfig, Shot, completion_text, shot
 from verify.config import VerifyConfig
 from verify.sandbox.probe import IsolationTooLow
 
@@ -71,7 +71,7 @@ def with_questions(config: Job, console: Console) -> Job:
         questions.part(config.evaluation.split, config.evaluation.seed)
         if isinstance(config, GRPOConfig):
             questions.part("train", config.seed)
-        config = _with_shots(config, questions)
+        config = config.model_copy(update={"prompt": with_shots(config.prompt, questions)})
     except ValueError as error:
         raise ConfigError(str(error)) from None
     say_report(report, console)
@@ -179,22 +179,35 @@ class SandboxProof:
             self._judges = None
 
 
-def _with_shots(config: Job, questions: Questions) -> Job:
-    """`config` with its few-shot examples chosen: worked problems of the train split, of different families first."""
-    prompt, shots = config.prompt, []
+def with_shots(prompt: PromptConfig, questions: Questions) -> PromptConfig:
+    """`prompt` with its few-shot examples chosen: worked problems of the train split, unlike ones first.
+
+    Raises ConfigError where there are too few.
+    """
+    shots: list[Shot] = []
     if not prompt.few_shot:
-        return config
+        return prompt
     part = questions.part("train", SHOT_SEED)
-    found = {p.id: p for p in (part.problem(number) for number in range(20 * prompt.few_shot))}
-    first = {p.family: p for p in reversed(found.values())}
-    for problem in {p.id: p for p in (*reversed(first.values()), *found.values())}.values():
-        if len(shots) < prompt.few_shot and (answer := worked_answer(problem)):
+    for problem, answer in _unlike_first(part.problem(number) for number in range(20 * prompt.few_shot)):
+        if len(shots) < prompt.few_shot:
             with contextlib.suppress(ValueError):  # a program that style complete cannot show
                 shots.append(shot(problem, answer, prompt))
     if len(shots) < prompt.few_shot:
         raise ConfigError(f"prompt.few_shot {prompt.few_shot}: answers are known of {len(shots)} training problems")
-    prompt = prompt.model_copy(update={"shots": (*prompt.shots, *shots), "few_shot": 0})
-    return config.model_copy(update={"prompt": prompt})
+    return prompt.model_copy(update={"shots": (*prompt.shots, *shots), "few_shot": 0})
+
+
+def _unlike_first(problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
+    """Problems with answers, where these are known: one of each family first, then one of each answer in it."""
+    families: dict[str, tuple[Problem, str]] = {}
+    answers: dict[tuple[str, str], tuple[Problem, str]] = {}
+    found: dict[str, tuple[Problem, str]] = {}
+    for problem in problems:
+        if answer := worked_answer(problem):
+            pair = found.setdefault(problem.id, (problem, answer))
+            families.setdefault(problem.family, pair)
+            answers.setdefault((problem.family, answer), pair)
+    return list({p.id: (p, a) for p, a in (*families.values(), *answers.values(), *found.values())}.values())
 
 
 class LevelsActor:

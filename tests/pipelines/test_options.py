@@ -19,7 +19,7 @@ from pipelines.config import RUNS_VARIABLE, GRPOConfig
 from pipelines.errors import ConfigError
 from pipelines.jobs.expert.config import ExpertConfig
 from pipelines.jobs.sweep.config import SweepConfig
-from pipelines.jobs.teacher_job_config import SFTJobConfig
+from pipelines.jobs.teacher_job_config import HardDistilConfig, SFTJobConfig
 from pipelines.option_pages import configurations, page
 from pipelines.options import RENAMED, is_used, leaves, load_yaml, option_keys, parse, renamed
 from pipelines.remote.submit import SubmitConfig, submission
@@ -344,6 +344,8 @@ def test_an_engine_split_over_gpus_is_placed_on_as_many():
     [
         (SweepConfig, {"grpo": {"evaluation": {"split": "val"}}}, "chooses the winner"),
         (HardwareConfig, {"engine": {"cpus": 1}, "profiles": [{"name": "a"}]}, "no effect beside hardware.profiles"),
+        (SFTJobConfig, {"prompt": {"few_shot": 2}, "style": "think"}, "answers without thoughts"),
+        (HardDistilConfig, {"prompt": {"few_shot": 2}}, "answers without thoughts"),
     ],
 )
 def test_an_option_without_effect_beside_the_others_is_refused(model, settings, says):
@@ -365,6 +367,11 @@ def test_an_option_without_effect_beside_the_others_is_refused(model, settings, 
 )
 def test_an_option_on_the_command_line_that_another_switches_off_is_refused(verb, arguments, says, capsys):
     assert says in refusal(verb, arguments, capsys)
+
+
+def test_examples_are_drawn_from_problems_also_where_nothing_is_measured():
+    words = ["--traces", "t", "--prompt.few-shot", "2", "--problems.families", "rpn"]
+    assert parse(SFTJobConfig, words, prog="").problems.families == ("rpn",)
 
 
 def test_a_configuration_file_may_hold_what_an_option_switches_off():

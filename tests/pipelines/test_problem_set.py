@@ -99,6 +99,13 @@ def test_few_shot_examples_are_worked_training_problems():
         with_questions(only_test, QUIET)
 
 
+def test_few_shot_examples_of_verdicts_show_each_verdict():
+    shots = with_questions(
+        job({"procedural": {"families": ["scheduling"]}}, prompt={"few_shot": 2}), QUIET
+    ).prompt.shots
+    assert len({shot.answer for shot in shots}) == 2
+
+
 def test_outcomes_are_the_same_from_groups_and_from_the_run_folder(tmp_path):
     steps = [
         [group(1, [True, False]), group(0, [True, True], 3)],

@@ -15,7 +15,6 @@ from pipelines.config import (
     NO_CURRICULUM,
     NO_FULL,
     NO_REWARD,
-    NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
@@ -46,7 +45,7 @@ class LRLConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "lrl"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CANARY, **NO_CURRICULUM, **NO_FULL, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CANARY, **NO_CURRICULUM, **NO_FULL, **NO_REWARD,
         "problems.weights": "each family and difficulty is asked equally often",
         "problems.seed": "set train_seed, test_seed and synthesis_seed",
         "problems.hidden_tests": "an answer has one test",

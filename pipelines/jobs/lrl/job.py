@@ -34,7 +34,7 @@ from pipelines.jobs.lrl.reading import read_answer
 from pipelines.jobs.lrl.scores import ANSWERED, API_ERROR, Answer
 from pipelines.jobs.package_job import Outcome
 from pipelines.measure.conditions import GREEDY, LAST, Required, Result
-from pipelines.measure.problem_set import check_known, questions_of, say_report
+from pipelines.measure.problem_set import check_known, questions_of, say_report, with_shots
 from pipelines.measure.recorded import load_evaluation
 from pipelines.student_runner import StudentRunner
 from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
@@ -74,8 +74,10 @@ def run(context: Context[LRLConfig]) -> Outcome:
     Raises JobError, NoRoom, and TeacherStopped where the teacher cannot go on; every answer is then kept.
     """
     config, sft = context.config, context.config.sft
+    questions = questions_of(config, context.console)
     if config.problems.parts:
-        say_report(questions_of(config, context.console).report, context.console)
+        say_report(questions.report, context.console)
+    config = config.model_copy(update={"prompt": with_shots(config.prompt, questions)})
     if config.require:  # what cannot be measured is refused before anything is started
         conditions_of(config, problems_of(config, "test", config.test_problems, config.test_seed))
     folder = context.folder

@@ -14,7 +14,6 @@ from pipelines.config import (
     NO_CANARY,
     NO_CURRICULUM,
     NO_REWARD,
-    NO_SHOTS,
     STUDENT,
     EvaluationConfig,
     JobConfig,
@@ -45,7 +44,7 @@ class UndoConfig(RunConfig):
 
     recipe_kind: ClassVar[Kind] = "undo"
     unused: ClassVar[Mapping[str, str]] = {
-        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_SHOTS, **NO_REWARD,
+        **ANSWERS_TOGETHER, **NO_CURRICULUM, **NO_CANARY, **NO_REWARD,
         "sft.no_thinking": "every answer is learnt from as it is",
     }  # fmt: skip
 

@@ -55,7 +55,9 @@ def run(context: Context[UndoConfig]) -> Outcome:
     config, sft = context.config, context.config.sft
     if sft.full and context.lent:
         raise ConfigError("sft.full starts engines on each model that it trains: leave it out beside another job's")
-    with_questions(config.student, context.console)  # says what became of the rows of data sets
+    # Data sets are read, and few-shot examples chosen, once for all.
+    prompt = with_questions(config.student, context.console).prompt
+    config = config.model_copy(update={"prompt": prompt})
     suites = Suites(config, context.console)
     if config.require:  # what cannot be measured is refused before anything is started
         conditions_of(config, distinct(config, "test", config.test_problems), suites)
