@@ -15,6 +15,8 @@ from train.config import TrainConfig
 def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
     """The frozen base model with scaled-dot-product attention, in the configured dtype, loaded straight to `device`.
 
+    One that is to be sharded is loaded to the CPU, where weights that are of that dtype are mapped from their files.
+
     Raises ValueError, saying what was looked for, where there is no such model.
     """
     folder = Path(model).expanduser()
@@ -31,7 +33,7 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
             str(folder if folder.is_dir() else model),
             dtype=getattr(torch, name),
             attn_implementation="sdpa",
-            device_map={"": device},
+            device_map={"": "cpu" if config.shard else device},
             **NO_CODE,
         )
     except OSError as error:

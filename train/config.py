@@ -131,6 +131,9 @@ class TrainConfig(BaseModel):
     """Of the base model; auto is bfloat16 on a GPU, else float32; float16 is for GPUs. Adapters stay float32."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
+    shard: bool = False
+    """Split the frozen base over the workers (FSDP), for models that no single device holds: each keeps its part, and a
+    layer's weights travel when they are needed. A step computes the same, and takes longer."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 3
@@ -140,7 +143,12 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> Self:
-        for problem in (*self._objective_problems(), *self._entropy_problems(), *self._schedule_problems()):
+        for problem in (
+            *self._objective_problems(),
+            *self._entropy_problems(),
+            *self._schedule_problems(),
+            *self._sharding_problems(),
+        ):
             raise ValueError(problem)
         return self
 
@@ -205,6 +213,15 @@ class TrainConfig(BaseModel):
             yield f"warmup_steps {self.warmup_steps} must be below total_steps {self.total_steps}"
         if isinstance(self.target_modules, tuple) and not self.target_modules:
             yield "target_modules is empty, so nothing would be trained: name layers or use all-linear"
+
+    def _sharding_problems(self):
+        if self.shard and self.workers < 2:
+            yield (
+                f"shard splits the base over several workers, and workers is {self.workers}: set workers to 2 or more, "
+                "or remove shard"
+            )
+        if self.shard and self.torch_compile:
+            yield "torch_compile cannot compile layers whose weights come and go with shard: remove one of the two"
 
     @property
     def clip_range(self) -> tuple[float, float]:
