@@ -25,6 +25,7 @@ from cluster.memory_plan import (
     learner_need,
     nearest_engine,
     nearest_learner,
+    sharding_that_fits,
 )
 from cluster.model_shapes import ModelShapes
 from cluster.placement import Seat
@@ -186,7 +187,8 @@ def _overfull(device: Device, there: Sequence[Tenant]) -> str:
         left = budget - (total - tenant.need.total)
         if isinstance(tenant.load, LearnerLoad):
             smaller = nearest_learner(tenant.shapes, _free(tenant.load), left)
-            fixes += [changes(tenant.load, smaller)] if smaller else []
+            fix = changes(tenant.load, smaller) if smaller else sharding_that_fits(tenant.shapes, tenant.load, left)
+            fixes.append(fix)
         elif (engine := nearest_engine(tenant.shapes, _free(tenant.load), left)) is not None:
             share = (
                 f"{SHARE}={engine_need(tenant.shapes, engine).total / device.bytes + 0.005:.2f}"

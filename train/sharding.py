@@ -40,7 +40,8 @@ def shard_base(base: PreTrainedModel, adapter: Collection[nn.Parameter], device:
     mesh = init_device_mesh(device.type, (workers,))
     layers = decoder_layers(base, "shard")
     split = {parameter for layer in layers for parameter in layer.parameters()} - set(adapter)
-    split |= {base.get_input_embeddings().weight, base.get_output_embeddings().weight}
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    split |= {end.weight for end in ends if end is not None}
     whole = set(base.parameters()) - split
     for layer in layers:
         layer.to(device)
