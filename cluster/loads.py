@@ -60,6 +60,7 @@ def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | 
         "group": values.get("rollout.group_size"),
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),
         "moving_average": True if values.get("train.ema_decay") else None,
+        "quantise": values.get("train.quantise"),
         "shards": values.get("train.workers") if values.get("train.shard") else None,
         "reference": True if values.get("train.beta") and values.get(REFERENCE) == "start" else None,
     }

@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from problems.plain_text import one_line
 from rollout.model_files import NO_CODE, unloadable
 from train.config import TrainConfig
+from train.lora import fingerprint
+from train.quantised import quantisation, refuse_quantising
 
 
 def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
@@ -17,7 +19,7 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
 
     One that is to be sharded is loaded to the CPU, where weights that are of that dtype are mapped from their files.
 
-    Raises ValueError, saying what was looked for, where there is no such model.
+    Raises ValueError, saying what was looked for, where there is no such model, and for what the device cannot do.
     """
     folder = Path(model).expanduser()
     looks_local = folder.is_absolute() or str(model).startswith((".", "~"))
@@ -28,10 +30,13 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
         name = "bfloat16" if device.type == "cuda" else "float32"
     if name == "float16" and device.type == "cpu":
         raise ValueError("dtype float16 is for GPUs, a CPU has no use for it: set float32, or bfloat16 to save memory")
+    refuse_quantising(config.quantise, on_gpu=device.type == "cuda")
+    dtype = getattr(torch, name)
     try:
         return AutoModelForCausalLM.from_pretrained(
             str(folder if folder.is_dir() else model),
-            dtype=getattr(torch, name),
+            dtype=dtype,
+            quantization_config=quantisation(config.quantise, dtype),
             attn_implementation="sdpa",
             device_map={"": "cpu" if config.shard else device},
             **NO_CODE,
@@ -41,3 +46,10 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
         raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
     except Exception as error:  # libraries raise anything for damaged files
         raise unloadable(model, "weights", error) from error
+
+
+def base_fingerprint(model: str | Path, config: TrainConfig) -> str:
+    """Identity of the base as it is published, whatever it is held in while an adapter is trained on it. Raises as
+    `load_base`."""
+    plain = config.model_copy(update={"quantise": "none", "dtype": "bfloat16"})
+    return fingerprint(load_base(model, plain, torch.device("cpu")))

@@ -129,6 +129,9 @@ class TrainConfig(BaseModel):
     """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, else float32; float16 is for GPUs. Adapters stay float32."""
+    quantise: Literal["none", "nf4", "int8"] = "none"
+    """Hold the linear layers of the learner's base in 4 bits (nf4, as QLoRA) or 8: for GPUs, and needs bitsandbytes.
+    Engines sample from the whole base, so the two differ by the rounding."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     shard: bool = False
@@ -222,6 +225,8 @@ class TrainConfig(BaseModel):
             )
         if self.shard and self.torch_compile:
             yield "torch_compile cannot compile layers whose weights come and go with shard: remove one of the two"
+        if self.shard and self.quantise != "none":
+            yield f"shard cannot split weights of quantise {self.quantise}: remove one of the two"
 
     @property
     def clip_range(self) -> tuple[float, float]:

@@ -180,6 +180,16 @@ def test_a_base_over_four_workers_takes_a_quarter_and_what_is_gathered():
     assert learner_load(LearnerLoad(), values).shards == 4 and tuner_load(LearnerLoad(), values).shards == 1
 
 
+def test_linear_layers_in_few_bits_take_a_quarter_or_half_of_bfloat16():
+    shapes = ModelShapes.from_config(FOUR["Qwen2.5-7B"])
+    layers = shapes.layers * sum(inputs * outputs for inputs, outputs in shapes.linear_layers.values())
+    others = 2 * (shapes.total_parameters - layers)
+    for form, share in (("nf4", 0.516 / 2), ("int8", 0.5)):
+        need = learner_need(shapes, learner_load(LearnerLoad(), {"train.quantise": form}))
+        assert need.of("weights") - others == pytest.approx(share * 2 * layers, rel=1e-3)
+        assert need.of("unpacked") == 2 * shapes.hidden * shapes.intermediate
+
+
 @pytest.mark.parametrize(("config", "measured"), [(QWEN3_06B, 0.9), (QWEN3_4B, 2.8)])
 def test_a_checkpointed_row_of_16k_is_what_was_measured(config, measured):
     shapes, rows = ModelShapes.from_config(config), Rows(1, 16384 - 512, prompt_tokens=512)
