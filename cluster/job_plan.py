@@ -76,7 +76,7 @@ def tenants(
 
     Raises DoesNotFit where the share of an engine holds not even one sequence, or where those on one device, or on the
     CPUs of one node, take more than it has; the message names the options that would fit. Raises ValueError for
-    float16 where it is of no use.
+    float16 and for quantised weights where they are of no use.
     """
     _refuse_numbers(shapes, fleet, learner, job, values, teacher)
     found = []
