@@ -14,6 +14,25 @@ from train.lora import fingerprint
 from train.quantised import quantisation, refuse_quantising
 
 
+def base_and_identity(
+    model: str | Path | PreTrainedModel, config: TrainConfig, device: torch.device
+) -> tuple[PreTrainedModel, str]:
+    """The base, loaded unless it is given, and its fingerprint; "" where that is still to be told from its weights.
+
+    Of a quantised base it is that of the published weights. Raises as `load_base`, and for a given model that is to be
+    quantised.
+    """
+    if isinstance(model, PreTrainedModel):
+        if config.quantise != "none":
+            raise ValueError(f"quantise {config.quantise} is of models in files: give the model's folder or id")
+        return model, ""
+    base = load_base(model, config, device)
+    if config.quantise == "none":
+        return base, ""
+    published = config.model_copy(update={"quantise": "none", "dtype": "bfloat16"})
+    return base, fingerprint(load_base(model, published, torch.device("cpu")))
+
+
 def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> PreTrainedModel:
     """The frozen base model with scaled-dot-product attention, in the configured dtype, loaded straight to `device`.
 
@@ -46,10 +65,3 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
         raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
     except Exception as error:  # libraries raise anything for damaged files
         raise unloadable(model, "weights", error) from error
-
-
-def base_fingerprint(model: str | Path, config: TrainConfig) -> str:
-    """Identity of the base as it is published, whatever it is held in while an adapter is trained on it. Raises as
-    `load_base`."""
-    plain = config.model_copy(update={"quantise": "none", "dtype": "bfloat16"})
-    return fingerprint(load_base(model, plain, torch.device("cpu")))

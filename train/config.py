@@ -130,13 +130,11 @@ class TrainConfig(BaseModel):
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, else float32; float16 is for GPUs. Adapters stay float32."""
     quantise: Literal["none", "nf4", "int8"] = "none"
-    """Hold the linear layers of the learner's base in 4 bits (nf4, as QLoRA) or 8: for GPUs, and needs bitsandbytes.
-    Engines sample from the whole base, so the two differ by the rounding."""
+    """Hold the learner's base in 4 bits (nf4, as QLoRA) or 8, unlike the engines': on GPUs, with bitsandbytes."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
     shard: bool = False
-    """Split the frozen base over the workers (FSDP), for models that no single device holds: each keeps its part, and a
-    layer's weights travel when they are needed. A step computes the same, and takes longer."""
+    """Split the base over the workers (FSDP), for models that no single device holds: the same result, slower steps."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 3

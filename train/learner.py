@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from problems.problem import Group
 from rollout.policy import PolicyVersion
 from train.backward import Pass, backward_pass
-from train.base_model import base_fingerprint, load_base
+from train.base_model import base_and_identity
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.compiled import compile_layers
 from train.config import TrainConfig
@@ -68,16 +68,13 @@ class Learner:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.config, self.device = config, torch.device(device)
-        base = model if isinstance(model, PreTrainedModel) else load_base(model, config, self.device)
+        base, identity = base_and_identity(model, config, self.device)
         base.requires_grad_(False)
-        quantised = config.quantise != "none"
-        if quantised and base is model:
-            raise ValueError(f"quantise {config.quantise} is of models in files: give the model's folder or id")
-        self.adapter = Adapter(base, config, base_fingerprint(base.name_or_path, config) if quantised else "")
+        self.adapter = Adapter(base, config, identity)
         parameters = list(self.adapter.parameters.values())
         if config.shard:
             shard_base(base, parameters, self.device)
-        if not quantised:  # else it is there, and bitsandbytes moves nothing
+        if config.quantise == "none":  # else it is there, and bitsandbytes moves nothing
             self.adapter.model.to(self.device)
         self.adapter.model.eval()
         self.scorer = Scorer(base, config.share_prompts)

@@ -37,10 +37,10 @@ class Failure:
 
     @classmethod
     def of(cls, error: RuntimeError, parts: Sequence[MicroBatch]) -> Failure:
-        """What `error` says of passes over `parts`. Raises it where it is another error."""
+        """What `error` says of passes over `parts`. Raises it where it is another error, or of no pass."""
         if isinstance(error, StepOutOfMemory):
             return error.failure
-        if not is_out_of_memory(error):
+        if not is_out_of_memory(error) or not parts:
             raise error
         largest = max(parts, key=lambda part: part.padded_tokens)
         return cls(len(largest.mask), largest.padded_tokens, str(error).strip().splitlines()[0])

@@ -100,7 +100,8 @@ class Scorer:
         try:
             packed = with_whole_ends(self.model, lambda: self._packed(batch, share_prompts=True))
         except (NotImplementedError, TypeError, ValueError, RuntimeError):
-            packed = abandon_pass(self.model)
+            abandon_pass(self.model)
+            packed = None
         if packed is not None:
             wanted = with_whole_ends(self.model, lambda: self._padded(batch))
             is_exact = wanted.dtype == torch.float32 and not getattr(self.model, "is_loaded_in_8bit", False)
