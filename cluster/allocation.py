@@ -26,6 +26,7 @@ from cluster.memory_plan import (
     least_engine,
     least_learner,
     nearest_learner,
+    sharding_that_fits,
     smaller_learners,
 )
 from cluster.model_shapes import DTYPE_BYTES, ModelShapes
@@ -368,6 +369,8 @@ def _refusal(
         fixes.append("two such devices, one for each")
     one = sample + learn if count == 1 else max(sample, learn)
     fixes.append(f"{'one device' if count == 1 else 'devices'} of {-(-int(one / USABLE) // GIB)} GiB")
+    if learner and learn > have and (sharding := sharding_that_fits(shapes, learner, have)):
+        fixes.append(f"{sharding}, each worker on such a device of its own")
     numbers = [DTYPE_BYTES[load.dtype] for load in (engine, learner) if load]
     weights = shapes.total_parameters * (sum(numbers) if count == 1 else max(numbers))
     other = one - weights

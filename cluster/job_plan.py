@@ -25,6 +25,7 @@ from cluster.memory_plan import (
     learner_need,
     nearest_engine,
     nearest_learner,
+    sharding_that_fits,
 )
 from cluster.model_shapes import ModelShapes
 from cluster.placement import Seat
@@ -75,9 +76,9 @@ def tenants(
 
     Raises DoesNotFit where the share of an engine holds not even one sequence, or where those on one device, or on the
     CPUs of one node, take more than it has; the message names the options that would fit. Raises ValueError for
-    float16 where it is of no use.
+    float16 and for quantised weights where they are of no use.
     """
-    _refuse_float16(shapes, fleet, learner, job, values, teacher)
+    _refuse_numbers(shapes, fleet, learner, job, values, teacher)
     found = []
     for demand in fleet:
         of = teacher if demand.is_teacher and teacher is not None else TeacherEngines(shapes, job, values)
@@ -108,7 +109,7 @@ def _seated(demand: Demand, seat: Seat, hardware: Hardware, of: TeacherEngines) 
     return Tenant(role, demand.name, seat.node, seat.devices, device, load, need, shapes)
 
 
-def _refuse_float16(
+def _refuse_numbers(
     shapes: ModelShapes,
     fleet: Sequence[Demand],
     learner: Demand,
@@ -116,13 +117,16 @@ def _refuse_float16(
     values: Mapping[str, Any],
     teacher: TeacherEngines | None,
 ) -> None:
-    """Raises ValueError for float16 on a CPU, and for a learner of a model that overflows in it."""
+    """Raises ValueError for float16 and quantised weights on a CPU, and for a learner that overflows in float16."""
     asked = []
     for demand in fleet:
         section, of = ("teacher", teacher.values) if demand.is_teacher and teacher else ("rollout", values)
         own = demand.profile.overrides if demand.profile is not None else {}
         dtype = own.get("dtype", of.get("rollout.engine.dtype"))
         asked.append((f"dtype of {demand.name}" if "dtype" in own else f"{section}.engine.dtype", demand, dtype))
+    quantise = values.get("train.quantise", "none")
+    if job.rewards and learner.count and not learner.gpus and quantise != "none":
+        raise ValueError(f"train.quantise {quantise} is for GPUs: set it to none")
     of_learner = job.rewards and learner.count and values.get("train.dtype") == "float16"
     asked += [("train.dtype", learner, "float16")] if of_learner else []
     for name, demand, dtype in asked:
@@ -185,8 +189,9 @@ def _overfull(device: Device, there: Sequence[Tenant]) -> str:
     for tenant in there:
         left = budget - (total - tenant.need.total)
         if isinstance(tenant.load, LearnerLoad):
-            smaller = nearest_learner(tenant.shapes, _free(tenant.load), left)
-            fixes += [changes(tenant.load, smaller)] if smaller else []
+            free = _free(tenant.load)
+            smaller = nearest_learner(tenant.shapes, free, left)
+            fixes.append(changes(free, smaller) if smaller else sharding_that_fits(tenant.shapes, free, left))
         elif (engine := nearest_engine(tenant.shapes, _free(tenant.load), left)) is not None:
             share = (
                 f"{SHARE}={engine_need(tenant.shapes, engine).total / device.bytes + 0.005:.2f}"

@@ -60,6 +60,8 @@ def learner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | 
         "group": values.get("rollout.group_size"),
         "targets": targets if targets is None or isinstance(targets, str) else tuple(targets),
         "moving_average": True if values.get("train.ema_decay") else None,
+        "quantise": values.get("train.quantise"),
+        "shards": values.get("train.workers") if values.get("train.shard") else None,
         "reference": True if values.get("train.beta") and values.get(REFERENCE) == "start" else None,
     }
     if found["dtype"] == "auto":
@@ -86,7 +88,7 @@ def tuner_load(load: LearnerLoad, values: Mapping[str, Any], device: Device | No
     }
     if found["dtype"] == "auto":
         found["dtype"] = _auto(learner_dtype(device) if device else None, load.device)
-    return _with(replace(load, prompt_tokens=prompt, group=1, share_prompts=False), found)
+    return _with(replace(load, prompt_tokens=prompt, group=1, share_prompts=False, can_shard=False), found)
 
 
 def sharing(load: LearnerLoad) -> LearnerLoad:

@@ -29,6 +29,10 @@ HEAP = {"cuda": 0.0, "cpu": 1.5}
 """Allowance for freed blocks that the allocator keeps: times the workspace. On a GPU they are used again."""
 USABLE = 0.95
 """Share of a device that plans may fill: drivers, fragments and other processes want the rest."""
+QUANTISED_BYTES = {"nf4": 0.5 + (1 + 4 / 256) / 64, "int8": 1.0}
+"""Bytes of a quantised weight: nf4 has a constant of one byte for each 64, and of four for each 256 of these."""
+SHARDS = (2, 4, 8, 16)
+"""Numbers of workers that plans suggest to split a base over."""
 FEWEST_SEQUENCES, SHORTEST_ANSWER, SHORTEST_CONTEXT = 8, 256, 1024
 """Below these no plan goes to make things fit."""
 
@@ -115,6 +119,12 @@ class LearnerLoad:
     """Whether the KL is to an adapter, which is held beside the one that learns."""
     full: bool = False
     """Whether all weights learn, in float32, in place of an adapter."""
+    quantise: str = "none"
+    """What its linear layers are held in."""
+    shards: int = 1
+    """Workers that the frozen base is split over."""
+    can_shard: bool = True
+    """Whether it can be split: not where it is fine-tuned on given answers."""
     gradients: int = 2
     """Copies of the gradient: each parameter's own, and the one that workers reduce."""
     device: str = "cuda"
@@ -199,10 +209,28 @@ def _learning(shapes: ModelShapes, load: LearnerLoad, trained: int) -> tuple[Par
         copies = trained * number if number < FLOAT else 0
         note = f"float32, {what}, all of which learn"
         return (Part("weights", trained * FLOAT + copies, f"{note}; a pass has them in {load.dtype}"),)
+    shared = f", split over {load.shards} workers" if load.shards > 1 else ""
+    held, unpacked = shapes.total_parameters * number, 0
+    if load.quantise != "none":
+        inputs_outputs = [inputs * outputs for inputs, outputs in shapes.linear_layers.values()]
+        count = shapes.layers * sum(inputs_outputs) if shapes.experts == 1 else 0
+        held, unpacked = held - int(count * (number - QUANTISED_BYTES[load.quantise])), max(inputs_outputs) * number
+        shared = f", linear layers in {load.quantise}"
     return (
-        Part("weights", shapes.total_parameters * number, f"{load.dtype}, {what}, frozen"),
+        Part("weights", held // load.shards, f"{load.dtype}, {what}, frozen{shared}"),
+        Part("unpacked", unpacked, "the largest matrix, for a product"),
+        Part("gathered", _gathered(shapes) * number if load.shards > 1 else 0, "embedding, head and two layers, whole"),
         Part("adapter", trained * FLOAT, f"{trained / 1e6:.1f} M parameters of rank {load.lora_r}, float32"),
     )
+
+
+def _gathered(shapes: ModelShapes) -> int:
+    """Numbers that are whole at once where the base is split: both ends, two layers, and what the largest of these
+    travels in."""
+    counts = shapes.parameters()
+    ends = counts["embedding"] + counts["head"]
+    layer = (shapes.total_parameters - ends) // shapes.layers
+    return ends + 2 * layer + max(ends, layer)
 
 
 Load = TypeVar("Load", EngineLoad, LearnerLoad)
@@ -279,6 +307,19 @@ def nearest_engine(shapes: ModelShapes, load: EngineLoad, budget: int) -> Engine
 def nearest_learner(shapes: ModelShapes, load: LearnerLoad, budget: int) -> LearnerLoad | None:
     """The learner nearest to `load` within `budget` bytes; None where even the smallest is too large."""
     return nearest(shapes, load, budget, learner_need, smaller_learners)
+
+
+def sharding_that_fits(shapes: ModelShapes, load: LearnerLoad, budget: int) -> str:
+    """The options by which a learner fits in `budget` bytes of each of several GPUs, with answers as long as they are
+    if that can be; "" where none do."""
+    if not load.can_shard or load.device != "cuda":
+        return ""
+    wider = [replace(load, shards=workers) for workers in SHARDS if workers > load.shards]
+    found = [other for one in wider if (other := nearest_learner(shapes, one, budget))]
+    if not found:
+        return ""
+    best = min(found, key=lambda one: (-one.answer_tokens, one.shards))
+    return ", ".join(filter(None, ("train.shard=true", f"train.workers={best.shards}", changes(load, best))))
 
 
 def changes(before: Load, after: Load) -> str:

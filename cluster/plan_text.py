@@ -12,7 +12,7 @@ from cluster.model_shapes import ModelShapes
 from cluster.recipes import Recipe
 
 COLUMNS = (
-    ("weights", ("weights",)),
+    ("weights", ("weights", "unpacked", "gathered")),
     ("KV", ("KV",)),
     ("adapters", ("adapters", "adapter", "average", "reference")),
     ("optimiser", ("optimiser", "gradients")),

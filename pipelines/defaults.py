@@ -39,6 +39,7 @@ from pipelines.teacher_defaults import (
 )
 from problems.auto import as_set, is_auto, unset
 from problems.plain_text import one_line, shown
+from train.quantised import refuse_quantising
 
 REASONING = {
     "aime24", "aime25", "gpqa", "gpqa_diamond", "livecodebench", "math500", "mmlu_pro_math", "numina_math_cot",
@@ -111,6 +112,10 @@ class Defaults:
         def check(fleet: Sequence[Demand], learner: Demand, nodes: Sequence[Node]) -> None:
             hardware = session_hardware(nodes)
             found = self.place(fleet, learner, hardware)
+            try:
+                refuse_quantising(self.values.get("train.quantise", "none"), on_gpu=learner.gpus > 0, section="train.")
+            except ValueError as error:
+                raise ConfigError(in_own_words(str(error), self.own_names)) from None
             lines = [headline(self.shapes, hardware, "teacher" if self.is_teacher_alone else "")]
             lines += [headline(self.teacher.engines.shapes, hardware, "teacher")] if self.teacher is not None else []
             for line in (*lines, *summary_lines(hardware, found)):

@@ -82,8 +82,9 @@ class EngineConfig(BaseModel):
     canary_bound: float | None = Field(default=None, gt=0)
     """Mean |engine - learner| log-probability over a canary's tokens above which a run stops, in nats.
 
-    None: by the coarser dtype of the two, 0.001 in float32, 0.05 in float16, 0.25 in bfloat16. It is for gross faults,
-    such as another base model: that an adapter is loaded is proven by the checksums of its tensors.
+    None: by the coarser dtype of the two, 0.001 in float32, 0.05 in float16, 0.25 in bfloat16, and where train.quantise
+    is int8 or nf4, 0.5 or 1. It is for gross faults, such as another base model: that an adapter is loaded is proven by
+    the checksums of its tensors.
     """
     patience_seconds: float = Field(default=600.0, gt=0)
     """An engine that answers nothing for so many seconds is out: work and policies go to the others."""

@@ -24,13 +24,14 @@ from rollout.load_proof import LoadMismatch, check_load, expected_checksums
 from rollout.policy import AdapterForm, Canary, PolicyVersion, Publication, ema_run
 from rollout.prompts import CompletionDecoder
 
-CANARY_BOUNDS = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
+CANARY_BOUNDS = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25, "int8": 0.5, "nf4": 1.0}
 """Mean |engine - learner| log-probability over a canary's tokens above which a load is grossly wrong, by the coarser
-dtype of the two. Sound ones: 2e-5 in float32; 0.02 to 0.04 in bfloat16 (Gemma 3 270M)."""
+dtype of the two. Sound ones: 2e-5 in float32; 0.02 to 0.04 in bfloat16 (Gemma 3 270M). For a learner whose base is
+quantised, an allowance."""
 
 
 def canary_bound(*dtypes: str) -> float:
-    """The bound where engine and learner compute in `dtypes`: that of the coarser one."""
+    """The bound where engine and learner compute in, or hold their weights in, `dtypes`: that of the coarser one."""
     return max(CANARY_BOUNDS[dtype] for dtype in dtypes)
 
 

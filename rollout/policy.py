@@ -108,7 +108,7 @@ class Canary:
     logprobs: np.ndarray
     """float32 [completion length], at temperature 1."""
     dtype: str = "float32"
-    """Numbers in which the learner computes."""
+    """Numbers in which the learner computes, or holds its weights where that is coarser."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -129,8 +129,12 @@ class TrainConfig(BaseModel):
     """Compile the layers: the first step takes minutes, later ones are faster. Needs Triton or, on a CPU, g++."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], AUTO] = "auto"
     """Of the base model; auto is bfloat16 on a GPU, else float32; float16 is for GPUs. Adapters stay float32."""
+    quantise: Literal["none", "nf4", "int8"] = "none"
+    """Hold the learner's base in 4 bits (nf4, as QLoRA) or 8, unlike the engines': on GPUs, with bitsandbytes."""
     workers: Annotated[int, AUTO, Field(ge=0)] = 1
     """Learner processes that share each batch; 0 runs the learner inside the caller's process."""
+    shard: bool = False
+    """Split the base over the workers (FSDP), for models that no single device holds: the same result, slower steps."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 3
@@ -140,7 +144,12 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> Self:
-        for problem in (*self._objective_problems(), *self._entropy_problems(), *self._schedule_problems()):
+        for problem in (
+            *self._objective_problems(),
+            *self._entropy_problems(),
+            *self._schedule_problems(),
+            *self._sharding_problems(),
+        ):
             raise ValueError(problem)
         return self
 
@@ -205,6 +214,17 @@ class TrainConfig(BaseModel):
             yield f"warmup_steps {self.warmup_steps} must be below total_steps {self.total_steps}"
         if isinstance(self.target_modules, tuple) and not self.target_modules:
             yield "target_modules is empty, so nothing would be trained: name layers or use all-linear"
+
+    def _sharding_problems(self):
+        if self.shard and self.workers < 2:
+            yield (
+                f"shard splits the base over several workers, and workers is {self.workers}: set workers to 2 or more, "
+                "or remove shard"
+            )
+        if self.shard and self.torch_compile:
+            yield "torch_compile cannot compile layers whose weights come and go with shard: remove one of the two"
+        if self.shard and self.quantise != "none":
+            yield f"shard cannot split weights of quantise {self.quantise}: remove one of the two"
 
     @property
     def clip_range(self) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from train.numbers import products_dtype
+from train.sharding import with_whole_ends
 
 HEAD_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 """Bytes of a tile of float32 logits. On a CPU it stays in the second-level cache; on a GPU it bounds memory."""
@@ -66,14 +67,19 @@ def find_head(model: PreTrainedModel) -> Head | None:
         return None
     config = model.config.get_text_config()
     ids = torch.arange(min(8, config.vocab_size), device=model.device)[None]
-    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     logits = model(input_ids=ids, use_cache=False).logits.float()
+    cap = getattr(config, "final_logit_softcapping", None)
+    heads = [Head(linear, scale, cap) for scale in _scales(config)]
+
+    def by_head() -> list[Tensor]:
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        return [head.logits(hidden) for head in heads]
+
+    found = with_whole_ends(model, by_head)
     # Between 16-bit numbers the order of scaling and rounding shows.
     close = (1e-3, 1e-4) if linear.weight.dtype == torch.float32 else (2e-2, 2e-2)
-    cap = getattr(config, "final_logit_softcapping", None)
-    for scale in _scales(config):
-        head = Head(linear, scale, cap)
-        if torch.allclose(head.logits(hidden), logits, rtol=close[0], atol=close[1]):
+    for head, own in zip(heads, found, strict=True):
+        if torch.allclose(own, logits, rtol=close[0], atol=close[1]):
             return head
     return None
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 
 from problems.problem import Group
 from rollout.policy import PolicyVersion
-from train.base_model import load_base
+from train.backward import Pass, backward_pass
+from train.base_model import base_and_identity
 from train.batch import AVERAGED, MicroBatch, Row, TrainBatch, micro_batches
 from train.compiled import compile_layers
 from train.config import TrainConfig
@@ -25,20 +26,16 @@ from train.covariance import mark
 from train.entropy_guard import guard_entropy
 from train.finite import StepGuard
 from train.lora import Adapter
-from train.loss import LossInputs, LossOutputs, policy_loss
 from train.loss_scale import LossScale
 from train.out_of_memory import with_one_retry
 from train.schedule import learning_rate
 from train.scorer import Scorer
+from train.sharding import Lockstep, shard_base
 from train.step_metrics import Gap, StepMetrics, batch_metrics, rank_and_world_size
 from train.update import descend, overflows, reduced_gradient
 
 LAUNCH_TOKENS = {"cpu": 96, "cuda": 4096}
 """Fixed cost of a forward and backward pass, in tokens that would take as long."""
-
-
-Pass = tuple[MicroBatch, LossOutputs, Tensor, Tensor]
-"""A micro-batch, and its loss, log-probabilities and entropies [B, T], without gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +68,20 @@ class Learner:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.config, self.device = config, torch.device(device)
-        base = model if isinstance(model, PreTrainedModel) else load_base(model, config, self.device)
+        base, identity = base_and_identity(model, config, self.device)
         base.requires_grad_(False)
-        base.to(self.device)  # pyright: ignore[reportArgumentType] transformers wraps torch's own `to`
-        base.eval()
+        self.adapter = Adapter(base, config, identity)
+        parameters = list(self.adapter.parameters.values())
+        if config.shard:
+            shard_base(base, parameters, self.device)
+        if config.quantise == "none":  # else it is there, and bitsandbytes moves nothing
+            self.adapter.model.to(self.device)
+        self.adapter.model.eval()
         self.scorer = Scorer(base, config.share_prompts)
-        self.adapter = Adapter(base, config)
         if config.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         if config.torch_compile:
             compile_layers(base)
-        self.adapter.model.to(self.device)
-        self.adapter.model.eval()
-        parameters = list(self.adapter.parameters.values())
         self.optimiser = torch.optim.AdamW(
             parameters,
             lr=config.learning_rate,
@@ -91,6 +89,9 @@ class Learner:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self.lockstep = Lockstep(base, self.device)
+        self.lockstep.learn(self.scorer.trial)
+        self.optimiser.zero_grad(set_to_none=True)
         self.steps_done = 0
         self.micro_batch_tokens = config.micro_batch_tokens
         """Less than the configuration's once memory did not suffice."""
@@ -137,7 +138,11 @@ class Learner:
             return not seconds.get("optimiser")  # an epoch that was applied cannot be taken back
 
         (parts, step_metrics, norm, updated), self.micro_batch_tokens = with_one_retry(
-            attempt, lambda tokens: self._micro_batches(batch, tokens), self.micro_batch_tokens, clear
+            attempt,
+            lambda tokens: self._micro_batches(batch, tokens),
+            self.micro_batch_tokens,
+            clear,
+            alone=not self.config.shard,
         )
         metrics, gaps = step_metrics.summary(self.config.epochs)
         if (fresh := gaps.get(self.steps_done)) is not None:
@@ -171,12 +176,20 @@ class Learner:
         adapter: bool = True,
         temperature: float = 1.0,
     ) -> np.ndarray:
-        """Log-probabilities float32 [completion length]; `adapter=False` gives the base model's."""
+        """Log-probabilities float32 [completion length]; `adapter=False` gives the base model's.
+
+        Where the base is sharded, the other workers do the same, or `go_along` with it.
+        """
         completion = np.asarray(completion_ids)
         zeros = np.zeros(len(completion), dtype=np.float32)
         batch = MicroBatch.of([Row(0, np.asarray(prompt_ids), completion, zeros, zeros, 0)], self.device)
         with nullcontext() if adapter else self.adapter.off():
-            return self.scorer.logprobs(batch, temperature)[0][0].cpu().numpy()
+            (logprobs,) = self.lockstep.run(lambda _: self.scorer.logprobs(batch, temperature)[0], [batch])
+            return logprobs[0].cpu().numpy()
+
+    def go_along(self) -> None:
+        """Takes part in another worker's `score`, for which a sharded base needs all workers."""
+        self.lockstep.run(lambda _: None, ())
 
     def start_from(self, policy: PolicyVersion) -> None:
         """Loads an adapter before the first step, or before a saved state is resumed: the average begins there too, and
@@ -292,10 +305,10 @@ class Learner:
                 if epoch == 0:
                     olds.clear()
                 gradient, passes = self._gradient(batch, parts, references, olds, seconds)
-            for part, output, logprobs, entropies in passes:
+            for done in passes:
                 if epoch == 0:
-                    step_metrics.add_gap(part, logprobs)
-                step_metrics.add(part, output, entropies)
+                    step_metrics.add_gap(done.part, done.logprobs)
+                step_metrics.add(done.part, done.output, done.entropies)
             began = self._clock()
             norm, applied = self._apply(gradient, rate)
             updated |= applied
@@ -317,30 +330,18 @@ class Learner:
         The first pass fills `olds`, what the ratios are taken to.
         """
         began = self._clock()
-        loss, passes, first = torch.zeros(1, device=self.device), [], not olds
-        for index, (part, reference) in enumerate(zip(parts, references, strict=True)):
-            logprobs, entropies = self.scorer.logprobs(
-                part, self.config.temperature, entropy_gradient=self.entropy_weight > 0
+
+        def one(index: int) -> Pass:
+            old = olds[index] if index < len(olds) else None
+            return backward_pass(
+                self.scorer, self.config, batch, parts[index], references[index], old, self.entropy_weight, self.scale
             )
-            if first:
-                olds.append(self._old(part, logprobs.detach()))
-            inputs = LossInputs(
-                logprobs=logprobs,
-                old_logprobs=olds[index],
-                sampler_logprobs=part.sampler_logprobs,
-                advantages=part.advantages,
-                mask=part.mask,
-                total_rows=len(batch.rows),
-                total_tokens=batch.tokens,
-                reference_logprobs=reference,
-                chosen=part.chosen,
-                entropies=entropies,
-                entropy_weight=self.entropy_weight,
-            )
-            output = policy_loss(inputs, self.config)
-            (output.loss * self.scale.value).backward()
-            loss += output.loss.detach()
-            passes.append((part, replace(output, loss=output.loss.detach()), logprobs.detach(), entropies.detach()))
+
+        passes = self.lockstep.run(one, parts, backward=True)
+        olds[:] = [done.old_logprobs for done in passes]
+        loss = torch.zeros(1, device=self.device)
+        for done in passes:
+            loss += done.output.loss
         seconds["gradient"] += self._clock() - began
         began = self._clock()
         gradient = reduced_gradient(self.adapter.parameters.values(), loss)
@@ -355,13 +356,9 @@ class Learner:
             return [None] * len(parts)
         reference = self.adapter.off() if self.reference is None else self.adapter.holding(self.reference)
         with torch.no_grad(), reference:
-            return [self.scorer.logprobs(part, self.config.temperature)[0] for part in parts]
-
-    def _old(self, part: MicroBatch, now: Tensor) -> Tensor:
-        """What the ratio is taken to. At the first epoch the learner's own are those of this very pass."""
-        if self.config.old_logprobs == "learner":
-            return now
-        return torch.where(part.sampler_logprobs.isnan(), now, part.sampler_logprobs)
+            return self.lockstep.run(
+                lambda index: self.scorer.logprobs(parts[index], self.config.temperature)[0], parts
+            )
 
     def _apply(self, gradient: Tensor, rate: float) -> tuple[float, bool]:
         """Applies the gradient, clipped, unless it or the loss at its end is not finite.

@@ -37,14 +37,14 @@ _ADAPTER = "default"
 class Adapter:
     """A LoRA adapter on a base model, the only part of it that learns."""
 
-    def __init__(self, base: PreTrainedModel, config: TrainConfig) -> None:
+    def __init__(self, base: PreTrainedModel, config: TrainConfig, identity: str = "") -> None:
         """Wraps `base` (changed in place) with fresh random weights: equal seeds give equal weights on any
-        device.
+        device. `identity` is its fingerprint, where that cannot be told from its weights.
 
         Raises ValueError for target modules that the model does not have, and for the output head.
         """
         targets = _target_modules(base, config)
-        self.base = {"model": base.name_or_path, "fingerprint": fingerprint(base)}
+        self.base = {"model": base.name_or_path, "fingerprint": identity or fingerprint(base)}
         self.dtype = str(base.dtype).removeprefix("torch.")
         alpha = int(config.lora_alpha) if config.lora_alpha.is_integer() else config.lora_alpha
         lora = LoraConfig(

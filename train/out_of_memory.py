@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -24,48 +25,73 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OF_CPU)
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A pass for which a device had no memory left."""
+
+    rows: int
+    """Of the worker's largest micro-batch."""
+    tokens: int
+    """Padded ones of that micro-batch."""
+    reason: str
+
+    @classmethod
+    def of(cls, error: RuntimeError, parts: Sequence[MicroBatch]) -> Failure:
+        """What `error` says of passes over `parts`. Raises it where it is another error, or of no pass."""
+        if isinstance(error, StepOutOfMemory):
+            return error.failure
+        if not is_out_of_memory(error) or not parts:
+            raise error
+        largest = max(parts, key=lambda part: part.padded_tokens)
+        return cls(len(largest.mask), largest.padded_tokens, str(error).strip().splitlines()[0])
+
+
+class StepOutOfMemory(RuntimeError):
+    """Raised on all workers where one of those that make their passes together had no memory left."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 def with_one_retry(
     attempt: Callable[[Sequence[MicroBatch]], Result],
     split: Callable[[int], list[MicroBatch]],
     tokens: int,
     clear: Callable[[], bool],
+    alone: bool = True,
 ) -> tuple[Result, int]:
     """`attempt` on the micro-batches that `split` makes of at most `tokens` padded tokens each; where memory does not
     suffice, once more on half as large ones. Returns its result and the tokens that sufficed.
 
     Micro-batches never change a step's result. `clear` drops what the attempt has computed, and says whether the step
     is still as if it had not begun. Raises OutOfMemory, in one line, where that is not so, where a micro-batch is a
-    single row, and where half is too much as well.
+    single row, and where half is too much as well. A worker that is not `alone` only tries again with all the others,
+    after a StepOutOfMemory.
     """
     parts = split(tokens)
     try:
         return attempt(parts), tokens
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error).strip().splitlines()[0]
+        failure, agreed = Failure.of(error, parts), alone or isinstance(error, StepOutOfMemory)
     # Beyond the handler, whose traceback holds the tensors of the failed pass.
-    largest = max(parts, key=lambda part: part.padded_tokens)
-    if not clear() or len(largest.mask) == 1:
-        raise OutOfMemory(_line(largest, tokens, reason))
+    if not clear() or not agreed or failure.rows == 1:
+        raise OutOfMemory(_line(failure, tokens))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    half = largest.padded_tokens // 2
+    half = failure.tokens // 2
     parts = split(half)
     try:
         return attempt(parts), half
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error).strip().splitlines()[0]
-    raise OutOfMemory(_line(max(parts, key=lambda part: part.padded_tokens), half, reason))
+        failure = Failure.of(error, parts)
+    raise OutOfMemory(_line(failure, half))
 
 
-def _line(largest: MicroBatch, tokens: int, reason: str) -> str:
-    rows = len(largest.mask)
+def _line(failure: Failure, tokens: int) -> str:
     return (
-        f"no memory left for a micro-batch of {rows} row{'s' * (rows > 1)} and {largest.padded_tokens} tokens "
-        f"({reason}): set train.micro_batch_tokens below {tokens}, train.gradient_checkpointing, a lower "
+        f"no memory left for a micro-batch of {failure.rows} row{'s' * (failure.rows > 1)} and {failure.tokens} tokens "
+        f"({failure.reason}): set train.micro_batch_tokens below {tokens}, train.gradient_checkpointing, a lower "
         "rollout.engine.gpu_memory_share where an engine has the same GPU, or shorter rollout.sampling.max_tokens; "
         "crucible plan shows what each part takes"
     )

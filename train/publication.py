@@ -29,5 +29,6 @@ def publication_of(
     if canary is None:
         return Publication(policy, proofs=proofs)
     prompt, completion = (np.asarray(ids, dtype=np.int32) for ids in canary)
-    scored = Canary(prompt, completion, learner.score(prompt, completion), learner.adapter.dtype)
+    numbers = learner.adapter.dtype if learner.config.quantise == "none" else learner.config.quantise
+    scored = Canary(prompt, completion, learner.score(prompt, completion), numbers)
     return Publication(policy, scored, proofs=proofs)

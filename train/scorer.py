@@ -16,6 +16,7 @@ from train.attention import model_inputs, use_packed_attention
 from train.batch import Layout, MicroBatch, Row
 from train.head import find_head
 from train.packing import Packing
+from train.sharding import abandon_pass, with_whole_ends
 
 
 class Scorer:
@@ -52,6 +53,14 @@ class Scorer:
         top-p is set. Entropies have a gradient only on request, since it costs another product with the
         head.
         """
+        return with_whole_ends(self.model, lambda: self._logprobs(batch, temperature, entropy_gradient))
+
+    def trial(self) -> Tensor:
+        """Log-probabilities [1, 2] of a few tokens, with gradient: any pass will do."""
+        ids = np.arange(4) % self.model.config.get_text_config().vocab_size
+        return self.logprobs(MicroBatch.of([_trial_row(ids[:2], ids[2:], 0)], self.model.device), 1.0)[0]
+
+    def _logprobs(self, batch: MicroBatch, temperature: float, entropy_gradient: bool) -> tuple[Tensor, Tensor]:
         states_N_H = self._packed(batch) if self.layout.packed else self._padded(batch)
         mask = batch.mask.bool()
         targets_N = batch.completion_ids[mask]
@@ -89,12 +98,14 @@ class Scorer:
         rows = [_trial_row(ids[:4], ids[4:9], 0), _trial_row(ids[:4], ids[9:], 0), _trial_row(ids[2:9], ids[1:3], 1)]
         batch = MicroBatch.of(rows, self.model.device)
         try:
-            packed = self._packed(batch, share_prompts=True)
+            packed = with_whole_ends(self.model, lambda: self._packed(batch, share_prompts=True))
         except (NotImplementedError, TypeError, ValueError, RuntimeError):
+            abandon_pass(self.model)
             packed = None
         if packed is not None:
-            wanted = self._padded(batch)
-            bound = 1e-3 if wanted.dtype == torch.float32 else 5e-2
+            wanted = with_whole_ends(self.model, lambda: self._padded(batch))
+            is_exact = wanted.dtype == torch.float32 and not getattr(self.model, "is_loaded_in_8bit", False)
+            bound = 1e-3 if is_exact else 5e-2
             if (packed - wanted).norm() <= bound * wanted.norm():
                 return True
         self.model.set_attn_implementation("sdpa")

@@ -134,6 +134,8 @@ def run_loop(
     if rank == 0:
         epoch, forms = coordinator.epoch() + 1, coordinator.adapter_forms()
         coordinator.begin(epoch, ledger, _publication(learner, job, forms))
+    else:
+        _go_along(learner, job)
     epoch = _from_rank_0(epoch, world_size)
     saved = learner.steps_done
     while learner.steps_done < job.steps:
@@ -150,6 +152,8 @@ def run_loop(
                 written, saved = _save(learner, ledger, job, record.settled), result.step
             else:
                 record()
+        else:
+            _go_along(learner, job)
         if report is not None:
             report(result, written)
     if rank == 0 and saved != learner.steps_done:
@@ -257,6 +261,13 @@ def _publication(learner: Learner, job: Job, forms: Sequence[AdapterForm]) -> Pu
         with learner.averaged():
             average = publication_of(learner, ema_run(job.run), job.canary, forms)
     return replace(publication_of(learner, job.run, job.canary, forms), average=average)
+
+
+def _go_along(learner: Learner, job: Job) -> None:
+    """Takes part in rank 0's `_publication`, whose canaries a sharded base scores on all ranks."""
+    if job.config.shard and job.canary is not None:
+        for _ in range(1 + job.publish_average):
+            learner.go_along()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from rollout.policy import PolicyVersion
 from train import checkpoint
 from train.credit import assign_credit
 
-MAY_CHANGE = ("steps", "address", "runs", "name", "hardware", "require")
+MAY_CHANGE = ("steps", "address", "runs", "name", "hardware", "require", "train.workers", "train.shard")
 """Keys that a resumed run may have other values for."""
 
 TRAIN_FAILURES = 3

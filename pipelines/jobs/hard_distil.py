@@ -44,6 +44,8 @@ MAY_CHANGE = (
     "traces",
     "steps",
     "require",
+    "train.workers",
+    "train.shard",
     *TEACHER_MAY_CHANGE,
 )
 METRICS_FILE = "metrics.json"

@@ -137,6 +137,8 @@ def _memory(context: Context[SelfTestConfig], watch: MemoryWatch) -> list[report
 
 
 def _learner_dtype(config: GRPOConfig) -> str:
+    if config.train.quantise != "none":
+        return config.train.quantise
     return ("bfloat16" if is_cuda() else "float32") if config.train.dtype == "auto" else config.train.dtype
 
 

@@ -262,7 +262,7 @@ def sync_bounds(record: Record) -> dict[str, float]:
         return {"configured bound": configured}
     machine = {"cpu": "float32", "gpu": "bfloat16"}.get(record.setting("hardware.device", "auto"), "auto")
     both = {record.setting(key, "auto") for key in ("rollout.engine.dtype", "train.dtype")}
-    known = {machine if dtype == "auto" else dtype for dtype in both}
+    known = {machine if dtype == "auto" else dtype for dtype in both} | {record.setting("train.quantise", "none")}
     open_, known = "auto" in known, known & CANARY_BOUNDS.keys()
     bound = CANARY_BOUNDS.__getitem__
     widest = {max({*known, kind}, key=bound) for kind in (("float32", "bfloat16") if open_ else known)}

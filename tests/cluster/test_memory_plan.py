@@ -12,7 +12,7 @@ from varlen_reference import pretend_flash
 
 from cluster import memory_plan
 from cluster.activations import Backward, Rows, activations, bytes_a_token_and_layer
-from cluster.loads import tuner_load
+from cluster.loads import learner_load, tuner_load
 from cluster.memory_plan import (
     GIB,
     EngineLoad,
@@ -167,6 +167,27 @@ def test_parts_of_a_learner_follow_from_its_adapter():
     assert need.fits(need.total * 2) and not need.fits(need.total)
     assert f"{need.total / GIB:.1f} GiB" in need.table()
     assert learner_need(shapes, LearnerLoad(moving_average=True)).of("average") == need.of("adapter")
+
+
+def test_a_base_over_four_workers_takes_a_quarter_and_what_is_gathered():
+    shapes = ModelShapes.from_config(FOUR["Qwen2.5-7B"])
+    whole, split = (learner_need(shapes, LearnerLoad(shards=workers)) for workers in (1, 4))
+    assert split.of("weights") == whole.of("weights") // 4 and whole.of("gathered") == 0
+    ends = 2 * 2 * shapes.vocabulary * shapes.hidden
+    assert 2 * ends < split.of("gathered") < 2.5 * ends  # both ends, in a buffer and out of it
+    assert whole.total - split.total == whole.of("weights") - split.of("weights") - split.of("gathered")
+    values = {"train.shard": True, "train.workers": 4}
+    assert learner_load(LearnerLoad(), values).shards == 4 and tuner_load(LearnerLoad(), values).shards == 1
+
+
+def test_linear_layers_in_few_bits_take_a_quarter_or_half_of_bfloat16():
+    shapes = ModelShapes.from_config(FOUR["Qwen2.5-7B"])
+    layers = shapes.layers * sum(inputs * outputs for inputs, outputs in shapes.linear_layers.values())
+    others = 2 * (shapes.total_parameters - layers)
+    for form, share in (("nf4", 0.516 / 2), ("int8", 0.5)):
+        need = learner_need(shapes, learner_load(LearnerLoad(), {"train.quantise": form}))
+        assert need.of("weights") - others == pytest.approx(share * 2 * layers, rel=1e-3)
+        assert need.of("unpacked") == 2 * shapes.hidden * shapes.intermediate
 
 
 @pytest.mark.parametrize(("config", "measured"), [(QWEN3_06B, 0.9), (QWEN3_4B, 2.8)])

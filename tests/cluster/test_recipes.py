@@ -180,6 +180,20 @@ def test_what_a_refusal_names_does_fit():
         recipe(model(QWEN25_7B), described(f"smaller@{size - 2}"))
 
 
+def test_a_learner_that_fits_on_several_gpus_together_is_told_so():
+    hardware = described("Card@16:4")
+    with pytest.raises(
+        DoesNotFit, match=r"train\.shard=true, train\.workers=4, .*each worker on such a device of its own"
+    ):
+        recipe(model(QWEN25_7B), hardware)
+    given = {"train.shard": True, "train.workers": 4}
+    values = recipe(model(QWEN25_7B), described("Card@16:8"), given=given).values
+    assert values["train.workers"] == 4 and values["rollout.sampling.max_tokens"] == 1024
+    with pytest.raises(DoesNotFit) as error:
+        recipe(model(QWEN25_7B), hardware, Job("sft"))
+    assert "shard" not in str(error.value)
+
+
 def test_two_cores_without_a_gpu_get_a_step_of_minutes():
     values = recipe(model(QWEN3_06B), TWO_CORES).values
     assert values["rollout.groups_per_step"] * values["rollout.group_size"] <= 16

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from cluster.devices import described
 from cluster.hardware import plan
@@ -62,6 +63,22 @@ def test_every_job_fills_all_that_it_uses(verb, hardware, shapes):
     rates = [key for key in unset(config) if key.endswith("learning_rate")]
     assert bool(rates) == (verb != "evaluate")
     assert all(at(filled.config, key) <= 5e-4 for key in rates)
+
+
+@pytest.mark.parametrize("verb", ["grpo", "sweep", "hard-distil"])
+def test_a_quantised_learner_is_refused_before_anything_starts(verb, shapes, monkeypatch):
+    section = f"{part_of(verb)}.".lstrip(".")
+    arguments = [f"--{section}train.quantise", "nf4"]
+    arguments += ["--space", "lora_r=4,8"] if verb == "sweep" else []
+    for hardware, refusal in ((ONE, "needs bitsandbytes, which is not installed"), (TWO_CORES, "is for GPUs")):
+        filled = fill(parse(JOBS[verb], arguments, prog=""), part_of(verb), shapes["Qwen3-0.6B"], hardware)
+        nodes, own = hardware.nodes(), filled.config.grpo if section else filled.config
+        fleet, learner = plan(own.hardware, nodes, *filled.counts)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        monkeypatch.setattr(defaults, "session_hardware", lambda nodes, of=hardware: of)
+        with pytest.raises(ConfigError, match=f"train.quantise nf4 {refusal}"):
+            filled.announce(Console(quiet=True))(fleet, learner, nodes)
+        monkeypatch.undo()
 
 
 OWN = {

@@ -17,8 +17,11 @@ from pydantic import BaseModel
 
 from pipelines.artifacts.run_folder import RunFolder, RunFolderError, step_name
 from pipelines.artifacts.samples import SAMPLE_SCHEMA, sample_rows
+from pipelines.config import GRPOConfig
+from pipelines.jobs.grpo import MAY_CHANGE
 from problems.problem import Group, Problem, Sample, Status, Test, Verdict
 from rollout.policy import PolicyVersion
+from train.config import TrainConfig
 
 CONFIG = {"steps": 3, "grpo": {"lr": 0.003, "loss": "dapo"}}
 
@@ -205,3 +208,12 @@ def test_ledger_report_and_log(tmp_path):
         "step 1",
     ]
     assert run.name == "run"
+
+
+def test_a_resumed_run_of_grpo_may_split_its_base_or_no_longer_do_so(tmp_path):
+    whole, split = GRPOConfig(), GRPOConfig(train=TrainConfig(shard=True, workers=2))
+    RunFolder.create(tmp_path / "run", whole).close()
+    for config in (split, whole):
+        RunFolder.resume(tmp_path / "run", config, MAY_CHANGE).close()
+    with pytest.raises(RunFolderError, match=r"train\.lora_r"):
+        RunFolder.resume(tmp_path / "run", GRPOConfig(train=TrainConfig(lora_r=16)), MAY_CHANGE)

@@ -174,7 +174,7 @@ def test_a_loss_that_is_not_finite_is_skipped_though_its_gradient_is(monkeypatch
         found = policy_loss(inputs, config)
         return replace(found, loss=found.loss + torch.inf)
 
-    monkeypatch.setattr("train.learner.policy_loss", infinite)
+    monkeypatch.setattr("train.backward.policy_loss", infinite)
     assert not learner.step(make_groups()).updated
     assert torch.equal(weights(learner), before)
 

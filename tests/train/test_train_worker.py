@@ -164,16 +164,18 @@ def test_a_run_can_start_from_an_adapter(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_ray_train_workers_do_what_the_plain_loop_does(tmp_path, ray_local):
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_ray_train_workers_do_what_the_plain_loop_does(tmp_path, ray_local, shard):
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     tiny_model().save_pretrained(tmp_path / "model")
     books = ray_local.remote(num_cpus=0)(Books).options(max_concurrency=4).remote()
+    job = job_of(tmp_path / "checkpoints", steps=3, model=str(tmp_path / "model"))
     result = TorchTrainer(
         train_worker,
         train_loop_config={
-            "job": job_of(tmp_path / "checkpoints", steps=3, model=str(tmp_path / "model")),
+            "job": dataclasses.replace(job, config=job.config.model_copy(update={"shard": shard, "workers": 2})),
             "coordinator": books,
         },
         scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
