@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.private import NotPrivate, cache_root, locked
-from pipelines.student_rows import Pair, program_row, recall_rows, reworded_rows
+from pipelines.student_rows import Pair, list_rows, program_row, recall_rows, reworded_rows
 from problems import families
 from problems.config import ProblemsConfig
 from problems.problem import Split
@@ -43,6 +44,9 @@ CURVE_FILE = "training_curve.jsonl"
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 SPECIAL_TOKENS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
+QUOTED_SIGNS = re.compile(r"'[^'A-Za-z]*'")
+MAKING = 2
+"""Of how tokenizer and weights are made: a student that was made otherwise is made anew."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message.role + '|>' }}"
@@ -72,18 +76,21 @@ class StudentRecipe(BaseModel):
 
     problems: ProblemsConfig = ProblemsConfig(families=STUDENT_FAMILIES)
     """What it is pretrained on; always the train split."""
-    count: int = Field(default=8000, ge=1)
+    count: int = Field(default=12000, ge=1)
     """Problems in its pretraining text."""
     right: float = Field(default=0.5, gt=0, le=1)
     """Share of problems answered by a correct program; the others get a plausible wrong one."""
     other: float = Field(default=0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
-    recall: float = Field(default=0.6, ge=0)
-    """Extra rows, as a share of `count`, that ask for a statement's values alone: a tiny model learns to find what it
-    is given far sooner from them than from programs, where few tokens depend on it."""
-    reworded: float = Field(default=0.0, ge=0, exclude_if=lambda share: share == 0)
-    """Extra rows, as a share of `count`, whose quoted values are other words, in statement and program alike. Programs
-    that answer in words hold few different ones, which a tiny model learns by heart rather than to take them over."""
+    lists: float = Field(default=0.3, ge=0)
+    """Rows of the primer, as a share of `count`, that ask for a list of values. A tiny model learns to take over what
+    it is given far sooner from them than from programs, where few tokens depend on it."""
+    recall: float = Field(default=0.2, ge=0)
+    """Rows of the primer, as a share of `count`, that ask for a statement's values alone."""
+    reworded: float = Field(default=0.2, ge=0)
+    """Rows of the primer, as a share of `count`, whose quoted values are other words, in statement and program alike.
+    Programs that answer in words hold few different ones, which a tiny model learns by heart rather than to take them
+    over."""
     value_weight: float = Field(default=3.0, gt=0)
     """Weight in the loss of tokens that write a value of the statement."""
     prompt: PromptConfig = PromptConfig(examples=0, template=STUDENT_TEMPLATE)
@@ -102,7 +109,7 @@ class StudentRecipe(BaseModel):
         builder = PromptBuilder(cast(Any, _NoTokenizer()), self.prompt)
         texts = [(builder.message(pair.problem), pair.completion) for pair in probe]
         versions = {name: families.get(name).version for name in self.problems.full_names}
-        parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE]
+        parts = [self.model_dump(mode="json"), versions, texts, CHAT_TEMPLATE, MAKING]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -142,21 +149,23 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     """A byte-level BPE of that many tokens with the student's chat template.
 
     It splits text as Qwen2's own tokenizer does, because `AutoTokenizer` (and with it vLLM) gives any folder of a Qwen2
-    model that splitting, whatever its tokenizer.json says.
+    model that splitting, whatever its tokenizer.json says. What stands in quotes is spelt in the same tokens wherever
+    it stands, or it could not be copied: a quote is never joined to anything, nor are signs within quotes.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
     like = Qwen2Tokenizer().backend_tokenizer
     inner = Tokenizer(models.BPE())
-    inner.normalizer, inner.pre_tokenizer, inner.decoder = like.normalizer, like.pre_tokenizer, like.decoder
+    inner.normalizer, inner.decoder = like.normalizer, like.decoder
+    inner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split("'", "isolated"), like.pre_tokenizer])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator((QUOTED_SIGNS.sub("''", text) for text in texts), trainer)
     model = json.loads(inner.to_str())["model"]
     return Qwen2Tokenizer(
         vocab=model["vocab"],
@@ -192,8 +201,8 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
         tokenizer = train_tokenizer(texts, recipe.vocabulary)
         builder = PromptBuilder(tokenizer, recipe.prompt)
         rows = [program_row(builder, pair, recipe.value_weight) for pair in pairs]
-        rows += recall_rows(builder, pairs, recipe)
-        rows += reworded_rows(builder, pairs, recipe)
+        primer = list_rows(builder, recipe) + recall_rows(builder, pairs, recipe)
+        primer += reworded_rows(builder, pairs, recipe)
         model = build_model(
             recipe.architecture,
             vocabulary=len(tokenizer),
@@ -207,7 +216,7 @@ def _build(recipe: StudentRecipe, folder: Path, quiet: bool, threads: int | None
             progress.update(task, completed=step.number, note=f"loss {step.loss:.3f}")
 
         prepare_cpu(threads)
-        curve = pretrain(model, rows, recipe.pretrain, show)
+        curve = pretrain(model, rows, recipe.pretrain, show, primer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     check_reload(folder, tokenizer, [pair.completion for pair in pairs[:50]])

@@ -1,12 +1,14 @@
-"""The text that a student is pretrained on: rows of a prompt and an answer, of three kinds.
+"""The text that a student is pretrained on: rows of a prompt and an answer, of four kinds.
 
-Programs, right or plausibly wrong; the values of a statement alone; and programs whose quoted values are other words.
+Programs, right or plausibly wrong; and as a primer, which teaches to take values over: lists of values, the values of a
+statement alone, and programs whose quoted values are other words.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,7 +21,13 @@ from train.pretrain import Row
 if TYPE_CHECKING:
     from pipelines.student import StudentRecipe
 
-RECALL_TEMPLATE = "{{ problem.statement }}\nvalues"
+RECALLED = "\nvalues"
+RECALL_TEMPLATE = f"{{{{ problem.statement }}}}{RECALLED}"
+LISTED = (4, 9)
+"""Fewest and most values of a list."""
+SIGNS = "!,.-_;:/*@#^+=|~?"
+TWO_SIGNS = 0.15
+"""Share of quoted signs that are two."""
 VALUES = re.compile(r"-?\d+|'[^']*'")
 QUOTED = re.compile(r"(?<![A-Za-z])'([^' ]+)'")
 """A value in quotes; an apostrophe opens none."""
@@ -53,6 +61,33 @@ def program_row(builder: PromptBuilder, pair: Pair, value_weight: float) -> Row:
     return Row(builder.build(pair.problem).ids, ids, weights)
 
 
+def list_rows(builder: PromptBuilder, recipe: StudentRecipe) -> list[Row]:
+    """Rows that answer a list of numbers, quoted signs, letters and words with the list."""
+    rng = random.Random(f"{recipe.pretrain.seed} lists")
+    words = _words(builder)
+    rows = []
+    for _ in range(round(recipe.lists * recipe.count)):
+        text = " ".join(_value(rng, words) for _ in range(rng.randint(*LISTED)))
+        asked = builder.conversation([("user", f"{text}{RECALLED}")])
+        rows.append(Row(asked.ids, builder.encode_completion(text)))
+    return rows
+
+
+def _value(rng: random.Random, words: Sequence[str]) -> str:
+    """A number, a sign or two, a letter or a word."""
+    kind = rng.choices(("number", "signs", "letter", "word"), (7, 6, 3, 4))[0]
+    if kind == "number":
+        return str(rng.randint(-99, 199))
+    if kind == "signs":
+        return f"'{''.join(rng.choices(SIGNS, k=1 + (rng.random() < TWO_SIGNS)))}'"
+    return f"'{rng.choice(string.ascii_lowercase if kind == 'letter' else words)}'"
+
+
+def _words(builder: PromptBuilder) -> list[str]:
+    """The words of the vocabulary."""
+    return sorted(word for word in builder.tokenizer.get_vocab() if word.isascii() and word.isalpha())
+
+
 def recall_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: StudentRecipe) -> list[Row]:
     """Rows that answer a statement with the numbers and quoted characters in it, in order."""
     asker = PromptBuilder(builder.tokenizer, recipe.prompt.model_copy(update={"template": RECALL_TEMPLATE}))
@@ -70,7 +105,7 @@ def reworded_rows(builder: PromptBuilder, pairs: Sequence[Pair], recipe: Student
     Words weigh `value_weight`, whole: of a program they are what has to be looked up.
     """
     rng = random.Random(f"{recipe.pretrain.seed} reworded")
-    words = sorted(word for word in builder.tokenizer.get_vocab() if word.isascii() and word.isalpha())
+    words = _words(builder)
     quoting = [pair for pair in pairs if _quoted(pair)]
     rows = []
     for number in range(round(recipe.reworded * len(pairs)) if quoting else 0):

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from train.induction import lay_induction
 from train.muon import Muon
 
 BUCKETS = 16
@@ -51,18 +52,20 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=900, ge=1)
+    steps: int = Field(default=850, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=32, ge=1)
     """Rows a step."""
     matrix_lr: float = Field(default=0.02, gt=0)
     """Peak learning rate of Muon, for the matrices of the blocks."""
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=3e-3, gt=0)
     """Peak learning rate of AdamW, for embeddings, norms and biases."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which both rates rise; a cosine takes them to a tenth after it."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of matrices and embeddings."""
+    primer: float = Field(default=0.28, ge=0, lt=1)
+    """Share of the steps that has the primer's rows, where there are any: skills that the others build on."""
     seed: int = 0
     """Seed of the initial weights and of the order of rows."""
 
@@ -97,8 +100,10 @@ class Step:
 def build_model(
     architecture: ArchitectureConfig, *, vocabulary: int, eos_id: int, pad_id: int, seed: int
 ) -> Qwen2ForCausalLM:
-    """A float32 Qwen2 with fresh weights and tied embeddings. Raises ValueError for widths that do not
-    divide."""
+    """A float32 Qwen2 with tied embeddings and fresh weights, which can already look tokens up.
+
+    Raises ValueError for widths that do not divide.
+    """
     a = architecture
     if a.hidden % a.heads or a.heads % a.kv_heads:
         raise ValueError(f"hidden {a.hidden}, heads {a.heads}, kv_heads {a.kv_heads}: each must divide the one before")
@@ -118,7 +123,9 @@ def build_model(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2ForCausalLM(config)
+        model = Qwen2ForCausalLM(config)
+        lay_induction(model)
+    return model
 
 
 def pretrain(
@@ -126,8 +133,9 @@ def pretrain(
     rows: Sequence[Row],
     config: PretrainConfig,
     on_step: Callable[[Step], None] = lambda step: None,
+    primer: Sequence[Row] = (),
 ) -> list[Step]:
-    """Trains `model` in place and returns what each step did.
+    """Trains `model` in place and returns what each step did. The first steps are of `primer`, filled up with `rows`.
 
     Matrices of the blocks go to Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural
     networks"), the rest to AdamW. Raises ValueError for no rows, and for rows longer than the model's
@@ -135,18 +143,17 @@ def pretrain(
     """
     if not rows:
         raise ValueError("there is nothing to pretrain on; ask for more problems")
-    longest, positions = max(map(len, rows)), model.config.max_position_embeddings
+    longest, positions = max(map(len, (*rows, *primer))), model.config.max_position_embeddings
     if longest > positions:
         raise ValueError(f"a row has {longest} tokens and the model {positions} positions; raise max_positions")
     optimisers = _optimisers(model, config)
     model.train()
     done: list[Step] = []
-    for number, batch in enumerate(batches([len(row) for row in rows], config), 1):
+    for number, chosen in enumerate(_chosen(rows, primer, config), 1):
         scale = lr_scale(number - 1, config)
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = group["peak_lr"] * scale
-        chosen = [rows[i] for i in batch]
         loss = completion_loss(model, chosen)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -182,6 +189,17 @@ def completion_loss(model: Qwen2ForCausalLM, rows: Sequence[Row]) -> torch.Tenso
     losses_N = F.cross_entropy(logits_N_V, wanted_B_T[predicts_B_T], reduction="none")
     weights_N = weights_B_T[predicts_B_T]
     return (losses_N * weights_N).sum() / weights_N.sum()
+
+
+def _chosen(rows: Sequence[Row], primer: Sequence[Row], config: PretrainConfig) -> Iterator[list[Row]]:
+    """The rows of each step."""
+    steps = round(config.primer * config.steps) if primer else 0
+    room = max(0, steps * config.batch_size - len(primer))
+    filled = np.random.default_rng([config.seed, 1]).permutation(len(rows))[:room]
+    for stage, count in (([*primer, *(rows[i] for i in filled)], steps), (rows, config.steps - steps)):
+        if count:
+            part = config.model_copy(update={"steps": count})
+            yield from ([stage[i] for i in batch] for batch in batches([len(row) for row in stage], part))
 
 
 def batches(lengths: Sequence[int], config: PretrainConfig) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from pipelines.student import (
     prove_disjoint,
     train_tokenizer,
 )
-from pipelines.student_rows import Pair, recall_rows, reworded_rows
+from pipelines.student_rows import Pair, list_rows, recall_rows, reworded_rows
 from problems.config import ProblemsConfig
 from problems.stream import ProblemStream
 from rollout.prompts import PromptBuilder
@@ -22,6 +22,7 @@ RECIPE = StudentRecipe(
     problems=ProblemsConfig(families=("reverse_string", "is_palindrome", "fibonacci"), difficulties=(1, 2, 3)),
     count=120,
     recall=0.5,
+    reworded=0.0,
     right=1.0,
 )
 
@@ -38,7 +39,6 @@ def builder(pairs):
 
 
 def test_equal_recipes_are_one_student_and_others_are_not(tmp_path, tiny_student):
-    assert StudentRecipe().hash == StudentRecipe(reworded=0).hash
     hashes = {StudentRecipe().hash, RECIPE.hash, RECIPE.model_copy(update={"reworded": 0.5}).hash}
     assert len(hashes) == 3
     recipe = StudentRecipe.model_validate_json((tiny_student / RECIPE_FILE).read_text())
@@ -58,6 +58,34 @@ def test_no_held_out_question_was_in_its_text(tiny_student, tmp_path):
     assert not found.proven and leaked.id in found.shared and found.strayed == 1
     with pytest.raises(FileNotFoundError, match="not a student"):
         prove_disjoint(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["!", ",", ";_", "..", "x", "yes", "-/", "?!"])
+def test_what_is_quoted_is_spelt_the_same_wherever_it_stands(builder, value):
+    places = [
+        f"Split `s` at each '{value}', then",
+        f"with '{value}'.",
+        f"s.split('{value}')",
+        f"'{value}'.join(['{value}'])",
+    ]
+    spelt = set()
+    for place in places:
+        tokens = builder.tokenizer.tokenize(place)
+        text = [token.replace("Ġ", " ") for token in tokens]
+        first = next(n for n, token in enumerate(text) if token.strip() == "'")
+        last = next(n for n in range(first + 1, len(text)) if text[n] == "'")
+        spelt.add(tuple(text[first + 1 : last]))
+    assert len(spelt) == 1 and "".join(spelt.pop()) == value
+
+
+def test_lists_of_values_are_answered_with_the_list(pairs, builder):
+    rows = list_rows(builder, RECIPE)
+    assert len(rows) == 36
+    said = {builder.tokenizer.decode(row.completion_ids[:-1]) for row in rows}
+    asked = [builder.tokenizer.decode(row.prompt_ids) for row in rows]
+    assert len(said) == 36 and all(any(f"{text}\nvalues" in prompt for prompt in asked) for text in said)
+    values = re.findall(r"-?\d+|'[^' ]+'", " ".join(said))
+    assert 4 * 36 <= len(values) <= 9 * 36 and {"'"} < set("".join(values))
 
 
 def test_recalled_are_the_values_that_a_statement_spells_out(pairs, builder):
