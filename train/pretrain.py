@@ -52,7 +52,7 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=850, ge=1)
+    steps: int = Field(default=780, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=32, ge=1)
     """Rows a step."""
