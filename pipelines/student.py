@@ -78,7 +78,7 @@ class StudentRecipe(BaseModel):
     """What it is pretrained on; always the train split."""
     count: int = Field(default=12000, ge=1)
     """Problems in its pretraining text."""
-    right: float = Field(default=0.6, gt=0, le=1)
+    right: float = Field(default=0.5, gt=0, le=1)
     """Share of problems answered by a correct program; the others get a plausible wrong one."""
     other: float = Field(default=0.1, ge=0, le=1)
     """Share of the correct programs that are not the family's shortest."""
