@@ -15,6 +15,8 @@ Shapes: D width of a head, H hidden, K key heads.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
@@ -35,13 +37,14 @@ def lay_induction(model: Qwen2ForCausalLM) -> None:
 
     Random directions come from torch's generator of the CPU.
     """
-    layers, config = model.model.layers, model.config
+    layers: Any = model.model.layers  # modules, which are but tensors to their types
+    config: Any = model.config
     if len(layers) < 2:
         return
     first, second = layers[0].self_attn, layers[1].self_attn
     width, hidden = first.head_dim, config.hidden_size
     queries, keys = config.num_attention_heads, config.num_key_value_heads
-    turns = model.model.rotary_emb.inv_freq.float()  # radians a token, of each of D/2 pairs
+    turns = cast(Tensor, model.model.rotary_emb.inv_freq).float()  # radians a token, of each of D/2 pairs
     rows = keys * width
     seen, written, taken = (_directions(rows, hidden) for _ in range(3))
 
