@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -133,14 +133,10 @@ TAUGHT = ("words", "errors")
 
 def main() -> None:
     """Runs the commands that are not done, and prints the table."""
-    names = [command.name for command in COMMANDS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
-    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
-    parser.add_argument("--served", action="store_true", help="lrl and undo with a vLLM server as teacher")
-    options = parser.parse_args()
-    if unknown := set(options.names) - set(names):
-        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    served_help = "lrl and undo with a vLLM server as teacher"
+    options = options_of(
+        __doc__, COMMANDS, lambda parser: parser.add_argument("--served", action="store_true", help=served_help)
+    )
     with folder_of(options.runs) as runs, contextlib.ExitStack() as stack:
         print(HEADER)
         for command in COMMANDS:
@@ -153,6 +149,21 @@ def main() -> None:
                 line = f"{command.line} {SERVED.format(url=url)}"
                 command = replace(command, name=f"{command.name}-served", line=line)
             print(row_of(runs, command), flush=True)
+
+
+def options_of(
+    described: str | None, commands: Sequence[Command], add: Callable[[argparse.ArgumentParser], Any]
+) -> argparse.Namespace:
+    """The options of a benchmark that runs `commands`: which of them, where run folders stay, and its own ones."""
+    names = [command.name for command in commands]
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
+    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
+    add(parser)
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    return options
 
 
 @contextlib.contextmanager

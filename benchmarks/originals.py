@@ -10,10 +10,7 @@ settings and number of traces by the model of `--model`. What is in the folder o
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from benchmarks.commands import HEADER, Command, folder_of, kept, row_of, rows, share
+from benchmarks.commands import HEADER, Command, folder_of, kept, options_of, row_of, rows, share
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.measure.suites import load_suite
 
@@ -58,14 +55,8 @@ COMMANDS = (
 
 def main() -> None:
     """Runs what is not done, and prints the table."""
-    names = [command.name for command in COMMANDS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
-    parser.add_argument("--model", help="folder or id of a pretrained model, for `baseline`")
-    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
-    options = parser.parse_args()
-    if unknown := set(options.names) - set(names):
-        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    model_help = "folder or id of a pretrained model, for `baseline`"
+    options = options_of(__doc__, COMMANDS, lambda parser: parser.add_argument("--model", help=model_help))
     with folder_of(options.runs) as runs:
         print(HEADER, flush=True)
         for command in COMMANDS:

@@ -5,16 +5,25 @@
 Writes a row of a table for each command as soon as it has ended: its seconds, engine start included, and its figures
 with 95 % intervals. `base` shows that a model which was never taught to answer can be measured at all; each of the five
 systems has its own commands, with a control beside it where one is wanted. What is in the folder of runs already is not
-run again, so a name may be given by itself. No command takes longer than an hour on two cores for a model of 270
-million.
+run again, so a name may be given by itself. The sizes are chosen for a model of 270 million and have not been timed.
 """
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from benchmarks.commands import HEADER, Command, focused, folder_of, gated, judged, kept, moved, row_of, rows, taught
+from benchmarks.commands import (
+    HEADER,
+    Command,
+    focused,
+    folder_of,
+    gated,
+    judged,
+    kept,
+    moved,
+    options_of,
+    row_of,
+    rows,
+    taught,
+)
 from benchmarks.originals import FAMILIES, measured
 from pipelines.artifacts.run_folder import RunFolder
 
@@ -85,14 +94,10 @@ COMMANDS = (
 
 def main() -> None:
     """Runs what is not done, and prints the table."""
-    names = [command.name for command in COMMANDS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all unless given")
-    parser.add_argument("--model", required=True, help="folder or id of a pretrained model")
-    parser.add_argument("--runs", type=Path, help="where the run folders stay; a temporary folder unless given")
-    options = parser.parse_args()
-    if unknown := set(options.names) - set(names):
-        parser.error(f"no command {', '.join(unknown)}; there are {', '.join(names)}")
+    model_help = "folder or id of a pretrained model"
+    options = options_of(
+        __doc__, COMMANDS, lambda parser: parser.add_argument("--model", required=True, help=model_help)
+    )
     with folder_of(options.runs) as runs:
         print(HEADER, flush=True)
         for command in COMMANDS:

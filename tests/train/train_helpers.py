@@ -14,25 +14,7 @@ VOCABULARY = 64
 PROBLEM = Problem("p", "family", 1, 1, "train", "say it", "", "", (), ())
 
 
-def tiny_model(seed: int = 0, **changes) -> Qwen2ForCausalLM:
-    """A random Qwen2 with peaked enough predictions that log-probabilities are not all alike."""
-    settings = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.2,
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return Qwen2ForCausalLM(Qwen2Config(**(settings | changes), attn_implementation="sdpa")).eval()
-
-
-SMALL = {
+SHAPE = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -40,8 +22,18 @@ SMALL = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "initializer_range": 0.2,
-    "pad_token_id": 0,
 }
+
+
+def tiny_model(seed: int = 0, **changes) -> Qwen2ForCausalLM:
+    """A random Qwen2 with peaked enough predictions that log-probabilities are not all alike."""
+    settings = SHAPE | {"tie_word_embeddings": True, "max_position_embeddings": 256}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Qwen2ForCausalLM(Qwen2Config(**(settings | changes), attn_implementation="sdpa")).eval()
+
+
+SMALL = SHAPE | {"pad_token_id": 0}
 GEMMA = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 5}
 """The window is shorter than the prompts of the tests."""
 MODELS = {
