@@ -182,12 +182,15 @@ class SandboxProof:
 def with_shots(prompt: PromptConfig, questions: Questions) -> PromptConfig:
     """`prompt` with its few-shot examples chosen: worked problems of the train split, unlike ones first.
 
-    Raises ConfigError where there are too few.
+    Raises ConfigError where there are too few, or none to draw from.
     """
     shots: list[Shot] = []
     if not prompt.few_shot:
         return prompt
-    part = questions.part("train", SHOT_SEED)
+    try:
+        part = questions.part("train", SHOT_SEED)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     for problem, answer in _unlike_first(part.problem(number) for number in range(20 * prompt.few_shot)):
         if len(shots) < prompt.few_shot:
             with contextlib.suppress(ValueError):  # a program that style complete cannot show

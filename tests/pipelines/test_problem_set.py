@@ -22,6 +22,7 @@ from pipelines.measure.problem_set import (
     questions_of,
     train_problem,
     with_questions,
+    with_shots,
 )
 from problems.curriculum import CurriculumConfig, Levels
 from problems.problem import Group, Problem, Sample, Status, Test, Verdict
@@ -97,6 +98,8 @@ def test_few_shot_examples_are_worked_training_problems():
     only_test = EvaluateConfig.model_validate({"problems": {"parts": [parts[2]]}, "prompt": {"few_shot": 1}})
     with pytest.raises(ConfigError, match="no problems of split train"):
         with_questions(only_test, QUIET)
+    with pytest.raises(ConfigError, match="no problems of split train"):
+        with_shots(only_test.prompt, questions_of(only_test))
 
 
 def test_few_shot_examples_of_verdicts_show_each_verdict():
