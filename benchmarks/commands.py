@@ -119,7 +119,7 @@ COMMANDS = (
     Command("on", "grpo --config pipelines/configs/demo.yaml --adapter {runs}/tuned", moved),
     Command(
         "measured",
-        f"evaluate --adapter {{runs}}/on/checkpoints/000040 --against base --seeds 0 1 --problems.families {FAMILIES}",
+        f"evaluate --adapter {{runs}}/on --against base --seeds 0 1 --problems.families {FAMILIES}",
         moved,
     ),
     Command("hard", "hard-distil --config pipelines/configs/hard_distil.yaml --model {hard}", gated, (0, 3)),

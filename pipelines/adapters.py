@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,11 +14,16 @@ from pipelines.errors import ConfigError
 from problems.plain_text import one_line
 from rollout.adapter import check_adapter
 from rollout.policy import ADAPTER_FILES, PolicyVersion
+from train import checkpoint
 from train.config import TrainConfig
+
+CHECKPOINTS = "checkpoints"
+"""In the run folder of a job that trains step by step."""
 
 
 def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | None = None) -> PolicyVersion:
-    """An adapter folder, or a checkpoint that holds one, here or on an object store; "" is the model alone.
+    """An adapter folder, a checkpoint that holds one, or the run folder of such checkpoints, whose newest it is then;
+    here or on an object store. "" is the model alone.
 
     Raises ConfigError, also for one that says it was trained on another base model than `model`, where that is given,
     for one whose configuration asks for what is not computed here, and for one of another rank than that of the
@@ -26,12 +32,13 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
     if not path:
         return PolicyVersion(run, 0)
     with _brought(path) as folder:
+        folder = checkpoint.latest(folder / CHECKPOINTS) or folder
         inner = folder / "adapter"
         folder = inner if inner.is_dir() else folder
         try:
             policy = PolicyVersion.read(folder, run=run, number=0)
         except FileNotFoundError as error:
-            raise ConfigError(f"{error}; name a checkpoint of a run folder, or a folder that peft wrote") from None
+            raise ConfigError(f"{error}; name a run folder, a checkpoint of one, or a folder that peft wrote") from None
         except (OSError, ValueError) as error:
             raise ConfigError(f"adapter {path} cannot be read: {error}") from None
     try:
@@ -101,9 +108,11 @@ def _brought(path: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
         try:
-            wanted = {f"{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
-            of_use = {name: size for name, size in Storage(url).names().items() if name in wanted}
-            Storage(url).download(of_use, Path(folder))
+            names = Storage(url).names()
+            heads = (re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names)
+            place = max(((int(head[2]), head[1]) for head in heads if head), default=(0, ""))[1]
+            wanted = {f"{place}{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
+            Storage(url).download({name: size for name, size in names.items() if name in wanted}, Path(folder))
         except StorageError as error:
             raise ConfigError(str(error)) from None
-        yield Path(folder)
+        yield Path(folder) / place

@@ -338,6 +338,13 @@ def test_samples_that_are_damaged(machine, run, capsys, name):
         assert "\n" not in str(error.value)
 
 
+def test_a_run_folder_is_an_adapter_by_its_newest_whole_checkpoint(run):
+    header = {"x.lora_A.weight": {"dtype": "F32", "shape": [8, 1], "data_offsets": [0, 32]}}
+    write_adapter(run / "checkpoints" / "000004" / "adapter", header, body=b"\1" * 32)  # not whole, without a head
+    newest = write_adapter(run / "checkpoints" / "000002" / "adapter", header)
+    assert read_adapter(str(run), "x").weights == (newest / "adapter_model.safetensors").read_bytes()
+
+
 def test_checkpoints_with_absurd_names_are_none(machine, run):
     store = run / "checkpoints"
     for name in ("-1", "1e9", "٣", "²", "9" * 200, "..partial", "x\n", "000003 ", "\x1b[31m4"):

@@ -97,6 +97,7 @@ def test_a_run_goes_on_from_the_bucket_alone(bucket, machine, tiny_student, tmp_
 
     policy = read_adapter(f"{RUN}/checkpoints/000004", "again")
     assert policy.weights == there.read("checkpoints/000004/adapter/adapter_model.safetensors")
+    assert read_adapter(RUN, "again") == policy, "a run is its newest checkpoint"
 
     assert "already holds this run" in crucible_apart(*job, status=(2,))
 
