@@ -109,7 +109,9 @@ def _brought(path: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
         try:
             names = Storage(url).names()
-            heads = (re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names)
+            heads = (
+                re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names
+            )
             place = max(((int(head[2]), head[1]) for head in heads if head), default=(0, ""))[1]
             wanted = {f"{place}{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
             Storage(url).download({name: size for name, size in names.items() if name in wanted}, Path(folder))
