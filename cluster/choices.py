@@ -238,4 +238,4 @@ def _eager_reason(load: EngineLoad) -> str:
 
 
 def _cpu_dtype(dtype: str) -> str:
-    return "CPU: exact and quick" if dtype == "float32" else "float32 does not fit into memory"
+    return "CPU: exact" if dtype == "float32" else "CPU: it multiplies bfloat16, or float32 does not fit"

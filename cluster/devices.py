@@ -65,6 +65,8 @@ class Hardware:
     """Of one node."""
     memory: int = 8 * GIB
     """Bytes of one node."""
+    cpu_bfloat16: bool = False
+    """Whether the CPUs multiply bfloat16 matrices in hardware; of a cluster's nodes that is not known."""
     notes: tuple[str, ...] = ()
     """What was assumed, for people."""
 
@@ -144,7 +146,7 @@ def hardware_of(nodes: Sequence[Node], ask: Callable[[Node], Sequence[Answer]]) 
     largest = max(nodes, key=lambda node: node.resources.get("memory", 0.0))
     memory = int(largest.resources.get("memory", 0.0)) or memory_here()
     cpus = int(largest.resources.get("CPU", 1.0)) or 1
-    return Hardware(alike, cpus, memory, tuple(dict.fromkeys(notes)))
+    return Hardware(alike, cpus, memory, notes=tuple(dict.fromkeys(notes)))
 
 
 def session_hardware(nodes: Sequence[Node]) -> Hardware:
@@ -154,14 +156,23 @@ def session_hardware(nodes: Sequence[Node]) -> Hardware:
         return found
     # A Ray of one's own counts slots for cores, and the memory that was free when it started; what plans are made with
     # must not change from run to run.
-    return replace(found, cpus=os.cpu_count() or 1, memory=memory_here())
+    return replace(found, cpus=os.cpu_count() or 1, memory=memory_here(), cpu_bfloat16=bfloat16_here())
 
 
 def hardware_here() -> Hardware:
     """This machine's, as a local Ray would see it; no Ray is started."""
     found = gpus_here()
     node = _node("this", os.cpu_count() or 1, memory_here(), len(found), found[0][0] if found else "")
-    return hardware_of([node], lambda _: found)
+    return replace(hardware_of([node], lambda _: found), cpu_bfloat16=bfloat16_here())
+
+
+def bfloat16_here(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether this machine's CPUs have instructions for bfloat16 products, as the kernel lists them; torch, which knows
+    it too, would have to be imported."""
+    with contextlib.suppress(OSError):
+        words = set(Path(cpuinfo).read_text(errors="replace").split())
+        return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    return False
 
 
 def gpus_here() -> list[Answer]:

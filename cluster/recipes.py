@@ -30,6 +30,10 @@ from cluster.model_shapes import ModelShapes
 from cluster.nodes import GPU_LABEL
 from cluster.student_recipe import OWN_STUDENT, own_figures
 
+BFLOAT16_FROM = 100_000_000
+"""Parameters from which a CPU that multiplies bfloat16 in hardware computes in it: products of smaller matrices take
+little of a step, and float32 keeps the sampler and the learner alike to the last digits."""
+
 Kind = Literal["grpo", "evaluate", "sft", "hard-distil", "lrl", "undo", "expert"]
 
 
@@ -151,8 +155,9 @@ def _on_cpu(shapes: ModelShapes, hardware: Hardware, job: Job, given: Mapping[st
         Sizes.of(shapes, given, prompt=job.prompt_tokens, reasoning=job.reasoning, answer=256, length=2048, batch=4),
         rank=16,
     )
+    is_fast = hardware.cpu_bfloat16 and shapes.total_parameters >= BFLOAT16_FROM
     engine = EngineLoad(
-        dtype="float32",
+        dtype="bfloat16" if is_fast else "float32",
         max_model_len=sizes.length,
         sequences=16,
         prompt_tokens=sizes.prompt,
@@ -163,7 +168,7 @@ def _on_cpu(shapes: ModelShapes, hardware: Hardware, job: Job, given: Mapping[st
         device="cpu",
     )
     learner = LearnerLoad(
-        dtype="float32",
+        dtype=engine.dtype,
         micro_batch_tokens=2048,
         prompt_tokens=sizes.prompt,
         answer_tokens=sizes.answer,

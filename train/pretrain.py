@@ -65,7 +65,8 @@ class PretrainConfig(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of matrices and embeddings."""
     primer: float = Field(default=0.28, ge=0, lt=1)
-    """Share of the steps that has the primer's rows, where there are any: skills that the others build on."""
+    """Share of the steps that has the primer's rows, where there are any: skills that the others build on. Where
+    there are more than it has room for, each of those drawn comes once."""
     seed: int = 0
     """Seed of the initial weights and of the order of rows."""
 

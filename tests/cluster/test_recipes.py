@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from known_models import FOUR, GEMMA3_270M, LLAMA31_8B, QWEN3_06B, QWEN3_4B, QWEN25_7B, STUDENT
 
 from cluster.choices import HIGH_RATE
-from cluster.devices import Hardware, described
+from cluster.devices import Hardware, bfloat16_here, described
 from cluster.hardware import HardwareConfig, plan
 from cluster.job_plan import tenants
 from cluster.memory_plan import GIB, USABLE, gib
@@ -204,6 +204,33 @@ def test_two_cores_without_a_gpu_get_a_step_of_minutes():
     assert recipe(model(QWEN3_4B), TWO_CORES).values["train.dtype"] == "bfloat16", "float32 does not fit"
     forced = recipe(model(QWEN3_06B), ONE, given={"hardware.device": "cpu"}).values
     assert forced["rollout.engine.enforce_eager"] is True and "rollout.engine.gpu_memory_share" not in forced
+
+
+def test_a_cpu_computes_in_what_it_is_fast_at():
+    fast = replace(TWO_CORES, cpu_bfloat16=True)
+    for job, names in ((Job(), ("rollout.engine.dtype", "train.dtype")), (Job("sft"), ("sft.dtype",))):
+        assert {recipe(model(QWEN3_06B), fast, job).values[name] for name in names} == {"bfloat16"}
+        assert {recipe(model(QWEN3_06B), TWO_CORES, job).values[name] for name in names} == {"float32"}
+    given = {"rollout.engine.dtype": "float32", "train.dtype": "float32"}
+    assert recipe(model(QWEN3_06B), fast, given=given).values["train.dtype"] == "float32"
+    small = model(QWEN3_06B | {"hidden_size": 512, "num_hidden_layers": 8, "vocab_size": 32_000})
+    assert recipe(small, fast).values["train.dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"),
+    [
+        ("flags : fpu avx2 avx512f avx512_bf16 fma", True),
+        ("flags : fpu amx_bf16 amx_tile", True),
+        ("Features : fp asimd bf16 i8mm", True),
+        ("flags : fpu avx2 avx512f avx512_vnni\nmodel name : bf16-less", False),
+        ("", False),
+    ],
+)
+def test_what_a_cpu_multiplies_is_read_from_the_kernels_list(tmp_path, flags, fast):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    assert bfloat16_here(str(tmp_path / "cpuinfo")) is fast
+    assert bfloat16_here(str(tmp_path / "none")) is False
 
 
 @pytest.mark.parametrize("hardware", [TWO_CORES, ONE, EIGHT])
