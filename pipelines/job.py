@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 from rich.console import Console
 
 from pipelines.config import JobConfig, RunConfig
+from pipelines.console import open_console
 from pipelines.errors import ConfigError, Interrupted, expected_errors, fail
 from pipelines.options import OwnOption, load_yaml, parse, take_option
 from pipelines.publish.config import PUBLISH_KEYS
@@ -101,7 +101,7 @@ class Job(Generic[Config, Result]):
         context = None
         try:
             config, resume = self.read(argv)
-            context = Context(self, config, Console(file=sys.stderr, highlight=False), resume, session)
+            context = Context(self, config, open_console(), resume, session)
             with sigterm_as_interrupt(), context:
                 result = self._work(context)
             return self.show(context.console, result) or int(context.is_unpushed)

@@ -288,7 +288,7 @@ def show_outcome(console: Console, outcome: Outcome) -> int:
     show(console, [evaluation] if other is None else [other, evaluation])
     show_grid(console, evaluation)
     if comparison is not None:
-        console.print(shown(verdict_line(comparison["pass_at_1"])), soft_wrap=True)
+        console.print(shown(verdict_line(comparison["pass_at_1"])))
         if "mcnemar_p" in comparison:
             gained, lost, p = (comparison[key] for key in ("gained", "lost", "mcnemar_p"))
             line = f"solved by the model alone {gained}, by the other alone {lost}; McNemar's exact p = {p:.2g}"

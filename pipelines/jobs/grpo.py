@@ -389,7 +389,7 @@ def _last_line(error: BaseException) -> str:
 def show_outcome(console: Console, outcome: Outcome) -> int:
     """Prints skill before and after, what became of the conditions, and where the rest is; returns the status."""
     show(console, [outcome.before, outcome.after])
-    console.print(shown(verdict_line(outcome.difference)), soft_wrap=True)
+    console.print(shown(verdict_line(outcome.difference)))
     status = show_conditions(console, outcome.conditions)
     console.print(shown(f"report: {outcome.folder}/report.html   adapter: {outcome.folder}/checkpoints"))
     return status

@@ -200,8 +200,7 @@ def show_outcome(console: Console, outcome: Outcome) -> int:
     """Prints skill before, between and after, and what became of the conditions; returns the status."""
     show(console, outcome.evaluations)
     for comparison in outcome.metrics["comparisons"]:
-        line = f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"
-        console.print(shown(line), soft_wrap=True)
+        console.print(shown(f"{comparison['before']} → {comparison['after']}: {verdict_line(comparison['pass_at_1'])}"))
     status = show_conditions(console, outcome.conditions)
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.metrics["seconds"].items())
     console.print(shown(f"{took}; report: {outcome.folder}/report.html, figures: {outcome.folder}/{METRICS_FILE}"))

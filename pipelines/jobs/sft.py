@@ -213,7 +213,7 @@ def show_outcome(console: Console, outcome: Outcome) -> int:
     returns the status."""
     if outcome.before is not None and outcome.after is not None and outcome.difference is not None:
         show(console, [outcome.before, outcome.after])
-        console.print(shown(verdict_line(outcome.difference)), soft_wrap=True)
+        console.print(shown(verdict_line(outcome.difference)))
     status = show_conditions(console, outcome.conditions)
     what, where = ("model", MODEL_FOLDER) if outcome.whole else ("adapter", "adapter")
     console.print(shown(f"{what}: {outcome.folder}/{where}"))

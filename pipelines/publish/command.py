@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from rich.console import Console
 
 from pipelines.artifacts.plain_files import read_rows
 from pipelines.artifacts.run_folder import RunFolder
+from pipelines.console import open_console
 from pipelines.errors import ConfigError, expected_errors, fail
 from pipelines.options import parse
 from pipelines.publish.config import PublishConfig, Repository, check_needs_push
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     from pipelines.publish.hub import HubError
     from pipelines.publish.publisher import Target, Upload, patiently, upload
 
-    console = Console(file=sys.stderr, highlight=False)
+    console = open_console()
     try:
         with RunFolder.open(argv[0]) as folder:
             config = parse(PushCommandConfig, argv[1:], prog="crucible push RUN", default=_recorded(folder))

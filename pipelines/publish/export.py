@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from pydantic import Field
 from rich.console import Console
 
 from pipelines.artifacts.run_folder import RunFolder
+from pipelines.console import open_console
 from pipelines.errors import ConfigError, JobFailed, expected_errors, fail
 from pipelines.options import parse
 from pipelines.publish import card
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
             for i, word in enumerate(argv)]  # fmt: skip
     if (status := status_without_run(argv, "export", USAGE)) is not None:
         return status
-    console = Console(file=sys.stderr, highlight=False)
+    console = open_console()
     try:
         config = parse(ExportConfig, argv[1:], prog="crucible export RUN")
         if config.publish.what:

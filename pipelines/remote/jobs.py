@@ -18,6 +18,7 @@ from cluster.jobs import Cluster, Job, JobError
 from cluster.names import BadName, check_name, check_run_name, quoted
 from cluster.storage import Storage, StorageError, url_of
 from pipelines.artifacts.run_folder import RUN_FOLDER_LINE
+from pipelines.console import open_console
 from pipelines.errors import fail
 from pipelines.remote.submit import ended, show_log
 from problems.plain_text import one_line, plain_text, shown
@@ -66,7 +67,7 @@ def logs(job: JobId, address: str = "", follow: tyro.conf.FlagCreatePairsOff[boo
         show_log(cluster.logs(job))
         return 0
     where = f" --address {address}" if address else ""
-    return ended(cluster.follow(job, show_log), where, Console(file=sys.stderr, highlight=False))
+    return ended(cluster.follow(job, show_log), where, open_console())
 
 
 def stop(job: JobId, address: str = "") -> int:

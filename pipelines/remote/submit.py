@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from cluster.jobs import Cluster, Job, JobError, Submission
 from cluster.secret_files import secret_in
 from cluster.upload import UploadError, select
 from pipelines.config import RUNS_VARIABLE
+from pipelines.console import open_console
 from pipelines.errors import ConfigError, fail
 from pipelines.options import take_option
 from problems.plain_text import one_line, plain_text, shown
@@ -199,6 +199,6 @@ def main(argv: Sequence[str]) -> int:
     options, command = list(argv[:cut]), list(argv[cut + 1 :])
     config = tyro.cli(SubmitConfig, args=options, prog="crucible submit")
     try:
-        return run(config, command, Console(file=sys.stderr, highlight=False))
+        return run(config, command, open_console())
     except (ConfigError, JobError, UploadError) as error:
         return fail(str(error))

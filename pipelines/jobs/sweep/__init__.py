@@ -333,15 +333,14 @@ def show(console: Console, outcome: Outcome) -> int:
     config, settings = outcome.config, outcome.settings
     if outcome.change is not None:
         line = verdict_line(outcome.change)
-        console.print(shown(f"best setting on the {config.grpo.evaluation.split} split: {line}"), soft_wrap=True)
+        console.print(shown(f"best setting on the {config.grpo.evaluation.split} split: {line}"))
     console.print(_table(config, settings))
     _show_failures(console, settings)
     folder = outcome.folder
     best = settings[0] if settings and settings[0].val is not None else None
     if best is not None:
-        line = f"best setting: {best.name}; train with it: crucible grpo --config {folder}/best.yaml"
-        console.print(shown(line), soft_wrap=True)
-    console.print(shown(f"table: {folder}/results.parquet   report: {folder}/report.html"), soft_wrap=True)
+        console.print(shown(f"best setting: {best.name}; train with it: crucible grpo --config {folder}/best.yaml"))
+    console.print(shown(f"table: {folder}/results.parquet   report: {folder}/report.html"))
     console.print(shown(f"{outcome.seconds:.0f} s", "dim"))
     return 0 if best is not None else 1
 

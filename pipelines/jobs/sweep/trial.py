@@ -75,7 +75,7 @@ def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet
     opened = RunFolder.resume(path, grpo, may_change) if started else RunFolder.create(path, grpo)
     with opened as run_folder, open(path / CONSOLE, "a", encoding="utf-8") as text:
         report = Reporter(config, grpo, run_folder, tune.report)
-        console = Console(file=text, width=160, highlight=False)
+        console = Console(file=text, width=160, highlight=False, soft_wrap=True)
         before = load_evaluation(RunFolder.open(folder), "before")
         report.end(_run(grpo, fleet, trial, run_folder, console, before, report))
 
