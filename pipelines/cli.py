@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 VERBS = {
     "grpo": ("pipelines.jobs.grpo", "train a model by GRPO on verified rewards (the main job)"),
@@ -47,7 +51,23 @@ ALIASES = {"distill": "distil"}
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(dispatch(sys.argv[1:]))
+    try:
+        status = dispatch(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not is_unread(sys.stdout):
+            raise
+        # Whoever read the output has had enough, as `head` has. What is still buffered has nowhere to go at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    sys.exit(status)
+
+
+def is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe whose reader is gone."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def dispatch(argv: Sequence[str]) -> int:
