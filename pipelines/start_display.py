@@ -12,11 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.spinner import Spinner
 
+from pipelines.progress import LINE_SECONDS
 from problems.plain_text import shown
 from rollout.starting import StartReport
-
-LINE_SECONDS = 10.0
-"""Between two lines where there is no terminal."""
 
 
 class StartDisplay:

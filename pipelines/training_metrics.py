@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.artifacts.run_folder import RunFolder
+from pipelines.progress import CountedProgress
 from pipelines.whole_model import ModelReceiver
 
 MOST_MESSAGES = 64
@@ -53,22 +53,14 @@ class TrainingMetrics:
         # On the driver's node: where that goes, the run goes with it.
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         self.queue = Queue(MOST_MESSAGES, actor_options={"num_cpus": 0, "label_selector": here})
-        columns = (
-            TextColumn("fine-tuning"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-        self._bar = self._progress.add_task("", total=None, note="")
-        self._progress.start()
+        self._progress = CountedProgress(self._console, "fine-tuning").__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._done.set()
         self._thread.join()
-        self._progress.stop()
+        self._progress.__exit__(*exception)
         self.queue.shutdown(force=True)
         if self._error is not None:
             raise self._error
@@ -107,7 +99,7 @@ class TrainingMetrics:
     def _show(self, row: Mapping[str, Any]) -> None:
         if row["kind"] == "validation":
             self._validation = f", validation {row['loss']:.3f}"
+            self._progress.update(note=self._loss + self._validation)
         else:
             self._loss = f"loss {row['loss']:.3f}"
-            self._progress.update(self._bar, completed=row["step"], total=row["steps"])
-        self._progress.update(self._bar, note=self._loss + self._validation)
+            self._progress.update(row["step"], self._loss + self._validation, row["steps"])

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cluster.connect import live_nodes
@@ -29,6 +28,7 @@ from pipelines.job import Context, Job
 from pipelines.jobs.teacher_job_config import TEACHER_MAY_CHANGE, DistilConfig
 from pipelines.measure.problem_set import check_known, questions_of, say_report
 from pipelines.measure.statistics import wilson_interval
+from pipelines.progress import CountedProgress
 from pipelines.sync_teacher import check_teacher
 from problems.grid import grid, wording
 from problems.plain_text import shown
@@ -190,10 +190,9 @@ def _ask_round(
     if not todo:
         return
     stopped = ""
-    with _progress(console) as progress:
-        what = "asking the teacher" if round == 0 else f"correction {round}"
-        task = progress.add_task(what, total=len(todo), note="")
-        kept = 0
+    what = "asking the teacher" if round == 0 else f"correction {round}"
+    with CountedProgress(console, what, len(todo)) as progress:
+        done = kept = 0
         for items in answered(config, folder, todo, engines):
             fresh = []
             for number, _, answer, verdict in items:
@@ -206,7 +205,8 @@ def _ask_round(
             append_rows(folder.path / ATTEMPTS_FILE, fresh)
             folder.changed()
             kept += sum(row["verified"] for row in fresh)
-            progress.update(task, advance=len(fresh), note=f"{kept} passed")
+            done += len(fresh)
+            progress.update(done, f"{kept} passed")
     if stopped:
         folder.log(stopped)
         raise TeacherStopped(stopped)
@@ -348,16 +348,6 @@ def write_report(context: Context[DistilConfig], outcome: Outcome) -> None:
     from pipelines.report.traces import render  # help, and a mistyped option, need not wait for the charts
 
     context.folder.write_report(render(outcome.figures, outcome.rows, context.folder))
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
 JOB = Job("distil", DistilConfig, run, show, write_report, check=check, may_change=MAY_CHANGE, named_after="teacher")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.plain_files import reading
@@ -22,8 +21,9 @@ from pipelines.measure.conditions import LAST, Required, Result, conditions_row
 from pipelines.measure.evaluation import Evaluation, compare
 from pipelines.measure.problem_set import questions_of, with_questions
 from pipelines.measure.recorded import Parts, collected, known_groups, load_evaluation, write_evaluation
+from pipelines.progress import CountedProgress
 from pipelines.session import ClusterSession
-from problems.plain_text import one_line, shown
+from problems.plain_text import shown
 from problems.problem import Group, Problem
 from rollout.adapter import largest_rank
 from rollout.backends import EngineSpec
@@ -147,8 +147,7 @@ def _answers(
     answers, passed = len(verdicts), sum(verdict.passed for verdict in verdicts)
     if known:
         console.print(shown(f"{len(known)} of {len(problems)} problems of {name} are answered already"))
-    with _progress(console) as progress:
-        task = progress.add_task(one_line(f"evaluating {name}"), total=len(problems), completed=len(known), rate="")
+    with CountedProgress(console, f"evaluating {name}", len(problems), done=len(known)) as progress:
         try:
             for problem, group, error in answer_all(session.board, problems, job, config.verify, without=known.keys()):
                 if group is None:
@@ -158,7 +157,7 @@ def _answers(
                     parts.add(group)
                     answers += len(group.verdicts)
                     passed += sum(verdict.passed for verdict in group.verdicts)
-                progress.update(task, advance=1, rate=f"pass@1 {100 * passed / max(1, answers):.1f} %")
+                progress.update(len(groups) + len(missing), f"pass@1 {100 * passed / max(1, answers):.1f} %")
         except StreamFailed as error:
             raise ConfigError(f"{name} cannot be evaluated: {error}") from None
     return groups, missing
@@ -362,16 +361,6 @@ def _recorded_evaluation(folder: RunFolder, config: EvaluateConfig, problems: Se
     found = Evaluation("against", tuple(g for g in recorded.groups if g.problem.id in wanted))
     check(found, config)
     return found
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
-    )
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
 JOB = Job("evaluate", EvaluateConfig, run, show_outcome, may_change=MAY_CHANGE)

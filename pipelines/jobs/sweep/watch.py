@@ -6,8 +6,8 @@ from typing import Any
 
 from ray.tune import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipelines.progress import CountedProgress
 from problems.plain_text import shown
 
 
@@ -19,23 +19,14 @@ class Watch(Callback):
         self._engines = engines
         self._steps = steps
         self._done: dict[str, int] = {}
-        self._progress: Progress | None = None
-        self._task: Any = None
+        self._progress: CountedProgress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks with its own state; a sweep that is resumed puts a fresh one in their place.
         return {**self.__dict__, "_console": None, "_engines": [], "_progress": None}
 
     def __enter__(self) -> Watch:
-        columns = (
-            TextColumn("trials' steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
-        self._task = self._progress.add_task("", total=None, note="")
-        self._progress.__enter__()
+        self._progress = CountedProgress(self._console, "trials' steps").__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -50,7 +41,7 @@ class Watch(Callback):
         note = f"{running} running, {len(trials)} known, best score {best:.1%}"
         if self._progress is not None:
             total = len(trials) * self._steps
-            self._progress.update(self._task, completed=sum(self._done.values()), total=total, note=note)
+            self._progress.update(sum(self._done.values()), note, total)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has finished or was stopped."""
