@@ -195,6 +195,11 @@ class GRPOConfig(JobConfig):
                 f"train.temperature {self.train.temperature} is not rollout.sampling.temperature "
                 f"{self.rollout.sampling.temperature}: the learner would score other probabilities than were sampled"
             )
+        if (end := self.learner.total_steps) is not None and not self.train.warmup_steps < end >= self.steps:
+            raise ValueError(
+                f"train.schedule {self.train.schedule} ends at step {end}, after {self.train.warmup_steps} steps of "
+                f"warm-up, in a run of {self.steps} steps: let warm-up end before it, and it not before the run"
+            )
         if self.rollout.ema_samples:
             if self.train.ema_decay is None:
                 raise ValueError(
@@ -214,8 +219,10 @@ class GRPOConfig(JobConfig):
 
     @property
     def learner(self) -> TrainConfig:
-        """`train` as the learner gets it: the seed of the run is that of its adapter and dropout too."""
-        return self.train.model_copy(update={"seed": self.seed})
+        """`train` as the learner gets it: the seed of the run is that of its adapter and dropout too, and its end is
+        that of a falling rate."""
+        end = None if self.train.schedule == "constant" else self.train.total_steps or self.steps
+        return self.train.model_copy(update={"seed": self.seed, "total_steps": end})
 
 
 class EvaluateConfig(JobConfig):

@@ -105,11 +105,11 @@ class TrainConfig(BaseModel):
     learning_rate: Annotated[Positive, AUTO] = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Course of the learning rate after warm-up; linear and cosine fall to 0 at total_steps."""
+    """Course of the learning rate after warm-up; linear and cosine fall to 0 at the run's end, or at total_steps."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises from 0 to its peak."""
     total_steps: Annotated[int, Field(ge=1)] | None = None
-    """Steps of the whole run: where linear and cosine end; without effect, so refused, for constant."""
+    """Where linear and cosine end, if that is not the run's last step; without effect, so refused, for constant."""
     adam_betas: tuple[Share, Share] = (0.9, 0.99)
     """Decay of AdamW's first and second moments."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -208,8 +208,6 @@ class TrainConfig(BaseModel):
     def _schedule_problems(self):
         if self.schedule == "constant" and self.total_steps is not None:
             yield "total_steps has no effect on schedule constant: remove it or use linear or cosine"
-        if self.schedule != "constant" and self.total_steps is None:
-            yield f"schedule {self.schedule} must know where it ends: set total_steps to the steps of the run"
         if self.total_steps is not None and self.warmup_steps >= self.total_steps:
             yield f"warmup_steps {self.warmup_steps} must be below total_steps {self.total_steps}"
         if isinstance(self.target_modules, tuple) and not self.target_modules:

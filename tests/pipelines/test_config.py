@@ -49,3 +49,15 @@ def small_model():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Qwen2ForCausalLM(Qwen2Config(vocab_size=32, num_key_value_heads=1, **size))
+
+
+def test_a_falling_rate_ends_with_the_run():
+    assert GRPOConfig(steps=30, train={"schedule": "linear"}).learner.total_steps == 30
+    assert GRPOConfig(steps=30, train={"schedule": "cosine", "total_steps": 50}).learner.total_steps == 50
+    assert GRPOConfig(steps=30).learner.total_steps is None
+
+
+@pytest.mark.parametrize("train", [{"total_steps": 20}, {"warmup_steps": 30}])
+def test_a_rate_that_would_be_nothing_is_refused(train):
+    with pytest.raises(ValueError, match="let warm-up end before it"):
+        GRPOConfig(steps=30, train={"schedule": "linear", **train})

@@ -20,7 +20,6 @@ from train.schedule import learning_rate
         ({"old_logprobs": "sampler", "importance_floor": 0.5}, "importance_floor"),
         ({"importance_floor": 3.0}, "importance_floor"),
         ({"total_steps": 10}, "total_steps"),
-        ({"schedule": "cosine"}, "total_steps"),
         ({"schedule": "linear", "total_steps": 5, "warmup_steps": 5}, "warmup_steps"),
         ({"target_modules": ()}, "target_modules"),
         ({"covariance_share": 0.1}, "covariance_share"),
@@ -69,3 +68,5 @@ def test_schedules_rise_and_end_where_they_say():
     assert learning_rate(cosine, 0) == 1.0 and learning_rate(cosine, 5) == pytest.approx(0.5)
     assert learning_rate(cosine, 50) == pytest.approx(0.0)
     assert learning_rate(TrainConfig(learning_rate=0.3), 10**6) == 0.3
+    with pytest.raises(ValueError, match="set total_steps"):
+        learning_rate(TrainConfig(schedule="cosine"), 1)
