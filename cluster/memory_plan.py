@@ -161,8 +161,12 @@ def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
     inner = batched_width(shapes, over)
     logits = load.sequences * shapes.vocabulary * (number + 2 * FLOAT + 1)
     forward = max(load.batched_tokens * inner * number, logits)
+    weights, note = shapes.total_parameters, f"{load.dtype}, {size(shapes)} parameters"
+    if load.device == "cpu":  # of other layers vLLM keeps the form alone that the matrix library wants
+        weights += shapes.vocabulary * shapes.hidden * (1 if shapes.tied else 2)
+        note += ", those of embedding and head twice"
     parts = (
-        Part("weights", shapes.total_parameters * number // over, f"{load.dtype}, {size(shapes)} parameters"),
+        Part("weights", weights * number // over, note),
         Part("KV", kv, f"{load.sequences} sequences of {load.sequence_tokens:,} tokens"),
         Part("adapters", load.adapters * adapter * number // over, f"{load.adapters} of rank {load.lora_rank}"),
         Part("activations", forward, f"{load.batched_tokens:,} tokens at once, logits of {load.sequences} sequences"),
