@@ -3,8 +3,8 @@
     python -m benchmarks.real_model --model FOLDER [NAME ...] [--runs FOLDER]
 
 Writes a row of a table for each command as soon as it has ended: its seconds, engine start included, and its figures
-with 95 % intervals. `base` shows that a model which was never taught to answer can be measured at all; each of the five
-systems has its own commands, with a control beside it where one is wanted. What is in the folder of runs already is not
+with 95 % intervals. `base` and `base-words` show that a model which was never taught to answer can be measured at all,
+on programs and on word problems; each of the five systems has its own commands, with a control beside it where one is wanted. What is in the folder of runs already is not
 run again, so a name may be given by itself. The sizes are chosen for a model of 270 million and have not been timed.
 """
 
@@ -50,8 +50,15 @@ def shown_whole(folder: RunFolder) -> str:
 COMMANDS = (
     Command(
         "base",
-        f"evaluate --model {{model}} {PLAIN} --prompt.few-shot 4 --max-tokens 192 --engine.max-model-len 2048"
-        " --evaluation.problems 88 --evaluation.samples 1",
+        f"evaluate --model {{model}} {PLAIN} --prompt.style complete --prompt.few-shot 4 --max-tokens 192"
+        " --engine.max-model-len 2048 --evaluation.problems 44 --evaluation.samples 1 --evaluation.temperature 0.6"
+        " --evaluation.min-p 0.1",
+        shown_whole,
+    ),
+    Command(
+        "base-words",
+        "evaluate --model {model} --problems.families word_problems --prompt.few-shot 4 --max-tokens 192"
+        " --engine.max-model-len 2048 --evaluation.problems 60 --evaluation.samples 1",
         shown_whole,
     ),
     Command("traces", f"distil {PLAIN} --problems.difficulties 1 3 5 7 10 --count 4", kept),
