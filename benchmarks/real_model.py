@@ -4,8 +4,9 @@
 
 Writes a row of a table for each command as soon as it has ended: its seconds, engine start included, and its figures
 with 95 % intervals. `base` and `base-words` show that a model which was never taught to answer can be measured at all,
-on programs and on word problems; each of the five systems has its own commands, with a control beside it where one is wanted. What is in the folder of runs already is not
-run again, so a name may be given by itself. The sizes are chosen for a model of 270 million and have not been timed.
+on programs and on word problems; each of the five systems has its own commands, with a control beside it where one is
+wanted. What is in the folder of runs already is not run again, so a name may be given by itself. The sizes are chosen
+for a model of 270 million and have not all been timed.
 """
 
 from __future__ import annotations
