@@ -27,7 +27,6 @@ import math
 import os
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from pydantic import BaseModel
 
 from cluster.storage import CheckpointStore
 from pipelines.artifacts.location import RunFolderError, RunLocation
+from pipelines.artifacts.log_file import LogFile
 from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
 from pipelines.artifacts.samples import SAMPLE_SCHEMA, read_samples
 from problems.files import PARTIAL, append_rows, replace_file, replacing
@@ -163,8 +163,9 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
-    def log_path(self) -> Path:
-        return self.path / "log.txt"
+    def log_file(self) -> LogFile:
+        """`log`, also for another process of this node."""
+        return LogFile(self.path / "log.txt")
 
     # --- metrics
 
@@ -303,8 +304,7 @@ class RunFolder:
 
     def log(self, line: str) -> None:
         """Appends one line to `log.txt`, with the time before it."""
-        with open(self.log_path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {one_line(line)}\n")
+        self.log_file(line)
 
     @property
     def _metrics_path(self) -> Path:

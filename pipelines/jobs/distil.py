@@ -241,7 +241,7 @@ def answered(
         folder.path.resolve(),
         find_keys(teacher),
         str(folder.path.resolve()),
-        folder.log,
+        folder.log_file,
         reference_solution,
         engines,
     )

@@ -130,7 +130,7 @@ def _some(*charts: figures.Chart | None) -> list[figures.Chart]:
 
 
 def _log(folder: RunFolder) -> str:
-    if not folder.log_path.is_file():
+    if not folder.log_file.path.is_file():
         return ""
-    lines = read_tail(folder.log_path, LOG_BYTES).decode("utf-8", "backslashreplace").splitlines()
+    lines = read_tail(folder.log_file.path, LOG_BYTES).decode("utf-8", "backslashreplace").splitlines()
     return "\n".join(lines[-LOG_LINES:])

@@ -35,11 +35,9 @@ class TeacherStage:
 
 def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
     """`source` rows of packed (number, request) pairs, answered. The ledger's files are this node's, so the actor is
-    too."""
+    too, even where the node has no CPU to give: the head of a cluster may have none."""
     import ray
     from ray.data import ActorPoolStrategy
-
-    from rollout.stream import LIGHT
 
     in_flight = max(2, sum(one.concurrency if one.protocol != "engine" else seats(one) for one in config.members))
     return source.map_batches(
@@ -52,5 +50,5 @@ def teacher_stream(source: Any, config: TeacherConfig, *arguments: Any) -> Any:
         ),
         zero_copy_batch=True,
         label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
-        **LIGHT,
+        num_cpus=0,
     )

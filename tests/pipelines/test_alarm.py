@@ -17,6 +17,6 @@ def test_the_alarm_is_told_once_for_each_fall(tmp_path):
         for step, entropy in enumerate((0.5, 0.09, 0.08, None, 0.07, 0.3, 0.05), 1):
             metrics = {} if entropy is None else {"entropy": entropy, "entropy_alarm": float(entropy < 0.1)}
             run._book([Event("step", step=step, metrics=metrics)], display)
-        lines = folder.log_path.read_text().splitlines()
+        lines = folder.log_file.path.read_text().splitlines()
     assert len(shown) == len(lines) == 2
     assert "0.0900 at step 2 is below train.entropy_alarm 0.1" in lines[0] and "at step 7" in lines[1]

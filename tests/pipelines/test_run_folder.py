@@ -203,7 +203,7 @@ def test_ledger_report_and_log(tmp_path):
     assert run.write_report("<p>fine</p>").read_text() == "<p>fine</p>"
     run.log("engine 0 is up")
     run.log("step 1")
-    assert [line.split("  ", 1)[1] for line in run.log_path.read_text().splitlines()] == [
+    assert [line.split("  ", 1)[1] for line in run.log_file.path.read_text().splitlines()] == [
         "engine 0 is up",
         "step 1",
     ]

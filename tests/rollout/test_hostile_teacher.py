@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 from hostile_server import ANTHROPIC, DOLLAR, EVIL, OWN, Hostile, ask, environment, says, settings  # noqa: F401
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from servers import error_body
 
-from pipelines.artifacts.run_folder import RunFolder
+from pipelines.artifacts.log_file import LogFile
 from pipelines.display import LiveDisplay
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import upper_bound
@@ -253,9 +252,9 @@ def test_its_words_are_text_for_the_log_and_the_console(tmp_path):
     assert "[/INST][bold]" in shown.getvalue()
     for hidden in ("\x1b[31m", "\x1b]8", "\r", "\u202e", "\x9b"):
         assert hidden not in shown.getvalue()
-    log = SimpleNamespace(log_path=tmp_path / "log.txt")
-    RunFolder.log(log, EVIL + "\n2026-01-01 00:00:00  forged")
-    (line,) = log.log_path.read_text().splitlines()
+    log = LogFile(tmp_path / "log.txt")
+    log(EVIL + "\n2026-01-01 00:00:00  forged")
+    (line,) = log.path.read_text().splitlines()
     assert line.isprintable() and "[/INST]" in line
 
 

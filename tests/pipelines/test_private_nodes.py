@@ -1,0 +1,38 @@
+"""Jobs on a cluster whose nodes share nothing but the network: a head without CPUs, runs in a bucket."""
+
+import os
+
+import pytest
+
+from cluster.storage import Storage
+from tests.object_store import s3_server
+from tests.private_nodes import PrivateNodes
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    with s3_server(tmp_path_factory.mktemp("s3")) as reach, pytest.MonkeyPatch.context() as patch:
+        for name, value in reach.items():
+            patch.setenv(name, value)
+        found = PrivateNodes(environment=reach)
+        try:
+            found.await_nodes()
+            yield found
+        finally:
+            found.close()
+
+
+def options():
+    return ["--runs", "s3://bucket/runs", *(word for name in os.environ if name.startswith("AWS_")
+                                             for word in ("--env", name))]  # fmt: skip
+
+
+def test_traces_are_distilled_into_a_bucket(nodes):
+    """The teacher's ledger is the driver's, on a head that has no CPU to give; the sandbox is on the workers."""
+    command = ["distil", "--name", "traces", "--count=2", "--problems.difficulties", "1"]
+    output = nodes.submit(*command, "--problems.families", "reverse_string", "is_palindrome", options=options())
+    assert "4 of 4 kept" in output
+    there = Storage("s3://bucket/runs/traces")
+    assert len((there.read("traces.jsonl") or b"").splitlines()) == 4 and "report.html" in there.names()
