@@ -7,11 +7,14 @@ run here, unpickled or believed, and what is read of a row is bounded.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cluster.storage import Storage, StorageError, url_of
 from pipelines.artifacts.traces import Trace, TracesError
 from pipelines.trace_config import TraceDataConfig
 from problems import json_text
@@ -20,7 +23,7 @@ from problems.boxes import last_box
 from problems.data_files import find_files
 from problems.hub import hub_rows
 from problems.problem import Problem, encode_value
-from problems.rows import MissingColumnError, Row, SourceError, read_rows
+from problems.rows import SUFFIXES, MissingColumnError, Row, SourceError, read_rows, suffix_of
 from problems.sources import OF_STRANGE_CELLS, OWN, SourceConfig, own_problem, read
 from problems.thinking import CHANNEL, CLOSING, OPENING
 from problems.worked import LONGEST, Worked
@@ -261,12 +264,39 @@ def _rows(place: str, config: TraceDataConfig) -> Iterator[Row]:
         # Of a mapping only what names the data set matters here.
         yield from hub_rows(found or mappings.load("boxed").model_copy(update={"hub": name}), config.hub_split)
         return
-    if not Path(place).exists():
-        raise TracesError(
-            f"there are no traces at {place}; correct the path, or write {HUB}OWNER/NAME for a data set of the hub"
-        )
-    for file in files_of(Path(place)):
-        yield from read_rows(file)
+    with brought(place) as path:
+        if not path.exists():
+            raise TracesError(
+                f"there are no traces at {place}; correct the path, or write {HUB}OWNER/NAME for a data set of the hub"
+            )
+        for file in files_of(path):
+            yield from read_rows(file)
+
+
+@contextlib.contextmanager
+def brought(place: str) -> Iterator[Path]:
+    """The path itself, or for the block a copy of the data files at a place on an object store. Raises TracesError."""
+    try:
+        url = url_of(place)
+        if url is None:
+            yield Path(place)
+            return
+        with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
+            names = {name: size for name, size in Storage(url).names().items() if is_of_use(name)}
+            if names:
+                Storage(url).download(names, Path(folder))
+                yield Path(folder)
+            else:
+                whole, _, name = url.rpartition("/")
+                Storage(whole).download([name], Path(folder))
+                yield Path(folder) / name
+    except StorageError as error:
+        raise TracesError(f"there are no traces at {place}: {error}") from None
+
+
+def is_of_use(name: str) -> bool:
+    """Whether `files_of` may want a file of a folder: data, or the configuration by which a run folder is known."""
+    return name == "config.yaml" or (suffix_of(Path(name)) in SUFFIXES and not name.startswith(("samples/", "ray/")))
 
 
 def files_of(path: Path) -> list[Path]:

@@ -5,6 +5,9 @@ import os
 import pytest
 
 from cluster.storage import Storage
+from pipelines.artifacts.traces import TracesError
+from pipelines.trace_config import TraceDataConfig
+from pipelines.trace_rows import rows_of
 from tests.object_store import s3_server
 from tests.private_nodes import PrivateNodes
 
@@ -36,3 +39,7 @@ def test_traces_are_distilled_into_a_bucket(nodes):
     assert "4 of 4 kept" in output
     there = Storage("s3://bucket/runs/traces")
     assert len((there.read("traces.jsonl") or b"").splitlines()) == 4 and "report.html" in there.names()
+    for place in (there.url, f"{there.url}/traces.jsonl"):
+        assert len(list(rows_of([place], TraceDataConfig()))) == 4, "a bucket's traces are there for the next job"
+    with pytest.raises(TracesError, match="there are no traces at s3://bucket/runs/none"):
+        list(rows_of(["s3://bucket/runs/none"], TraceDataConfig()))
