@@ -23,6 +23,8 @@ CPUS = 6
 PORTS = "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port", "runtime-env-agent-port"
 """Of a node's own services, which would meet on one machine."""
 RAY = str(Path(sys.executable).parent / "ray")
+APART = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount", "--pid", "--fork"]
+APART += ["--kill-child", "--mount-proc", "--propagation", "private"]
 MODELS = "/tmp/models"
 """Where every node has the models, as in an image."""
 ENTER = """
@@ -36,6 +38,11 @@ mount -t tmpfs -o size=1g tmpfs /dev/shm
 mount --rbind "$NODE/tmp" /tmp
 exec "$@"
 """
+
+
+def can_be_apart():
+    """Whether this machine lets its user make such namespaces; some containers do not."""
+    return subprocess.run([*APART, "sh", "-c", "mount -t tmpfs tmpfs /tmp"], capture_output=True).returncode == 0
 
 
 class PrivateNodes:
@@ -63,10 +70,7 @@ class PrivateNodes:
         node = self.folder / name
         shutil.rmtree(node, ignore_errors=True)
         node.mkdir()
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
-        if os.geteuid():
-            command[1:1] = ["--user", "--map-root-user"]
-        command += ["sh", "-c", ENTER, "sh", RAY, "start", "--block", *arguments]
+        command = [*APART, "sh", "-c", ENTER, "sh", RAY, "start", "--block", *arguments]
         command += [f"--object-store-memory={STORE}", "--disable-usage-stats", f"--labels=crucible.io/node={name}"]
         command += [f"--{port}={free}" for port, free in zip(PORTS, free_ports(len(PORTS)), strict=True)]
         inside = {**self.environment, "NODE": str(node), "MODELS_FROM": " ".join(self.models), "HOME": "/tmp/home"}
