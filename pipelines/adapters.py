@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | No
     if not path:
         return PolicyVersion(run, 0)
     with _brought(path) as folder:
-        folder = checkpoint.latest(folder / CHECKPOINTS) or folder
-        inner = folder / "adapter"
-        folder = inner if inner.is_dir() else folder
+        newest = checkpoint.latest(folder / CHECKPOINTS)
+        inner = [folder / "adapter", *([newest / "adapter"] if newest is not None else [])]
+        folder = next((place for place in inner if place.is_dir()), folder)
         try:
             policy = PolicyVersion.read(folder, run=run, number=0)
         except FileNotFoundError as error:
@@ -109,12 +109,17 @@ def _brought(path: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
         try:
             names = Storage(url).names()
-            heads = (
-                re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names
-            )
-            place = max(((int(head[2]), head[1]) for head in heads if head), default=(0, ""))[1]
-            wanted = {f"{place}{inside}{name}" for inside in ("", "adapter/") for name in ADAPTER_FILES}
+            wanted = {f"{place}{name}" for place in ("", "adapter/") for name in ADAPTER_FILES} | _newest(names)
             Storage(url).download({name: size for name, size in names.items() if name in wanted}, Path(folder))
         except StorageError as error:
             raise ConfigError(str(error)) from None
-        yield Path(folder) / place
+        yield Path(folder)
+
+
+def _newest(names: Collection[str]) -> set[str]:
+    """Of a run folder's file names: those of the newest checkpoint's head and adapter; none without a whole one."""
+    heads = (re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names)
+    found = max(((int(head[2]), head[1]) for head in heads if head), default=None)
+    if found is None:
+        return set()
+    return {f"{found[1]}{checkpoint.HEAD}", *(f"{found[1]}adapter/{name}" for name in ADAPTER_FILES)}

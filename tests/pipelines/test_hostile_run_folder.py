@@ -343,6 +343,8 @@ def test_a_run_folder_is_an_adapter_by_its_newest_whole_checkpoint(run):
     write_adapter(run / "checkpoints" / "000004" / "adapter", header, body=b"\1" * 32)  # not whole, without a head
     newest = write_adapter(run / "checkpoints" / "000002" / "adapter", header)
     assert read_adapter(str(run), "x").weights == (newest / "adapter_model.safetensors").read_bytes()
+    last = write_adapter(run / "adapter", header, body=b"\2" * 32)  # of a job that ends with one
+    assert read_adapter(str(run), "x").weights == (last / "adapter_model.safetensors").read_bytes()
 
 
 def test_checkpoints_with_absurd_names_are_none(machine, run):
