@@ -8,6 +8,7 @@ run here, unpickled or believed, and what is read of a row is bounded.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ MOST_ROWS = 5_000_000
 """Rows of all files; a data set of the hub may have no end."""
 OWN_PROBLEM, UNDO_PROBLEM = "problem", "problem_row"
 """Columns of our own files with the whole problem as JSON: those of traces, and those of `crucible undo`."""
+TRACES, TAUGHT, SOLUTIONS = "traces.parquet", "dataset/iteration-*/train.parquet", "iterations/*/solutions.parquet"
+"""What the run folders of `distil`, `undo` and `expert-iteration` hold to be learned from."""
 _MARKS = re.compile(rf"{OPENING}|{CLOSING}|{CHANNEL}", re.IGNORECASE)
 _BARE_THINK = re.compile(r"\s{0,40}think(?:ing)?[ \t]*:?[ \t]*\r?\n", re.IGNORECASE)
 _BARE_END = re.compile(r"\n[ \t]*/?(?:end )?think(?:ing)?[ \t]*\Z", re.IGNORECASE)
@@ -282,7 +285,8 @@ def brought(place: str) -> Iterator[Path]:
             yield Path(place)
             return
         with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-            names = {name: size for name, size in Storage(url).names().items() if is_of_use(name)}
+            there = Storage(url).names()
+            names = {name: size for name, size in there.items() if is_of_use(name, is_run="config.yaml" in there)}
             if names:
                 Storage(url).download(names, Path(folder))
                 yield Path(folder)
@@ -294,9 +298,11 @@ def brought(place: str) -> Iterator[Path]:
         raise TracesError(f"there are no traces at {place}: {error}") from None
 
 
-def is_of_use(name: str) -> bool:
-    """Whether `files_of` may want a file of a folder: data, or the configuration by which a run folder is known."""
-    return name == "config.yaml" or (suffix_of(Path(name)) in SUFFIXES and not name.startswith(("samples/", "ray/")))
+def is_of_use(name: str, is_run: bool) -> bool:
+    """Whether `files_of` may want a file of a folder: of a run folder what is learned from, else all data files."""
+    if not is_run:
+        return suffix_of(Path(name)) in SUFFIXES
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in ("config.yaml", TRACES, TAUGHT, SOLUTIONS))
 
 
 def files_of(path: Path) -> list[Path]:
@@ -304,10 +310,10 @@ def files_of(path: Path) -> list[Path]:
     `find_files`. Raises TracesError for a run folder without any, SourceError."""
     if not (path / "config.yaml").is_file():
         return find_files(path)
-    if (path / "traces.parquet").is_file():
-        return [path / "traces.parquet"]
-    taught = sorted(path.glob("dataset/iteration-*/train.parquet"), key=_iteration)
-    files = taught[-1:] or sorted(path.glob("iterations/*/solutions.parquet"), key=_iteration)
+    if (path / TRACES).is_file():
+        return [path / TRACES]
+    taught = sorted(path.glob(TAUGHT), key=_iteration)
+    files = taught[-1:] or sorted(path.glob(SOLUTIONS), key=_iteration)
     if not files:
         raise TracesError(f"{path} is a run folder and holds no traces (of distil, undo or expert-iteration)")
     return files

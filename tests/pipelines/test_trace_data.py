@@ -16,7 +16,7 @@ from pipelines.artifacts.traces import TracesError, trace_row, write_traces
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.trace_config import TraceDataConfig
 from pipelines.trace_data import load_traces, written_traces
-from pipelines.trace_rows import TRIED, Candidate, NotATrace, Reader, rows_of, split_response
+from pipelines.trace_rows import TRIED, Candidate, NotATrace, Reader, is_of_use, rows_of, split_response
 from problems import families, mapping
 from problems.problem import Status, Verdict
 from problems.questions import QuestionsConfig
@@ -345,3 +345,20 @@ def test_nothing_of_a_row_runs_outside_the_sandbox(tmp_path):
 
 def test_every_mapping_that_is_tried_says_where_worked_answers_are():
     assert all(mapping.load(name).trace is not None for name in TRIED)
+
+
+@pytest.mark.parametrize(
+    ("name", "of_a_run", "of_data"),
+    [
+        ("config.yaml", True, False),
+        ("traces.parquet", True, True),
+        ("dataset/iteration-2/train.parquet", True, True),
+        ("iterations/1/solutions.parquet", True, True),
+        ("attempts.jsonl", False, True),
+        ("samples/step-000001.parquet", False, True),
+        ("checkpoints/000001/checkpoint.json", False, True),
+        ("log.txt", False, False),
+    ],
+)
+def test_of_a_stored_run_only_what_is_learned_from_is_brought(name, of_a_run, of_data):
+    assert (is_of_use(name, is_run=True), is_of_use(name, is_run=False)) == (of_a_run, of_data)
