@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -118,8 +117,7 @@ def _brought(path: str) -> Iterator[Path]:
 
 def _newest(names: Collection[str]) -> set[str]:
     """Of a run folder's file names: those of the newest checkpoint's head and adapter; none without a whole one."""
-    heads = (re.fullmatch(rf"({CHECKPOINTS}/([0-9]{{1,9}})/){re.escape(checkpoint.HEAD)}", name) for name in names)
-    found = max(((int(head[2]), head[1]) for head in heads if head), default=None)
-    if found is None:
+    place = checkpoint.latest_name(names, f"{CHECKPOINTS}/")
+    if place is None:
         return set()
-    return {f"{found[1]}{checkpoint.HEAD}", *(f"{found[1]}adapter/{name}" for name in ADAPTER_FILES)}
+    return {f"{place}{checkpoint.HEAD}", *(f"{place}adapter/{name}" for name in ADAPTER_FILES)}

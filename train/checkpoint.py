@@ -16,7 +16,7 @@ import re
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +102,12 @@ def latest(folder: Path) -> Path | None:
     """The newest checkpoint in `folder`, or None."""
     found = _numbered(folder)
     return found[-1] if found else None
+
+
+def latest_name(names: Collection[str], folder: str = "") -> str | None:
+    """The same among file names of an object store: the checkpoint's own with its slash, `folder`/ before it."""
+    heads = (re.fullmatch(rf"({re.escape(folder)}({_STEP.pattern})/){re.escape(HEAD)}", name) for name in names)
+    return max(((int(head[2]), head[1]) for head in heads if head), default=(0, None))[1]
 
 
 def read(path: Path) -> Checkpoint:

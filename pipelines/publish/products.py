@@ -28,7 +28,7 @@ from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import one_line
 from rollout.model_files import MODEL_CONFIG
 from rollout.policy import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_FILES, ADAPTER_WEIGHTS
-from train.checkpoint import HEAD
+from train.checkpoint import HEAD, latest_name
 
 DATA = {
     "traces.parquet": "traces",
@@ -225,14 +225,12 @@ def _stored_adapter(url: str, scratch: Path) -> Path | None:
     """The adapter of the newest whole checkpoint on an object store, copied; None where there is none yet."""
     storage = Storage(url)
     names = storage.names()
-    steps = sorted({int(name.partition("/")[0]) for name in names if re.fullmatch(rf"\d+/{re.escape(HEAD)}", name)})
-    if not steps:
+    place = latest_name(names)
+    if place is None:
         return None
-    step = next(name for name in names if name.partition("/")[0].isdecimal()
-                and int(name.partition("/")[0]) == steps[-1]).partition("/")[0]  # fmt: skip
-    wanted = {f"{step}/adapter/{name}" for name in ADAPTER_FILES}
+    wanted = {f"{place}adapter/{name}" for name in ADAPTER_FILES}
     storage.download({name: size for name, size in names.items() if name in wanted}, scratch)
-    return scratch / step / "adapter"
+    return scratch / place / "adapter"
 
 
 def _copy_adapter(place: Path, name: str, target: Path) -> AdapterFolder:
