@@ -3,6 +3,9 @@
 import concurrent.futures
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from conftest import HONEST, attack_folder
@@ -84,7 +87,7 @@ class Gullible:
         return Verdict(Status.PASSED if right else Status.WRONG_ANSWER, detail=f"test 1: answered {answers[0]}")
 
     def process_info(self) -> ProcessInfo:
-        return ProcessInfo(set(), os.getuid(), False, self.starts, self.taken)
+        return ProcessInfo({os.getpid()}, os.getuid(), False, self.starts, self.taken)
 
 
 def test_the_runner_detects_every_trace(tmp_path):
@@ -126,6 +129,26 @@ def test_the_runner_detects_every_trace(tmp_path):
             os.environ["FAKE_API_KEY"] = "sk-canary-env"
     assert {name for name, trial in results.items() if trial.won} == {*wins, "secret"}
     assert not results["honest"].fails and results["wrong"].refused
+
+
+def test_the_sandbox_of_another_judge_is_no_survivor():
+    """Two judges may share a user, as where the machine gives the sandbox none of its own."""
+    other = "import subprocess, sys, time\nsandboxed = [sys.executable, '-c', 'import time; time.sleep(9)', 'zygote' + '.py']\n"
+    other += "print(subprocess.Popen(sandboxed).pid, flush=True)\ntime.sleep(9)"
+    processes = arena.Processes({os.getpid()}, os.getuid(), False)
+    ours = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(9)", "zygote.py"])
+    with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE) as judge:
+        theirs = int(judge.stdout.readline())
+        try:
+            assert processes.survivors(0.0) == [ours.pid]
+            # Without a parent it may be anybody's, so it is ours too.
+            judge.kill()
+            judge.wait()
+            assert set(processes.survivors(0.0)) == {ours.pid, theirs}
+        finally:
+            os.kill(theirs, signal.SIGKILL)
+            ours.kill()
+            ours.wait()
 
 
 def test_a_setup_program_runs_just_before_the_next_program(tmp_path):

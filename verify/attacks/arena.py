@@ -167,18 +167,23 @@ class Arena:
 
 
 class Processes:
-    """Detects processes of a user that were started after this object was created and are still alive."""
+    """Detects processes of a user that were started after this object was created and are still alive.
+
+    `trusted` are the processes of the judge that is watched.
+    """
 
     def __init__(self, trusted: set[int], uid: int, own_user: bool):
         self.trusted = trusted
         self.uid = uid
         self.own_user = own_user
         self.before = set(_all())
+        self.heirs = trusted | {pid for process in trusted for pid in _ancestors(process)}
+        """Whose child a process of the judge can be, also after its parent has ended."""
 
     def survivors(self, grace: float = 0.3) -> list[int]:
         """New processes of the sandbox's user that are still alive after `grace` seconds.
 
-        If others share that user, only those that run the sandbox's script.
+        If others share that user, only those that run the sandbox's script, and not for another judge.
         """
         deadline = time.monotonic() + grace
         while found := [pid for pid in set(_all()) - self.before - self.trusted if self._suspect(pid)]:
@@ -188,16 +193,40 @@ class Processes:
         return []
 
     def _suspect(self, pid: int) -> bool:
-        folder = Path(f"/proc/{pid}")
         try:
             # Not the folder's owner: that is root for processes that may not be inspected.
-            fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+            fields = _status(pid)
             if fields["State"].split()[0] == "Z" or int(fields["Uid"].split()[0]) != self.uid:
                 return False
-            return self.own_user or b"zygote.py" in (folder / "cmdline").read_bytes()
+            return self.own_user or (_is_sandboxed(pid) and self._is_of_this_judge(pid))
         except (OSError, KeyError):
             return False
+
+    def _is_of_this_judge(self, pid: int) -> bool:
+        try:
+            return next((parent for parent in _ancestors(pid) if not _is_sandboxed(parent)), 0) in self.heirs | {0}
+        except OSError:
+            # A parent has just ended: the next look tells who took its children.
+            return True
 
 
 def _all() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _status(pid: int) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
+def _is_sandboxed(pid: int) -> bool:
+    """Whether the process runs the sandbox's script."""
+    return b"zygote.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _ancestors(pid: int) -> list[int]:
+    """The process's parent, its parent, and so on; ends where one is gone."""
+    found = []
+    with contextlib.suppress(OSError, KeyError):
+        while pid := int(_status(pid)["PPid"]):
+            found.append(pid)
+    return found
