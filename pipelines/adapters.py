@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cluster.storage import Storage, StorageError, url_of
+from pipelines.artifacts.location import CHECKPOINTS
 from pipelines.errors import ConfigError
 from problems.plain_text import one_line
 from rollout.adapter import check_adapter
 from rollout.policy import ADAPTER_FILES, PolicyVersion
 from train import checkpoint
 from train.config import TrainConfig
-
-CHECKPOINTS = "checkpoints"
-"""In the run folder of a job that trains step by step."""
 
 
 def read_adapter(path: str, run: str, model: str = "", learner: TrainConfig | None = None) -> PolicyVersion:
@@ -105,14 +102,13 @@ def _brought(path: str) -> Iterator[Path]:
     if url is None:
         yield Path(path).expanduser()
         return
-    with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-        try:
-            names = Storage(url).names()
-            wanted = {f"{place}{name}" for place in ("", "adapter/") for name in ADAPTER_FILES} | _newest(names)
-            Storage(url).download({name: size for name, size in names.items() if name in wanted}, Path(folder))
-        except StorageError as error:
-            raise ConfigError(str(error)) from None
-        yield Path(folder)
+    try:
+        names = Storage(url).names()
+        wanted = {f"{place}{name}" for place in ("", "adapter/") for name in ADAPTER_FILES} | _newest(names)
+        with Storage(url).copied({name: size for name, size in names.items() if name in wanted}) as folder:
+            yield folder
+    except StorageError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _newest(names: Collection[str]) -> set[str]:

@@ -24,9 +24,9 @@ from typing import Any
 
 from rich.console import Console
 
+from cluster.checkpoint_store import CheckpointStore
 from cluster.hardware import Demand
 from cluster.private import temporary_folder
-from cluster.storage import CheckpointStore
 from pipelines.artifacts.plain_files import read_object
 from pipelines.artifacts.run_folder import RunFolder, replace_file, write_adapter
 from pipelines.errors import JobFailed

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.checkpoint_store import CheckpointStore
 from cluster.hardware import Demand
-from cluster.storage import CheckpointStore
 from pipelines.adapters import read_adapter
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import EvaluationConfig, JobConfig

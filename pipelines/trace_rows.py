@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -272,8 +271,14 @@ def _rows(place: str, config: TraceDataConfig) -> Iterator[Row]:
             raise TracesError(
                 f"there are no traces at {place}; correct the path, or write {HUB}OWNER/NAME for a data set of the hub"
             )
-        for file in files_of(path):
-            yield from read_rows(file)
+        # What is said of a file of a store names its place there, and not that of a copy that is soon gone.
+        named = place.rstrip("/") if url_of(place) else str(path)
+        try:
+            for file in files_of(path):
+                for row in read_rows(file):
+                    yield replace(row, file=row.file.replace(str(path), named))
+        except (SourceError, TracesError) as error:
+            raise type(error)(str(error).replace(str(path), named)) from None
 
 
 @contextlib.contextmanager
@@ -284,16 +289,11 @@ def brought(place: str) -> Iterator[Path]:
         if url is None:
             yield Path(place)
             return
-        with tempfile.TemporaryDirectory(prefix="crucible-") as folder:
-            there = Storage(url).names()
-            names = {name: size for name, size in there.items() if is_of_use(name, is_run="config.yaml" in there)}
-            if names:
-                Storage(url).download(names, Path(folder))
-                yield Path(folder)
-            else:
-                whole, _, name = url.rpartition("/")
-                Storage(whole).download([name], Path(folder))
-                yield Path(folder) / name
+        there = Storage(url).names()
+        names = {name: size for name, size in there.items() if is_of_use(name, is_run="config.yaml" in there)}
+        folder, _, file = (url, "", "") if names else url.rpartition("/")
+        with Storage(folder).copied(names or [file]) as copy:
+            yield copy / file
     except StorageError as error:
         raise TracesError(f"there are no traces at {place}: {error}") from None
 

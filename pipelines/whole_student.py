@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.hardware import Demand
+from pipelines.artifacts.location import CHECKPOINTS
 from pipelines.session import ClusterSession
 from pipelines.student_runner import ADAPTERS, StudentRunner
 from pipelines.whole_model import MODEL_FOLDER
@@ -48,7 +49,7 @@ class WholeStudentRunner(StudentRunner):
 
     def _remove_checkpoints(self, where: Path) -> None:
         """Each has all weights and what the optimiser knows of them, and a training that has ended needs none."""
-        for checkpoint in (where / "checkpoints").glob("*"):
+        for checkpoint in (where / CHECKPOINTS).glob("*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
         if (store := self._store(where)) is not None:
             store.clear()

@@ -15,6 +15,9 @@ from cluster.private import LockHeld, NotPrivate, private_folder, take_lock, tem
 from cluster.storage import Mirror, Storage, StorageError, url_of
 from pipelines.errors import JobError
 
+CHECKPOINTS = "checkpoints"
+"""In a run folder: the learner's."""
+
 
 class RunFolderError(JobError, RuntimeError):
     """A run folder that cannot be used in this way; the message says why and what to do."""
@@ -23,7 +26,7 @@ class RunFolderError(JobError, RuntimeError):
 class RunLocation:
     """Where a run folder lies: here, or on an object store with a folder here that mirrors it."""
 
-    NOT_MIRRORED = ("checkpoints", "ray")
+    NOT_MIRRORED = (CHECKPOINTS, "ray")
     """The learner's, which puts them there itself, and Ray Train's."""
 
     def __init__(self, path: Path, url: str | None = None, mirror: Mirror | None = None) -> None:

@@ -37,8 +37,8 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel
 
-from cluster.storage import CheckpointStore
-from pipelines.artifacts.location import RunFolderError, RunLocation
+from cluster.checkpoint_store import CheckpointStore
+from pipelines.artifacts.location import CHECKPOINTS, RunFolderError, RunLocation
 from pipelines.artifacts.log_file import LogFile
 from pipelines.artifacts.plain_files import Unreadable, json_lines, read_object, read_yaml, refuse_links
 from pipelines.artifacts.samples import SAMPLE_SCHEMA, read_samples
@@ -123,7 +123,7 @@ class RunFolder:
 
     @classmethod
     def _begin(cls, place: RunLocation, config: Mapping[str, Any]) -> RunFolder:
-        for folder in (place.path, place.path / "samples", place.path / "checkpoints"):
+        for folder in (place.path, place.path / "samples", place.path / CHECKPOINTS):
             folder.mkdir(parents=True, exist_ok=True)
         place.hold()
         run = cls(place, config)
@@ -248,12 +248,12 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Folder of `train.checkpoint`: a numbered folder in it is a whole checkpoint."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def checkpoint_store(self) -> CheckpointStore | None:
         """Where a learner on any node puts checkpoints and takes them from; None: in `checkpoints` alone."""
-        return CheckpointStore(f"{self._place.url}/checkpoints", HEAD) if self._place.url else None
+        return CheckpointStore(f"{self._place.url}/{CHECKPOINTS}", HEAD) if self._place.url else None
 
     def pull_checkpoints(self) -> None:
         """Brings the newest checkpoint to this machine, where the learner may have been on another one."""

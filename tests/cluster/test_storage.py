@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from cluster import storage
-from cluster.storage import CheckpointStore, Mirror, Storage, StorageError, try_storage, url_of
+from cluster.checkpoint_store import CheckpointStore
+from cluster.storage import Mirror, Storage, StorageError, try_storage, url_of
 from tests.object_store import SECRET, s3_server
 
 HEAD = "checkpoint.json"

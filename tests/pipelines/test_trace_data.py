@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from shared_folder import needed_folder
 
+from cluster.storage import Storage
 from pipelines.artifacts.traces import TracesError, trace_row, write_traces
 from pipelines.jobs.undo.dataset import Example, Trace, write_dataset
 from pipelines.trace_config import TraceDataConfig
@@ -25,6 +26,7 @@ from problems.stream import ProblemStream
 from rollout.prompts import THINK_OPEN, completion_text
 from rollout.teacher.cost_ledger import Usage
 from rollout.teacher.request_cache import Reply
+from tests.object_store import s3_server
 from verify.config import VerifyConfig
 
 CLAMP = "def clamp(value: int, low: int, high: int) -> int:\n    return max(low, min(value, high))"
@@ -362,3 +364,21 @@ def test_every_mapping_that_is_tried_says_where_worked_answers_are():
 )
 def test_of_a_stored_run_only_what_is_learned_from_is_brought(name, of_a_run, of_data):
     assert (is_of_use(name, is_run=True), is_of_use(name, is_run=False)) == (of_a_run, of_data)
+
+
+@pytest.mark.timeout(120)
+def test_what_is_said_of_a_file_of_a_store_names_its_place_there(tmp_path, monkeypatch):
+    with s3_server(tmp_path) as reach:
+        for name, value in reach.items():
+            monkeypatch.setenv(name, value)
+        there = Storage("s3://bucket/data")
+        there.write("more/rows.jsonl", json.dumps(BOXED).encode() + b"\n{broken\n")
+        there.write("pointer.jsonl", b"version https://git-lfs.github.com/spec/v1\n")
+        for place in ("s3://bucket/data/more", "s3://bucket/data/more/", "s3://bucket/data/more/rows.jsonl"):
+            rows = list(rows_of([place], TraceDataConfig()))
+            assert [row.place for row in rows] == [f"s3://bucket/data/more/rows.jsonl:{n}" for n in (1, 2)]
+            assert rows[1].error
+        with pytest.raises(TracesError, match=r"^s3://bucket/data/pointer\.jsonl: is Git LFS"):
+            list(rows_of(["s3://bucket/data/pointer.jsonl"], TraceDataConfig()))
+        with pytest.raises(TracesError, match="there are no traces at s3://bucket/data/none"):
+            list(rows_of(["s3://bucket/data/none"], TraceDataConfig()))

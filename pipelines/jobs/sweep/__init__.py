@@ -18,6 +18,7 @@ from rich.table import Table
 from cluster.connect import live_nodes, ray_session
 from cluster.hardware import check_trials, plan
 from cluster.storage import url_of
+from pipelines.artifacts.location import CHECKPOINTS
 from pipelines.artifacts.run_folder import RunFolder, plain_config, replace_file
 from pipelines.errors import ConfigError
 from pipelines.job import Context, Job
@@ -173,7 +174,7 @@ def _measure_best(
     """The winner against the start on problems that chose nothing: those of `grpo.evaluation.split`."""
     winner = max(best.trials, key=lambda trial: trial.val["value"] if trial.val is not None else -1.0)
     grpo = config.grpo
-    newest = checkpoint.latest(folder.path / TRIALS / winner.id / "checkpoints")
+    newest = checkpoint.latest(folder.path / TRIALS / winner.id / CHECKPOINTS)
     measured = []
     with _borrow(config, session, model, console) as engines:
         for name, adapter in (("start", grpo.adapter), ("best", str(newest))):

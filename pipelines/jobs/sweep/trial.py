@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from cluster.hardware import Demand
+from pipelines.artifacts.location import CHECKPOINTS
 from pipelines.artifacts.run_folder import RunFolder
 from pipelines.config import GRPOConfig
 from pipelines.jobs.evaluate import load_evaluation, read_adapter
@@ -158,7 +159,7 @@ class Reporter:
 
 def adopt(checkpoint: Path, run: Path) -> None:
     """Makes `checkpoint` the newest of the run folder `run`, where it is another run's."""
-    own = run / "checkpoints"
+    own = run / CHECKPOINTS
     if not checkpoint.is_dir() or checkpoint.parent.resolve() == own.resolve():
         return
     own.mkdir(parents=True, exist_ok=True)
