@@ -49,9 +49,10 @@ async def prove(options: argparse.Namespace) -> int:
     """The whole measurement; returns the exit status."""
     import torch
 
-    from rollout.backends import EngineSpec, open_backend
+    from rollout.backends import open_backend
     from rollout.config import EngineConfig
     from rollout.engine import Engine, PolicyMismatch
+    from rollout.engine_spec import EngineSpec
     from train.config import TrainConfig
     from train.learner import Learner
     from train.publication import publication_of

@@ -48,9 +48,9 @@ async def measure(options: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.endless import endless_model
-    from rollout.backends import EngineSpec
     from rollout.config import EngineConfig
     from rollout.engine import Engine
+    from rollout.engine_spec import EngineSpec
     from train.config import TrainConfig
     from train.learner import Learner
 

@@ -148,9 +148,9 @@ def ours(task: Task) -> dict:
 async def _ours(task: Task) -> dict:
     import torch
 
-    from rollout.backends import EngineSpec
     from rollout.config import EngineConfig
     from rollout.engine import Engine
+    from rollout.engine_spec import EngineSpec
     from train.config import TrainConfig
     from train.learner import Learner
 

@@ -191,7 +191,7 @@ def _run(
 
     name, loop_config = f"sft-{uuid.uuid4().hex[:8]}", {"task": task, "queue": queue}
     try:
-        result = train(work, loop_config, demand, workers, name, storage, failures=MAX_FAILURES, alone=True)
+        result = train(work, loop_config, demand, workers, name, storage, MAX_FAILURES, task.model, alone=True)
     except Exception as error:
         causes = getattr(error, "worker_failures", None) or {}
         lines = [line for line in str(next(iter(causes.values()), error)).splitlines() if line.strip()]

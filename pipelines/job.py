@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pipelines.defaults import Defaults
     from pipelines.publish.publisher import Publisher, Target
     from pipelines.session import Check, ClusterSession, TeacherFleet
-    from rollout.backends import EngineSpec
+    from rollout.engine_spec import EngineSpec
 
 RESUME, OR_RESUME = "--resume", "--or-resume"
 RESUME_OPTIONS = (
@@ -326,7 +326,7 @@ class Context(Generic[Config]):
     def _teacher_fleet(self) -> TeacherFleet | None:
         """The engines of a teacher, if the configuration names one of its own."""
         from pipelines.session import TeacherFleet
-        from rollout.backends import EngineSpec
+        from rollout.engine_spec import EngineSpec
 
         teacher = getattr(self.config, "teacher", None)
         one = teacher.on_engines if teacher is not None else None

@@ -24,11 +24,13 @@ from cluster.nodes import Node
 from cluster.private import NotPrivate, cache_folder, write_private
 from cluster.reservation import actor_options, reserve
 from pipelines.config import STUDENT, ConfigError, JobConfig
+from pipelines.model_copies import bring, offer
 from pipelines.store_size import store_bytes
 from pipelines.stream import start_stream
 from problems.plain_text import shown, storable
-from rollout.backends import EngineSpec, nothing
+from rollout.backends import nothing
 from rollout.config import EngineConfig
+from rollout.engine_spec import EngineSpec
 from rollout.fleet import await_ready, end_fleet, start_fleet
 from rollout.model_files import MODEL_CONFIG, brought_by, read_prompt
 from rollout.policy import ADAPTER_CONFIG
@@ -154,7 +156,8 @@ def _settings(demand: Demand, spec: EngineSpec) -> EngineConfig:
 
 def _start(demand: Demand, spec: EngineSpec, run: str) -> list[Any]:
     """Handles of the engines of one demand, which are starting. Raises ConfigError."""
-    own = replace(spec, config=_settings(demand, spec))
+    own = replace(spec, config=_settings(demand, spec), bring=bring)
+    offer(spec.model)
     refuse_other_device(own.config, on_gpu=demand.gpus > 0, section="teacher.engine" if demand.is_teacher else "engine")
     options = [actor_options(demand, index) for index in range(demand.count)]
     return start_fleet(own, demand.count, run, options, demand.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.connect import LOCAL_STORE
 from cluster.model_shapes import ModelShapes, UnknownShapes
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 from rollout.model_files import read_config
 
 COPIES = 2

@@ -35,8 +35,8 @@ from pipelines.jobs.sft import select_traces
 from pipelines.session import ClusterSession
 from pipelines.trace_data import written_traces
 from problems.problem import Problem
-from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
+from rollout.engine_spec import EngineSpec
 from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig

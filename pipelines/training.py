@@ -22,6 +22,7 @@ from cluster.connect import is_own
 from cluster.hardware import Demand
 from cluster.nodes import NoRoom
 from cluster.reservation import hold_place
+from pipelines.model_copies import bring, offer
 from pipelines.placed_workers import LearnerPlace
 
 _OF_DATASETS = "DatasetsCallback"
@@ -137,17 +138,21 @@ def train(
     name: str,
     storage: str,
     failures: int,
+    model: str,
     alone: bool = False,
 ) -> Any:
     """Runs `work(loop_config)` on each of `workers`, again after up to `failures` of them. Returns Ray's result.
 
-    `alone`: nothing else of the job runs at the same time. `name` and `storage` are where Ray keeps its own records.
+    `model` is the one that the workers load, brought to their nodes before. `alone`: nothing else of the job runs at
+    the same time. `name` and `storage` are where Ray keeps its own records.
     Raises NoRoom if the workers get no place in time, and what Ray Train raises.
     """
+    offer(model)
     threads = learner_threads(demand, alone and is_own(), os.environ)
 
     def with_threads(config: Mapping[str, Any]) -> Any:
         use_threads(threads)
+        bring(model)
         return work(config)
 
     trainer = _Trainer(

@@ -25,7 +25,7 @@ from train.sft_config import SFTConfig
 class WholeStudentRunner(StudentRunner):
     """A policy is a model here, and has no weights of its own: `base["model"]` is the folder, the job's model without.
 
-    The folder must lie where engines and learner see it, on several nodes too. It learns by `learn` alone.
+    Engines and learner get a copy on their nodes (`pipelines.model_copies`). It learns by `learn` alone.
     """
 
     def learn(

@@ -15,10 +15,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rollout.config import EngineConfig, lora_rank_room
+from rollout.engine_spec import EngineSpec
+from rollout.model_files import place_of
 from rollout.vllm_import import quick_import, search_own_modules
 
 URGENT_SEATS = 1
@@ -35,21 +37,6 @@ class Abandoned(RuntimeError):
 
 class AdapterRefused(ValueError):
     """vLLM does not take an adapter: its rank, its layers, its files."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """What an engine is started with."""
-
-    model: str
-    """Hugging Face id or folder."""
-    config: EngineConfig = field(default_factory=EngineConfig)
-    lora_rank: int = 8
-    """Largest rank of an adapter that it will be asked to load; 0: it will be asked for the model alone."""
-    live_adapters: int = 2
-    """Adapters that may be wanted in the same batch: staleness + 1, times the runs that share the engine. The engine
-    has room for one more: the next version is loaded and proven while all of these sample."""
-    seed: int = 0
 
 
 class Backend(Protocol):
@@ -138,7 +125,7 @@ def engine_args(spec: EngineSpec) -> dict[str, Any]:
     """Keyword arguments of `vllm.EngineArgs` for `spec` on this machine."""
     config, cuda = spec.config, is_cuda()
     args: dict[str, Any] = {
-        "model": spec.model,
+        "model": place_of(spec.model),
         "trust_remote_code": False,
         "dtype": resolve_dtype(config),
         "max_model_len": config.max_model_len,

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from problems.problem import Sample
-from rollout.backends import Abandoned, Backend, EngineDead, EngineSpec, Request, open_backend, reason_of, resolve_dtype
+from rollout.backends import Abandoned, Backend, EngineDead, Request, open_backend, reason_of, resolve_dtype
 from rollout.config import Sampling
+from rollout.engine_spec import EngineSpec
 from rollout.fair_queue import FairQueue
 from rollout.flights import Flight, Flights
 from rollout.held_versions import HeldVersions, Loaded

@@ -78,7 +78,8 @@ class EngineStart:
         log_while_starting(self._spec.config.start_seconds)
         try:
             self._download = (0, 0)
-            fetch_model(self._spec.model, lambda done, total: setattr(self, "_download", (done, total)))
+            for bring in (self._spec.bring, fetch_model):
+                bring(self._spec.model, lambda done, total: setattr(self, "_download", (done, total)))
             self._download = None
             engine = Engine(self._spec, self.name)
         except Exception as error:

@@ -22,6 +22,17 @@ MODEL_CONFIG = "config.json"
 """Of a model's folder."""
 _BIGGEST = 2**26
 """Bytes of a JSON file of a model; those of tokenizers have up to 30 MiB."""
+_COPIES: dict[str, str] = {}
+
+
+def read_from(model: str, folder: str) -> None:
+    """Has this process read the files of `model` in `folder`, a copy on this node, from now on."""
+    _COPIES[model] = folder
+
+
+def place_of(model: str | Path) -> str:
+    """Where this process reads a model: a folder or Hugging Face id."""
+    return _COPIES.get(str(model), str(model))
 
 
 def load_tokenizer(model: str | Path, **options: Any) -> PreTrainedTokenizerBase:
@@ -29,7 +40,7 @@ def load_tokenizer(model: str | Path, **options: Any) -> PreTrainedTokenizerBase
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(model), **NO_CODE, **options)
+        return AutoTokenizer.from_pretrained(place_of(model), **NO_CODE, **options)
     except Exception as error:  # whatever libraries make of somebody's files
         raise unloadable(model, "tokenizer", error) from error
 
@@ -39,7 +50,7 @@ def load_config(model: str | Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(str(model), **NO_CODE)
+        return AutoConfig.from_pretrained(place_of(model), **NO_CODE)
     except Exception as error:
         raise unloadable(model, "configuration", error) from error
 

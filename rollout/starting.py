@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rollout.model_files import place_of
 from rollout.start_errors import LONGEST_LOG, log_lines
 
 PLACING, BEGINNING, DOWNLOADING = "waiting for a place on the cluster", "loading vLLM", "downloading the model"
@@ -117,8 +118,8 @@ def fetch_model(model: str, progress: Callable[[int, int], None]) -> None:
     Processes that do so at once wait for each other's files. `progress` is told (bytes done, bytes in all). Raises what
     the Hub's client raises; without a connection, what is in the cache is left to vLLM.
     """
-    if os.path.isdir(model):
-        if not any(os.path.exists(os.path.join(model, name)) for name in TOKENIZERS):
+    if os.path.isdir(folder := place_of(model)):
+        if not any(os.path.exists(os.path.join(folder, name)) for name in TOKENIZERS):
             # transformers would make one without a vocabulary.
             raise OSError(f"Can't load tokenizer for '{model}': the folder has none of {', '.join(TOKENIZERS)}")
         return

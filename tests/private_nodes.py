@@ -1,7 +1,7 @@
 """A Ray cluster whose nodes share nothing but the network, for tests: a head without CPUs and two workers.
 
 Each node is a real raylet in namespaces of its own: it sees neither /tmp, /dev/shm, home nor processes of another one.
-The packages are there, as in an image, and so are the models that are named.
+The packages are there, as in an image; the models that are named are on the head alone, whose driver takes them there.
 """
 
 import os
@@ -26,7 +26,7 @@ RAY = str(Path(sys.executable).parent / "ray")
 APART = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount", "--pid", "--fork"]
 APART += ["--kill-child", "--mount-proc", "--propagation", "private"]
 MODELS = "/tmp/models"
-"""Where every node has the models, as in an image."""
+"""Where the head has its models."""
 ENTER = """
 set -e
 mkdir -p "$NODE/tmp/home" "$NODE/tmp/models"
@@ -73,7 +73,8 @@ class PrivateNodes:
         command = [*APART, "sh", "-c", ENTER, "sh", RAY, "start", "--block", *arguments]
         command += [f"--object-store-memory={STORE}", "--disable-usage-stats", f"--labels=crucible.io/node={name}"]
         command += [f"--{port}={free}" for port, free in zip(PORTS, free_ports(len(PORTS)), strict=True)]
-        inside = {**self.environment, "NODE": str(node), "MODELS_FROM": " ".join(self.models), "HOME": "/tmp/home"}
+        models = " ".join(self.models) if name == "head" else ""
+        inside = {**self.environment, "NODE": str(node), "MODELS_FROM": models, "HOME": "/tmp/home"}
         pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "start_new_session": True}
         with open(self.folder / f"{name}.log", "w") as log:
             self.processes[name] = subprocess.Popen(command, env=inside, stdout=log, **pipes)

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from problems.plain_text import one_line
-from rollout.model_files import NO_CODE, unloadable
+from rollout.model_files import NO_CODE, place_of, unloadable
 from train.config import TrainConfig
 from train.lora import fingerprint
 from train.quantised import quantisation, refuse_quantising
@@ -40,7 +40,7 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
 
     Raises ValueError, saying what was looked for, where there is no such model, and for what the device cannot do.
     """
-    folder = Path(model).expanduser()
+    folder = Path(place_of(model)).expanduser()
     looks_local = folder.is_absolute() or str(model).startswith((".", "~"))
     if (looks_local or folder.is_dir()) and not (folder / "config.json").is_file():
         raise ValueError(f"model folder {model} has no config.json: give a Hugging Face model folder or id")
@@ -52,7 +52,7 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
     refuse_quantising(config.quantise, on_gpu=device.type == "cuda")
     dtype = getattr(torch, name)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        base = AutoModelForCausalLM.from_pretrained(
             str(folder if folder.is_dir() else model),
             dtype=dtype,
             quantization_config=quantisation(config.quantise, dtype),
@@ -65,3 +65,5 @@ def load_base(model: str | Path, config: TrainConfig, device: torch.device) -> P
         raise ValueError(f"model {model} is no folder and cannot be fetched from the Hub: {reason}") from error
     except Exception as error:  # libraries raise anything for damaged files
         raise unloadable(model, "weights", error) from error
+    base.name_or_path = str(model)  # an adapter records it, and not a copy that this node has
+    return base

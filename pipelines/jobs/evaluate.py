@@ -26,7 +26,7 @@ from pipelines.session import ClusterSession
 from problems.plain_text import shown
 from problems.problem import Group, Problem
 from rollout.adapter import largest_rank
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 from rollout.fleet import NoEngine, RolloutJob, ended_since, load_policies, out_line
 from rollout.policy import PolicyVersion, Publication
 from train import checkpoint

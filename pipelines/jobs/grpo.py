@@ -36,8 +36,8 @@ from pipelines.session import ClusterSession, interruption
 from problems import families
 from problems.plain_text import shown
 from problems.stream import ProblemStream
-from rollout.backends import EngineSpec
 from rollout.coordinator import Coordinator, Event
+from rollout.engine_spec import EngineSpec
 from rollout.fleet import NoEngine, RolloutJob, first_answer, silent
 from rollout.policy import PolicyVersion
 from train import checkpoint
@@ -280,6 +280,7 @@ class _Run:
             name=f"{self._session.run}-train",
             storage=self._folder.ray_storage,
             failures=TRAIN_FAILURES,
+            model=job.model,
         )
 
     def _book(self, events: Sequence[Event], display: LiveDisplay) -> None:

@@ -47,7 +47,7 @@ from pipelines.measure.problem_set import questions_of, with_shots
 from pipelines.trace_data import load_traces
 from pipelines.whole_model import MODEL_FOLDER
 from problems.plain_text import shown
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
 from rollout.prompts import PromptBuilder, PromptConfig

@@ -208,8 +208,9 @@ def serve(folder: Path, ids: list[int], dtype: str, seconds: float = 1800.0) -> 
 def main(path: str) -> None:
     """The process."""
     task = json.loads(Path(path).read_text())
-    from rollout.backends import EngineSpec, engine_args, is_cuda, prepare_environment
+    from rollout.backends import engine_args, is_cuda, prepare_environment
     from rollout.config import EngineConfig
+    from rollout.engine_spec import EngineSpec
 
     prepare_environment()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"

@@ -29,7 +29,8 @@ from pipelines.remote import self_test_report as reports
 from pipelines.remote.memory_watch import MemoryWatch
 from pipelines.remote.self_test_report import Check, SelfTest
 from problems.plain_text import one_line, shown
-from rollout.backends import EngineSpec, is_cuda, resolve_dtype
+from rollout.backends import is_cuda, resolve_dtype
+from rollout.engine_spec import EngineSpec
 from rollout.start_errors import EngineStartFailed, tail
 
 LIMIT_SECONDS = 600.0

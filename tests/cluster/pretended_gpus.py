@@ -38,7 +38,7 @@ from pipelines.defaults import fill
 from pipelines.options import parse
 from pipelines.placed_workers import LearnerPlace
 from pipelines.training import ProcessGroup
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 from rollout.fleet import start_fleet
 from tests.known_models import QWEN3_06B, QWEN25_7B
 
@@ -131,7 +131,9 @@ def learner_of(demand, workers):
         Path(config["folder"], str(rank)).write_text(json.dumps(where()))
 
     with tempfile.TemporaryDirectory() as folder:
-        training.train(work, {"folder": folder}, demand, workers, f"t{time.time_ns()}", f"{folder}/ray", failures=0)
+        training.train(
+            work, {"folder": folder}, demand, workers, f"t{time.time_ns()}", f"{folder}/ray", failures=0, model=""
+        )
         return [json.loads(Path(folder, str(rank)).read_text()) for rank in range(workers)]
 
 

@@ -15,8 +15,8 @@ from pipelines.errors import Interrupted
 from pipelines.job import Context, Job
 from pipelines.jobs.evaluate import evaluate, held_out
 from pipelines.session import interruption
-from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
+from rollout.engine_spec import EngineSpec
 from rollout.policy import PolicyVersion
 
 

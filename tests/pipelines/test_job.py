@@ -284,8 +284,8 @@ def test_the_folder_is_made_and_the_cluster_joined_when_they_are_used(model, tmp
 @pytest.mark.slow
 def test_a_job_on_a_session_that_it_is_handed(tiny_student, ray_local, tmp_path, capsys):
     from pipelines.session import open_session, wait_for_engines
-    from rollout.backends import EngineSpec
     from rollout.config import EngineConfig
+    from rollout.engine_spec import EngineSpec
 
     arguments = ["--model", str(tiny_student), "--runs", str(tmp_path), "--sample", "True", "--evaluation.samples=2"]
     config = LengthsConfig(model=str(tiny_student), name="owner")

@@ -4,7 +4,7 @@ import json
 
 from cluster.connect import LOCAL_STORE
 from pipelines.store_size import store_bytes
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 
 QWEN3_4B = {
     "model_type": "qwen3", "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36,

@@ -20,8 +20,9 @@ from pipelines.jobs.undo.config import UndoConfig
 from pipelines.options import parse
 from pipelines.plan import report
 from problems.auto import unset
-from rollout.backends import EngineSpec, engine_args
+from rollout.backends import engine_args
 from rollout.conversation import Completion, NoRoomToAnswer
+from rollout.engine_spec import EngineSpec
 from rollout.publishing import EngineOut
 from rollout.teacher.config import Price, TeacherConfig
 from rollout.teacher.cost_ledger import CostLedger

@@ -14,8 +14,9 @@ from processes import titled
 from problems.problem import Group, Problem
 from rollout.adapter import FOLDER_PREFIX, adapter_folder, remove_stale_folders
 from rollout.admission import Lease
-from rollout.backends import EngineDead, EngineSpec, InProcessBackend
+from rollout.backends import EngineDead, InProcessBackend
 from rollout.config import EngineConfig, Sampling
+from rollout.engine_spec import EngineSpec
 from rollout.fair_queue import FairQueue
 from rollout.fleet import RolloutJob, await_ready, ended_since, load_policies, start_fleet
 from rollout.policy import PolicyVersion, Publication

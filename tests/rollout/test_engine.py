@@ -6,9 +6,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rollout.backends import EngineSpec, engine_args
+from rollout.backends import engine_args
 from rollout.config import EngineConfig, RolloutConfig, Sampling, lora_rank_room
 from rollout.engine import Engine, GroupRequest, PolicyMismatch
+from rollout.engine_spec import EngineSpec
 from rollout.held_versions import PolicyMissing
 from rollout.policy import Canary, PolicyVersion, Publication, ema_run
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from rollout.backends import EngineSpec
 from rollout.config import EngineConfig, Sampling
 from rollout.engine import Engine, GroupRequest
+from rollout.engine_spec import EngineSpec
 from rollout.lora_cpu import add_adapter, token_groups
 from rollout.policy import PolicyVersion, Publication
 

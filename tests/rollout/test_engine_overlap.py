@@ -5,9 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
-from rollout.backends import Abandoned, EngineSpec
+from rollout.backends import Abandoned
 from rollout.config import EngineConfig, Sampling
 from rollout.engine import Engine, GroupRequest
+from rollout.engine_spec import EngineSpec
 from rollout.policy import Canary, Publication
 from tests.rollout.test_engine import ANSWER, PROMPT, version
 

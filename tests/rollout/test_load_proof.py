@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from rollout.backends import AdapterRefused, EngineSpec
+from rollout.backends import AdapterRefused
 from rollout.config import EngineConfig
 from rollout.engine import Engine, PolicyMismatch, canary_bound
+from rollout.engine_spec import EngineSpec
 from rollout.load_proof import LoadMismatch, adapter_checksums, check_load, tensor_checksum
 from rollout.policy import AdapterForm, Canary, PolicyVersion, Publication
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from rollout.backends import EngineSpec, InProcessBackend, Request
+from rollout.backends import InProcessBackend, Request
 from rollout.config import EngineConfig
+from rollout.engine_spec import EngineSpec
 
 SEATS = 2
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from processes import titled
 from servers import LocalServer
 
-from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.engine_actor import EngineStart
+from rollout.engine_spec import EngineSpec
 from rollout.fleet import await_ready, start_fleet
 from rollout.start_errors import EngineStartFailed
 from rollout.starting import BEGINNING, PLACING, fetch_model, phase_of, wanted_files

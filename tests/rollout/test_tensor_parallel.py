@@ -5,9 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from rollout.backends import EngineSpec
 from rollout.config import EngineConfig
 from rollout.engine import Engine, PolicyMismatch
+from rollout.engine_spec import EngineSpec
 from rollout.load_proof import adapter_checksums
 from rollout.policy import AdapterForm, Canary, Publication
 from tests.rollout.test_engine import ANSWER, PROMPT, ask, version

@@ -37,9 +37,10 @@ from pipelines.jobs.sweep.space import Axis, check_space, configure, parse_space
 from pipelines.jobs.sweep.state import NAME, TRIALS, check_resumable, empty, is_known, tune_folder
 from pipelines.jobs.sweep.trial import Fleet, run_trial
 from pipelines.measure.problem_set import with_questions
+from pipelines.model_copies import offer
 from pipelines.session import Check, ClusterSession, nothing_to_check, open_session, wait_for_engines
 from problems.plain_text import shown
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 from train import checkpoint
 
 MAY_CHANGE = ("concurrency", "grpo.address")
@@ -85,6 +86,7 @@ def run(context: Context[SweepConfig]) -> Outcome:
     if context.resuming and not is_local:
         check_resumable(folder.path)
     with ray_session(config.grpo.address or None), _fleet(config, axes, model, context) as (session, fleet):
+        offer(model)
         _measure_start(config, folder, session, model, console)
         trials = _trials(_tune(config, axes, folder, fleet, session, console, context.resuming), folder.path)
         settings = settings_of(trials)

@@ -23,8 +23,9 @@ from pipelines.jobs.grpo import MAY_CHANGE, Outcome, recorded_start, run_in
 from pipelines.jobs.sweep.config import SweepConfig
 from pipelines.jobs.sweep.space import configure
 from pipelines.jobs.sweep.state import TRIALS
+from pipelines.model_copies import bring
 from pipelines.session import ClusterSession, open_session, wait_for_engines
-from rollout.backends import EngineSpec
+from rollout.engine_spec import EngineSpec
 
 CONSOLE = "console.txt"
 POINTER = "checkpoint.json"
@@ -63,6 +64,7 @@ def run_trial(values: Mapping[str, Any], config: SweepConfig, folder: str, fleet
     """Trains and measures one setting; or goes on with its run folder. Reports to Ray Tune as it goes."""
     from ray import tune
 
+    bring(fleet.model)
     trial = tune.get_context().get_trial_id()
     given = tune.get_checkpoint()
     grpo = trial_config(config, Path(folder), trial, values)
