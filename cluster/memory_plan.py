@@ -19,6 +19,8 @@ CONTEXT = {"cuda": int(0.6 * GIB), "cpu": int(0.55 * GIB)}
 """Allowance for a process: its CUDA context and kernels, or Python with its libraries."""
 ENGINE_WORKSPACE = {"cuda": int(0.6 * GIB), "cpu": int(0.2 * GIB)}
 """Allowance for attention's and the matrix library's buffers, and for the sampler's."""
+TOKENIZERS, TOKEN_BYTES = 3, 1200
+"""In an engine's process, vLLM's two and our own, and what each takes for a token of the vocabulary."""
 GRAPHS = GIB
 """Allowance for captured CUDA graphs, with and without adapters."""
 HEAD_TILE = {"cuda": 1 << 28, "cpu": 1 << 21}
@@ -163,14 +165,16 @@ def engine_need(shapes: ModelShapes, load: EngineLoad) -> MemoryNeed:
     forward = max(load.batched_tokens * inner * number, logits)
     weights, note = shapes.total_parameters, f"{load.dtype}, {size(shapes)} parameters"
     if load.device == "cpu":  # of other layers vLLM keeps the form alone that the matrix library wants
-        weights += shapes.vocabulary * shapes.hidden * (1 if shapes.tied else 2)
-        note += ", those of embedding and head twice"
+        weights += shapes.vocabulary * shapes.hidden
+        note += ", those of the head twice"
+    tokenizers = TOKENIZERS * TOKEN_BYTES * shapes.vocabulary if load.device == "cpu" else 0
     parts = (
         Part("weights", weights * number // over, note),
         Part("KV", kv, f"{load.sequences} sequences of {load.sequence_tokens:,} tokens"),
         Part("adapters", load.adapters * adapter * number // over, f"{load.adapters} of rank {load.lora_rank}"),
         Part("activations", forward, f"{load.batched_tokens:,} tokens at once, logits of {load.sequences} sequences"),
         Part("graphs", 0 if load.eager else GRAPHS, "captured CUDA graphs, an allowance"),
+        Part("tokenizers", tokenizers, f"{TOKENIZERS}, of {shapes.vocabulary:,} tokens"),
         Part("context", CONTEXT[load.device] + ENGINE_WORKSPACE[load.device], "libraries, an allowance"),
     )
     return MemoryNeed("engine" if over == 1 else f"engine, on each of {over}", parts)

@@ -18,7 +18,7 @@ COLUMNS = (
     ("optimiser", ("optimiser", "gradients")),
     ("activations", ("activations", "workspace")),
     ("head", ("head",)),
-    ("other", ("graphs", "heap", "context")),
+    ("other", ("graphs", "heap", "tokenizers", "context")),
 )
 """Columns of the table of memory, and the parts of a MemoryNeed that each adds up."""
 

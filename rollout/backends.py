@@ -271,10 +271,11 @@ class InProcessBackend:
             if not is_cuda():
                 import torch
 
-                from rollout import lora_cpu
+                from rollout import embedding_cpu, lora_cpu
 
                 torch.set_num_threads(1)  # for a process that had torch before `prepare_environment`
                 lora_cpu.install()
+                embedding_cpu.install()
                 search_own_modules()
             self._engine = LLMEngine.from_engine_args(EngineArgs(**engine_args(spec)))
         except BaseException as error:

@@ -24,6 +24,7 @@ from cluster.memory_plan import (
     nearest_learner,
 )
 from cluster.model_shapes import ModelShapes
+from cluster.plan_text import COLUMNS
 from train import head
 from train.batch import MicroBatch, Row
 from train.config import TrainConfig
@@ -207,6 +208,16 @@ def test_an_engine_over_two_devices_takes_half_the_weights_and_keys_of_each():
     assert two.of("weights") == one.of("weights") // 2 and two.of("KV") == one.of("KV") // 2
     with pytest.raises(ValueError, match="tensor_parallel 3"):
         engine_need(shapes, EngineLoad(tensor_parallel=3))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_columns_of_a_plan_add_up(device):
+    shapes, shown = ModelShapes.from_config(GEMMA3_270M, "gemma"), {name for _, names in COLUMNS for name in names}
+    needs = [
+        engine_need(shapes, EngineLoad(device=device)),
+        learner_need(shapes, LearnerLoad(device=device, full=True)),
+    ]
+    assert [part.name for need in needs for part in need.parts if part.name not in shown] == []
 
 
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
