@@ -83,8 +83,8 @@ COMMANDS = (
     Command("words", "lrl --model {model}", judged),
     Command(
         "words-more",
-        "lrl --model {model} --stages 0 4 --synthesis-problems 400 --prompt.few-shot 4 --sft.target-modules all-linear "
-        + LEARNING,
+        "lrl --model {model} --stages 0 4 --synthesis worked --synthesis-problems 400 --max-tokens 256"
+        " --sft.target-modules all-linear --sft.epochs 2 " + LEARNING,
         judged,
     ),
     Command("errors", f"{UNDO} --train-problems 120 --iterations 2", taught),

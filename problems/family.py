@@ -282,6 +282,12 @@ class Family(ABC):
             found.setdefault(code, Mutant(name, code, why))
         return Solutions(tuple(codes), tuple(found.values()))
 
+    def working(self, problem: Problem) -> str:
+        """How the answer to exactly this problem is found, step by step in plain text and without the answer itself; ""
+        where the family does not say.
+        """
+        return ""
+
     def check_own(self, problem: Problem) -> None:
         """Raises ValueError for a problem of another family or version."""
         if problem.family != self.name or problem.family_version != self.version:

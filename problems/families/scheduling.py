@@ -59,6 +59,15 @@ class Scheduling(AnswerFamily):
     def answer(self, variant, p):
         return "YES" if peak(p["meetings"]) <= p["rooms"] else "NO"
 
+    def working(self, problem):
+        """The sweep: each time at which something begins or ends, with the meetings that are then on."""
+        self.check_own(problem)
+        meetings, rooms = problem.params["meetings"], problem.params["rooms"]
+        times = sorted({time for meeting in meetings for time in meeting})
+        counts = [sum(start <= time < end for start, end in meetings) for time in times]
+        lines = [f"{_clock(time)} {count}" for time, count in zip(times, counts, strict=True)]
+        return "\n".join([*lines, f"most {max(counts)}, rooms {rooms}"])
+
     def near_misses(self, variant, p):
         return [("opposite", "NO" if self.answer(variant, p) == "YES" else "YES", "answers the opposite")]
 

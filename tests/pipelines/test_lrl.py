@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from pipelines.job import Context
 from pipelines.jobs.lrl import JOB
 from pipelines.jobs.lrl.balanced_problems import balanced, gold, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
-from pipelines.jobs.lrl.job import even, run
+from pipelines.jobs.lrl.examples import check_room, even
+from pipelines.jobs.lrl.job import run
 from pipelines.jobs.lrl.prompts import RULES, TaskPrompts, journal_question
 from pipelines.jobs.lrl.reading import read_verdict
 from pipelines.jobs.lrl.scores import Answer, compare, figures
@@ -31,7 +33,10 @@ from pipelines.measure.conditions import UNMET
 from pipelines.measure.recorded import write_evaluation
 from pipelines.report import main as report_main
 from problems.problem import Status
+from problems.questions import QuestionsConfig
+from rollout.model_files import load_tokenizer
 from rollout.teacher.request_cache import TeacherStopped
+from verify.checkers.answers import read_yes_no
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -322,6 +327,36 @@ def test_what_no_stage_measures_is_refused_before_anything_starts(tmp_path, cond
 def test_settings_without_effect_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         LRLConfig.model_validate(settings)
+
+
+def examples_of(name, tmp_path, **settings):
+    settings = {"train_problems": 2, "test_problems": 4, "synthesis_problems": 30, "stages": (4,), **settings}
+    student = ScriptedStudent()
+    start(LRLConfig(name=name, runs=tmp_path, synthesis="worked", strategy=STRATEGY, **settings), student)
+    return [json.loads(line) for line in (tmp_path / name / "synthesis.jsonl").read_text().splitlines()]
+
+
+def test_examples_show_the_working_before_the_answer_that_follows_from_it(tmp_path):
+    rows = examples_of("run", tmp_path)
+    assert len(rows) == 30 and {row["gold"] for row in rows} == {"YES", "NO"}
+    for row in rows:
+        *times, summary, answer = row["completion"].split("\n")
+        most, rooms = map(int, re.fullmatch(r"most (\d+), rooms (\d+)", summary).groups())
+        counts = [int(line.split()[1]) for line in times]
+        assert max(counts) == most and counts[-1] == 0 and row["gold"] == ("YES" if most <= rooms else "NO")
+        assert read_yes_no(row["completion"]) == read_yes_no(answer) == row["gold"].lower()
+        assert all(line.split()[0] in row["problem"]["statement"] for line in times)
+
+
+def test_working_that_is_not_known_or_has_no_room_is_refused(tiny_student):
+    tokenizer = load_tokenizer(tiny_student)
+    few = {"synthesis": "worked", "synthesis_problems": 6}
+    with pytest.raises(ConfigError, match=r"set max_tokens to (\d+) or more") as refused:
+        check_room(LRLConfig(**few), tokenizer)
+    enough = int(str(refused.value).split()[-3])
+    check_room(LRLConfig(**few, max_tokens=enough), tokenizer)
+    with pytest.raises(ConfigError, match="of these problems no working is known"):
+        check_room(LRLConfig(**few, problems=QuestionsConfig(families=("word_problems",))), tokenizer)
 
 
 def test_the_offline_teacher_runs_every_stage(tmp_path):

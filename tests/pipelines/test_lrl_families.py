@@ -15,7 +15,7 @@ from servers import Front, message
 from pipelines.errors import ConfigError
 from pipelines.jobs.lrl.balanced_problems import balanced, gold, is_yes_no, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
-from pipelines.jobs.lrl.job import even
+from pipelines.jobs.lrl.examples import even
 from pipelines.jobs.lrl.prompts import DISTIL_SYSTEM, JOURNAL_SYSTEM, RULES, TaskPrompts, journal_question
 from pipelines.jobs.lrl.reading import read_answer
 from pipelines.jobs.lrl.report import parts, verdict

@@ -77,8 +77,9 @@ class LRLConfig(RunConfig):
     """Labelled examples that the student learns from (stage 4); none of them is among the training problems."""
     synthesis_seed: int = 999
     """Of their choice."""
-    synthesis: Literal["gold", "teacher"] = "gold"
-    """What the examples answer: the true verdict alone, or the teacher's own answer where its verdict is true."""
+    synthesis: Literal["gold", "worked", "teacher"] = "gold"
+    """What the examples answer: the true verdict alone, that verdict behind its working (of scheduling: the meetings at
+    each time), or the teacher's own answer where its verdict is true."""
     batch: int = Field(default=10, ge=1)
     """Training problems between two entries in the journal."""
     distil_every: int = Field(default=5, ge=1)
@@ -133,7 +134,7 @@ class LRLConfig(RunConfig):
         if self.require and 4 not in self.stages:
             raise ValueError("require is measured on the student of stage 4: name that in stages, or leave it out")
         if self.synthesis == "teacher" and self.teacher.model == REFERENCE:
-            raise ValueError("synthesis teacher has no effect with the offline reference teacher: use gold")
+            raise ValueError("synthesis teacher has no effect with the offline reference teacher: use gold or worked")
         return self
 
     def idle(self) -> dict[str, tuple[str, str]]:

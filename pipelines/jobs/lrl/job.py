@@ -26,8 +26,9 @@ from pipelines.artifacts.plain_files import LARGEST_JSON, read_bytes, read_rows
 from pipelines.artifacts.run_folder import RunFolder, replace_file
 from pipelines.job import Context
 from pipelines.jobs.lrl import prompts, scores
-from pipelines.jobs.lrl.balanced_problems import gold, is_to_be_balanced, is_yes_no, problems_of
+from pipelines.jobs.lrl.balanced_problems import gold, is_yes_no, problems_of
 from pipelines.jobs.lrl.config import LRLConfig
+from pipelines.jobs.lrl.examples import check_room, completion_of, even
 from pipelines.jobs.lrl.offline import OfflineTeacher
 from pipelines.jobs.lrl.prompts import TaskPrompts
 from pipelines.jobs.lrl.reading import read_answer
@@ -41,8 +42,9 @@ from pipelines.sync_teacher import SyncTeacher, cost_row, open_sync_teacher
 from problems import families
 from problems.plain_text import shown
 from problems.problem import Problem, Status
+from rollout.model_files import load_tokenizer
 from rollout.policy import PolicyVersion
-from rollout.prompts import PromptBuilder, PromptConfig, completion_text
+from rollout.prompts import PromptBuilder, PromptConfig
 from rollout.teacher.client import Answered
 from rollout.teacher.config import REFERENCE
 from rollout.teacher.cost_ledger import append_rows
@@ -78,6 +80,8 @@ def run(context: Context[LRLConfig]) -> Outcome:
     if config.problems.parts:
         say_report(questions.report, context.console)
     config = config.model_copy(update={"prompt": with_shots(config.prompt, questions)})
+    if config.synthesis == "worked" and 4 in config.stages:  # refused before anything is started
+        check_room(config, load_tokenizer(context.model))
     if config.require:  # what cannot be measured is refused before anything is started
         conditions_of(config, problems_of(config, "test", config.test_problems, config.test_seed))
     folder = context.folder
@@ -296,7 +300,7 @@ class _Job:
         config = self._config
         known = {problem.question_hash for problem in self._train}
         problems = problems_of(config, "train", config.synthesis_problems, config.synthesis_seed, known)
-        pairs = [(problem, completion_text(gold(problem), "direct", kind="answer")) for problem in problems]
+        pairs = [(problem, completion_of(problem, config.synthesis == "worked")) for problem in problems]
         if config.synthesis == "teacher":
             rows = self._solve("synthesis", problems, self._state.strategy)
             right = [(p, row["text"].strip()) for p, row in zip(problems, rows) if row["said"] == row["gold"]]
@@ -381,15 +385,3 @@ class _Job:
 
     def _path(self, name: str) -> Path:
         return self._folder.path / name
-
-
-def even(pairs: Sequence[tuple[Problem, str]]) -> list[tuple[Problem, str]]:
-    """Of YES and NO the first pairs of each label, as many as the rarer label has: a student must not learn which is
-    more common. All others, and all of a contract whose labels are taken as they come."""
-    by_label: dict[str, list[tuple[Problem, str]]] = {"YES": [], "NO": []}
-    for problem, text in pairs:
-        if is_to_be_balanced(problem):
-            by_label[gold(problem)].append((problem, text))
-    least = min(map(len, by_label.values()))
-    kept = {problem.id for found in by_label.values() for problem, _ in found[:least]}
-    return [(problem, text) for problem, text in pairs if problem.id in kept or not is_to_be_balanced(problem)]
