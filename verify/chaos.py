@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable
 class ProcessKiller:
     """A context in which a random one of `targets()` is killed by SIGKILL about every `every` seconds.
 
-    `kills` counts the processes that were killed; there are at most `max_kills`.
+    What `targets` names is killed whoever it is, so it names processes that are there, as `descendants` does, and none
+    that were. `kills` counts the processes that were killed; there are at most `max_kills`.
     """
 
     def __init__(self, targets: Callable[[], Iterable[int]], every: float, seed: int = 0, max_kills: int = 1_000_000):
@@ -36,8 +37,17 @@ class ProcessKiller:
             found = sorted(self.targets() or ())
             if found and self.kills < self.max_kills:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._random.choice(found), signal.SIGKILL)
-                    self.kills += 1
+                    self._kill(self._random.choice(found))
+
+    def _kill(self, pid: int) -> None:
+        process = os.pidfd_open(pid)
+        try:
+            # Asked again: by now the number may be that of somebody else's process.
+            if pid in (self.targets() or ()):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                self.kills += 1
+        finally:
+            os.close(process)
 
 
 def descendants(pid: int, excluding: Collection[int] = ()) -> list[int]:
