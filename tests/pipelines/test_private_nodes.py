@@ -37,8 +37,9 @@ def options():
                                              for word in ("--env", name))]  # fmt: skip
 
 
-def test_traces_are_distilled_into_a_bucket(nodes):
-    """The teacher's ledger is the driver's, on a head that has no CPU to give; the sandbox is on the workers."""
+def test_a_bucket_and_the_network_are_all_that_the_nodes_share(nodes, tiny_student):
+    """The teacher's ledger is the driver's, on a head that has no CPU to give; the sandbox is on the workers. The model
+    that learns is a folder of the head, and so is what it becomes; engines and learner are elsewhere."""
     command = ["distil", "--name", "traces", "--count=2", "--problems.difficulties", "1"]
     output = nodes.submit(*command, *FAMILIES, options=options())
     assert "4 of 4 kept" in output
@@ -48,15 +49,9 @@ def test_traces_are_distilled_into_a_bucket(nodes):
         assert len(list(rows_of([place], TraceDataConfig()))) == 4, "a bucket's traces are there for the next job"
     with pytest.raises(TracesError, match="there are no traces at s3://bucket/runs/none"):
         list(rows_of(["s3://bucket/runs/none"], TraceDataConfig()))
-
-
-def test_a_model_of_the_driver_alone_is_trained_and_what_it_becomes_is_served(nodes, tiny_student):
-    """Both are folders of the head, and engines and learner are elsewhere."""
-    traces = ["--traces", "s3://bucket/runs/traces", "--sft.epochs", "1", "--sft.full", "True", "--evaluate", "True"]
+    traces = ["--traces", there.url, "--sft.epochs", "1", "--sft.full", "True", "--evaluate", "True"]
     model = ["--model", f"{MODELS}/{tiny_student.name}", "--evaluation.problems", "4", "--evaluation.samples", "1"]
     output = nodes.submit("sft", "--name", "whole", *traces, *model, *FAMILIES, options=options())
     assert "model: s3://bucket/runs/whole/model" in output
-    there = Storage("s3://bucket/runs/whole").names()
-    assert {"model/config.json", "model/model.safetensors", "samples/before.parquet", "samples/after.parquet"} <= set(
-        there
-    )
+    names = Storage("s3://bucket/runs/whole").names()
+    assert {"model/config.json", "model/model.safetensors", "samples/evaluation-before.parquet"} <= set(names)
