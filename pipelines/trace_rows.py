@@ -276,7 +276,7 @@ def _rows(place: str, config: TraceDataConfig) -> Iterator[Row]:
         try:
             for file in files_of(path):
                 for row in read_rows(file):
-                    yield replace(row, file=row.file.replace(str(path), named))
+                    yield row if named == str(path) else replace(row, file=row.file.replace(str(path), named))
         except (SourceError, TracesError) as error:
             raise type(error)(str(error).replace(str(path), named)) from None
 
